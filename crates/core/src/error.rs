@@ -1,0 +1,34 @@
+//! The one error type of the core. Each variant says what was expected, what was found, and what to do.
+
+/// Everything that can go wrong in the core.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file of images or labels is not what its format promises.
+    #[error("{what}: {problem}")]
+    Data { what: &'static str, problem: String },
+    /// A weights file could not be parsed.
+    #[error("cannot read weights: {0}")]
+    Weights(String),
+    /// A parameter that the architecture needs is not in the weights.
+    #[error("weights do not fit `{architecture}`: parameter `{key}` (shape {expected:?}) is missing; the file has {found}")]
+    MissingKey { architecture: String, key: String, expected: Vec<usize>, found: String },
+    /// A parameter has another shape than the architecture's.
+    #[error("weights do not fit `{architecture}`: parameter `{key}` should have shape {expected:?}, the file has {found:?}")]
+    Shape { architecture: String, key: String, expected: Vec<usize>, found: Vec<usize> },
+    /// The weights hold parameters that the architecture does not know.
+    #[error("weights do not fit `{architecture}`: unexpected parameters {keys:?}")]
+    UnexpectedKeys { architecture: String, keys: Vec<String> },
+    /// A setting is out of its range.
+    #[error("{0}")]
+    Config(String),
+    /// The device failed to run a computation or to read it back.
+    #[error("the device failed: {0}")]
+    Device(String),
+    /// The observer asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// Result of the core's operations.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,5 @@
+//! Adaptive modeling against adversarial attacks.
+
+pub mod error;
+
+pub use error::{Error, Result};
