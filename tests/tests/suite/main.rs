@@ -4,3 +4,4 @@ mod devices;
 mod formula;
 mod golden;
 mod official;
+mod properties;
