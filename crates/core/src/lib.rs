@@ -43,6 +43,8 @@
 //! # Ok::<(), riposte::Error>(()) }).unwrap();
 //! ```
 
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::dbg_macro, clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub mod attack;
 pub mod classifier;
 pub mod data;
