@@ -9,6 +9,7 @@ pub mod dataset;
 pub mod device;
 pub mod evaluation;
 pub mod file;
+pub mod host;
 pub mod interrupt;
 pub mod models;
 pub mod output;
@@ -19,6 +20,7 @@ pub mod report;
 pub mod results;
 pub mod screen;
 pub mod settings;
+pub mod story;
 pub mod weights_file;
 pub mod workers;
 
