@@ -70,12 +70,7 @@ impl<F: FnMut(usize, usize, f32)> Dots<'_, F> {
     }
 
     #[inline(always)]
-    unsafe fn tile<S: Simd, const R: usize, const Q: usize>(
-        &mut self,
-        simd: S,
-        row: usize,
-        weight: usize,
-    ) -> usize {
+    unsafe fn tile<S: Simd, const R: usize, const Q: usize>(&mut self, simd: S, row: usize, weight: usize) -> usize {
         let x = self.x.as_ptr();
         let w = self.weight.as_ptr();
         let sums = unsafe {

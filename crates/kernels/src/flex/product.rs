@@ -27,12 +27,7 @@ impl Packed {
     /// All zeros.
     pub(super) fn zeros(depth: usize, width: usize) -> Self {
         let lanes = Lanes::detect();
-        Self {
-            data: vec![0.0; depth * lanes.round_up(width)],
-            depth,
-            width,
-            lanes,
-        }
+        Self { data: vec![0.0; depth * lanes.round_up(width)], depth, width, lanes }
     }
 
     /// From columns that lie `stride` apart: `from[column * stride + row]`.
@@ -57,22 +52,10 @@ impl Packed {
     }
 
     /// Sets `count` rows from `first` on: `from[column * stride + row - first]`.
-    pub(super) fn set_rows_from_columns(
-        &mut self,
-        first: usize,
-        from: &[f32],
-        stride: usize,
-        count: usize,
-    ) {
+    pub(super) fn set_rows_from_columns(&mut self, first: usize, from: &[f32], stride: usize, count: usize) {
         assert!(first + count <= self.depth && count <= stride.max(1));
         assert!(self.width == 0 || (self.width - 1) * stride + count <= from.len());
-        run(SetRows {
-            packed: self,
-            first,
-            from,
-            stride,
-            count,
-        });
+        run(SetRows { packed: self, first, from, stride, count });
     }
 
     /// Sets one row from an iterator of `width` values.
@@ -148,12 +131,7 @@ pub(super) enum Factor<'a> {
     /// These panels of a packed matrix.
     Packed(&'a Packed, PanelRange),
     /// A matrix as it lies: rows `stride` apart, `width` columns, a multiple of the vector length.
-    Strided {
-        data: &'a [f32],
-        stride: usize,
-        depth: usize,
-        width: usize,
-    },
+    Strided { data: &'a [f32], stride: usize, depth: usize, width: usize },
 }
 
 /// First and one past the last panel.
@@ -181,8 +159,7 @@ impl<'a> Factor<'a> {
     pub(super) fn padded_width(&self, lanes: Lanes) -> usize {
         match self {
             Self::Packed(packed, panels) => {
-                lanes.round_up(packed.width.min(panels.end * lanes.panel()))
-                    - panels.start * lanes.panel()
+                lanes.round_up(packed.width.min(panels.end * lanes.panel())) - panels.start * lanes.panel()
             }
             Self::Strided { width, .. } => *width,
         }
@@ -203,20 +180,12 @@ impl<'a> Factor<'a> {
 
     fn check(&self, lanes: Lanes) {
         match *self {
-            Self::Packed(packed, panels) => assert!(
-                packed.lanes == lanes && panels.start < panels.end && panels.end <= packed.panels()
-            ),
-            Self::Strided {
-                data,
-                stride,
-                depth,
-                width,
-            } => assert!(
-                width % lanes.count == 0
-                    && width <= stride
-                    && depth > 0
-                    && (depth - 1) * stride + width <= data.len()
-            ),
+            Self::Packed(packed, panels) => {
+                assert!(packed.lanes == lanes && panels.start < panels.end && panels.end <= packed.panels())
+            }
+            Self::Strided { data, stride, depth, width } => {
+                assert!(width % lanes.count == 0 && width <= stride && depth > 0 && (depth - 1) * stride + width <= data.len())
+            }
         }
     }
 }
@@ -327,22 +296,11 @@ unsafe fn narrow_rows<S: Simd>(simd: S, tile: OuterTile, rows: usize) {
 }
 
 #[inline(always)]
-unsafe fn for_each_tile(
-    tile: OuterTile,
-    rows: usize,
-    whole: usize,
-    mut compute: impl FnMut(OuterTile, usize),
-) {
+unsafe fn for_each_tile(tile: OuterTile, rows: usize, whole: usize, mut compute: impl FnMut(OuterTile, usize)) {
     let mut row = 0;
     while row < rows {
         let count = whole.min(rows - row);
-        let at = unsafe {
-            OuterTile {
-                rows: tile.rows.add(row),
-                out: tile.out.add(row * tile.out_stride),
-                ..tile
-            }
-        };
+        let at = unsafe { OuterTile { rows: tile.rows.add(row), out: tile.out.add(row * tile.out_stride), ..tile } };
         compute(at, count);
         row += count;
     }

@@ -41,9 +41,7 @@ impl Lanes {
 
     #[inline(always)]
     pub(super) fn of<S: Simd>() -> Self {
-        Self {
-            count: S::F32_LANES,
-        }
+        Self { count: S::F32_LANES }
     }
 
     /// Columns that a tile covers: two vectors.
@@ -147,9 +145,7 @@ pub(super) unsafe fn dot_tile<S: Simd, const R: usize, const Q: usize>(
             }
             at += lanes;
         }
-        let rest = |row: *const f32| {
-            simd.partial_load_f32s(core::slice::from_raw_parts(row.add(whole), length - whole))
-        };
+        let rest = |row: *const f32| simd.partial_load_f32s(core::slice::from_raw_parts(row.add(whole), length - whole));
         if whole < length {
             let shared: [S::f32s; Q] = array::from_fn(|q| rest(right[q]));
             for r in 0..R {
