@@ -62,8 +62,9 @@ impl ClassPools {
         self.samples.label(index)
     }
 
-    pub fn images(&self) -> &Images {
-        self.samples.images()
+    /// The dataset, in its own order.
+    pub fn samples(&self) -> &Dataset {
+        &self.samples
     }
 
     /// Indices of `count` different samples of `class`, uniformly, in random order. Calls are independent of each other.
@@ -99,12 +100,12 @@ impl ClassPools {
     /// If an index has no sample.
     pub fn gather(&self, indices: &[usize], augmentation: Augmentation, stream: &mut Stream) -> Vec<f32> {
         match augmentation {
-            Augmentation::None => self.images().to_f32(indices.iter().copied()),
+            Augmentation::None => self.samples.images().to_f32(indices.iter().copied()),
             Augmentation::CropFlip { padding } => {
-                let mut batch = vec![0.0; indices.len() * self.images().image_len()];
-                for (&index, out) in indices.iter().zip(batch.chunks_exact_mut(self.images().image_len())) {
+                let mut batch = vec![0.0; indices.len() * self.samples.images().image_len()];
+                for (&index, out) in indices.iter().zip(batch.chunks_exact_mut(self.samples.images().image_len())) {
                     let view = View::draw(padding, stream);
-                    view.copy(self.images(), index, out);
+                    view.copy(self.samples.images(), index, out);
                 }
                 batch
             }
@@ -213,7 +214,7 @@ mod tests {
     #[test]
     fn samples_without_augmentation_are_the_images() {
         let pools = pools();
-        assert_eq!(pools.gather(&[4, 9], Augmentation::None, &mut stream(0)), pools.images().to_f32([4, 9]));
+        assert_eq!(pools.gather(&[4, 9], Augmentation::None, &mut stream(0)), pools.samples().images().to_f32([4, 9]));
     }
 
     #[test]
