@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 
-use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use riposte_kernels::{SignedStep, cross_entropy, signed_step};
 
