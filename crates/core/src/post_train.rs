@@ -192,7 +192,13 @@ impl PostTrain {
     }
 
     /// The samples of one batch and their labels.
-    fn draw(&self, pools: &ClassPools, original: usize, neighbour: usize, stream: &mut Stream) -> Result<(Vec<usize>, Vec<usize>)> {
+    fn draw(
+        &self,
+        pools: &ClassPools,
+        original: usize,
+        neighbour: usize,
+        stream: &mut Stream,
+    ) -> Result<(Vec<usize>, Vec<usize>)> {
         let half = self.batch_size / 2;
         let other = match self.data {
             TrainingData::OriginalAndNeighbour => neighbour,

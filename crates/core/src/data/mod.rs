@@ -1,6 +1,7 @@
 //! Images and labels: parsers for the official files, class pools to draw from, procedural digits. All from bytes, never from files.
 
 pub mod digits;
+pub mod pool;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -110,8 +111,25 @@ impl Dataset {
     pub fn new(images: Images, labels: Vec<u8>, classes: usize) -> Result<Self> {
         Ok(Self { images, labels, classes })
     }
-    pub fn images(&self) -> &Images { &self.images }
-    pub fn labels(&self) -> &[u8] { &self.labels }
+    pub fn images(&self) -> &Images {
+        &self.images
+    }
+    pub fn labels(&self) -> &[u8] {
+        &self.labels
+    }
+    /// The label of image `index`.
+    pub fn label(&self, index: usize) -> usize {
+        usize::from(self.labels[index])
+    }
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
 }
 
 fn problem(what: &'static str, problem: String) -> Error {
