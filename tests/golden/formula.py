@@ -1,6 +1,6 @@
 """Tensors from a formula: the same bits in every language.
 
-A name and a shape give a tensor. README.md in this folder states the formula; `crates` and tests reimplement it.
+A name and a shape give a tensor. README.md in this folder states the formula; the Rust tests reimplement it.
 """
 
 import numpy as np
