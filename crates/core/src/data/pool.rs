@@ -1,14 +1,11 @@
 //! Training samples by class, to draw from.
 
-use serde::{Deserialize, Serialize};
-
 use super::{Dataset, Images, intensity};
 use crate::rng::{Stream, below};
 use crate::{Error, Result};
 
 /// Change of a sample before it is trained on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Augmentation {
     None,
     /// Cut at a random place from the image with `padding` black pixels on each side, then mirrored left to right in half of the
