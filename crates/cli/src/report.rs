@@ -11,7 +11,7 @@ use riposte::attack::{Loss, Pgd, Start, Stop};
 use riposte::neighbour::SearchMethod;
 use riposte::post_train::{BatchNormMode, Direction, Perturbation, PostTrain, TrainingData};
 
-use crate::output::percent;
+use crate::output::{percent, pixels};
 use crate::picture::{Picture, Planar};
 use crate::story::{Outcome, Sample, Story};
 
@@ -35,7 +35,10 @@ pub fn html(story: &Story, colophon: &Colophon) -> Result<String> {
     let parts = [
         ("{{title}}", format!("Riposte: test image {} of {}", story.index, story.dataset)),
         ("{{verdict}}", escaped(&story.verdict())),
-        ("{{outcome}}", if matches!(story.outcome(), Outcome::Answered | Outcome::NotFooled) { "right" } else { "wrong" }.to_owned()),
+        (
+            "{{outcome}}",
+            if matches!(story.outcome(), Outcome::Answered | Outcome::NotFooled) { "right" } else { "wrong" }.to_owned(),
+        ),
         ("{{acts}}", acts),
         ("{{pictures}}", pictures(story)?),
         ("{{probabilities}}", probabilities(story)),
@@ -47,7 +50,9 @@ pub fn html(story: &Story, colophon: &Colophon) -> Result<String> {
     ];
     let (mut page, mut rest) = (String::new(), TEMPLATE);
     // From left to right, so that a text which happens to hold a marker is not filled in turn.
-    while let Some((at, (marker, text))) = parts.iter().filter_map(|part| Some((rest.find(part.0)?, part))).min_by_key(|(at, _)| *at) {
+    while let Some((at, (marker, text))) =
+        parts.iter().filter_map(|part| Some((rest.find(part.0)?, part))).min_by_key(|(at, _)| *at)
+    {
         page += &rest[..at];
         page += text;
         rest = &rest[at + marker.len()..];
@@ -65,14 +70,21 @@ fn pictures(story: &Story) -> Result<String> {
     let mut html = String::new();
     for (picture, name, caption) in [
         (planar(&story.image.pixels).picture(), "Image", says(story.image.class())),
-        (planar(&attack).signed_picture(story.attack.epsilon), "Attack", format!("red +{0}, blue -{0}", story.attack.epsilon)),
+        (
+            planar(&attack).signed_picture(story.attack.epsilon),
+            "Attack",
+            format!("red +{0}, blue -{0}", pixels(story.attack.epsilon)),
+        ),
         (planar(&story.attacked.pixels).picture(), "Attacked image x'", says(story.original_class())),
-        (planar(&search).signed_picture(radius), "Search x'' - x'", format!("red +{radius}, blue -{radius}")),
+        (planar(&search).signed_picture(radius), "Search x'' - x'", format!("red +{0}, blue -{0}", pixels(radius))),
         (planar(&story.neighbour.pixels).picture(), "Neighbor x''", says(story.neighbour_class())),
     ] {
         let (name, caption) = (escaped(name), escaped(&caption));
         let source = data_uri(&picture)?;
-        writeln!(html, r#"<figure><img src="{source}" alt="{name}: {caption}"><figcaption><b>{name}</b><br>{caption}</figcaption></figure>"#)?;
+        writeln!(
+            html,
+            r#"<figure><img src="{source}" alt="{name}: {caption}"><figcaption><b>{name}</b><br>{caption}</figcaption></figure>"#
+        )?;
     }
     Ok(html)
 }
@@ -88,7 +100,8 @@ fn probabilities(story: &Story) -> String {
                 marks.push(mark);
             }
         }
-        html += &format!("<tr><th scope=\"row\">{} <small>{}</small></th>", escaped(&story.name(class)), escaped(&marks.join(", ")));
+        html +=
+            &format!("<tr><th scope=\"row\">{} <small>{}</small></th>", escaped(&story.name(class)), escaped(&marks.join(", ")));
         for column in columns {
             let share = f64::from(column[class]);
             html += &format!("<td style=\"--p:{:.1}%\">{}</td>", 100.0 * share, percent(share));
@@ -105,25 +118,35 @@ fn race(story: &Story) -> Result<String> {
     let classes = [("y1", story.original_class(), "y'"), ("y2", story.neighbour_class(), "y''"), ("label", story.label, "label")];
     // The label has a line of its own only where it is neither y' nor y''.
     let shown = if story.label == classes[0].1 || story.label == classes[1].1 { 2 } else { 3 };
-    let lines: Vec<(&str, Vec<f32>)> =
-        classes[..shown].iter().map(|(color, class, _)| (*color, story.race.iter().map(|logits| logits[*class]).collect())).collect();
+    let lines: Vec<(&str, Vec<f32>)> = classes[..shown]
+        .iter()
+        .map(|(color, class, _)| (*color, story.race.iter().map(|logits| logits[*class]).collect()))
+        .collect();
     let legend: String = classes[..shown]
         .iter()
-        .map(|(color, class, name)| format!("<span class=\"{color}\">{} = {}</span> ", escaped(name), escaped(&story.name(*class))))
+        .map(|(color, class, name)| {
+            format!("<span class=\"{color}\">{} = {}</span> ", escaped(name), escaped(&story.name(*class)))
+        })
         .collect();
     Ok(format!("<p class=\"legend\">{legend}</p>\n{}", plot::lines(&lines, "steps of the post-training", "logit")?))
 }
 
 fn samples(story: &Story) -> Result<String> {
     let mut html = String::new();
-    for samples in [story.samples.get(..story.samples.len() / 2), story.samples.get(story.samples.len() / 2..)].into_iter().flatten() {
+    for samples in
+        [story.samples.get(..story.samples.len() / 2), story.samples.get(story.samples.len() / 2..)].into_iter().flatten()
+    {
         if samples.is_empty() {
             continue;
         }
         let pictures: Vec<Picture> = samples.iter().map(|s| Planar { pixels: &s.pixels, shape: story.shape }.picture()).collect();
         let sheet = Picture::sheet(&pictures, pictures.len(), [128; 3])?;
         let name = escaped(&labels(story, samples));
-        writeln!(html, r#"<figure class="wide"><img src="{}" alt="{name}"><figcaption>{name}</figcaption></figure>"#, data_uri(&sheet)?)?;
+        writeln!(
+            html,
+            r#"<figure class="wide"><img src="{}" alt="{name}"><figcaption>{name}</figcaption></figure>"#,
+            data_uri(&sheet)?
+        )?;
     }
     if html.is_empty() {
         return Ok("<p>None.</p>".to_owned());
@@ -171,6 +194,8 @@ fn settings(story: &Story, colophon: &Colophon) -> String {
 
 fn attack_in_words(attack: &Pgd) -> String {
     let Pgd { epsilon, step_size, steps, restarts, start, stop, loss } = *attack;
+    let (epsilon, step_size) = (pixels(epsilon), pixels(step_size));
+    let restarts = if restarts == 1 { "once".to_owned() } else { format!("{restarts} times") };
     let start = match start {
         Start::Zero => "from the image",
         Start::Uniform => "from a random point",
@@ -183,7 +208,7 @@ fn attack_in_words(attack: &Pgd) -> String {
         Loss::CrossEntropy => "cross-entropy",
         Loss::Margin => "margin",
     };
-    format!("L-infinity {epsilon}, {steps} steps of {step_size} {start}, {restarts} start(s), {stop}, {loss}")
+    format!("L-infinity {epsilon}, {steps} steps of {step_size} {start}, {restarts}, {stop}, {loss}")
 }
 
 fn perturbation_in_words(perturbation: &Perturbation) -> String {
@@ -191,8 +216,12 @@ fn perturbation_in_words(perturbation: &Perturbation) -> String {
         Perturbation::Fixed(Direction::Positive) => "x'' - x' added to all".to_owned(),
         Perturbation::Fixed(Direction::Negative) => "x'' - x' taken from all".to_owned(),
         Perturbation::Fixed(Direction::Both) => "x'' - x' added to those of y', taken from those of y''".to_owned(),
-        Perturbation::Fast { epsilon, step_size } => format!("FGSM from a random start, epsilon {epsilon}, step {step_size}"),
-        Perturbation::Pgd { epsilon, step_size, steps } => format!("PGD, epsilon {epsilon}, {steps} steps of {step_size}"),
+        Perturbation::Fast { epsilon, step_size } => {
+            format!("FGSM from a random start, epsilon {}, step {}", pixels(*epsilon), pixels(*step_size))
+        }
+        Perturbation::Pgd { epsilon, step_size, steps } => {
+            format!("PGD, epsilon {}, {steps} steps of {}", pixels(*epsilon), pixels(*step_size))
+        }
         Perturbation::Normal => "none".to_owned(),
     }
 }
@@ -211,7 +240,8 @@ mod tests {
     use crate::story::tests::story;
 
     fn page(classes: [usize; 4]) -> String {
-        let colophon = Colophon { command: "riposte duel --index 4 --weights '<a&b>'".to_owned(), device: "CPU".to_owned(), seed: 0 };
+        let colophon =
+            Colophon { command: "riposte duel --index 4 --weights '<a&b>'".to_owned(), device: "CPU".to_owned(), seed: 0 };
         html(&story(3, classes), &colophon).unwrap()
     }
 

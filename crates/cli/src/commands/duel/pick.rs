@@ -1,7 +1,6 @@
 //! Chooses the image of a duel when none is named: always the same one for the same settings.
 
 use anyhow::Result;
-use riposte::attack::Pgd;
 use riposte::eval::Record;
 
 use super::play::Duel;
@@ -9,6 +8,7 @@ use crate::args::Pick;
 use crate::device::{self, Found};
 use crate::evaluation::Evaluation;
 use crate::interrupt::Interrupt;
+use crate::output::pixels;
 use crate::screen::Screen;
 use crate::workers::Workers;
 
@@ -28,7 +28,8 @@ pub(super) fn choose(duel: &Duel, pick: Pick, device: &Found, screen: &mut Scree
                 return Ok(index);
             }
             let defended = evaluate(duel, index..index + 1, true, &workers)?;
-            let right = defended.iter().any(|record| record.riposte_attacked.is_some_and(|defended| defended.answer == record.label));
+            let right =
+                defended.iter().any(|record| record.riposte_attacked.is_some_and(|defended| defended.answer == record.label));
             if right == (pick == Pick::Answered) {
                 return Ok(index);
             }
@@ -39,7 +40,7 @@ pub(super) fn choose(duel: &Duel, pick: Pick, device: &Found, screen: &mut Scree
         Pick::Answered => "that is fooled and then answered rightly",
         Pick::Failed => "that is fooled and then answered wrongly",
     };
-    let Pgd { epsilon, .. } = duel.attack;
+    let epsilon = pixels(duel.attack.epsilon);
     screen.say(&format!("There is no image {wanted} among the first {images} (epsilon {epsilon}); this is the first one."))?;
     Ok(0)
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::args::{TrainArgs, TrainMethod};
 use crate::data::DatasetName;
 use crate::models::quoted;
+use crate::output::pixels;
 use crate::settings::recommended;
 
 /// Everything that a run depends on.
@@ -121,7 +122,7 @@ impl Plan {
             self.seed
         );
         if self.method != TrainMethod::Natural {
-            command += &format!(" --epsilon {} --step-size {}", inner.epsilon, inner.step_size);
+            command += &format!(" --epsilon {} --step-size {}", pixels(inner.epsilon), pixels(inner.step_size));
         }
         if self.method == TrainMethod::Pgd {
             command += &format!(" --steps {}", inner.steps);
@@ -134,11 +135,13 @@ impl Plan {
 
     pub(super) fn attack_in_words(&self) -> String {
         let Pgd { epsilon, step_size, steps, .. } = self.measured;
+        let (epsilon, step_size) = (pixels(epsilon), pixels(step_size));
         format!("pgd epsilon {epsilon} step-size {step_size} steps {steps} start {} stop {}", self.start(), self.stop())
     }
 
     pub(super) fn attack_flags(&self) -> String {
         let Pgd { epsilon, step_size, steps, .. } = self.measured;
+        let (epsilon, step_size) = (pixels(epsilon), pixels(step_size));
         format!(
             "--attack pgd --epsilon {epsilon} --step-size {step_size} --steps {steps} --start {} --stop {} --seed {} --riposte none",
             self.start(),
