@@ -63,14 +63,26 @@ struct Clock {
     only: String,
 }
 
-
 #[repr(C)]
-struct Ts { s: i64, n: i64 }
-unsafe extern "C" { fn clock_gettime(id: i32, t: *mut Ts) -> i32; }
-fn cpu_ms() -> f64 { let mut t = Ts { s: 0, n: 0 }; unsafe { clock_gettime(2, &mut t); } t.s as f64 * 1e3 + t.n as f64 / 1e6 }
+struct Ts {
+    s: i64,
+    n: i64,
+}
+unsafe extern "C" {
+    fn clock_gettime(id: i32, t: *mut Ts) -> i32;
+}
+fn cpu_ms() -> f64 {
+    let mut t = Ts { s: 0, n: 0 };
+    unsafe {
+        clock_gettime(2, &mut t);
+    }
+    t.s as f64 * 1e3 + t.n as f64 / 1e6
+}
 impl Clock {
     fn compare<F: FnMut()>(&self, name: &str, case: impl Fn(Path) -> F) {
-        if !name.contains(&self.only) { return; }
+        if !name.contains(&self.only) {
+            return;
+        }
         let stock = std::env::var("STOCK").is_ok();
         let mut case = case(if stock { Path::Stock } else { Path::Kernels });
         case();
@@ -79,7 +91,9 @@ impl Clock {
         while start.elapsed() < self.limit || times.len() < 3 {
             let t = cpu_ms();
             let n = 1;
-            for _ in 0..n { case(); }
+            for _ in 0..n {
+                case();
+            }
             times.push((cpu_ms() - t) / n as f64);
         }
         times.sort_by(f64::total_cmp);
