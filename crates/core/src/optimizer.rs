@@ -3,9 +3,11 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Gradients, Tensor};
 use riposte_kernels::{SgdStep, sgd_step};
+use serde::{Deserialize, Serialize};
 
 /// Which rule turns gradients into steps. The learning rate is given step by step.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// Stochastic gradient descent, dampening 0.
     ///
@@ -70,7 +72,8 @@ impl ModuleMapper for Update<'_> {
         let shape = tensor.dims();
         let flat = tensor.inner().flatten(0, D - 1);
         let slot = std::mem::take(&mut self.optimizer.slots[index]);
-        let (next, slot) = update(self.optimizer.rule, self.optimizer.steps, self.learning_rate, flat, gradient.flatten(0, D - 1), slot);
+        let (next, slot) =
+            update(self.optimizer.rule, self.optimizer.steps, self.learning_rate, flat, gradient.flatten(0, D - 1), slot);
         self.optimizer.slots[index] = slot;
         Param::from_mapped_value(id, next.reshape(shape).autodiff().require_grad(), mapper)
     }
