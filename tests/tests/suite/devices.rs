@@ -8,7 +8,9 @@ pub fn devices() -> Vec<(&'static str, Device)> {
     let mut devices = vec![("cpu", Device::flex())];
     match wgpu() {
         Some(device) => devices.push(("wgpu", device)),
-        None if std::env::var_os("RIPOSTE_REQUIRE_WGPU").is_some() => panic!("RIPOSTE_REQUIRE_WGPU is set and there is no adapter"),
+        None if std::env::var_os("RIPOSTE_REQUIRE_WGPU").is_some() => {
+            panic!("RIPOSTE_REQUIRE_WGPU is set and there is no adapter")
+        }
         None => println!("no adapter: wgpu is not tested"),
     }
     devices

@@ -9,7 +9,8 @@ use flate2::read::GzDecoder;
 use tar::Archive;
 
 /// Names of the batches: five of training images, then the test batch. The binary version adds `.bin`.
-pub(super) const BATCHES: [&str; 6] = ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"];
+pub(super) const BATCHES: [&str; 6] =
+    ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"];
 
 /// A batch is about 31 MB in both versions.
 const MAX_BATCH: u64 = 64 << 20;
