@@ -5,7 +5,7 @@ use crate::rng::{Stream, below};
 use crate::{Error, Result};
 
 /// Change of a sample before it is trained on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Augmentation {
     None,
     /// Cut at a random place from the image with `padding` black pixels on each side, then mirrored left to right in half of the

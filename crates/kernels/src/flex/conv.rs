@@ -6,7 +6,7 @@ use super::dot::Dots;
 use super::epilogue::{Rows, finish};
 use super::geometry::Geometry;
 use super::memory::{map_parts, part_range, parts, split};
-use super::product::{Factor, Packed, PanelRange, Product};
+use super::product::{Factor, Packed, Product};
 use super::simd::Lanes;
 use crate::Activation;
 
@@ -41,9 +41,8 @@ pub(super) fn forward(
         return;
     }
     // Fewer images than threads: each thread takes some of the output channels of one image.
-    let ranges = (0..threads)
-        .map(|part| part_range(geometry.out, threads, part, lanes.panel()))
-        .filter(|range| !range.is_empty());
+    let ranges =
+        (0..threads).map(|part| part_range(geometry.out, threads, part, lanes.panel())).filter(|range| !range.is_empty());
     for (x, y) in x.chunks_exact(geometry.image()).zip(y.chunks_exact_mut(output)) {
         let outputs = split(y, ranges.clone().map(|range| range.len() * geometry.positions()));
         map_parts(ranges.clone().zip(outputs).collect(), |(range, y)| {
@@ -85,12 +84,7 @@ fn samples_forward(
             accumulate: false,
         }
         .run();
-        let rows = Rows {
-            data: &sums,
-            stride: out_stride,
-            positions: geometry.positions(),
-            channels,
-        };
+        let rows = Rows { data: &sums, stride: out_stride, positions: geometry.positions(), channels };
         finish(rows, bias, activation, y);
     }
 }
@@ -133,12 +127,7 @@ fn unfolded(
         let bias = bias.map(|bias| &bias[range.clone()]);
         let per_sample = sums.chunks_exact(geometry.positions() * range.len());
         for (y, sums) in y.chunks_exact_mut(output).zip(per_sample) {
-            let rows = Rows {
-                data: sums,
-                stride: range.len(),
-                positions: geometry.positions(),
-                channels: range.len(),
-            };
+            let rows = Rows { data: sums, stride: range.len(), positions: geometry.positions(), channels: range.len() };
             let channels = range.start * geometry.positions()..range.end * geometry.positions();
             finish(rows, bias, activation, &mut y[channels]);
         }
@@ -162,9 +151,7 @@ impl Framed {
             true => 0,
             false => samples * geometry.framed_image(),
         };
-        Self {
-            data: vec![0.0; floats],
-        }
+        Self { data: vec![0.0; floats] }
     }
 
     pub(super) fn fill<'a>(&'a mut self, geometry: &Geometry, images: &'a [f32]) -> &'a [f32] {

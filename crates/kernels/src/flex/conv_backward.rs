@@ -40,11 +40,7 @@ pub(super) fn backward(geometry: &Geometry, pass: &Pass) -> LayerGradients<Flex>
             // SAFETY: `by_channels` writes every channel of every image.
             filled(input_shape(geometry), |to| by_channels(geometry, pass, weight, threads, to))
         };
-        return LayerGradients {
-            x: Some(x),
-            weight: None,
-            bias: None,
-        };
+        return LayerGradients { x: Some(x), weight: None, bias: None };
     }
     by_samples(geometry, pass, threads.min(geometry.batch))
 }
@@ -55,12 +51,8 @@ fn input_shape(geometry: &Geometry) -> [usize; 4] {
 
 /// Each thread takes some of the images; what they sum up is added in the order of the images.
 fn by_samples(geometry: &Geometry, pass: &Pass, threads: usize) -> LayerGradients<Flex> {
-    let data = pass
-        .weight
-        .map(|weight| DataGradient::new(geometry, weight, 0..geometry.channels, geometry.batch));
-    let ranges: Vec<_> = (0..threads)
-        .map(|part| part_range(geometry.batch, threads, part, 1))
-        .collect();
+    let data = pass.weight.map(|weight| DataGradient::new(geometry, weight, 0..geometry.channels, geometry.batch));
+    let ranges: Vec<_> = (0..threads).map(|part| part_range(geometry.batch, threads, part, 1)).collect();
     let mut sums = Vec::new();
     let mut run = |to: &mut [MaybeUninit<f32>]| {
         let lengths = ranges.iter().map(|range| range.len() * geometry.image());
@@ -69,9 +61,7 @@ fn by_samples(geometry: &Geometry, pass: &Pass, threads: usize) -> LayerGradient
             None => ranges.iter().map(|_| None).collect::<Vec<_>>(),
         };
         let items = ranges.iter().cloned().zip(outputs).collect();
-        sums = map_parts(items, |(samples, to)| {
-            samples_backward(geometry, pass, data.as_ref(), samples, to)
-        });
+        sums = map_parts(items, |(samples, to)| samples_backward(geometry, pass, data.as_ref(), samples, to));
     };
     let x = match data {
         // SAFETY: every thread writes the input gradient of each of its images.
@@ -163,10 +153,7 @@ fn samples_backward(
             data.run(gradient, &mut to[range]);
         }
     }
-    Sums {
-        weight: weight.map_or(Vec::new(), |weight| weight.sums),
-        bias,
-    }
+    Sums { weight: weight.map_or(Vec::new(), |weight| weight.sums), bias }
 }
 
 /// The weight's gradient: for each tap and output channel, the sum over positions of what the tap saw times the gradient.
@@ -198,8 +185,7 @@ impl WeightGradient {
         let samples = x.len() / geometry.image();
         self.gradient.set_depth(samples * count);
         for (sample, gradient) in gradient.chunks_exact(geometry.out * count).enumerate() {
-            self.gradient
-                .set_rows_from_columns(sample * count, gradient, count, count);
+            self.gradient.set_rows_from_columns(sample * count, gradient, count, count);
         }
         Product {
             source: self.framed.fill(geometry, x),
@@ -215,13 +201,7 @@ impl WeightGradient {
 }
 
 /// Fewer images than threads, and only the input's gradient wanted: each thread takes some of an image's channels.
-fn by_channels(
-    geometry: &Geometry,
-    pass: &Pass,
-    weight: &[f32],
-    threads: usize,
-    to: &mut [MaybeUninit<f32>],
-) {
+fn by_channels(geometry: &Geometry, pass: &Pass, weight: &[f32], threads: usize, to: &mut [MaybeUninit<f32>]) {
     let output = geometry.out * geometry.positions();
     let plane = geometry.height * geometry.width;
     let ranges: Vec<_> = (0..threads)

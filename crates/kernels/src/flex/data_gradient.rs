@@ -22,10 +22,7 @@ pub(super) struct DataGradient<'a> {
 }
 
 enum Plan<'a> {
-    Gathered {
-        frame: Frame,
-        phases: Vec<GatheredPhase>,
-    },
+    Gathered { frame: Frame, phases: Vec<GatheredPhase> },
     Scattered(Taps<'a>),
 }
 
@@ -53,12 +50,7 @@ enum TapWeight<'a> {
 
 impl<'a> DataGradient<'a> {
     /// For these of the input's channels, to be computed for `samples` images.
-    pub(super) fn new(
-        geometry: &'a Geometry,
-        weight: &'a [f32],
-        channels: Range<usize>,
-        samples: usize,
-    ) -> Self {
+    pub(super) fn new(geometry: &'a Geometry, weight: &'a [f32], channels: Range<usize>, samples: usize) -> Self {
         let lanes = Lanes::detect();
         let wasteful = lanes.round_up(channels.len()) >= 2 * channels.len();
         let few = samples * geometry.positions() < geometry.out;
@@ -66,11 +58,7 @@ impl<'a> DataGradient<'a> {
             true => Plan::Scattered(Taps::new(geometry, weight, channels.clone())),
             false => gathered(geometry, weight, channels.clone()),
         };
-        Self {
-            geometry,
-            channels: channels.len(),
-            plan,
-        }
+        Self { geometry, channels: channels.len(), plan }
     }
 
     /// Scratch for one thread, which takes up to `block` images at a time.
@@ -119,13 +107,7 @@ impl Worker<'_> {
         }
     }
 
-    fn gather(
-        &mut self,
-        frame: &Frame,
-        phases: &[GatheredPhase],
-        gradient: &[f32],
-        to: &mut [MaybeUninit<f32>],
-    ) {
+    fn gather(&mut self, frame: &Frame, phases: &[GatheredPhase], gradient: &[f32], to: &mut [MaybeUninit<f32>]) {
         let geometry = self.job.geometry;
         let samples = gradient.len() / (geometry.out * geometry.positions());
         let source = match frame.is_bare() {
@@ -153,12 +135,8 @@ impl Worker<'_> {
                 }
                 .run();
             }
-            let rows = Rows {
-                data: &self.sums,
-                stride: self.out_stride,
-                positions: phase.positions.len(),
-                channels: self.job.channels,
-            };
+            let rows =
+                Rows { data: &self.sums, stride: self.out_stride, positions: phase.positions.len(), channels: self.job.channels };
             match geometry.stride {
                 [1, 1] => finish(rows, None, Activation::None, to),
                 _ => interleave(geometry, phase, rows, to),
@@ -211,22 +189,15 @@ impl<'a> Taps<'a> {
         };
         let mut offsets = geometry.tap_offsets();
         offsets.truncate(columns);
-        Self {
-            weight,
-            columns,
-            offsets,
-        }
+        Self { weight, columns, offsets }
     }
 
     fn factor(&self, geometry: &Geometry) -> Factor<'_> {
         match &self.weight {
             TapWeight::Packed(packed) => Factor::all(packed),
-            TapWeight::InPlace(data) => Factor::Strided {
-                data,
-                stride: geometry.taps(),
-                depth: geometry.out,
-                width: self.columns,
-            },
+            TapWeight::InPlace(data) => {
+                Factor::Strided { data, stride: geometry.taps(), depth: geometry.out, width: self.columns }
+            }
         }
     }
 }
@@ -237,20 +208,11 @@ fn gathered<'a>(geometry: &Geometry, weight: &[f32], channels: Range<usize>) -> 
         .phases()
         .map(|phase| GatheredPhase::new(geometry, transposed.frame, phase, weight, channels.clone()))
         .collect();
-    Plan::Gathered {
-        frame: transposed.frame,
-        phases,
-    }
+    Plan::Gathered { frame: transposed.frame, phases }
 }
 
 impl GatheredPhase {
-    fn new(
-        geometry: &Geometry,
-        frame: Frame,
-        phase: Phase,
-        weight: &[f32],
-        channels: Range<usize>,
-    ) -> Self {
+    fn new(geometry: &Geometry, frame: Frame, phase: Phase, weight: &[f32], channels: Range<usize>) -> Self {
         let [height, width] = geometry.kernel;
         let kernel = height * width;
         let taps = phase.taps();
@@ -284,9 +246,7 @@ fn interleave(geometry: &Geometry, phase: &GatheredPhase, rows: Rows, to: &mut [
     let [stride_y, stride_x] = geometry.stride;
     for (index, to) in to.chunks_exact_mut(plane).enumerate() {
         let (sample, channel) = (index / rows.channels, index % rows.channels);
-        let mut from = rows.data[sample * rows.positions * rows.stride + channel..]
-            .iter()
-            .step_by(rows.stride);
+        let mut from = rows.data[sample * rows.positions * rows.stride + channel..].iter().step_by(rows.stride);
         for y in 0..phase.count[0] {
             let row = (phase.first[0] + y * stride_y) * geometry.width + phase.first[1];
             let inside = to[row..].iter_mut().step_by(stride_x).take(phase.count[1]);

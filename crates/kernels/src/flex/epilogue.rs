@@ -20,12 +20,7 @@ pub(super) struct Rows<'a> {
 }
 
 /// `y[sample][channel][position] = act(rows[sample, position][channel] + bias[channel])`; writes every element of y.
-pub(super) fn finish(
-    rows: Rows,
-    bias: Option<&[f32]>,
-    activation: Activation,
-    y: &mut [MaybeUninit<f32>],
-) {
+pub(super) fn finish(rows: Rows, bias: Option<&[f32]>, activation: Activation, y: &mut [MaybeUninit<f32>]) {
     let bias = |channel: usize| bias.map_or(0.0, |bias| bias[channel]);
     match activation {
         Activation::None => run(Finish { rows, y, map: |v, c| v + bias(c) }),

@@ -66,14 +66,7 @@ impl Geometry {
             stride: shape.options.stride,
             out_height,
             out_width,
-            frame: Frame {
-                height,
-                width,
-                top,
-                left,
-                framed_height: height + 2 * top,
-                framed_width: width + 2 * left,
-            },
+            frame: Frame { height, width, top, left, framed_height: height + 2 * top, framed_width: width + 2 * left },
         }
     }
 
@@ -130,9 +123,8 @@ impl Geometry {
     pub(super) fn transposed(&self) -> Transposed {
         let axis = |axis: usize, size: usize, out_size: usize, padding: usize| {
             let (kernel, stride) = (self.kernel[axis], self.stride[axis]);
-            let phases: Vec<AxisPhase> = (0..stride.min(size))
-                .map(|phase| AxisPhase::new(phase, size, kernel, stride, padding))
-                .collect();
+            let phases: Vec<AxisPhase> =
+                (0..stride.min(size)).map(|phase| AxisPhase::new(phase, size, kernel, stride, padding)).collect();
             let reach = |phase: &AxisPhase| {
                 let deltas = phase.taps.iter().map(|tap| tap.1);
                 let (low, high) = (deltas.clone().min()?, deltas.max()?);
@@ -153,11 +145,7 @@ impl Geometry {
             framed_height: self.out_height + top + bottom,
             framed_width: self.out_width + left + right,
         };
-        Transposed {
-            rows,
-            columns,
-            frame,
-        }
+        Transposed { rows, columns, frame }
     }
 }
 
@@ -177,11 +165,7 @@ impl AxisPhase {
             .filter(|(_, distance)| distance.rem_euclid(stride as isize) == 0)
             .map(|(tap, distance)| (tap, distance.div_euclid(stride as isize)))
             .collect();
-        Self {
-            first: phase,
-            count: (size - phase).div_ceil(stride),
-            taps,
-        }
+        Self { first: phase, count: (size - phase).div_ceil(stride), taps }
     }
 }
 
@@ -202,13 +186,7 @@ pub(super) struct Phase<'a> {
 
 impl Transposed {
     pub(super) fn phases(&self) -> impl Iterator<Item = Phase<'_>> {
-        self.rows.iter().flat_map(|row| {
-            self.columns.iter().map(move |column| Phase {
-                row,
-                column,
-                frame: self.frame,
-            })
-        })
+        self.rows.iter().flat_map(move |row| self.columns.iter().map(move |column| Phase { row, column, frame: self.frame }))
     }
 }
 

@@ -76,20 +76,12 @@ pub(super) fn backward(sizes: Sizes, pass: &Pass) -> LayerGradients<Flex> {
         }
         None => pass.gradient,
     };
-    let Sizes {
-        batch,
-        inputs,
-        outputs,
-    } = sizes;
+    let Sizes { batch, inputs, outputs } = sizes;
     let by_sample: Vec<u32> = (0..batch).map(|sample| (sample * outputs) as u32).collect();
     let by_output: Vec<u32> = (0..outputs as u32).collect();
     LayerGradients {
-        x: pass.weight.map(|weight| {
-            product([batch, inputs], gradient, &by_sample, &by_output, weight)
-        }),
-        weight: pass
-            .x
-            .map(|x| product([outputs, inputs], gradient, &by_output, &by_sample, x)),
+        x: pass.weight.map(|weight| product([batch, inputs], gradient, &by_sample, &by_output, weight)),
+        weight: pass.x.map(|x| product([outputs, inputs], gradient, &by_output, &by_sample, x)),
         bias: pass.bias.then(|| {
             let mut sums = vec![0.0f64; outputs];
             for gradient in gradient.chunks_exact(outputs) {
@@ -103,24 +95,13 @@ pub(super) fn backward(sizes: Sizes, pass: &Pass) -> LayerGradients<Flex> {
 
 /// `[rows, columns]`: the sum over steps of `source[rows[row] + steps[step]] * factor[step][column]`, with a factor of one
 /// contiguous row per step. Each thread takes some of the rows.
-fn product(
-    [count, columns]: [usize; 2],
-    source: &[f32],
-    rows: &[u32],
-    steps: &[u32],
-    factor: &[f32],
-) -> FlexTensor {
+fn product([count, columns]: [usize; 2], source: &[f32], rows: &[u32], steps: &[u32], factor: &[f32]) -> FlexTensor {
     let lanes = Lanes::detect();
     let packed = (columns % lanes.count != 0 || count >= ROWS_WORTH_PACKING)
         .then(|| Packed::from_rows(factor, columns, steps.len(), columns));
     let factor = match &packed {
         Some(packed) => Factor::all(packed),
-        None => Factor::Strided {
-            data: factor,
-            stride: columns,
-            depth: steps.len(),
-            width: columns,
-        },
+        None => Factor::Strided { data: factor, stride: columns, depth: steps.len(), width: columns },
     };
     let out_stride = lanes.round_up(columns);
     let mut out = vec![0.0; count * out_stride];
@@ -128,16 +109,7 @@ fn product(
     let ranges = (0..threads).map(|part| part_range(count, threads, part, 1));
     let outputs = split(&mut out, ranges.clone().map(|range| range.len() * out_stride));
     map_parts(ranges.zip(outputs).collect(), |(range, out)| {
-        Product {
-            source,
-            rows: &rows[range],
-            steps,
-            factor,
-            out,
-            out_stride,
-            accumulate: false,
-        }
-        .run();
+        Product { source, rows: &rows[range], steps, factor, out, out_stride, accumulate: false }.run();
     });
     if out_stride == columns {
         return tensor(out, [count, columns]);

@@ -13,12 +13,7 @@ use crate::{Activation, SgdStep, SignedStep};
 const WORK_PER_ELEMENT: usize = 16;
 
 /// The gradient before the activation: the gradient, scaled down where the output was not positive.
-pub(super) fn before_activation(
-    gradient: &[f32],
-    output: &[f32],
-    activation: Activation,
-    to: &mut Vec<f32>,
-) {
+pub(super) fn before_activation(gradient: &[f32], output: &[f32], activation: Activation, to: &mut Vec<f32>) {
     let slope = activation.negative_slope().unwrap_or(1.0);
     to.clear();
     to.reserve(gradient.len());
@@ -29,9 +24,7 @@ pub(super) fn before_activation(
         }
         // Not a product with 0, which would keep an infinite or undefined gradient.
         Activation::Relu => zip2(gradient, output, spare, |g, y| if y <= 0.0 { 0.0 } else { g }),
-        Activation::LeakyRelu(_) => zip2(gradient, output, spare, |g, y| {
-            if y <= 0.0 { g * slope } else { g }
-        }),
+        Activation::LeakyRelu(_) => zip2(gradient, output, spare, |g, y| if y <= 0.0 { g * slope } else { g }),
     }
     // SAFETY: every element was written above.
     unsafe { to.set_len(gradient.len()) };
@@ -59,14 +52,7 @@ fn vectorized<F: FnOnce() -> R, R>(body: F) -> R {
 }
 
 /// Scale and shift per channel: `y = act(x * scale + shift)`, x `[batch, channel, ...]` with `plane` elements a channel.
-pub(super) fn affine(
-    x: &[f32],
-    plane: usize,
-    scale: &[f32],
-    shift: &[f32],
-    activation: Activation,
-    y: &mut [MaybeUninit<f32>],
-) {
+pub(super) fn affine(x: &[f32], plane: usize, scale: &[f32], shift: &[f32], activation: Activation, y: &mut [MaybeUninit<f32>]) {
     each_plane(x.len(), plane, y, |index, range, y| {
         let (scale, shift) = (scale[index % scale.len()], shift[index % scale.len()]);
         let x = &x[range];
@@ -103,9 +89,9 @@ pub(super) fn affine_backward(
             (Activation::Relu, Some(y)) => {
                 zip2(gradient, &y[range], to, |g, y| if y <= 0.0 { 0.0 } else { g * scale });
             }
-            (Activation::LeakyRelu(_), Some(y)) => zip2(gradient, &y[range], to, |g, y| {
-                if y <= 0.0 { g * slope * scale } else { g * scale }
-            }),
+            (Activation::LeakyRelu(_), Some(y)) => {
+                zip2(gradient, &y[range], to, |g, y| if y <= 0.0 { g * slope * scale } else { g * scale })
+            }
         }
     });
 }
@@ -306,9 +292,6 @@ pub(super) fn per_channel(values: impl Iterator<Item = f32>) -> FlexTensor {
 ///
 /// # Safety
 /// As [`filled`].
-pub(super) unsafe fn mapped(
-    shape: [usize; 4],
-    fill: impl FnOnce(&mut [MaybeUninit<f32>]),
-) -> FlexTensor {
+pub(super) unsafe fn mapped(shape: [usize; 4], fill: impl FnOnce(&mut [MaybeUninit<f32>])) -> FlexTensor {
     unsafe { filled(shape, fill) }
 }

@@ -27,12 +27,7 @@ impl Packed {
     /// All zeros.
     pub(super) fn zeros(depth: usize, width: usize) -> Self {
         let lanes = Lanes::detect();
-        Self {
-            data: vec![0.0; depth * lanes.round_up(width)],
-            depth,
-            width,
-            lanes,
-        }
+        Self { data: vec![0.0; depth * lanes.round_up(width)], depth, width, lanes }
     }
 
     /// From columns that lie `stride` apart: `from[column * stride + row]`.
@@ -57,22 +52,10 @@ impl Packed {
     }
 
     /// Sets `count` rows from `first` on: `from[column * stride + row - first]`.
-    pub(super) fn set_rows_from_columns(
-        &mut self,
-        first: usize,
-        from: &[f32],
-        stride: usize,
-        count: usize,
-    ) {
+    pub(super) fn set_rows_from_columns(&mut self, first: usize, from: &[f32], stride: usize, count: usize) {
         assert!(first + count <= self.depth && count <= stride.max(1));
         assert!(self.width == 0 || (self.width - 1) * stride + count <= from.len());
-        run(SetRows {
-            packed: self,
-            first,
-            from,
-            stride,
-            count,
-        });
+        run(SetRows { packed: self, first, from, stride, count });
     }
 
     /// Sets one row from an iterator of `width` values.
@@ -148,12 +131,7 @@ pub(super) enum Factor<'a> {
     /// These panels of a packed matrix.
     Packed(&'a Packed, PanelRange),
     /// A matrix as it lies: rows `stride` apart, `width` columns, a multiple of the vector length.
-    Strided {
-        data: &'a [f32],
-        stride: usize,
-        depth: usize,
-        width: usize,
-    },
+    Strided { data: &'a [f32], stride: usize, depth: usize, width: usize },
 }
 
 /// First and one past the last panel.
@@ -181,8 +159,7 @@ impl<'a> Factor<'a> {
     pub(super) fn padded_width(&self, lanes: Lanes) -> usize {
         match self {
             Self::Packed(packed, panels) => {
-                lanes.round_up(packed.width.min(panels.end * lanes.panel()))
-                    - panels.start * lanes.panel()
+                lanes.round_up(packed.width.min(panels.end * lanes.panel())) - panels.start * lanes.panel()
             }
             Self::Strided { width, .. } => *width,
         }
@@ -203,20 +180,12 @@ impl<'a> Factor<'a> {
 
     fn check(&self, lanes: Lanes) {
         match *self {
-            Self::Packed(packed, panels) => assert!(
-                packed.lanes == lanes && panels.start < panels.end && panels.end <= packed.panels()
-            ),
-            Self::Strided {
-                data,
-                stride,
-                depth,
-                width,
-            } => assert!(
-                width % lanes.count == 0
-                    && width <= stride
-                    && depth > 0
-                    && (depth - 1) * stride + width <= data.len()
-            ),
+            Self::Packed(packed, panels) => {
+                assert!(packed.lanes == lanes && panels.start < panels.end && panels.end <= packed.panels())
+            }
+            Self::Strided { data, stride, depth, width } => {
+                assert!(width % lanes.count == 0 && width <= stride && depth > 0 && (depth - 1) * stride + width <= data.len())
+            }
         }
     }
 }
@@ -274,10 +243,11 @@ impl WithSimd for Product<'_> {
                 };
                 // SAFETY: the asserts above bound every offset that the rows of tiles read and write.
                 unsafe {
-                    if width - column >= lanes.panel() {
-                        wide_rows(simd, tile, self.rows.len());
-                    } else {
-                        narrow_rows(simd, tile, self.rows.len());
+                    match (width - column >= lanes.panel(), S::REGISTER_COUNT >= 32) {
+                        (true, true) => wide_of_32(simd, tile, self.rows.len()),
+                        (false, true) => narrow_of_32(simd, tile, self.rows.len()),
+                        (true, false) => wide_of_16(simd, tile, self.rows.len()),
+                        (false, false) => narrow_of_16(simd, tile, self.rows.len()),
                     }
                 }
             }
@@ -285,65 +255,31 @@ impl WithSimd for Product<'_> {
     }
 }
 
-/// Tiles of exactly `$count` rows, where `$count` is one of the literals.
-macro_rules! tile_of {
-    ($simd:ident, $vectors:literal, $tile:expr, $count:expr, [$($rows:literal)*]) => {
-        match $count {
-            $($rows => outer_tile::<S, $vectors, $rows>($simd, $tile),)*
-            _ => unreachable!(),
+/// A function that computes rows in tiles of `$vectors` vectors by the last of the literals, and the rest in one tile.
+///
+/// Not a generic function with a closure: what is not inlined here is not compiled for this processor's vectors.
+macro_rules! rows_in_tiles {
+    ($name:ident, $vectors:literal, [$($count:literal)*], $whole:literal) => {
+        #[inline(always)]
+        unsafe fn $name<S: Simd>(simd: S, mut tile: OuterTile, mut rows: usize) {
+            while rows > 0 {
+                let count = rows.min($whole);
+                unsafe {
+                    match count {
+                        $($count => outer_tile::<S, $vectors, $count>(simd, tile),)*
+                        _ => outer_tile::<S, $vectors, $whole>(simd, tile),
+                    }
+                }
+                tile.rows = tile.rows.wrapping_add(count);
+                tile.out = tile.out.wrapping_add(count * tile.out_stride);
+                rows -= count;
+            }
         }
     };
 }
 
-/// Rows of tiles two vectors wide. Ten rows fill 32 registers, leave room for the operands, and keep their addresses in
-/// general registers; six do with 16.
-#[inline(always)]
-unsafe fn wide_rows<S: Simd>(simd: S, tile: OuterTile, rows: usize) {
-    let whole = if S::REGISTER_COUNT >= 32 { 10 } else { 6 };
-    unsafe {
-        for_each_tile(tile, rows, whole, |tile, count| {
-            if S::REGISTER_COUNT >= 32 {
-                tile_of!(simd, 2, tile, count, [1 2 3 4 5 6 7 8 9 10])
-            } else {
-                tile_of!(simd, 2, tile, count, [1 2 3 4 5 6])
-            }
-        });
-    }
-}
-
-/// Rows of tiles one vector wide.
-#[inline(always)]
-unsafe fn narrow_rows<S: Simd>(simd: S, tile: OuterTile, rows: usize) {
-    let whole = if S::REGISTER_COUNT >= 32 { 14 } else { 8 };
-    unsafe {
-        for_each_tile(tile, rows, whole, |tile, count| {
-            if S::REGISTER_COUNT >= 32 {
-                tile_of!(simd, 1, tile, count, [1 2 3 4 5 6 7 8 9 10 11 12 13 14])
-            } else {
-                tile_of!(simd, 1, tile, count, [1 2 3 4 5 6 7 8])
-            }
-        });
-    }
-}
-
-#[inline(always)]
-unsafe fn for_each_tile(
-    tile: OuterTile,
-    rows: usize,
-    whole: usize,
-    mut compute: impl FnMut(OuterTile, usize),
-) {
-    let mut row = 0;
-    while row < rows {
-        let count = whole.min(rows - row);
-        let at = unsafe {
-            OuterTile {
-                rows: tile.rows.add(row),
-                out: tile.out.add(row * tile.out_stride),
-                ..tile
-            }
-        };
-        compute(at, count);
-        row += count;
-    }
-}
+// Ten rows of two vectors fill 32 registers, leave room for the operands, and keep the rows' addresses in general registers.
+rows_in_tiles!(wide_of_32, 2, [1 2 3 4 5 6 7 8 9], 10);
+rows_in_tiles!(narrow_of_32, 1, [1 2 3 4 5 6 7 8 9 10 11 12 13], 14);
+rows_in_tiles!(wide_of_16, 2, [1 2 3 4 5], 6);
+rows_in_tiles!(narrow_of_16, 1, [1 2 3 4 5 6 7], 8);

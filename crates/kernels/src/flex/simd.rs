@@ -1,7 +1,5 @@
 //! The processor's vectors: which there are, and the two register tiles everything else is built from.
 
-use core::array;
-
 use pulp::{Arch, Simd, WithSimd};
 
 /// Runs an operation compiled for the widest vectors this processor has.
@@ -41,9 +39,7 @@ impl Lanes {
 
     #[inline(always)]
     pub(super) fn of<S: Simd>() -> Self {
-        Self {
-            count: S::F32_LANES,
-        }
+        Self { count: S::F32_LANES }
     }
 
     /// Columns that a tile covers: two vectors.
@@ -95,11 +91,17 @@ pub(super) struct OuterTile<'a> {
 pub(super) unsafe fn outer_tile<S: Simd, const V: usize, const R: usize>(simd: S, tile: OuterTile) {
     let lanes = S::F32_LANES;
     unsafe {
-        let rows: [*const f32; R] = array::from_fn(|r| tile.source.add(*tile.rows.add(r) as usize));
+        let mut rows = [tile.source; R];
+        for r in 0..R {
+            rows[r] = tile.source.add(*tile.rows.add(r) as usize);
+        }
         let mut sums = [[simd.splat_f32s(0.0); V]; R];
         let mut factor = tile.factor;
         for &step in tile.steps {
-            let shared: [S::f32s; V] = array::from_fn(|v| load::<S>(factor.add(v * lanes)));
+            let mut shared = [simd.splat_f32s(0.0); V];
+            for v in 0..V {
+                shared[v] = load::<S>(factor.add(v * lanes));
+            }
             for r in 0..R {
                 let gathered = simd.splat_f32s(*rows[r].add(step as usize));
                 for v in 0..V {
@@ -138,7 +140,10 @@ pub(super) unsafe fn dot_tile<S: Simd, const R: usize, const Q: usize>(
     unsafe {
         let mut at = 0;
         while at < whole {
-            let shared: [S::f32s; Q] = array::from_fn(|q| load::<S>(right[q].add(at)));
+            let mut shared = [simd.splat_f32s(0.0); Q];
+            for q in 0..Q {
+                shared[q] = load::<S>(right[q].add(at));
+            }
             for r in 0..R {
                 let row = load::<S>(left[r].add(at));
                 for q in 0..Q {
@@ -147,20 +152,32 @@ pub(super) unsafe fn dot_tile<S: Simd, const R: usize, const Q: usize>(
             }
             at += lanes;
         }
-        let rest = |row: *const f32| {
-            simd.partial_load_f32s(core::slice::from_raw_parts(row.add(whole), length - whole))
-        };
         if whole < length {
-            let shared: [S::f32s; Q] = array::from_fn(|q| rest(right[q]));
+            let mut shared = [simd.splat_f32s(0.0); Q];
+            for q in 0..Q {
+                shared[q] = load_rest(simd, right[q].add(whole), length - whole);
+            }
             for r in 0..R {
-                let row = rest(left[r]);
+                let row = load_rest(simd, left[r].add(whole), length - whole);
                 for q in 0..Q {
                     sums[r][q] = simd.mul_add_f32s(row, shared[q], sums[r][q]);
                 }
             }
         }
     }
-    array::from_fn(|r| array::from_fn(|q| simd.reduce_sum_f32s(sums[r][q])))
+    let mut products = [[0.0; Q]; R];
+    for r in 0..R {
+        for q in 0..Q {
+            products[r][q] = simd.reduce_sum_f32s(sums[r][q]);
+        }
+    }
+    products
+}
+
+/// Fewer floats than a vector holds, the rest zeros.
+#[inline(always)]
+unsafe fn load_rest<S: Simd>(simd: S, from: *const f32, count: usize) -> S::f32s {
+    unsafe { simd.partial_load_f32s(core::slice::from_raw_parts(from, count)) }
 }
 
 /// `to[column][row] = from[row][column]` for `rows` by `columns` floats; strides in floats.
@@ -183,10 +200,15 @@ pub(super) unsafe fn transpose(
             for c in (0..whole_columns).step_by(BLOCK) {
                 let from = from.add(r * from_stride + c);
                 let to = to.add(c * to_stride + r);
-                let block: [[f32; BLOCK]; BLOCK] =
-                    array::from_fn(|r| from.add(r * from_stride).cast::<[f32; BLOCK]>().read_unaligned());
+                let mut block = [[0.0; BLOCK]; BLOCK];
+                for r in 0..BLOCK {
+                    block[r] = from.add(r * from_stride).cast::<[f32; BLOCK]>().read_unaligned();
+                }
                 for c in 0..BLOCK {
-                    let column: [f32; BLOCK] = array::from_fn(|r| block[r][c]);
+                    let mut column = [0.0; BLOCK];
+                    for r in 0..BLOCK {
+                        column[r] = block[r][c];
+                    }
                     to.add(c * to_stride).cast::<[f32; BLOCK]>().write_unaligned(column);
                 }
             }
