@@ -9,6 +9,5 @@ use burn::tensor::Tensor;
 /// [`riposte::Error::Device`] if the device fails.
 pub fn floats<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     let failed = |error: String| riposte::Error::Device(error);
-    let data = tensor.try_into_data().map_err(|error| failed(error.to_string()))?;
-    Ok(data.convert::<f32>().into_vec().map_err(|error| failed(format!("{error:?}")))?)
+    Ok(tensor.try_into_vec_as::<f32>().map_err(|error| failed(error.to_string()))?)
 }

@@ -8,7 +8,8 @@ use riposte::models::{Architecture, Model, ModelCard};
 use riposte::weights::StateDict;
 use sha2::{Digest, Sha256};
 
-use crate::args::{DatasetName, ModelArgs};
+use crate::args::ModelArgs;
+use crate::data::DatasetName;
 use crate::{file, weights_file};
 
 mod embedded {

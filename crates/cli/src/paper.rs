@@ -68,7 +68,8 @@ const fn row(table: &'static str, preset: &'static str, riposte: &'static str, b
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::{AttackArgs, DatasetName, RiposteArgs};
+    use crate::args::{AttackArgs, RiposteArgs};
+    use crate::data::DatasetName;
 
     #[test]
     fn the_paper_is_quoted_for_its_own_setup_alone() {

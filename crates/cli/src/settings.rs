@@ -7,9 +7,10 @@ use riposte::post_train::{BatchNormMode, Direction, Perturbation, PostTrain, Tra
 use riposte::presets::Preset;
 
 use crate::args::{
-    AttackArgs, AttackName, BatchNormName, DatasetName, DirectionName, LossName, PostDataName, RiposteArgs, RiposteName, SearchName,
+    AttackArgs, AttackName, BatchNormName, DirectionName, LossName, PostDataName, RiposteArgs, RiposteName, SearchName,
     StartName, StopName,
 };
+use crate::data::DatasetName;
 
 /// The attack and the defense of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]

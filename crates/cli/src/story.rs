@@ -4,7 +4,7 @@ use riposte::attack::Pgd;
 use riposte::post_train::{Perturbation, PostTrain};
 use serde::Serialize;
 
-use crate::args::DatasetName;
+use crate::data::DatasetName;
 use crate::output::percent;
 use crate::paper;
 

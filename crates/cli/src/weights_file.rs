@@ -7,8 +7,18 @@ use anyhow::{Context, Result, bail, ensure};
 use pytorch_reader::{DType, PytorchReader};
 use riposte::weights::{Parameter, StateDict};
 
+use crate::file;
+
 /// Names under which checkpoints keep a model's state dict beside optimizers, epochs and the like.
 const NESTS: [&str; 4] = ["state_dict.", "model_state_dict.", "net.", "model."];
+
+/// The state dict in the file at `path`.
+///
+/// # Errors
+/// If it cannot be read, is neither kind of file, or broken; the message names the file.
+pub fn read(path: &Path) -> Result<StateDict> {
+    parse(path, &file::read(path)?)
+}
 
 /// The state dict in the file at `path`, which holds `bytes`.
 ///

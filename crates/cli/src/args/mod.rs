@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 pub use attack::{AttackArgs, AttackName, LossName, StartName, StopName};
 pub use parse::{count, pixels, positive};
 pub use riposte::{BatchNormName, DirectionName, PostDataName, RiposteArgs, RiposteName, SearchName};
-pub use source::{DataArgs, DatasetName, DeviceArgs, ModelArgs};
+pub use source::{DataArgs, DeviceArgs, ModelArgs};
 pub use work::{
     BenchArgs, BenchTask, DataArgsCommand, DataCommand, DevicesArgs, DuelArgs, EvalArgs, ImportArgs, Pick, SplitName, Switch,
     TrainArgs, TrainMethod,
@@ -34,8 +34,7 @@ Examples:
   riposte train --architecture fast-mnist-cnn --dataset digits --method fast --out runs/digits
   riposte data fetch mnist
   riposte help eval                               everything that a command takes",
-    args_conflicts_with_subcommands = true,
-    disable_help_subcommand = false
+    args_conflicts_with_subcommands = true
 )]
 pub struct Cli {
     #[command(subcommand)]

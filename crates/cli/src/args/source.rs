@@ -1,12 +1,12 @@
 //! Flags that several commands share: the model, the data, the device.
 
-use std::fmt;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use riposte::models::Architecture;
 
 use super::parse::count;
+use crate::data::DatasetName;
 
 /// Which model.
 #[derive(Debug, Clone, Default, Args)]
@@ -33,26 +33,6 @@ pub struct DataArgs {
     /// Folder with the official files; otherwise they are taken from the cache folder or downloaded
     #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA")]
     pub data: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum DatasetName {
-    /// Procedural digits in MNIST's format: no files, no network
-    Digits,
-    /// The official MNIST files
-    Mnist,
-    /// The official CIFAR-10 files
-    Cifar10,
-}
-
-impl fmt::Display for DatasetName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Digits => "digits",
-            Self::Mnist => "mnist",
-            Self::Cifar10 => "cifar10",
-        })
-    }
 }
 
 /// Where it computes.

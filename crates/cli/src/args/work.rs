@@ -6,7 +6,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use riposte::models::Architecture;
 
 use super::parse::{count, pixels, positive};
-use super::{AttackArgs, DataArgs, DatasetName, DeviceArgs, ModelArgs, RiposteArgs};
+use super::{AttackArgs, DataArgs, DeviceArgs, ModelArgs, RiposteArgs};
+use crate::data::DatasetName;
 
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -227,13 +228,10 @@ pub enum DataCommand {
     Fetch {
         #[arg(value_name = "DATASET")]
         dataset: DatasetName,
-        /// Folder for the files [default: the cache folder]
-        #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA")]
-        data: Option<PathBuf>,
     },
-    /// Check the files that were found against the official checksums
+    /// Read the files that are there to the end and check them against the official checksums
     Verify {
-        /// Which dataset [default: all that were found]
+        /// Which dataset [default: all that are there]
         #[arg(value_name = "DATASET")]
         dataset: Option<DatasetName>,
         /// Folder with the official files

@@ -33,7 +33,7 @@ pub fn run(args: DuelArgs) -> Result<()> {
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
     let model = source.load(&device.device)?;
-    let test = dataset::load(dataset, Split::Test, args.data.data.as_deref())?;
+    let test = dataset::load(dataset, Split::Test, None, args.data.data.as_deref())?;
     dataset::check_shape(&test, source.architecture)?;
     if let Some(index) = args.index {
         ensure!(index < test.len(), "there is no test image {index}: {dataset} has {}, numbered from 0", test.len());

@@ -4,13 +4,13 @@ mod table;
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use riposte::eval::{Record, Summary, paired_gain, wilson_interval};
 use riposte::rng::Seed;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::args::{DatasetName, EvalArgs, Switch};
+use crate::args::{EvalArgs, Switch};
 use crate::dataset::{self, Split};
 use crate::device::{self, Found};
 use crate::evaluation::Evaluation;
@@ -102,13 +102,12 @@ pub fn run(args: EvalArgs) -> Result<()> {
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
     let model = source.load(&device.device)?;
-    let test = dataset::load(dataset, Split::Test, args.data.data.as_deref())?;
+    let (first, images) = (args.first, args.images);
+    let end = first.saturating_add(images);
+    let test = dataset::load(dataset, Split::Test, Some(end), args.data.data.as_deref())?;
     dataset::check_shape(&test, source.architecture)?;
-    let end = args.first.checked_add(args.images).filter(|end| *end <= test.len());
-    let end = end.ok_or_else(|| {
-        let (first, images, all) = (args.first, args.images, test.len());
-        anyhow::anyhow!("{dataset} has {all} test images: {images} from number {first} on are more than there are")
-    })?;
+    let all = dataset.size(Split::Test);
+    ensure!(end <= test.len(), "{dataset} has {all} test images: {images} from number {first} on are more than there are");
     let train = match setup.riposte {
         Some(_) => Some(dataset::pools(dataset, args.data.data.as_deref())?),
         None => None,

@@ -5,7 +5,7 @@ mod plan;
 
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 use riposte::data::Dataset;
 use riposte::eval::{Record, Summary};
@@ -32,13 +32,11 @@ pub fn run(args: TrainArgs) -> Result<()> {
     let mut folder = Folder::open(&args.out, &plan, args.resume)?;
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
-    let train = dataset::load(plan.dataset, Split::Train, args.data.as_deref())?;
+    let train = dataset::load(plan.dataset, Split::Train, args.samples, args.data.as_deref())?;
     dataset::check_shape(&train, plan.architecture)?;
-    let train = match args.samples {
-        Some(count) => dataset::first(train, count)?,
-        None => train,
-    };
-    let test = dataset::load(plan.dataset, Split::Test, args.data.as_deref())?;
+    let (asked, found) = (args.samples.unwrap_or(0), train.len());
+    ensure!(asked <= found, "{asked} samples are asked for and {} has {found}", plan.dataset);
+    let test = dataset::load(plan.dataset, Split::Test, args.test_images.map(|n| n.max(args.check_images)), args.data.as_deref())?;
     let seed = Seed(plan.seed);
     let mut trainer = match folder.checkpoint()? {
         Some(checkpoint) => {

@@ -7,16 +7,15 @@ use burn::backend::flex::Flex;
 
 use super::conv::{Framed, samples_per_block};
 use super::data_gradient::DataGradient;
-use super::epilogue::{Rows, finish};
+use super::elementwise::sum;
+use super::epilogue::{Positions, Rows, finish};
 use super::geometry::Geometry;
 use super::memory::{filled, map_parts, part_range, parts, split, tensor};
+use super::packed::Packed;
 use super::pointwise::before_activation;
-use super::product::{Factor, Packed, Product};
+use super::product::{Factor, Product};
 use super::simd::Lanes;
 use crate::{Activation, LayerGradients};
-
-/// Positions that a block sums up before it is added to the weight's gradient, at least: adding costs a read and a write.
-const POSITIONS_PER_BLOCK: usize = 256;
 
 /// [`LayerBackward`](crate::LayerBackward) as slices.
 pub(super) struct Pass<'a> {
@@ -102,7 +101,7 @@ impl Sums {
         let rows = Rows {
             data: &self.weight,
             stride: Lanes::detect().round_up(geometry.out),
-            positions: geometry.taps(),
+            positions: Positions::InOrder(geometry.taps()),
             channels: geometry.out,
         };
         let shape = [geometry.out, geometry.channels, height, width];
@@ -120,9 +119,7 @@ fn samples_backward(
 ) -> Sums {
     let (image, output) = (geometry.image(), geometry.out * geometry.positions());
     let out_stride = Lanes::detect().round_up(geometry.out);
-    let block = samples_per_block(geometry, out_stride, samples.len())
-        .max(POSITIONS_PER_BLOCK.div_ceil(geometry.positions()))
-        .min(samples.len());
+    let block = samples_per_block(geometry, out_stride, samples.len());
     let mut weight = pass.x.map(|_| WeightGradient::new(geometry, block));
     let mut data = data.map(|data| data.worker(block));
     let mut bias = vec![0.0; if pass.bias { geometry.out } else { 0 }];
@@ -142,7 +139,7 @@ fn samples_backward(
         let channels = gradient.chunks_exact(geometry.positions()).enumerate();
         if pass.bias {
             channels.for_each(|(index, plane)| {
-                bias[index % geometry.out] += f64::from(plane.iter().sum::<f32>());
+                bias[index % geometry.out] += f64::from(sum(plane));
             });
         }
         if let (Some(weight), Some(x)) = (&mut weight, pass.x) {
@@ -191,7 +188,7 @@ impl WeightGradient {
             source: self.framed.fill(geometry, x),
             rows: &self.taps,
             steps: &self.positions[..samples * count],
-            factor: Factor::all(&self.gradient),
+            factor: Factor::Packed(&self.gradient),
             out: &mut self.sums,
             out_stride: self.out_stride,
             accumulate: true,

@@ -1,5 +1,10 @@
 //! Where a convolution reads: offsets into zero-padded images, for the forward pass and for its transpose.
 
+use core::mem::MaybeUninit;
+
+use pulp::{Simd, WithSimd};
+
+use super::simd::{copy_short, run};
 use crate::ConvShape;
 
 /// A convolution's sizes, and the offsets of its taps in a zero-padded image.
@@ -41,11 +46,46 @@ impl Frame {
 
     /// Copies planes into their frames; the frames of `to` are left as they are.
     pub(super) fn copy(&self, from: &[f32], to: &mut [f32]) {
-        let planes = from.chunks_exact(self.height * self.width);
-        for (plane, framed) in planes.zip(to.chunks_exact_mut(self.plane())) {
-            let inside = framed[self.top * self.framed_width + self.left..].chunks_mut(self.framed_width);
-            for (row, inside) in plane.chunks_exact(self.width).zip(inside) {
-                inside[..self.width].copy_from_slice(row);
+        let planes = from.len() / (self.height * self.width);
+        assert!(planes * self.plane() <= to.len());
+        assert!(self.top + self.height <= self.framed_height && self.left + self.width <= self.framed_width);
+        run(CopyPlanes { frame: *self, planes, from, to });
+    }
+
+    /// Copies planes out of their frames.
+    pub(super) fn crop(&self, from: &[f32], to: &mut [MaybeUninit<f32>]) {
+        let planes = to.chunks_exact_mut(self.height * self.width);
+        for (plane, framed) in planes.zip(from.chunks_exact(self.plane())) {
+            let inside = framed[self.top * self.framed_width + self.left..].chunks(self.framed_width);
+            for (row, inside) in plane.chunks_exact_mut(self.width).zip(inside) {
+                row.write_copy_of_slice(&inside[..self.width]);
+            }
+        }
+    }
+}
+
+struct CopyPlanes<'a> {
+    frame: Frame,
+    planes: usize,
+    from: &'a [f32],
+    to: &'a mut [f32],
+}
+
+impl WithSimd for CopyPlanes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let frame = self.frame;
+        let mut from = self.from.as_ptr();
+        for plane in 0..self.planes {
+            let first = plane * frame.plane() + frame.top * frame.framed_width + frame.left;
+            for row in 0..frame.height {
+                // SAFETY: `copy` asserted that all rows lie inside both slices.
+                unsafe {
+                    copy_short(from, self.to.as_mut_ptr().add(first + row * frame.framed_width), frame.width);
+                    from = from.add(frame.width);
+                }
             }
         }
     }

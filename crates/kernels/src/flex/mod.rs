@@ -7,12 +7,16 @@ mod conv;
 mod conv_backward;
 mod data_gradient;
 mod dot;
+mod elementwise;
 mod epilogue;
+mod gathered;
 mod geometry;
 mod linear;
 mod memory;
+mod packed;
 mod pointwise;
 mod product;
+mod scattered;
 mod simd;
 
 use burn::backend::TensorMetadata;
@@ -114,7 +118,7 @@ impl KernelBackend for Flex {
         let plane = shape[2] * shape[3];
         // SAFETY: `affine` writes every element.
         unsafe {
-            pointwise::mapped(shape, |y| {
+            filled(shape, |y| {
                 pointwise::affine(slice(&x), plane, &scale, &shift, activation, y);
             })
         }
@@ -135,7 +139,7 @@ impl KernelBackend for Flex {
         let scale: Vec<f32> = scales(&gamma, &var, pass.epsilon).iter().map(|&scale| scale as f32).collect();
         let x_gradient = x_wanted.then(|| unsafe {
             // SAFETY: `affine_backward` writes every element.
-            pointwise::mapped(shape, |to| {
+            filled(shape, |to| {
                 pointwise::affine_backward(slice(&gradient), output, plane, &scale, activation, to);
             })
         });
@@ -148,8 +152,8 @@ impl KernelBackend for Flex {
             products.iter().zip(slice(&var)).map(|(product, &var)| (product / (f64::from(var) + pass.epsilon).sqrt()) as f32);
         [
             x_gradient,
-            gamma_wanted.then(|| pointwise::per_channel(gamma_gradient)),
-            beta_wanted.then(|| pointwise::per_channel(sums.iter().map(|&sum| sum as f32))),
+            gamma_wanted.then(|| per_channel(gamma_gradient)),
+            beta_wanted.then(|| per_channel(sums.iter().map(|&sum| sum as f32))),
         ]
     }
 
@@ -180,7 +184,7 @@ impl KernelBackend for Flex {
         let image = shape[1] * shape[2] * shape[3];
         // SAFETY: `signed_step` writes every element.
         unsafe {
-            pointwise::mapped(shape, |to| {
+            filled(shape, |to| {
                 let (x, gradient, origin) = (slice(&x), slice(&gradient), slice(&origin));
                 pointwise::signed_step(x, gradient, origin, active, image, step, to);
             })
@@ -203,6 +207,13 @@ impl KernelBackend for Flex {
 
 fn contiguous(tensor: &Option<FlexTensor>) -> Option<FlexTensor> {
     tensor.as_ref().map(FlexTensor::to_contiguous)
+}
+
+/// A tensor of one value per channel.
+fn per_channel(values: impl Iterator<Item = f32>) -> FlexTensor {
+    let values: Vec<f32> = values.collect();
+    let channels = values.len();
+    tensor(values, [channels])
 }
 
 /// `gamma / sqrt(var + epsilon)`.

@@ -180,44 +180,79 @@ unsafe fn load_rest<S: Simd>(simd: S, from: *const f32, count: usize) -> S::f32s
     unsafe { simd.partial_load_f32s(core::slice::from_raw_parts(from, count)) }
 }
 
+/// Copies `count` floats, few of them: a call of `memcpy` takes longer than an image's row does.
+///
+/// # Safety
+/// `from` must be valid for reading and `to` for writing `count` floats; they must not overlap.
+#[inline(always)]
+pub(super) unsafe fn copy_short(from: *const f32, to: *mut f32, count: usize) {
+    /// As many whole blocks as fit, then one that ends with the row and may overlap the last of them.
+    #[inline(always)]
+    unsafe fn blocks<const N: usize>(from: *const f32, to: *mut f32, count: usize) {
+        let mut at = 0;
+        while at < count {
+            let start = at.min(count - N);
+            unsafe {
+                let block = from.add(start).cast::<[f32; N]>().read_unaligned();
+                to.add(start).cast::<[f32; N]>().write_unaligned(block);
+            }
+            at += N;
+        }
+    }
+    unsafe {
+        match count {
+            0 => {}
+            1 => *to = *from,
+            2..4 => blocks::<2>(from, to, count),
+            4..8 => blocks::<4>(from, to, count),
+            8..16 => blocks::<8>(from, to, count),
+            _ => blocks::<16>(from, to, count),
+        }
+    }
+}
+
 /// `to[column][row] = from[row][column]` for `rows` by `columns` floats; strides in floats.
 ///
 /// # Safety
-/// `from` must be valid for reading `rows` rows of `columns` floats, `to` for writing `columns` rows of `rows` floats.
+/// `to` must be valid for writing `columns` rows of `rows` floats.
 #[inline(always)]
-pub(super) unsafe fn transpose(
-    from: *const f32,
-    from_stride: usize,
-    rows: usize,
-    columns: usize,
-    to: *mut f32,
-    to_stride: usize,
-) {
+pub(super) unsafe fn transpose(from: &[f32], from_stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {
     const BLOCK: usize = 16;
-    let (whole_rows, whole_columns) = (rows / BLOCK * BLOCK, columns / BLOCK * BLOCK);
-    unsafe {
-        for r in (0..whole_rows).step_by(BLOCK) {
-            for c in (0..whole_columns).step_by(BLOCK) {
-                let from = from.add(r * from_stride + c);
+    assert!(rows == 0 || (rows - 1) * from_stride + columns <= from.len());
+    let mut r = 0;
+    while r < rows {
+        let mut c = 0;
+        while c < columns {
+            let count = BLOCK.min(columns - c);
+            // Whole blocks are read even where fewer columns are left, as long as there is something to read.
+            let readable = (r + BLOCK - 1) * from_stride + c + BLOCK <= from.len();
+            unsafe {
+                let from = from.as_ptr().add(r * from_stride + c);
                 let to = to.add(c * to_stride + r);
-                let mut block = [[0.0; BLOCK]; BLOCK];
-                for r in 0..BLOCK {
-                    block[r] = from.add(r * from_stride).cast::<[f32; BLOCK]>().read_unaligned();
-                }
-                for c in 0..BLOCK {
-                    let mut column = [0.0; BLOCK];
+                if r + BLOCK <= rows && count >= 4 && readable {
+                    let mut block = [[0.0; BLOCK]; BLOCK];
                     for r in 0..BLOCK {
-                        column[r] = block[r][c];
+                        block[r] = from.add(r * from_stride).cast::<[f32; BLOCK]>().read_unaligned();
                     }
-                    to.add(c * to_stride).cast::<[f32; BLOCK]>().write_unaligned(column);
+                    let mut turned = [[0.0; BLOCK]; BLOCK];
+                    for c in 0..BLOCK {
+                        for r in 0..BLOCK {
+                            turned[c][r] = block[r][c];
+                        }
+                    }
+                    for c in 0..count {
+                        to.add(c * to_stride).cast::<[f32; BLOCK]>().write_unaligned(turned[c]);
+                    }
+                } else {
+                    for c in 0..count {
+                        for r in 0..BLOCK.min(rows - r) {
+                            *to.add(c * to_stride + r) = *from.add(r * from_stride + c);
+                        }
+                    }
                 }
             }
+            c += BLOCK;
         }
-        for c in 0..columns {
-            let first = if c < whole_columns { whole_rows } else { 0 };
-            for r in first..rows {
-                *to.add(c * to_stride + r) = *from.add(r * from_stride + c);
-            }
-        }
+        r += BLOCK;
     }
 }

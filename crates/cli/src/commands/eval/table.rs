@@ -5,7 +5,7 @@ use std::fmt::Write;
 use riposte::eval::Summary;
 
 use super::{Gain, Report};
-use crate::args::DatasetName;
+use crate::data::DatasetName;
 use crate::models::Source;
 use crate::output::{percent, points};
 

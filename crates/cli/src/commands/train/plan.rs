@@ -6,7 +6,8 @@ use riposte::models::Architecture;
 use riposte::train::{InnerAttack, TrainConfig};
 use serde::Serialize;
 
-use crate::args::{DatasetName, TrainArgs, TrainMethod};
+use crate::args::{TrainArgs, TrainMethod};
+use crate::data::DatasetName;
 use crate::models::quoted;
 use crate::settings::recommended;
 
