@@ -10,7 +10,6 @@ use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use riposte::attack::{Goal, Loss, Pgd, Start, Stop};
-use riposte::data::pool::Augmentation;
 use riposte::models::{Architecture, Model};
 use riposte::neighbour::{NeighbourSearch, SearchMethod};
 use riposte::post_train::{Adaptation, BatchNormMode, Direction, Perturbation, PostTrain};

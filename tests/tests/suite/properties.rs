@@ -256,8 +256,8 @@ fn small_defense() -> PostTrain {
 /// A random net, an input and pools.
 fn riposte_subject() -> (Model, Tensor<4>, ClassPools) {
     let device = Device::flex();
-    let test = digits::generate(0, Split::Test, 0..1).unwrap();
-    let pools = ClassPools::new(digits::generate(0, Split::Train, 0..200)).unwrap();
+    let test = digits::generate(Seed(0), Split::Test, 0..1);
+    let pools = ClassPools::new(digits::generate(Seed(0), Split::Train, 0..200));
     (Model::random(Architecture::FastMnistCnn, Seed(0), &device), test.images().to_tensor([0], &device), pools)
 }
 
