@@ -1,0 +1,8 @@
+//! Attacks: perturbations inside an L-infinity ball that make a classifier err.
+
+mod goal;
+mod pgd;
+
+pub use goal::{Goal, Loss};
+pub use pgd::{Attack, Attacked, Pgd, Start, Step, Stop};
+pub(crate) use goal::one_hot;
