@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{AttackSettings, Picture, RiposteSettings, RunId};
+use crate::{AttackSettings, Perturbation, Picture, RiposteSettings, RunId};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Event {
@@ -17,10 +17,10 @@ pub enum Event {
     Note { run: RunId, notice: Notice },
     /// One step of an attack, or the start point (step 0).
     Step { run: RunId, step: StepData },
-    /// The neighbour search is done.
+    /// The neighbor search is done.
     Neighbour { run: RunId, original: Prediction, neighbour: Prediction, image: Picture },
-    /// Training samples of one minibatch, some of each class, as they are trained on: perturbed.
-    Drawn { run: RunId, iteration: usize, samples: Vec<Sample> },
+    /// Training samples of one minibatch, a few from each half. `perturbed`: shown as they are trained on.
+    Drawn { run: RunId, iteration: usize, samples: Vec<Sample>, perturbed: bool },
     /// One iteration of post-training: its loss, and what the copy now says of the input.
     Iteration { run: RunId, iteration: usize, loss: f32, logits: Vec<f32> },
     /// An attack is done.
@@ -32,6 +32,49 @@ pub enum Event {
     Failed { run: RunId, message: String, retry: bool },
     /// The engine is lost (out of memory, a bug, the device gone). A new worker is needed.
     Crashed { message: String },
+}
+
+impl Event {
+    /// The run it is about.
+    pub fn run(&self) -> Option<RunId> {
+        match self {
+            Self::Opened { run, .. }
+            | Self::Gallery { run, .. }
+            | Self::Classified { run, .. }
+            | Self::Note { run, .. }
+            | Self::Step { run, .. }
+            | Self::Neighbour { run, .. }
+            | Self::Drawn { run, .. }
+            | Self::Iteration { run, .. }
+            | Self::Attacked { run, .. }
+            | Self::Answered { run, .. }
+            | Self::Cancelled { run }
+            | Self::Failed { run, .. } => Some(*run),
+            Self::Booted | Self::Download { .. } | Self::Device(_) | Self::Crashed { .. } => None,
+        }
+    }
+
+    /// Whether its run ends with it.
+    pub fn is_last(&self) -> bool {
+        match self {
+            Self::Opened { .. }
+            | Self::Gallery { .. }
+            | Self::Classified { .. }
+            | Self::Attacked { .. }
+            | Self::Answered { .. }
+            | Self::Cancelled { .. }
+            | Self::Failed { .. } => true,
+            Self::Booted
+            | Self::Download { .. }
+            | Self::Device(_)
+            | Self::Note { .. }
+            | Self::Step { .. }
+            | Self::Neighbour { .. }
+            | Self::Drawn { .. }
+            | Self::Iteration { .. }
+            | Self::Crashed { .. } => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,28 +105,33 @@ pub enum Notice {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Opened {
     pub model: String,
-    /// Number of test images at hand.
+    /// Test images at hand, of each class.
     pub test_images: usize,
-    /// Training images at hand, of each class.
-    pub train_images: Vec<usize>,
     pub parameters: usize,
+    /// Multiply-accumulates of one forward pass of one image.
+    pub multiply_accumulates: f64,
     /// The first is the recommended one.
     pub presets: Vec<Preset>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Preset {
+    /// As on the command line: `m-mnist`.
     pub name: String,
+    pub title: String,
     /// What it follows, in one sentence.
     pub about: String,
     pub attack: AttackSettings,
     pub riposte: RiposteSettings,
+    /// What `Fast` and `Pgd` mean in this setup.
+    pub fast: Perturbation,
+    pub pgd: Perturbation,
 }
 
-/// An image with its label; `index` is its place in the set.
+/// An image with its label; `number` is its place in the official set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
-    pub index: usize,
+    pub number: u32,
     pub label: usize,
     pub image: Picture,
 }
@@ -116,15 +164,13 @@ pub struct StepData {
     pub index: usize,
     pub image: Picture,
     pub prediction: Prediction,
-    /// The loss that the attack climbs.
-    pub loss: f32,
 }
 
 /// The two answers side by side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     pub base: Prediction,
-    /// Equal to `base` where there was no neighbour class and so nothing to adapt.
+    /// Equal to `base` where there was no neighbor class and so nothing to adapt.
     pub adapted: Prediction,
     pub riposted: bool,
     pub work: Work,

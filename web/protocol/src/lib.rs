@@ -12,7 +12,7 @@ mod settings;
 pub use event::{DeviceKind, DeviceNotice, Event, Notice, Opened, Preset, Prediction, Sample, StepData, Verdict, Work};
 pub use manifest::{Asset, DatasetEntry, Manifest, ModelEntry};
 pub use picture::Picture;
-pub use request::{DevicePreference, Request, RunId};
+pub use request::{DevicePreference, Input, Request, RunId, Victim};
 pub use settings::{
-    AttackSettings, Direction, Loss, Perturbation, PoolChoice, RiposteSettings, SearchKind, Start, Stop,
+    AttackSettings, Augmentation, BatchNorm, Direction, Loss, Perturbation, PoolChoice, RiposteSettings, SearchKind, Start, Stop,
 };

@@ -9,20 +9,18 @@ pub type RunId = u32;
 pub enum Request {
     /// Choose the device. Sent once, first.
     Start { device: DevicePreference },
-    /// Load a model and its images. Asset paths are resolved against `base`.
+    /// Load a model and its images. Asset paths are resolved against `base`. `fresh`: pass over caches.
     Open { run: RunId, base: String, dataset: DatasetEntry, model: ModelEntry, fresh: bool },
-    /// More test images: `count` of each class, from the `skip`-th on.
+    /// Test images of an open model's dataset: `count` of each class, from the `skip`-th on.
     Gallery { run: RunId, model: String, skip: usize, count: usize },
-    /// The test image at an index of the set.
-    TestImage { run: RunId, model: String, index: usize },
+    /// One test image, by its number in the official set; the first one at hand where none is named.
+    TestImage { run: RunId, model: String, number: Option<u32> },
     /// What the static classifier says of an image.
     Classify { run: RunId, model: String, image: Picture },
-    /// Act 1. `class` is the class to leave: the true one, or what the classifier says of the untouched image.
-    Attack { run: RunId, model: String, image: Picture, class: usize, settings: AttackSettings, seed: u32 },
-    /// Act 2, on the image as it arrives, whatever was done to it.
-    Riposte { run: RunId, model: String, image: Picture, settings: RiposteSettings, seed: u32 },
-    /// Act 3: attack the copy that run `adapted` made, which the engine keeps until it is forgotten.
-    Counter { run: RunId, adapted: RunId, image: Picture, class: usize, settings: AttackSettings, seed: u32 },
+    /// Acts 1 and 3. `class` is the class to leave: the true one, or what the static classifier says of the untouched image.
+    Attack { run: RunId, victim: Victim, input: Input, class: usize, settings: AttackSettings },
+    /// Act 2, on the image as it arrives, whatever was done to it. The engine keeps the adapted copy under the run's id.
+    Riposte { run: RunId, model: String, input: Input, settings: RiposteSettings },
     /// Drop the adapted copy of a run.
     Forget { adapted: RunId },
     /// Stop a run. It answers `Cancelled` within one step.
@@ -36,4 +34,22 @@ pub enum DevicePreference {
     Auto,
     WebGpu,
     Cpu,
+}
+
+/// Which classifier an attack is on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Victim {
+    /// The static model.
+    Base { model: String },
+    /// The copy that a riposte adapted.
+    Adapted { run: RunId },
+}
+
+/// An image with all that its random draws depend on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    pub image: Picture,
+    pub seed: u32,
+    /// Its number in the test set; 0 for an image that is in none.
+    pub number: u32,
 }

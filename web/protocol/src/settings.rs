@@ -8,6 +8,8 @@ pub struct AttackSettings {
     /// How far one step moves each pixel.
     pub step_size: f32,
     pub steps: usize,
+    /// Independent starts; the strongest result counts.
+    pub restarts: usize,
     pub start: Start,
     pub stop: Stop,
     pub loss: Loss,
@@ -37,46 +39,44 @@ pub enum Loss {
     Margin,
 }
 
-/// The defence: the neighbour search and the post-training.
+/// The defense: the neighbor search and the post-training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RiposteSettings {
-    pub search: SearchKind,
-    pub search_epsilon: f32,
-    pub search_step_size: f32,
-    pub search_steps: usize,
+    pub search_kind: SearchKind,
+    /// The attack on the input itself that finds its neighbor; its target is ignored.
+    pub search: AttackSettings,
     pub perturbation: Perturbation,
-    /// Direction of the fixed perturbation; other perturbations ignore it.
-    pub direction: Direction,
-    /// Ball and step of the fast and pgd perturbations; the fixed one ignores them.
-    pub train_epsilon: f32,
-    pub train_step_size: f32,
-    pub train_steps: usize,
     pub pool: PoolChoice,
+    /// Random crop and flip of the samples.
+    pub augmentation: Augmentation,
     /// K: minibatches of post-training.
     pub iterations: usize,
     /// M: samples in a minibatch, half of each class.
     pub batch: usize,
-    pub learning_rate: f64,
-    pub momentum: f64,
+    pub learning_rate: f32,
+    pub momentum: f32,
+    pub nesterov: bool,
+    pub batch_norm: BatchNorm,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SearchKind {
     /// Away from the original class.
     Untargeted,
-    /// Towards each other class in turn; the easiest one is the neighbour.
+    /// Towards each other class in turn; the easiest one is the neighbor.
     Targeted,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What is done to the training samples.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Perturbation {
-    /// The change that leads from the input to its neighbour, added to every sample.
-    Fixed,
+    /// The change that leads from the input to its neighbor, added to every sample.
+    Fixed(Direction),
     /// One gradient step from a random start.
-    Fast,
+    Fast { epsilon: f32, step_size: f32 },
     /// A full attack on every sample.
-    Pgd,
-    /// None: plain training.
+    Pgd { epsilon: f32, step_size: f32, steps: usize },
+    /// Nothing: plain training.
     Normal,
 }
 
@@ -84,7 +84,7 @@ pub enum Perturbation {
 pub enum Direction {
     Positive,
     Negative,
-    /// Plus on samples of the original class, minus on samples of the neighbour class.
+    /// Plus on samples of the original class, minus on samples of the neighbor class.
     Both,
 }
 
@@ -93,4 +93,18 @@ pub enum PoolChoice {
     OriginalAndNeighbour,
     OriginalAndRandom,
     WholeSet,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Augmentation {
+    None,
+    CropFlip { padding: usize },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BatchNorm {
+    /// Running statistics stay as they are.
+    Frozen,
+    /// The statistics of each minibatch.
+    BatchStatistics,
 }
