@@ -31,7 +31,10 @@ pub async fn predictions(logits: Tensor<2>) -> crate::Result<Vec<usize>> {
 }
 
 /// Reads a tensor back as `f32`, row-major. This is the core's only way from the device to the host.
-pub(crate) async fn read<const D: usize>(tensor: Tensor<D>) -> crate::Result<Vec<f32>> {
+///
+/// # Errors
+/// [`Error::Device`](crate::Error::Device) if the device fails.
+pub async fn read<const D: usize>(tensor: Tensor<D>) -> crate::Result<Vec<f32>> {
     let data = tensor.into_data_async().await.map_err(|error| crate::Error::Device(error.to_string()))?;
     data.convert::<f32>().into_vec().map_err(|error| crate::Error::Device(format!("{error:?}")))
 }

@@ -165,8 +165,7 @@ impl PostTrain {
             let pixels = pools.gather(&samples, self.augmentation, &mut stream);
             let batch = Tensor::from_data(TensorData::new(pixels, [samples.len(), channels, height, width]), &device);
             let start = self.start(batch.dims(), &mut stream).map(|noise| Tensor::from_data(noise, &device));
-            let targets = one_hot(&labels, base.classes(), &device);
-            let loss = adaptation.step(batch, targets, fixed.clone(), start);
+            let loss = adaptation.step(batch, &labels, fixed.clone(), start);
             let iteration = Iteration { index, loss, samples: &samples, adaptation: &adaptation };
             if observe(Progress::Adapted(iteration)).await.is_break() {
                 return Err(Error::Cancelled);
@@ -241,11 +240,11 @@ impl<C: Classifier> Adaptation<C> {
         Self { model, optimizer: Optimizer::new(rule), config }
     }
 
-    /// One SGD step on the mean cross-entropy of a perturbed batch. `images` `[batch, channel, height, width]`, `targets`
-    /// one-hot `[batch, class]` with the samples of y' in the first half, `fixed` the fixed perturbation
-    /// `[1, channel, height, width]`, `start` the random start of `Fast` and `Pgd`, of the shape of `images`. Returns the
-    /// loss before the step, `[1]`.
-    pub fn step(&mut self, images: Tensor<4>, targets: Tensor<2>, fixed: Tensor<4>, start: Option<Tensor<4>>) -> Tensor<1> {
+    /// One SGD step on the mean cross-entropy of a perturbed batch. `images` `[batch, channel, height, width]`, `labels` with
+    /// the samples of y' in the first half, `fixed` the fixed perturbation `[1, channel, height, width]`, `start` the random
+    /// start of `Fast` and `Pgd`, of the shape of `images`. Returns the loss before the step, `[1]`.
+    pub fn step(&mut self, images: Tensor<4>, labels: &[usize], fixed: Tensor<4>, start: Option<Tensor<4>>) -> Tensor<1> {
+        let targets = one_hot(labels, self.model.classes(), &images.device());
         let images = self.perturb(images, targets.clone(), fixed, start);
         let loss = cross_entropy(self.model.forward(images.autodiff()), targets).mean();
         let gradients = loss.backward();
@@ -277,11 +276,11 @@ impl<C: Classifier> Adaptation<C> {
         step_size: f32,
         steps: usize,
     ) -> Tensor<4> {
-        // With frozen statistics a model at rest computes the same and no gradients of weights. With batch statistics the
-        // model in training is needed, and its running statistics move at each of these passes, as they do in the M code.
+        // Neither computes gradients of weights. With frozen statistics a model at rest computes the same; with batch
+        // statistics it must stay in training, and its running statistics move at each of these passes, as in the M code.
         let model = match self.config.batch_norm {
             BatchNormMode::Frozen => self.model.valid(),
-            BatchNormMode::BatchStatistics => self.model.clone(),
+            BatchNormMode::BatchStatistics => self.model.clone().no_grad(),
         };
         let step = SignedStep { step_size, epsilon, range: [f32::NEG_INFINITY, f32::INFINITY] };
         let mut current = images.clone() + start.expect("a random start was drawn");

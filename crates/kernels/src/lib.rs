@@ -1,1 +1,95 @@
+//! The layers of a convolutional classifier for Burn, forward and backward, fast at the first call.
+//!
+//! Defending one image means *training* a network for a while, so the weight gradient of a convolution is the time.
+//! Burn's stock path computes it as a convolution with a kernel the size of the feature map on the CPU, and needs
+//! minutes of tuning on a GPU. Here each layer is one operation with its activation fused, its backward pass keeps no
+//! more than it needs, and gradients are computed only for tracked parents: an attack never pays for weight gradients.
+//!
+//! - [`conv2d`], [`linear`], [`batch_norm_act`], [`cross_entropy`]: differentiable (first order), ordinary `Tensor`s in
+//!   and out, on any device;
+//! - [`signed_step`], [`sgd_step`]: the update rules, one pass over memory, not differentiable;
+//! - [`Path`]: the same operations through Burn's stock operations, to compare with;
+//! - [`KernelBackend`]: what a backend implements. The CPU (flex) has im2col blocks and `gemm`; GPU devices have CubeCL
+//!   kernels with the feature `cubecl`; everything else composes Burn's operations.
+//!
+//! Layouts are PyTorch's: images `[batch, channel, height, width]`, convolution weights `[out, in, height, width]`,
+//! linear weights `[out, in]`. Kernels exist for f32; other dtypes take the stock path.
 
+mod autodiff;
+mod backend;
+mod flex;
+mod ops;
+mod stock;
+
+pub use backend::{BatchNormBackward, ConvShape, KernelBackend, LayerBackward, LayerGradients};
+pub use ops::{Path, batch_norm_act, conv2d, cross_entropy, linear, sgd_step, signed_step};
+
+/// The function applied to a layer's output.
+///
+/// Its backward pass needs only the sign of the output: the slope is 1 where the output is positive and that of the
+/// negative side elsewhere. NaN stays NaN.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Activation {
+    /// The identity.
+    None,
+    /// `max(x, 0)`.
+    Relu,
+    /// x where positive, else x times the slope, which is at least 0.
+    LeakyRelu(f32),
+}
+
+impl Activation {
+    /// Slope on the negative side; `None` for the identity.
+    pub fn negative_slope(self) -> Option<f32> {
+        match self {
+            Self::None => None,
+            Self::Relu => Some(0.0),
+            Self::LeakyRelu(slope) => Some(slope),
+        }
+    }
+}
+
+/// Stride and zero padding of a convolution, `[height, width]`. No dilation, no groups: no model here has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvOptions {
+    /// Step between output positions, at least 1.
+    pub stride: [usize; 2],
+    /// Zeros added on both sides.
+    pub padding: [usize; 2],
+}
+
+impl ConvOptions {
+    /// The same stride and padding in both directions.
+    pub const fn square(stride: usize, padding: usize) -> Self {
+        Self {
+            stride: [stride; 2],
+            padding: [padding; 2],
+        }
+    }
+}
+
+/// One step of projected gradient ascent in the L-inf ball.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SignedStep {
+    /// Length of the step along the gradient's sign; negative descends.
+    pub step_size: f32,
+    /// Radius of the ball around the origin.
+    pub epsilon: f32,
+    /// Lowest and highest pixel value.
+    pub range: [f32; 2],
+}
+
+/// One step of stochastic gradient descent with momentum, as PyTorch defines it with dampening 0:
+/// `g = gradient + weight_decay * parameter`, `v = momentum * v + g`, `d = g + momentum * v` if nesterov else `v`,
+/// `parameter - learning_rate * d`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdStep {
+    /// Learning rate.
+    pub learning_rate: f32,
+    /// Share of the velocity kept.
+    pub momentum: f32,
+    /// Look ahead along the new velocity.
+    pub nesterov: bool,
+    /// L2 penalty added to the gradient.
+    pub weight_decay: f32,
+}

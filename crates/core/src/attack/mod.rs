@@ -4,5 +4,5 @@ mod goal;
 mod pgd;
 
 pub use goal::{Goal, Loss};
-pub use pgd::{Attack, Attacked, Pgd, Start, Step, Stop};
+pub use pgd::{Attack, Attacked, Pgd, Start, Step, Stop, input_gradient};
 pub(crate) use goal::one_hot;

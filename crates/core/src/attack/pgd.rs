@@ -134,6 +134,27 @@ impl Pgd {
     }
 }
 
+/// What an attack with this goal and loss ascends at each of `images` `[batch, channel, height, width]`, `[batch]`, and the
+/// gradient of it with respect to the images, of their shape.
+///
+/// # Panics
+/// If a class of the goal is out of range.
+pub fn input_gradient<C: Classifier>(classifier: &C, images: Tensor<4>, goal: &Goal, loss: Loss) -> (Tensor<1>, Tensor<4>) {
+    let objective = Objective::new(goal, loss, classifier.classes(), &images.device());
+    let (_, values, gradient) = gradient_at(classifier, images, &objective);
+    (values, gradient)
+}
+
+/// Logits, objective and its input gradient, without autodiff.
+fn gradient_at<C: Classifier>(classifier: &C, images: Tensor<4>, objective: &Objective) -> (Tensor<2>, Tensor<1>, Tensor<4>) {
+    let point = images.autodiff().require_grad();
+    let logits = classifier.forward(point.clone());
+    let values = objective.value(logits.clone());
+    let gradients = values.clone().sum().backward();
+    let gradient = point.grad(&gradients).expect("the logits depend on the image");
+    (logits.inner(), values.inner(), gradient)
+}
+
 /// An attack under way. Each item is a point of the path and the logits there, on the device; `break` cancels, not pulling
 /// pauses. A restart yields `steps + 1` items, from its start to its last point.
 #[derive(Debug)]
@@ -209,11 +230,7 @@ impl<C: Classifier> Attack<'_, C> {
 
     /// One PGD step: up the objective along the sign of its gradient, back into the ball and the pixel range.
     fn ascend(&self) -> (Tensor<2>, Tensor<4>) {
-        let point = self.current.clone().autodiff().require_grad();
-        let logits = self.classifier.forward(point.clone());
-        let gradients = self.objective.value(logits.clone()).sum().backward();
-        let gradient = point.grad(&gradients).expect("the logits depend on the image");
-        let logits = logits.inner();
+        let (logits, _, gradient) = gradient_at(self.classifier, self.current.clone(), &self.objective);
         let active = match self.config.stop {
             Stop::Never => None,
             Stop::AtSuccess => Some(1.0 - self.objective.succeeded(logits.clone())),

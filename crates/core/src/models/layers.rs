@@ -1,8 +1,10 @@
 //! The layers of the models: Burn modules over `riposte-kernels`, with PyTorch's parameter names and layouts.
 
 use burn::module::{Flag, Module, Param, RunningState};
-use burn::tensor::{Tensor, module::batch_norm_train};
-use riposte_kernels::{Activation, ConvOptions, activate, batch_norm_act, conv2d, linear};
+use burn::tensor::Tensor;
+use burn::tensor::activation::{leaky_relu, relu};
+use burn::tensor::module::batch_norm_train;
+use riposte_kernels::{Activation, ConvOptions, batch_norm_act, conv2d, linear};
 
 /// A 2-D convolution with a square stride and padding, and its activation.
 #[derive(Module, Debug)]
@@ -18,7 +20,7 @@ pub struct Conv2d {
 impl Conv2d {
     /// `activation(conv(x) + bias)`; `x` is `[batch, in, height, width]`.
     pub(crate) fn forward(&self, x: Tensor<4>, activation: Activation) -> Tensor<4> {
-        let options = ConvOptions { stride: [self.stride; 2], padding: [self.padding; 2] };
+        let options = ConvOptions::square(self.stride, self.padding);
         conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options, activation)
     }
 }
@@ -61,7 +63,12 @@ impl BatchNorm2d {
     /// `activation(norm(x) * weight + bias)`; `x` is `[batch, channel, height, width]`.
     pub(crate) fn forward(&self, x: Tensor<4>, activation: Activation) -> Tensor<4> {
         if x.device().is_autodiff() && self.training.is_enabled() {
-            activate(self.normalize_by_batch(x), activation)
+            let x = self.normalize_by_batch(x);
+            match activation {
+                Activation::None => x,
+                Activation::Relu => relu(x),
+                Activation::LeakyRelu(slope) => leaky_relu(x, f64::from(slope)),
+            }
         } else {
             let (mean, variance) = (self.running_mean.value_sync(), self.running_var.value_sync());
             batch_norm_act(x, self.weight.val(), self.bias.val(), mean.inner(), variance.inner(), EPSILON, activation)

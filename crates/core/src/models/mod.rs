@@ -89,6 +89,11 @@ impl Model {
         Ok(dict)
     }
 
+    /// The PyTorch names of the parameters and buffers, in the order in which the layers compute.
+    pub fn keys(&self) -> &[String] {
+        &self.keys
+    }
+
     /// Which architecture this is.
     pub fn architecture(&self) -> Architecture {
         self.architecture
