@@ -56,6 +56,9 @@ struct SiteArgs {
     /// Folder that holds `mnist/` with the four official files; found or downloaded otherwise.
     #[arg(long, env = "RIPOSTE_DATA")]
     data: Option<PathBuf>,
+    /// Folder of the models: weights (safetensors), each with its card (JSON).
+    #[arg(long, default_value = "static/models")]
+    models: PathBuf,
 }
 
 fn main() -> Result<()> {
@@ -74,7 +77,7 @@ impl SiteArgs {
     /// Builds the site and returns its folder.
     fn build(&self, root: &Path) -> Result<PathBuf> {
         let out = root.join(&self.out);
-        site::build(root, &out, self.data.as_deref())?;
+        site::build(root, &out, self.data.as_deref(), &root.join(&self.models))?;
         Ok(out)
     }
 }

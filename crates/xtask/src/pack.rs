@@ -1,7 +1,7 @@
 //! Packed image pools for the page, from the official MNIST files.
 //!
 //! The official training set is 47 MB of pixels; a visitor needs a few hundred images of each class. A pack is a safetensors file
-//! (`images` u8 [n, 1, 28, 28], `labels` u8 [n]), gzipped, with the first so many images of each class in the set's own order.
+//! (`images` u8 [n, 1, 28, 28], `labels` u8 [n], `numbers` u32 [n]), gzipped, with the first so many images of each class in the set's own order.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -127,21 +127,21 @@ fn pack(images: &[u8], labels: &[u8], per_class: usize) -> Result<Vec<u8>> {
     const PIXELS: usize = SIDE * SIDE;
     ensure!(images.len() == labels.len() * PIXELS, "{} pixels for {} labels", images.len(), labels.len());
     let mut taken = [0; CLASSES];
-    let (mut kept_images, mut kept_labels, mut kept_indices) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut kept_images, mut kept_labels, mut kept_numbers) = (Vec::new(), Vec::new(), Vec::new());
     for (index, (image, &label)) in images.chunks_exact(PIXELS).zip(labels).enumerate() {
         let count = taken.get_mut(usize::from(label)).with_context(|| format!("label {label}"))?;
         if *count < per_class {
             *count += 1;
             kept_images.extend_from_slice(image);
             kept_labels.push(label);
-            kept_indices.extend_from_slice(&(index as u32).to_le_bytes());
+            kept_numbers.extend_from_slice(&(index as u32).to_le_bytes());
         }
     }
     let count = kept_labels.len();
     let views = [
         ("images", TensorView::new(Dtype::U8, vec![count, 1, SIDE, SIDE], &kept_images)?),
         ("labels", TensorView::new(Dtype::U8, vec![count], &kept_labels)?),
-        ("indices", TensorView::new(Dtype::U32, vec![count], &kept_indices)?),
+        ("numbers", TensorView::new(Dtype::U32, vec![count], &kept_numbers)?),
     ];
     gzip(&safetensors::serialize(views, None)?)
 }

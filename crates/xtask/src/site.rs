@@ -34,7 +34,7 @@ const PARTS: [&str; 8] = [
 const PAGES: [&str; 4] = ["index.html", "course.html", "embed.html", "riposte.js"];
 
 /// Compiles the page and the engine, packs the data and writes the site to `out`.
-pub fn build(root: &Path, out: &Path, data: Option<&Path>) -> Result<()> {
+pub fn build(root: &Path, out: &Path, data: Option<&Path>, models: &Path) -> Result<()> {
     let started = Instant::now();
     let web = root.join("web");
     let target_dir = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("web");
@@ -50,9 +50,12 @@ pub fn build(root: &Path, out: &Path, data: Option<&Path>) -> Result<()> {
         site.asset(&format!("{name}.wasm"), &bundle.wasm)?;
         site.asset(&format!("{name}.js"), bundle.js.as_bytes())?;
     }
-    let manifest = Manifest { datasets: datasets(&mut site, root, data)?, models: models(&mut site, root)? };
-    if manifest.models.is_empty() {
-        bail!("static/models holds no model: nothing could be attacked");
+    let mut manifest = Manifest { datasets: datasets(&mut site, root, data)?, models: cards(&mut site, models)? };
+    let Manifest { datasets, models: offered } = &mut manifest;
+    offered.retain(|model| datasets.iter().any(|set| set.id == model.dataset));
+    datasets.retain(|set| offered.iter().any(|model| set.id == model.dataset));
+    if offered.is_empty() {
+        bail!("{} holds no model for the images at hand: nothing could be attacked", models.display());
     }
     site.asset("manifest.json", &serde_json::to_vec(&manifest)?)?;
     for name in PARTS {
@@ -139,13 +142,10 @@ fn datasets(site: &mut Site, root: &Path, data: Option<&Path>) -> Result<Vec<Dat
     Ok(datasets)
 }
 
-/// Every model of `static/models`: weights with a card beside them.
-fn models(site: &mut Site, root: &Path) -> Result<Vec<ModelEntry>> {
-    let folder = root.join("static/models");
-    let mut cards: Vec<PathBuf> = match std::fs::read_dir(&folder) {
-        Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
-        Err(_) => Vec::new(),
-    };
+/// Every model of a folder: weights with a card beside them.
+fn cards(site: &mut Site, folder: &Path) -> Result<Vec<ModelEntry>> {
+    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut cards: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     cards.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     cards.sort();
     cards.iter().map(|card| model(site, card).with_context(|| card.display().to_string())).collect()

@@ -27,10 +27,8 @@ pub fn App() -> impl IntoView {
 fn Bench() -> impl IntoView {
     let arena = expect_context::<Arena>();
     let controls = arena.options.with_value(|options| options.controls == Controls::All);
-    let offered = arena.manifest.with_value(|manifest| {
-        let datasets = manifest.datasets.iter().filter(|set| manifest.models.iter().any(|model| model.dataset == set.id));
-        datasets.map(|set| (set.id.clone(), set.name.clone())).collect::<Vec<_>>()
-    });
+    let offered =
+        arena.manifest.with_value(|manifest| manifest.datasets.iter().map(|set| (set.id.clone(), set.name.clone())).collect::<Vec<_>>());
     let choose_dataset = move |id: String| {
         let model = arena.manifest.with_value(|manifest| manifest.models.iter().find(|model| model.dataset == id).map(|model| model.id.clone()));
         if let Some(model) = model {

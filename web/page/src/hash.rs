@@ -36,7 +36,7 @@ impl Link {
             model: take("model").or_else(|| options.model.clone()),
             image: take("image").or_else(|| options.image.clone()),
             seed: take("seed").and_then(|seed| seed.parse().ok()).or(options.seed),
-            run: take("run").and_then(|run| run.parse().ok()).unwrap_or(options.run).min(3),
+            run: take("run").and_then(|run| run.parse().ok()).filter(|run| *run <= 3).unwrap_or(options.run),
             on_attacked: take("on").as_deref() != Some("untouched"),
             truth: take("truth").and_then(|truth| truth.parse().ok()),
             preset: take("preset"),

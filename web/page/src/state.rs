@@ -104,7 +104,7 @@ impl Arena {
 
     pub fn dataset(self) -> DatasetEntry {
         let id = self.model_entry().dataset;
-        self.manifest.with_value(|manifest| manifest.datasets.iter().find(|set| set.id == id).cloned()).expect("models without one are left out")
+        self.manifest.with_value(|manifest| manifest.datasets.iter().find(|set| set.id == id).cloned()).expect("a model without its dataset is not in the manifest")
     }
 
     /// The class that the attack leaves: the truth, or what the static model says where it is unknown.
@@ -340,11 +340,12 @@ impl Arena {
     }
 }
 
-/// The model asked for, else the first one of the dataset asked for, else the first one.
+/// The model asked for, else the first one of the dataset asked for, else the first one of the first dataset.
 fn choose_model(manifest: &Manifest, model: Option<&str>, dataset: Option<&str>) -> String {
     let by = |found: &dyn Fn(&&ModelEntry) -> bool| manifest.models.iter().find(found).map(|model| model.id.clone());
+    let first = manifest.datasets.first().map(|set| set.id.as_str());
     by(&|entry| Some(entry.id.as_str()) == model)
         .or_else(|| by(&|entry| Some(entry.dataset.as_str()) == dataset))
-        .or_else(|| by(&|_| true))
-        .expect("a site without a model is not built")
+        .or_else(|| by(&|entry| Some(entry.dataset.as_str()) == first))
+        .expect("a site is built only with a model for each of its datasets")
 }

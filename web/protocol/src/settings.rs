@@ -8,8 +8,6 @@ pub struct AttackSettings {
     /// How far one step moves each pixel.
     pub step_size: f32,
     pub steps: usize,
-    /// Independent starts; the strongest result counts.
-    pub restarts: usize,
     pub start: Start,
     pub stop: Stop,
     pub loss: Loss,

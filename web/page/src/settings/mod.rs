@@ -14,7 +14,6 @@ pub const BLANK_ATTACK: AttackSettings = AttackSettings {
     epsilon: 0.0,
     step_size: 0.0,
     steps: 0,
-    restarts: 1,
     start: Start::Zero,
     stop: Stop::Never,
     loss: Loss::CrossEntropy,
