@@ -70,7 +70,8 @@ impl ModuleMapper for Update<'_> {
         let shape = tensor.dims();
         let flat = tensor.inner().flatten(0, D - 1);
         let slot = std::mem::take(&mut self.optimizer.slots[index]);
-        let (next, slot) = update(self.optimizer.rule, self.optimizer.steps, self.learning_rate, flat, gradient.flatten(0, D - 1), slot);
+        let (next, slot) =
+            update(self.optimizer.rule, self.optimizer.steps, self.learning_rate, flat, gradient.flatten(0, D - 1), slot);
         self.optimizer.slots[index] = slot;
         Param::from_mapped_value(id, next.reshape(shape).autodiff().require_grad(), mapper)
     }

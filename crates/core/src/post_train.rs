@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 
-use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use riposte_kernels::{SignedStep, cross_entropy, signed_step};
 
@@ -193,7 +192,13 @@ impl PostTrain {
     }
 
     /// The samples of one batch and their labels.
-    fn draw(&self, pools: &ClassPools, original: usize, neighbour: usize, stream: &mut Stream) -> Result<(Vec<usize>, Vec<usize>)> {
+    fn draw(
+        &self,
+        pools: &ClassPools,
+        original: usize,
+        neighbour: usize,
+        stream: &mut Stream,
+    ) -> Result<(Vec<usize>, Vec<usize>)> {
         let half = self.batch_size / 2;
         let other = match self.data {
             TrainingData::OriginalAndNeighbour => neighbour,

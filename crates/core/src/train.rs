@@ -69,7 +69,9 @@ impl TrainConfig {
     pub fn check(&self, samples: usize) -> Result<()> {
         if self.epochs == 0 || self.batch_size == 0 || self.batch_size > samples {
             let size = self.batch_size;
-            return Err(Error::Config(format!("training needs at least one epoch and a batch of 1 to {samples} samples, not {size}")));
+            return Err(Error::Config(format!(
+                "training needs at least one epoch and a batch of 1 to {samples} samples, not {size}"
+            )));
         }
         if !(self.peak_learning_rate > 0.0 && self.peak_at > 0.0 && self.peak_at < 1.0) {
             return Err(Error::Config("the peak learning rate must be positive and its place between 0 and 1".to_owned()));
@@ -120,10 +122,19 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Weights`] if the checkpoint is not one of this run.
-    pub fn resume(architecture: Architecture, config: TrainConfig, seed: Seed, samples: Dataset, checkpoint: &StateDict, device: &burn::tensor::Device) -> Result<Self> {
+    pub fn resume(
+        architecture: Architecture,
+        config: TrainConfig,
+        seed: Seed,
+        samples: Dataset,
+        checkpoint: &StateDict,
+        device: &burn::tensor::Device,
+    ) -> Result<Self> {
         let count = |key: &str| {
             let value = checkpoint.0.get(key).and_then(|parameter| parameter.values.first());
-            value.map(|value| *value as usize).ok_or_else(|| Error::Weights(format!("not a training checkpoint: `{key}` is missing")))
+            value
+                .map(|value| *value as usize)
+                .ok_or_else(|| Error::Weights(format!("not a training checkpoint: `{key}` is missing")))
         };
         let (step, seed_low, slots) = (count("run.step")?, count("run.seed")?, count("run.slots")?);
         if seed_low != (seed.0 & 0xff_ffff) as usize {
@@ -162,7 +173,8 @@ impl Trainer {
         let labels: Vec<usize> = batch.iter().map(|sample| self.samples.label(*sample)).collect();
         let targets = one_hot(&labels, self.model.classes(), &device);
         let noise = (self.config.inner.steps > 0).then(|| {
-            let noise: Vec<f32> = (0..shape.iter().product()).map(|_| rng::symmetric(&mut stream, self.config.inner.epsilon)).collect();
+            let noise: Vec<f32> =
+                (0..shape.iter().product()).map(|_| rng::symmetric(&mut stream, self.config.inner.epsilon)).collect();
             Tensor::from_data(TensorData::new(noise, shape), &device)
         });
         let images = self.perturb(images, targets.clone(), noise);

@@ -3,6 +3,6 @@
 mod goal;
 mod pgd;
 
+pub(crate) use goal::one_hot;
 pub use goal::{Goal, Loss};
 pub use pgd::{Attack, Attacked, Pgd, Start, Step, Stop, input_gradient};
-pub(crate) use goal::one_hot;

@@ -120,7 +120,8 @@ impl Pgd {
     /// # Errors
     /// [`Error::Config`] naming the setting.
     pub fn check(&self) -> Result<()> {
-        let bad = |what: &str, value: f32| Err(Error::Config(format!("{what} must be between 0 and 1 in pixel units, not {value}")));
+        let bad =
+            |what: &str, value: f32| Err(Error::Config(format!("{what} must be between 0 and 1 in pixel units, not {value}")));
         if !(0.0..=1.0).contains(&self.epsilon) {
             return bad("epsilon", self.epsilon);
         }

@@ -2,7 +2,9 @@
 //! attacks", 2018).
 
 use burn::module::Module;
-use burn::tensor::{Tensor, module::max_pool2d};
+use burn::tensor::Tensor;
+use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
 use riposte_kernels::Activation::{None, Relu};
 
 use super::builder::Builder;
@@ -39,5 +41,5 @@ impl MadryMnistCnn {
 
 /// 2x2 max pooling.
 pub(super) fn halve(x: Tensor<4>) -> Tensor<4> {
-    max_pool2d(x, [2, 2], [2, 2], [0, 0], [1, 1], false)
+    max_pool2d(x, MaxPoolOptions::new([2, 2]))
 }

@@ -142,8 +142,13 @@ impl Architecture {
             Self::FastMnistCnn => 14 * 14 * 16 * 16 + 7 * 7 * 32 * 256 + 1568 * 100 + 100 * 10,
             Self::MadryMnistCnn => 28 * 28 * 32 * 25 + 14 * 14 * 64 * 32 * 25 + 3136 * 1024 + 1024 * 10,
             Self::TradesMnistCnn => {
-                26 * 26 * 32 * 9 + 24 * 24 * 32 * 32 * 9 + 10 * 10 * 64 * 32 * 9 + 8 * 8 * 64 * 64 * 9
-                    + 1024 * 200 + 200 * 200 + 200 * 10
+                26 * 26 * 32 * 9
+                    + 24 * 24 * 32 * 32 * 9
+                    + 10 * 10 * 64 * 32 * 9
+                    + 8 * 8 * 64 * 64 * 9
+                    + 1024 * 200
+                    + 200 * 200
+                    + 200 * 10
             }
             Self::PreActResNet { width, blocks } => preact_resnet::multiply_accumulates(width as u64, blocks as u64),
         }
@@ -178,7 +183,8 @@ impl FromStr for Architecture {
             "trades-mnist-cnn" => Self::TradesMnistCnn,
             "preact-resnet18" => Self::PreActResNet { width: 64, blocks: 2 },
             other => {
-                let (width, blocks) = other.strip_prefix("preact-resnet-w").and_then(|rest| rest.split_once("-b")).ok_or_else(unknown)?;
+                let (width, blocks) =
+                    other.strip_prefix("preact-resnet-w").and_then(|rest| rest.split_once("-b")).ok_or_else(unknown)?;
                 let number = |text: &str| text.parse().ok().filter(|n| (1..=640).contains(n)).ok_or_else(unknown);
                 Self::PreActResNet { width: number(width)?, blocks: number(blocks)? }
             }

@@ -2,7 +2,9 @@
 //! Fast-FGSM training.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, module::avg_pool2d};
+use burn::tensor::Tensor;
+use burn::tensor::module::avg_pool2d;
+use burn::tensor::ops::AvgPoolOptions;
 use riposte_kernels::Activation::{None, Relu};
 
 use super::builder::Builder;
@@ -50,7 +52,7 @@ impl PreActResNet {
         for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten() {
             x = block.forward(x);
         }
-        let x = avg_pool2d(self.bn.forward(x, Relu), [4, 4], [4, 4], [0, 0], true, false);
+        let x = avg_pool2d(self.bn.forward(x, Relu), AvgPoolOptions::new([4, 4]));
         self.linear.forward(x.flatten(1, 3), None)
     }
 }

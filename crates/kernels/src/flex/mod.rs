@@ -1,0 +1,256 @@
+//! The CPU: Burn's flex backend with this crate's products in place of its convolutions.
+//!
+//! Work is split over the threads of the *current* rayon pool, in as many parts as it has threads, so that a result
+//! depends on that number and on nothing else; with one thread, or too little work, nothing is spawned.
+
+mod conv;
+mod conv_backward;
+mod data_gradient;
+mod dot;
+mod epilogue;
+mod geometry;
+mod linear;
+mod memory;
+mod pointwise;
+mod product;
+mod simd;
+
+use burn::backend::flex::{Flex, FlexTensor};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::TensorMetadata;
+
+use self::conv_backward::Pass;
+use self::geometry::Geometry;
+use self::linear::Sizes;
+use self::memory::{filled, is_f32, slice, tensor};
+use crate::{
+    Activation, BatchNormBackward, ConvOptions, ConvShape, KernelBackend, LayerBackward,
+    LayerGradients, SgdStep, SignedStep, stock,
+};
+
+impl KernelBackend for Flex {
+    fn conv2d_act(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Option<FloatTensor<Self>>,
+        options: ConvOptions,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        if !is_f32(&x) {
+            return stock::conv2d_act::<Self>(x, weight, bias, options, activation);
+        }
+        let shape = ConvShape {
+            x: x.shape().dims(),
+            weight: weight.shape().dims(),
+            options,
+        };
+        let (x, weight, bias) = (x.to_contiguous(), weight.to_contiguous(), contiguous(&bias));
+        let geometry = Geometry::new(shape);
+        let bias = bias.as_ref().map(slice);
+        // SAFETY: `forward` writes every element.
+        unsafe {
+            filled(shape.output(), |y| {
+                conv::forward(&geometry, slice(&x), slice(&weight), bias, activation, y);
+            })
+        }
+    }
+
+    fn conv2d_act_backward(pass: LayerBackward<Self>, shape: ConvShape) -> LayerGradients<Self> {
+        if !is_f32(&pass.gradient) {
+            return stock::conv2d_act_backward(pass, shape);
+        }
+        with_pass(&pass, |pass| conv_backward::backward(&Geometry::new(shape), pass))
+    }
+
+    fn linear_act(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Option<FloatTensor<Self>>,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        if !is_f32(&x) {
+            return stock::linear_act::<Self>(x, weight, bias, activation);
+        }
+        let [batch, inputs] = x.shape().dims();
+        let [outputs, _] = weight.shape().dims();
+        let sizes = Sizes {
+            batch,
+            inputs,
+            outputs,
+        };
+        let (x, weight, bias) = (x.to_contiguous(), weight.to_contiguous(), contiguous(&bias));
+        let bias = bias.as_ref().map(slice);
+        // SAFETY: `forward` writes every element.
+        unsafe {
+            filled([batch, outputs], |y| {
+                linear::forward(sizes, slice(&x), slice(&weight), bias, activation, y);
+            })
+        }
+    }
+
+    fn linear_act_backward(pass: LayerBackward<Self>) -> LayerGradients<Self> {
+        if !is_f32(&pass.gradient) {
+            return stock::linear_act_backward(pass);
+        }
+        let [batch, outputs] = pass.gradient.shape().dims();
+        let matrix = pass.x.as_ref().or(pass.weight.as_ref());
+        let sizes = Sizes {
+            batch,
+            inputs: matrix.map_or(0, |matrix| matrix.shape()[1]),
+            outputs,
+        };
+        with_pass(&pass, |pass| linear::backward(sizes, pass))
+    }
+
+    fn batch_norm_act(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        var: FloatTensor<Self>,
+        epsilon: f64,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        if !is_f32(&x) {
+            return stock::batch_norm_act::<Self>(x, gamma, beta, mean, var, epsilon, activation);
+        }
+        let shape: [usize; 4] = x.shape().dims();
+        let [gamma, beta, mean, var] = [gamma, beta, mean, var].map(|tensor| tensor.to_contiguous());
+        let scale = scales(&gamma, &var, epsilon);
+        // In double precision: the mean may be large and the deviation small.
+        let shift: Vec<f32> = (scale.iter().zip(slice(&beta)).zip(slice(&mean)))
+            .map(|((scale, &beta), &mean)| (f64::from(beta) - f64::from(mean) * scale) as f32)
+            .collect();
+        let scale: Vec<f32> = scale.iter().map(|&scale| scale as f32).collect();
+        let x = x.to_contiguous();
+        let plane = shape[2] * shape[3];
+        // SAFETY: `affine` writes every element.
+        unsafe {
+            pointwise::mapped(shape, |y| {
+                pointwise::affine(slice(&x), plane, &scale, &shift, activation, y);
+            })
+        }
+    }
+
+    fn batch_norm_act_backward(pass: BatchNormBackward<Self>) -> [Option<FloatTensor<Self>>; 3] {
+        if !is_f32(&pass.gradient) {
+            return stock::batch_norm_act_backward(pass);
+        }
+        let shape: [usize; 4] = pass.gradient.shape().dims();
+        let plane = shape[2] * shape[3];
+        let [gradient, gamma, mean, var] =
+            [&pass.gradient, &pass.gamma, &pass.mean, &pass.var].map(FlexTensor::to_contiguous);
+        let (output, x) = (contiguous(&pass.output), contiguous(&pass.x));
+        let output = output.as_ref().map(slice);
+        let activation = pass.activation;
+        let [x_wanted, gamma_wanted, beta_wanted] = pass.wanted;
+
+        let scale: Vec<f32> =
+            scales(&gamma, &var, pass.epsilon).iter().map(|&scale| scale as f32).collect();
+        let x_gradient = x_wanted.then(|| unsafe {
+            // SAFETY: `affine_backward` writes every element.
+            pointwise::mapped(shape, |to| {
+                pointwise::affine_backward(slice(&gradient), output, plane, &scale, activation, to);
+            })
+        });
+        if !gamma_wanted && !beta_wanted {
+            return [x_gradient, None, None];
+        }
+        let x = x.as_ref().map(slice);
+        let [sums, products] = pointwise::channel_sums(
+            slice(&gradient),
+            output,
+            x,
+            slice(&mean),
+            plane,
+            activation,
+        );
+        let gamma_gradient = products.iter().zip(slice(&var)).map(|(product, &var)| {
+            (product / (f64::from(var) + pass.epsilon).sqrt()) as f32
+        });
+        [
+            x_gradient,
+            gamma_wanted.then(|| pointwise::per_channel(gamma_gradient)),
+            beta_wanted.then(|| pointwise::per_channel(sums.iter().map(|&sum| sum as f32))),
+        ]
+    }
+
+    fn cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        if !is_f32(&logits) || !is_f32(&targets) {
+            return stock::cross_entropy::<Self>(logits, targets);
+        }
+        let [batch, classes] = logits.shape().dims();
+        let (logits, targets) = (logits.to_contiguous(), targets.to_contiguous());
+        let [losses, gradient] =
+            pointwise::cross_entropy(slice(&logits), slice(&targets), classes);
+        (tensor(losses, [batch]), tensor(gradient, [batch, classes]))
+    }
+
+    fn signed_step(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        origin: FloatTensor<Self>,
+        active: Option<FloatTensor<Self>>,
+        step: SignedStep,
+    ) -> FloatTensor<Self> {
+        if ![&x, &gradient, &origin].into_iter().chain(&active).all(is_f32) {
+            return stock::signed_step::<Self>(x, gradient, origin, active, step);
+        }
+        let shape: [usize; 4] = x.shape().dims();
+        let [x, gradient, origin] = [x, gradient, origin].map(|tensor| tensor.to_contiguous());
+        let active = contiguous(&active);
+        let active = active.as_ref().map(slice);
+        let image = shape[1] * shape[2] * shape[3];
+        // SAFETY: `signed_step` writes every element.
+        unsafe {
+            pointwise::mapped(shape, |to| {
+                let (x, gradient, origin) = (slice(&x), slice(&gradient), slice(&origin));
+                pointwise::signed_step(x, gradient, origin, active, image, step, to);
+            })
+        }
+    }
+
+    fn sgd_step(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        velocity: Option<FloatTensor<Self>>,
+        step: SgdStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        if !is_f32(&parameter) || !is_f32(&gradient) {
+            return stock::sgd_step::<Self>(parameter, gradient, velocity, step);
+        }
+        let gradient = gradient.to_contiguous();
+        pointwise::sgd_step(parameter, slice(&gradient), velocity, step)
+    }
+}
+
+fn contiguous(tensor: &Option<FlexTensor>) -> Option<FlexTensor> {
+    tensor.as_ref().map(FlexTensor::to_contiguous)
+}
+
+/// `gamma / sqrt(var + epsilon)`.
+fn scales(gamma: &FlexTensor, var: &FlexTensor, epsilon: f64) -> Vec<f64> {
+    let pairs = slice(gamma).iter().zip(slice(var));
+    pairs
+        .map(|(&gamma, &var)| f64::from(gamma) / (f64::from(var) + epsilon).sqrt())
+        .collect()
+}
+
+fn with_pass(
+    pass: &LayerBackward<Flex>,
+    compute: impl FnOnce(&Pass) -> LayerGradients<Flex>,
+) -> LayerGradients<Flex> {
+    let gradient = pass.gradient.to_contiguous();
+    let [output, x, weight] = [&pass.output, &pass.x, &pass.weight].map(contiguous);
+    compute(&Pass {
+        gradient: slice(&gradient),
+        output: output.as_ref().map(slice),
+        x: x.as_ref().map(slice),
+        weight: weight.as_ref().map(slice),
+        bias: pass.bias,
+        activation: pass.activation,
+    })
+}
