@@ -12,6 +12,8 @@ use wasm_bindgen_cli_support::Bindgen;
 pub struct Bundle {
     pub js: String,
     pub wasm: Vec<u8>,
+    /// JavaScript of dependencies: path from the module's folder, and text. A path names its crate and version.
+    pub snippets: Vec<(String, String)>,
 }
 
 impl Bundle {
@@ -27,13 +29,15 @@ impl Bundle {
             .remove_producers_section(true)
             .generate_output()
             .with_context(|| format!("binding {}", wasm.display()))?;
-        ensure!(
-            output.snippets().is_empty() && output.local_modules().is_empty(),
-            "{name} pulls in JavaScript snippets, which the site's flat folder has no place for"
-        );
+        ensure!(output.npm_dependencies().is_empty(), "{name} pulls in npm packages, which the site has no place for");
+        let modules = output.local_modules().iter().map(|(path, text)| (format!("snippets/{path}"), text.clone()));
+        let inline = output.snippets().iter().flat_map(|(crate_name, texts)| {
+            texts.iter().enumerate().map(move |(place, text)| (format!("snippets/{crate_name}/inline{place}.js"), text.clone()))
+        });
+        let snippets = modules.chain(inline).collect();
         let js = output.js().to_owned();
         let wasm = optimise(output.wasm_mut().emit_wasm(), name)?;
-        Ok(Self { js, wasm })
+        Ok(Self { js, wasm, snippets })
     }
 
     /// What a visitor downloads from a host that compresses.

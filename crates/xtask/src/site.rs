@@ -49,6 +49,11 @@ pub fn build(root: &Path, out: &Path, data: Option<&Path>, models: &Path) -> Res
         site.words.insert(format!("{name}.bytes"), bundle.wasm.len().to_string());
         site.asset(&format!("{name}.wasm"), &bundle.wasm)?;
         site.asset(&format!("{name}.js"), bundle.js.as_bytes())?;
+        for (path, text) in &bundle.snippets {
+            let path = out.join("assets").join(path);
+            std::fs::create_dir_all(path.parent().context("a snippet lies in a folder")?)?;
+            std::fs::write(path, text)?;
+        }
     }
     let mut manifest = Manifest { datasets: datasets(&mut site, root, data)?, models: cards(&mut site, models)? };
     let Manifest { datasets, models: offered } = &mut manifest;

@@ -100,7 +100,8 @@ pub fn Triptych(trace: AttackTrace) -> impl IntoView {
             >
                 <span class="what">{move || format!("The change, magnified \u{00d7}{}", short((1.0 / epsilon() * 10.0).round() / 10.0))}</span>
                 <span class="legend">
-                    <i class="swatch darker"></i>"darker" <i class="swatch lighter"></i>"lighter"
+                    <span><i class="swatch darker"></i>"darker"</span>
+                    <span><i class="swatch lighter"></i>"lighter"</span>
                     <span class="value">{move || change.with(Option::is_some).then(|| format!("\u{2264} {}", units(largest())))}</span>
                 </span>
             </Figure>

@@ -117,13 +117,13 @@ fn Neighbours(trace: RiposteTrace) -> impl IntoView {
     view! {
         <div class="neighbours">
             <Figure picture=input symbol="x\u{2032}" label="The input">
-                <span class="what">"The input is seen as " <i class="math">"y\u{2032}"</i></span>
-                <span class="says"><b class="seen-as first">{move || class(false)}</b></span>
+                <span class="what">"The input is seen as"</span>
+                <span class="says"><b class="seen-as first">{move || class(false)}</b> <i class="math">"y\u{2032}"</i></span>
             </Figure>
             <span class="operator" aria-hidden="true">"\u{2192}"</span>
             <Figure picture=image symbol="x\u{2033}" label="Its neighbor">
-                <span class="what">"Pushed a little further, as " <i class="math">"y\u{2033}"</i></span>
-                <span class="says"><b class="seen-as second">{move || class(true)}</b></span>
+                <span class="what">"Pushed a little further, as"</span>
+                <span class="says"><b class="seen-as second">{move || class(true)}</b> <i class="math">"y\u{2033}"</i></span>
             </Figure>
             <div class="samples">
                 <p class="what">
@@ -161,7 +161,7 @@ fn Race(trace: RiposteTrace) -> impl IntoView {
         vec![line("y\u{2032}", original, "first"), line("y\u{2033}", neighbour, "second")]
     });
     let loss = Memo::new(move |_| {
-        vec![Series { name: "loss".to_owned(), look: "plain", values: trace.iterations.with(|all| all.iter().map(|one| one.loss).collect()) }]
+        vec![Series { name: "loss".to_owned(), look: "loss", values: trace.iterations.with(|all| all.iter().map(|one| one.loss).collect()) }]
     });
     let overtaken = move || {
         race.with(|race| {

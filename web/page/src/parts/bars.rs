@@ -29,7 +29,7 @@ pub fn Bars(
                 </span>
                 <span class="track" aria-hidden="true">
                     <span class="bar" style:width=move || format!("{:.2}%", 100.0 * probability().unwrap_or(0.0))></span>
-                    {move || earlier().map(|earlier| view! { <span class="tick" style:left=format!("{:.2}%", 100.0 * earlier)></span> })}
+                    {move || earlier().filter(|earlier| *earlier > 0.005).map(|earlier| view! { <span class="tick" style:left=format!("{:.2}%", 100.0 * earlier)></span> })}
                 </span>
                 <span class="value">{move || probability().map_or_else(|| "\u{2013}".to_owned(), percent)}</span>
             </li>

@@ -60,9 +60,9 @@ pub fn Figure(
         <figure class="figure">
             <div class="plate" class:empty=move || picture.with(Option::is_none)>
                 <PictureCanvas picture ink label/>
-                <span class="symbol math" aria-hidden="true">{symbol}</span>
+                {move || picture.with(Option::is_none).then(|| view! { <span class="symbol math" aria-hidden="true">{symbol}</span> })}
             </div>
-            <figcaption>{children()}</figcaption>
+            <figcaption><i class="math" aria-hidden="true">{symbol}</i> <span>{children()}</span></figcaption>
         </figure>
     }
 }

@@ -7,7 +7,7 @@ use leptos::prelude::*;
 pub struct Series {
     /// Written at the line's end: lines are told apart by it, by dashes and by color.
     pub name: String,
-    /// Its look: `first`, `second`, `plain`.
+    /// Its look: `first`, `second`, `loss`.
     pub look: &'static str,
     pub values: Vec<f32>,
 }
@@ -99,7 +99,9 @@ impl Frame {
             return Self { low: 0.0, high: 1.0, steps };
         }
         let margin = (0.08 * (high - low)).max(0.01);
-        Self { low: low - margin, high: high + margin, steps }
+        // What is never negative starts at zero.
+        let low = if low >= 0.0 { 0.0 } else { low - margin };
+        Self { low, high: high + margin, steps }
     }
 
     /// Percent from the left.
