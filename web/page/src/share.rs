@@ -1,13 +1,14 @@
 //! Taking a run away: its images, its record, the command that repeats it, its link; and telling the embedding page.
 
 use leptos::prelude::*;
-use riposte_protocol::{Loss, Perturbation, Picture, Start, Stop};
+use riposte_protocol::Picture;
 use serde_json::{Value, json};
 use wasm_bindgen::prelude::*;
 use web_sys::{Blob, BlobPropertyBag, CustomEvent, CustomEventInit, HtmlAnchorElement, Url};
 
 use crate::parts::{Ink, png_of};
-use crate::state::{Arena, Origin};
+use crate::settings::codec;
+use crate::state::{Arena, Load, Origin};
 use crate::trace::{AttackTrace, Phase, RiposteTrace};
 
 /// Edge of an image's pixel in a downloaded PNG.
@@ -165,31 +166,62 @@ fn pixels(picture: &Picture) -> Value {
     json!({ "shape": [picture.channels, picture.height, picture.width], "values": picture.pixels })
 }
 
-/// The native command that repeats the run; none for a picture that only this page has.
+/// The native command that repeats the run; none for a picture that only this page has, or a setting that the command lacks.
 fn command(arena: Arena) -> Option<String> {
     let Origin::Test(number) = arena.subject.get()?.origin else { return None };
-    let (attack, riposte) = (arena.attack.get(), arena.riposte.get());
-    let mut words = vec![
-        format!("riposte duel --model {} --image {number} --seed {}", arena.model.get(), arena.seed.get()),
-        format!("--preset {}", arena.preset.get()),
-        format!("--epsilon {} --step-size {} --steps {}", attack.epsilon, attack.step_size, attack.steps),
-        format!("--start {}", if attack.start == Start::Zero { "zero" } else { "uniform" }),
-        format!("--stop {}", if attack.stop == Stop::Never { "never" } else { "success" }),
-    ];
-    if attack.loss == Loss::Margin {
-        words.push("--loss margin".to_owned());
+    let (dataset, model, preset) = (arena.dataset().id, arena.model.get(), arena.preset.get());
+    let seed = arena.seed.get();
+    let mut command = format!("riposte duel --dataset {dataset} --model {model} --index {number} --preset {preset} --seed {seed}");
+    let Load::Ready(opened) = arena.load.get() else { return None };
+    let known = opened.presets.into_iter().find(|known| known.name == preset)?;
+    for (name, value) in codec::differences((&known.attack, &known.riposte), (&arena.attack.get(), &arena.riposte.get())) {
+        command.push_str(&flags(name, &value)?);
     }
-    if let Some(target) = attack.target {
-        words.push(format!("--target {target}"));
-    }
-    let kind = match riposte.perturbation {
-        Perturbation::Fixed(_) => "fixed",
-        Perturbation::Fast { .. } => "fast",
-        Perturbation::Pgd { .. } => "pgd",
-        Perturbation::Normal => "normal",
+    Some(command)
+}
+
+/// A setting of a link as flags of the command; none if the command has no such flag.
+fn flags(name: &str, value: &str) -> Option<String> {
+    let flag = match name {
+        "eps" => "epsilon",
+        "step" => "step-size",
+        "steps" => "steps",
+        "start" => "start",
+        "stop" => "stop",
+        "loss" => return Some(format!(" --loss {}", if value == "ce" { "cross-entropy" } else { value })),
+        "search" => "search",
+        "s-eps" => "search-epsilon",
+        "s-step" => "search-step-size",
+        "s-steps" => "search-steps",
+        "s-stop" => "search-stop",
+        "pool" => {
+            let data = match value {
+                "random" => "original+random",
+                "all" => "whole",
+                _ => "original+neighbor",
+            };
+            return Some(format!(" --post-data {data}"));
+        }
+        "k" => "post-iterations",
+        "m" => "post-batch",
+        "lr" => "post-lr",
+        "bn" => "batch-norm",
+        "train" => return Some(training_flags(value)),
+        _ => return None,
     };
-    words.push(format!("--riposte {kind}"));
-    Some(words.join(" "))
+    Some(format!(" --{flag} {value}"))
+}
+
+/// `fixed-both`, `fast:0.3:0.375`, `pgd:0.3:0.01:40`, `normal`, as flags.
+fn training_flags(value: &str) -> String {
+    if let Some(direction) = value.strip_prefix("fixed-") {
+        return format!(" --riposte fixed --direction {direction}");
+    }
+    let mut parts = value.split(':');
+    let kind = parts.next().unwrap_or_default();
+    let names = ["post-epsilon", "post-step-size", "post-steps"];
+    let settings: String = names.iter().zip(parts).map(|(name, value)| format!(" --{name} {value}")).collect();
+    format!(" --riposte {kind}{settings}")
 }
 
 /// Offers an address as a download.
