@@ -36,7 +36,7 @@ pub async fn predictions(logits: Tensor<2>) -> crate::Result<Vec<usize>> {
 /// [`Error::Device`](crate::Error::Device) if the device fails.
 pub async fn read<const D: usize>(tensor: Tensor<D>) -> crate::Result<Vec<f32>> {
     let data = tensor.into_data_async().await.map_err(|error| crate::Error::Device(error.to_string()))?;
-    data.convert::<f32>().into_vec().map_err(|error| crate::Error::Device(format!("{error:?}")))
+    data.convert::<f32>().try_into_vec().map_err(|error| crate::Error::Device(error.to_string()))
 }
 
 /// Index of the largest value; the first one when several are equal. Never a NaN unless all are.

@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 use riposte_kernels::cross_entropy;
+use serde::{Deserialize, Serialize};
 
 use crate::attack::{Attacked, Goal, Pgd, one_hot};
 use crate::classifier::{predictions, read};
@@ -9,7 +10,7 @@ use crate::rng::{Purpose, Seed};
 use crate::{Classifier, Result};
 
 /// How to look for the neighbor class.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct NeighbourSearch {
     /// The attack away from the original class (equation 3). Its box is around the input as it arrived, not around the
     /// natural image, which the defender does not know.
@@ -18,7 +19,8 @@ pub struct NeighbourSearch {
 }
 
 /// Section 4.7 of the paper.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SearchMethod {
     /// One attack away from the original class.
     Untargeted,
@@ -103,6 +105,20 @@ impl NeighbourSearch {
 }
 
 impl Neighbours {
+    /// What was found for input `index` of the batch alone.
+    ///
+    /// # Panics
+    /// If there is no such input.
+    pub fn at(&self, index: usize) -> Self {
+        Self {
+            original: vec![self.original[index]],
+            neighbour: vec![self.neighbour[index]],
+            images: self.images.clone().narrow(0, index, 1),
+            logits: self.logits.clone().narrow(0, index, 1),
+            neighbour_logits: self.neighbour_logits.clone().narrow(0, index, 1),
+        }
+    }
+
     /// The fixed perturbation x'' - x' of each input (equation 5), `[batch, channel, height, width]`, given the inputs.
     pub fn fixed_perturbations(&self, inputs: Tensor<4>) -> Tensor<4> {
         self.images.clone() - inputs

@@ -3,9 +3,11 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Gradients, Tensor};
 use riposte_kernels::{SgdStep, sgd_step};
+use serde::{Deserialize, Serialize};
 
 /// Which rule turns gradients into steps. The learning rate is given step by step.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// Stochastic gradient descent, dampening 0.
     ///

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::{Tensor, TensorData};
 use riposte_kernels::{SignedStep, cross_entropy, signed_step};
+use serde::{Deserialize, Serialize};
 
 use crate::attack::one_hot;
 use crate::data::pool::{Augmentation, ClassPools};
@@ -14,7 +15,7 @@ use crate::rng::{self, Purpose, Seed, Stream};
 use crate::{Classifier, Error, Result};
 
 /// Settings of the defense. Presets: [`crate::presets`].
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PostTrain {
     pub search: NeighbourSearch,
     pub perturbation: Perturbation,
@@ -32,7 +33,8 @@ pub struct PostTrain {
 
 /// How the samples of a batch are perturbed (section 3.4). None of them is clipped to the pixel range: the reference
 /// code does not, either.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Perturbation {
     /// The fixed perturbation of equations 5 to 7: no gradient needed.
     Fixed(Direction),
@@ -45,7 +47,8 @@ pub enum Perturbation {
 }
 
 /// Which way the fixed perturbation x'' - x' is added to the samples.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Direction {
     /// Added to all (equation 7 to the letter).
     Positive,
@@ -56,7 +59,8 @@ pub enum Direction {
 }
 
 /// Which training samples a batch holds (Table 3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum TrainingData {
     /// Half of the original class, half of the neighbor class: the method.
     OriginalAndNeighbour,
@@ -67,7 +71,8 @@ pub enum TrainingData {
 }
 
 /// What batch normalization does while the model adapts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum BatchNormMode {
     /// It uses its running statistics, and its affine parameters train (the F code: "eval mode").
     Frozen,

@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use riposte_kernels::{SignedStep, cross_entropy, signed_step};
+use serde::{Deserialize, Serialize};
 
 use crate::attack::one_hot;
 use crate::classifier::read;
@@ -15,7 +16,7 @@ use crate::weights::{Parameter, StateDict};
 use crate::{Classifier, Error, Result};
 
 /// Settings of a training run.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
     pub epochs: usize,
     pub batch_size: usize,
@@ -30,7 +31,7 @@ pub struct TrainConfig {
 
 /// The inner maximization of adversarial training (equation 1): signed steps from a uniform start, in the ball and in the
 /// pixel range. No steps: ordinary training.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct InnerAttack {
     pub epsilon: f32,
     pub step_size: f32,

@@ -139,10 +139,7 @@ pub trait KernelBackend: Backend {
 
     /// Cross-entropy of each sample, `[batch]`, and its gradient with respect to the logits, `[batch, class]`, in one
     /// pass: `-sum(targets * log_softmax(logits))` and `softmax(logits) * sum(targets) - targets`, sums over classes.
-    fn cross_entropy(
-        logits: FloatTensor<Self>,
-        targets: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    fn cross_entropy(logits: FloatTensor<Self>, targets: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
         stock::cross_entropy::<Self>(logits, targets)
     }
 

@@ -61,10 +61,7 @@ pub struct ConvOptions {
 impl ConvOptions {
     /// The same stride and padding in both directions.
     pub const fn square(stride: usize, padding: usize) -> Self {
-        Self {
-            stride: [stride; 2],
-            padding: [padding; 2],
-        }
+        Self { stride: [stride; 2], padding: [padding; 2] }
     }
 }
 

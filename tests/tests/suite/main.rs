@@ -1,5 +1,11 @@
 //! Tests of the whole product, in one binary.
 
+mod cli_duel;
+mod cli_eval;
+mod cli_import;
+mod cli_program;
+mod cli_train;
+mod cli_usage;
 mod devices;
 mod formula;
 mod golden;

@@ -191,7 +191,8 @@ fn an_input_without_a_neighbor_is_answered_by_the_base_model() {
 fn an_observer_that_breaks_cancels_within_one_step() {
     let (model, input, pools) = riposte_subject();
     let mut seen = 0;
-    let run = small_defense().run(&model, input, &pools, Seed(0), 0, async |progress| match progress {
+    let defense = small_defense();
+    let run = defense.run(&model, input, &pools, Seed(0), 0, async |progress| match progress {
         riposte::post_train::Progress::Searched(_) => ControlFlow::Continue(()),
         riposte::post_train::Progress::Adapted(iteration) => {
             seen = iteration.index + 1;
@@ -255,8 +256,8 @@ fn small_defense() -> PostTrain {
 /// A random net, an input and pools.
 fn riposte_subject() -> (Model, Tensor<4>, ClassPools) {
     let device = Device::flex();
-    let test = digits::generate(Seed(0), Split::Test, 0..1);
-    let pools = ClassPools::new(digits::generate(Seed(0), Split::Train, 0..200));
+    let test = digits::generate(0, Split::Test, 0..1).unwrap();
+    let pools = ClassPools::new(digits::generate(0, Split::Train, 0..200)).unwrap();
     (Model::random(Architecture::FastMnistCnn, Seed(0), &device), test.images().to_tensor([0], &device), pools)
 }
 

@@ -2,9 +2,11 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use riposte_kernels::cross_entropy;
+use serde::{Deserialize, Serialize};
 
 /// The loss that an attack ascends (untargeted) or descends (targeted).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Loss {
     /// Cross-entropy to the label or the target.
     CrossEntropy,

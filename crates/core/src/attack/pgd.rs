@@ -3,13 +3,14 @@
 
 use burn::tensor::{Tensor, TensorData};
 use riposte_kernels::{SignedStep, signed_step};
+use serde::{Deserialize, Serialize};
 
 use super::goal::{Goal, Loss, Objective};
 use crate::rng::{self, Purpose, Seed};
 use crate::{Classifier, Error, Result};
 
 /// Settings of an attack. FGSM (Goodfellow et al. 2015) is one step of it: [`Pgd::fgsm`].
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Pgd {
     /// Radius of the ball, in pixel units (`[0, 1]`).
     pub epsilon: f32,
@@ -24,7 +25,8 @@ pub struct Pgd {
 }
 
 /// Where the attack begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Start {
     /// At the image.
     Zero,
@@ -33,7 +35,8 @@ pub enum Start {
 }
 
 /// When an image stops moving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Stop {
     /// After all steps.
     Never,

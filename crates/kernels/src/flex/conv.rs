@@ -3,15 +3,19 @@
 use core::mem::MaybeUninit;
 
 use super::dot::Dots;
-use super::epilogue::{Rows, finish};
+use super::epilogue::{Positions, Rows, finish};
 use super::geometry::Geometry;
 use super::memory::{map_parts, part_range, parts, split};
-use super::product::{Factor, Packed, PanelRange, Product};
+use super::packed::Packed;
+use super::product::{Factor, Product};
 use super::simd::Lanes;
 use crate::Activation;
 
 /// Floats of scratch that a block of images may take: what fits the second-level cache beside the weights.
-pub(super) const BLOCK_FLOATS: usize = 96 * 1024;
+const BLOCK_FLOATS: usize = 96 * 1024;
+
+/// Positions in a block of images, at least: each block reads all of the weight or adds to all of its gradient.
+const POSITIONS_PER_BLOCK: usize = 160;
 
 /// `y = act(conv2d(x, weight) + bias)`: writes every element of y.
 pub(super) fn forward(
@@ -36,21 +40,20 @@ pub(super) fn forward(
         let outputs = split(y, ranges.clone().map(|range| range.len() * output));
         map_parts(ranges.zip(outputs).collect(), |(samples, y)| {
             let x = &x[samples.start * geometry.image()..samples.end * geometry.image()];
-            samples_forward(geometry, x, Factor::all(&packed), bias, activation, y);
+            samples_forward(geometry, x, Factor::Packed(&packed), bias, activation, y);
         });
         return;
     }
     // Fewer images than threads: each thread takes some of the output channels of one image.
-    let ranges = (0..threads)
-        .map(|part| part_range(geometry.out, threads, part, lanes.panel()))
-        .filter(|range| !range.is_empty());
+    let ranges =
+        (0..threads).map(|part| part_range(geometry.out, threads, part, lanes.panel())).filter(|range| !range.is_empty());
     for (x, y) in x.chunks_exact(geometry.image()).zip(y.chunks_exact_mut(output)) {
         let outputs = split(y, ranges.clone().map(|range| range.len() * geometry.positions()));
         map_parts(ranges.clone().zip(outputs).collect(), |(range, y)| {
             let weight = &weight[range.start * geometry.taps()..range.end * geometry.taps()];
             let bias = bias.map(|bias| &bias[range.clone()]);
             let packed = Packed::from_columns(weight, geometry.taps(), geometry.taps(), range.len());
-            samples_forward(geometry, x, Factor::all(&packed), bias, activation, y);
+            samples_forward(geometry, x, Factor::Packed(&packed), bias, activation, y);
         });
     }
 }
@@ -66,7 +69,7 @@ fn samples_forward(
 ) {
     let samples = x.len() / geometry.image();
     let channels = y.len() / (samples * geometry.positions());
-    let out_stride = factor.padded_width(Lanes::detect());
+    let out_stride = factor.padded_width();
     let block = samples_per_block(geometry, out_stride, samples);
     let mut framed = Framed::new(geometry, block);
     let mut sums = vec![0.0; block * geometry.positions() * out_stride];
@@ -85,12 +88,7 @@ fn samples_forward(
             accumulate: false,
         }
         .run();
-        let rows = Rows {
-            data: &sums,
-            stride: out_stride,
-            positions: geometry.positions(),
-            channels,
-        };
+        let rows = Rows { data: &sums, stride: out_stride, positions: Positions::InOrder(geometry.positions()), channels };
         finish(rows, bias, activation, y);
     }
 }
@@ -136,7 +134,7 @@ fn unfolded(
             let rows = Rows {
                 data: sums,
                 stride: range.len(),
-                positions: geometry.positions(),
+                positions: Positions::InOrder(geometry.positions()),
                 channels: range.len(),
             };
             let channels = range.start * geometry.positions()..range.end * geometry.positions();
@@ -145,10 +143,11 @@ fn unfolded(
     }
 }
 
-/// Images whose frames and results fit the cache together.
+/// Images whose frames and results fit the cache together, but enough of them to be worth reading the weight for.
 pub(super) fn samples_per_block(geometry: &Geometry, out_stride: usize, samples: usize) -> usize {
     let floats = geometry.framed_image() + geometry.positions() * out_stride;
-    (BLOCK_FLOATS / floats).clamp(1, samples)
+    let enough = POSITIONS_PER_BLOCK.div_ceil(geometry.positions());
+    (BLOCK_FLOATS / floats).max(enough).min(samples)
 }
 
 /// A block of images in their frames; without padding, the images themselves.
@@ -162,9 +161,7 @@ impl Framed {
             true => 0,
             false => samples * geometry.framed_image(),
         };
-        Self {
-            data: vec![0.0; floats],
-        }
+        Self { data: vec![0.0; floats] }
     }
 
     pub(super) fn fill<'a>(&'a mut self, geometry: &Geometry, images: &'a [f32]) -> &'a [f32] {

@@ -7,16 +7,15 @@ use burn::backend::flex::Flex;
 
 use super::conv::{Framed, samples_per_block};
 use super::data_gradient::DataGradient;
-use super::epilogue::{Rows, finish};
+use super::elementwise::sum;
+use super::epilogue::{Positions, Rows, finish};
 use super::geometry::Geometry;
 use super::memory::{filled, map_parts, part_range, parts, split, tensor};
+use super::packed::Packed;
 use super::pointwise::before_activation;
-use super::product::{Factor, Packed, Product};
+use super::product::{Factor, Product};
 use super::simd::Lanes;
 use crate::{Activation, LayerGradients};
-
-/// Positions that a block sums up before it is added to the weight's gradient, at least: adding costs a read and a write.
-const POSITIONS_PER_BLOCK: usize = 256;
 
 /// [`LayerBackward`](crate::LayerBackward) as slices.
 pub(super) struct Pass<'a> {
@@ -40,11 +39,7 @@ pub(super) fn backward(geometry: &Geometry, pass: &Pass) -> LayerGradients<Flex>
             // SAFETY: `by_channels` writes every channel of every image.
             filled(input_shape(geometry), |to| by_channels(geometry, pass, weight, threads, to))
         };
-        return LayerGradients {
-            x: Some(x),
-            weight: None,
-            bias: None,
-        };
+        return LayerGradients { x: Some(x), weight: None, bias: None };
     }
     by_samples(geometry, pass, threads.min(geometry.batch))
 }
@@ -55,12 +50,8 @@ fn input_shape(geometry: &Geometry) -> [usize; 4] {
 
 /// Each thread takes some of the images; what they sum up is added in the order of the images.
 fn by_samples(geometry: &Geometry, pass: &Pass, threads: usize) -> LayerGradients<Flex> {
-    let data = pass
-        .weight
-        .map(|weight| DataGradient::new(geometry, weight, 0..geometry.channels, geometry.batch));
-    let ranges: Vec<_> = (0..threads)
-        .map(|part| part_range(geometry.batch, threads, part, 1))
-        .collect();
+    let data = pass.weight.map(|weight| DataGradient::new(geometry, weight, 0..geometry.channels, geometry.batch));
+    let ranges: Vec<_> = (0..threads).map(|part| part_range(geometry.batch, threads, part, 1)).collect();
     let mut sums = Vec::new();
     let mut run = |to: &mut [MaybeUninit<f32>]| {
         let lengths = ranges.iter().map(|range| range.len() * geometry.image());
@@ -69,9 +60,7 @@ fn by_samples(geometry: &Geometry, pass: &Pass, threads: usize) -> LayerGradient
             None => ranges.iter().map(|_| None).collect::<Vec<_>>(),
         };
         let items = ranges.iter().cloned().zip(outputs).collect();
-        sums = map_parts(items, |(samples, to)| {
-            samples_backward(geometry, pass, data.as_ref(), samples, to)
-        });
+        sums = map_parts(items, |(samples, to)| samples_backward(geometry, pass, data.as_ref(), samples, to));
     };
     let x = match data {
         // SAFETY: every thread writes the input gradient of each of its images.
@@ -112,7 +101,7 @@ impl Sums {
         let rows = Rows {
             data: &self.weight,
             stride: Lanes::detect().round_up(geometry.out),
-            positions: geometry.taps(),
+            positions: Positions::InOrder(geometry.taps()),
             channels: geometry.out,
         };
         let shape = [geometry.out, geometry.channels, height, width];
@@ -130,9 +119,7 @@ fn samples_backward(
 ) -> Sums {
     let (image, output) = (geometry.image(), geometry.out * geometry.positions());
     let out_stride = Lanes::detect().round_up(geometry.out);
-    let block = samples_per_block(geometry, out_stride, samples.len())
-        .max(POSITIONS_PER_BLOCK.div_ceil(geometry.positions()))
-        .min(samples.len());
+    let block = samples_per_block(geometry, out_stride, samples.len());
     let mut weight = pass.x.map(|_| WeightGradient::new(geometry, block));
     let mut data = data.map(|data| data.worker(block));
     let mut bias = vec![0.0; if pass.bias { geometry.out } else { 0 }];
@@ -152,7 +139,7 @@ fn samples_backward(
         let channels = gradient.chunks_exact(geometry.positions()).enumerate();
         if pass.bias {
             channels.for_each(|(index, plane)| {
-                bias[index % geometry.out] += f64::from(plane.iter().sum::<f32>());
+                bias[index % geometry.out] += f64::from(sum(plane));
             });
         }
         if let (Some(weight), Some(x)) = (&mut weight, pass.x) {
@@ -163,10 +150,7 @@ fn samples_backward(
             data.run(gradient, &mut to[range]);
         }
     }
-    Sums {
-        weight: weight.map_or(Vec::new(), |weight| weight.sums),
-        bias,
-    }
+    Sums { weight: weight.map_or(Vec::new(), |weight| weight.sums), bias }
 }
 
 /// The weight's gradient: for each tap and output channel, the sum over positions of what the tap saw times the gradient.
@@ -198,14 +182,13 @@ impl WeightGradient {
         let samples = x.len() / geometry.image();
         self.gradient.set_depth(samples * count);
         for (sample, gradient) in gradient.chunks_exact(geometry.out * count).enumerate() {
-            self.gradient
-                .set_rows_from_columns(sample * count, gradient, count, count);
+            self.gradient.set_rows_from_columns(sample * count, gradient, count, count);
         }
         Product {
             source: self.framed.fill(geometry, x),
             rows: &self.taps,
             steps: &self.positions[..samples * count],
-            factor: Factor::all(&self.gradient),
+            factor: Factor::Packed(&self.gradient),
             out: &mut self.sums,
             out_stride: self.out_stride,
             accumulate: true,
@@ -215,13 +198,7 @@ impl WeightGradient {
 }
 
 /// Fewer images than threads, and only the input's gradient wanted: each thread takes some of an image's channels.
-fn by_channels(
-    geometry: &Geometry,
-    pass: &Pass,
-    weight: &[f32],
-    threads: usize,
-    to: &mut [MaybeUninit<f32>],
-) {
+fn by_channels(geometry: &Geometry, pass: &Pass, weight: &[f32], threads: usize, to: &mut [MaybeUninit<f32>]) {
     let output = geometry.out * geometry.positions();
     let plane = geometry.height * geometry.width;
     let ranges: Vec<_> = (0..threads)

@@ -70,21 +70,18 @@ impl<F: FnMut(usize, usize, f32)> Dots<'_, F> {
     }
 
     #[inline(always)]
-    unsafe fn tile<S: Simd, const R: usize, const Q: usize>(
-        &mut self,
-        simd: S,
-        row: usize,
-        weight: usize,
-    ) -> usize {
+    unsafe fn tile<S: Simd, const R: usize, const Q: usize>(&mut self, simd: S, row: usize, weight: usize) -> usize {
         let x = self.x.as_ptr();
         let w = self.weight.as_ptr();
+        let (mut rows, mut weights) = ([x; R], [w; Q]);
         let sums = unsafe {
-            dot_tile::<S, R, Q>(
-                simd,
-                self.length,
-                core::array::from_fn(|r| x.add((row + r) * self.length)),
-                core::array::from_fn(|q| w.add((weight + q) * self.length)),
-            )
+            for r in 0..R {
+                rows[r] = x.add((row + r) * self.length);
+            }
+            for q in 0..Q {
+                weights[q] = w.add((weight + q) * self.length);
+            }
+            dot_tile::<S, R, Q>(simd, self.length, rows, weights)
         };
         for (r, sums) in sums.iter().enumerate() {
             for (q, sum) in sums.iter().enumerate() {

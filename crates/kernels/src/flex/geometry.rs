@@ -1,5 +1,10 @@
 //! Where a convolution reads: offsets into zero-padded images, for the forward pass and for its transpose.
 
+use core::mem::MaybeUninit;
+
+use pulp::{Simd, WithSimd};
+
+use super::simd::{copy_short, run};
 use crate::ConvShape;
 
 /// A convolution's sizes, and the offsets of its taps in a zero-padded image.
@@ -41,11 +46,46 @@ impl Frame {
 
     /// Copies planes into their frames; the frames of `to` are left as they are.
     pub(super) fn copy(&self, from: &[f32], to: &mut [f32]) {
-        let planes = from.chunks_exact(self.height * self.width);
-        for (plane, framed) in planes.zip(to.chunks_exact_mut(self.plane())) {
-            let inside = framed[self.top * self.framed_width + self.left..].chunks_mut(self.framed_width);
-            for (row, inside) in plane.chunks_exact(self.width).zip(inside) {
-                inside[..self.width].copy_from_slice(row);
+        let planes = from.len() / (self.height * self.width);
+        assert!(planes * self.plane() <= to.len());
+        assert!(self.top + self.height <= self.framed_height && self.left + self.width <= self.framed_width);
+        run(CopyPlanes { frame: *self, planes, from, to });
+    }
+
+    /// Copies planes out of their frames.
+    pub(super) fn crop(&self, from: &[f32], to: &mut [MaybeUninit<f32>]) {
+        let planes = to.chunks_exact_mut(self.height * self.width);
+        for (plane, framed) in planes.zip(from.chunks_exact(self.plane())) {
+            let inside = framed[self.top * self.framed_width + self.left..].chunks(self.framed_width);
+            for (row, inside) in plane.chunks_exact_mut(self.width).zip(inside) {
+                row.write_copy_of_slice(&inside[..self.width]);
+            }
+        }
+    }
+}
+
+struct CopyPlanes<'a> {
+    frame: Frame,
+    planes: usize,
+    from: &'a [f32],
+    to: &'a mut [f32],
+}
+
+impl WithSimd for CopyPlanes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let frame = self.frame;
+        let mut from = self.from.as_ptr();
+        for plane in 0..self.planes {
+            let first = plane * frame.plane() + frame.top * frame.framed_width + frame.left;
+            for row in 0..frame.height {
+                // SAFETY: `copy` asserted that all rows lie inside both slices.
+                unsafe {
+                    copy_short(from, self.to.as_mut_ptr().add(first + row * frame.framed_width), frame.width);
+                    from = from.add(frame.width);
+                }
             }
         }
     }
@@ -66,14 +106,7 @@ impl Geometry {
             stride: shape.options.stride,
             out_height,
             out_width,
-            frame: Frame {
-                height,
-                width,
-                top,
-                left,
-                framed_height: height + 2 * top,
-                framed_width: width + 2 * left,
-            },
+            frame: Frame { height, width, top, left, framed_height: height + 2 * top, framed_width: width + 2 * left },
         }
     }
 
@@ -130,9 +163,8 @@ impl Geometry {
     pub(super) fn transposed(&self) -> Transposed {
         let axis = |axis: usize, size: usize, out_size: usize, padding: usize| {
             let (kernel, stride) = (self.kernel[axis], self.stride[axis]);
-            let phases: Vec<AxisPhase> = (0..stride.min(size))
-                .map(|phase| AxisPhase::new(phase, size, kernel, stride, padding))
-                .collect();
+            let phases: Vec<AxisPhase> =
+                (0..stride.min(size)).map(|phase| AxisPhase::new(phase, size, kernel, stride, padding)).collect();
             let reach = |phase: &AxisPhase| {
                 let deltas = phase.taps.iter().map(|tap| tap.1);
                 let (low, high) = (deltas.clone().min()?, deltas.max()?);
@@ -153,11 +185,7 @@ impl Geometry {
             framed_height: self.out_height + top + bottom,
             framed_width: self.out_width + left + right,
         };
-        Transposed {
-            rows,
-            columns,
-            frame,
-        }
+        Transposed { rows, columns, frame }
     }
 }
 
@@ -177,11 +205,7 @@ impl AxisPhase {
             .filter(|(_, distance)| distance.rem_euclid(stride as isize) == 0)
             .map(|(tap, distance)| (tap, distance.div_euclid(stride as isize)))
             .collect();
-        Self {
-            first: phase,
-            count: (size - phase).div_ceil(stride),
-            taps,
-        }
+        Self { first: phase, count: (size - phase).div_ceil(stride), taps }
     }
 }
 
@@ -202,13 +226,7 @@ pub(super) struct Phase<'a> {
 
 impl Transposed {
     pub(super) fn phases(&self) -> impl Iterator<Item = Phase<'_>> {
-        self.rows.iter().flat_map(|row| {
-            self.columns.iter().map(move |column| Phase {
-                row,
-                column,
-                frame: self.frame,
-            })
-        })
+        self.rows.iter().flat_map(move |row| self.columns.iter().map(move |column| Phase { row, column, frame: self.frame }))
     }
 }
 

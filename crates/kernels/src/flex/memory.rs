@@ -24,10 +24,7 @@ pub(super) fn slice(tensor: &FlexTensor) -> &[f32] {
 ///
 /// # Safety
 /// Every element must have been written when `fill` returns.
-pub(super) unsafe fn filled<const D: usize>(
-    shape: [usize; D],
-    fill: impl FnOnce(&mut [MaybeUninit<f32>]),
-) -> FlexTensor {
+pub(super) unsafe fn filled<const D: usize>(shape: [usize; D], fill: impl FnOnce(&mut [MaybeUninit<f32>])) -> FlexTensor {
     let length = shape.iter().product();
     let mut data = Vec::<f32>::with_capacity(length);
     fill(&mut data.spare_capacity_mut()[..length]);
@@ -59,13 +56,11 @@ pub(super) fn part_range(total: usize, parts: usize, part: usize, unit: usize) -
 
 /// Splits a slice into the given lengths.
 pub(super) fn split<T>(mut slice: &mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
-    lengths
-        .map(|length| slice.split_off_mut(..length).expect("lengths add up"))
-        .collect()
+    lengths.map(|length| slice.split_off_mut(..length).expect("lengths add up")).collect()
 }
 
 /// Maps each item on a thread of the current pool; a single item on this one.
-pub(super) fn map_parts<I: Send, R: Send>(items: Vec<I>, map: impl Fn(I) -> R + Sync) -> Vec<R> {
+pub(super) fn map_parts<I: Send, R: Send>(items: Vec<I>, map: impl Fn(I) -> R + Send + Sync) -> Vec<R> {
     match items.len() {
         0 | 1 => items.into_iter().map(map).collect(),
         _ => items.into_par_iter().with_max_len(1).map(map).collect(),

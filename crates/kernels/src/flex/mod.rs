@@ -7,25 +7,29 @@ mod conv;
 mod conv_backward;
 mod data_gradient;
 mod dot;
+mod elementwise;
 mod epilogue;
+mod gathered;
 mod geometry;
 mod linear;
 mod memory;
+mod packed;
 mod pointwise;
 mod product;
+mod scattered;
 mod simd;
 
+use burn::backend::TensorMetadata;
 use burn::backend::flex::{Flex, FlexTensor};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::TensorMetadata;
 
 use self::conv_backward::Pass;
 use self::geometry::Geometry;
 use self::linear::Sizes;
 use self::memory::{filled, is_f32, slice, tensor};
 use crate::{
-    Activation, BatchNormBackward, ConvOptions, ConvShape, KernelBackend, LayerBackward,
-    LayerGradients, SgdStep, SignedStep, stock,
+    Activation, BatchNormBackward, ConvOptions, ConvShape, KernelBackend, LayerBackward, LayerGradients, SgdStep, SignedStep,
+    stock,
 };
 
 impl KernelBackend for Flex {
@@ -39,11 +43,7 @@ impl KernelBackend for Flex {
         if !is_f32(&x) {
             return stock::conv2d_act::<Self>(x, weight, bias, options, activation);
         }
-        let shape = ConvShape {
-            x: x.shape().dims(),
-            weight: weight.shape().dims(),
-            options,
-        };
+        let shape = ConvShape { x: x.shape().dims(), weight: weight.shape().dims(), options };
         let (x, weight, bias) = (x.to_contiguous(), weight.to_contiguous(), contiguous(&bias));
         let geometry = Geometry::new(shape);
         let bias = bias.as_ref().map(slice);
@@ -73,11 +73,7 @@ impl KernelBackend for Flex {
         }
         let [batch, inputs] = x.shape().dims();
         let [outputs, _] = weight.shape().dims();
-        let sizes = Sizes {
-            batch,
-            inputs,
-            outputs,
-        };
+        let sizes = Sizes { batch, inputs, outputs };
         let (x, weight, bias) = (x.to_contiguous(), weight.to_contiguous(), contiguous(&bias));
         let bias = bias.as_ref().map(slice);
         // SAFETY: `forward` writes every element.
@@ -94,11 +90,7 @@ impl KernelBackend for Flex {
         }
         let [batch, outputs] = pass.gradient.shape().dims();
         let matrix = pass.x.as_ref().or(pass.weight.as_ref());
-        let sizes = Sizes {
-            batch,
-            inputs: matrix.map_or(0, |matrix| matrix.shape()[1]),
-            outputs,
-        };
+        let sizes = Sizes { batch, inputs: matrix.map_or(0, |matrix| matrix.shape()[1]), outputs };
         with_pass(&pass, |pass| linear::backward(sizes, pass))
     }
 
@@ -126,7 +118,7 @@ impl KernelBackend for Flex {
         let plane = shape[2] * shape[3];
         // SAFETY: `affine` writes every element.
         unsafe {
-            pointwise::mapped(shape, |y| {
+            filled(shape, |y| {
                 pointwise::affine(slice(&x), plane, &scale, &shift, activation, y);
             })
         }
@@ -138,18 +130,16 @@ impl KernelBackend for Flex {
         }
         let shape: [usize; 4] = pass.gradient.shape().dims();
         let plane = shape[2] * shape[3];
-        let [gradient, gamma, mean, var] =
-            [&pass.gradient, &pass.gamma, &pass.mean, &pass.var].map(FlexTensor::to_contiguous);
+        let [gradient, gamma, mean, var] = [&pass.gradient, &pass.gamma, &pass.mean, &pass.var].map(FlexTensor::to_contiguous);
         let (output, x) = (contiguous(&pass.output), contiguous(&pass.x));
         let output = output.as_ref().map(slice);
         let activation = pass.activation;
         let [x_wanted, gamma_wanted, beta_wanted] = pass.wanted;
 
-        let scale: Vec<f32> =
-            scales(&gamma, &var, pass.epsilon).iter().map(|&scale| scale as f32).collect();
+        let scale: Vec<f32> = scales(&gamma, &var, pass.epsilon).iter().map(|&scale| scale as f32).collect();
         let x_gradient = x_wanted.then(|| unsafe {
             // SAFETY: `affine_backward` writes every element.
-            pointwise::mapped(shape, |to| {
+            filled(shape, |to| {
                 pointwise::affine_backward(slice(&gradient), output, plane, &scale, activation, to);
             })
         });
@@ -157,35 +147,23 @@ impl KernelBackend for Flex {
             return [x_gradient, None, None];
         }
         let x = x.as_ref().map(slice);
-        let [sums, products] = pointwise::channel_sums(
-            slice(&gradient),
-            output,
-            x,
-            slice(&mean),
-            plane,
-            activation,
-        );
-        let gamma_gradient = products.iter().zip(slice(&var)).map(|(product, &var)| {
-            (product / (f64::from(var) + pass.epsilon).sqrt()) as f32
-        });
+        let [sums, products] = pointwise::channel_sums(slice(&gradient), output, x, slice(&mean), plane, activation);
+        let gamma_gradient =
+            products.iter().zip(slice(&var)).map(|(product, &var)| (product / (f64::from(var) + pass.epsilon).sqrt()) as f32);
         [
             x_gradient,
-            gamma_wanted.then(|| pointwise::per_channel(gamma_gradient)),
-            beta_wanted.then(|| pointwise::per_channel(sums.iter().map(|&sum| sum as f32))),
+            gamma_wanted.then(|| per_channel(gamma_gradient)),
+            beta_wanted.then(|| per_channel(sums.iter().map(|&sum| sum as f32))),
         ]
     }
 
-    fn cross_entropy(
-        logits: FloatTensor<Self>,
-        targets: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    fn cross_entropy(logits: FloatTensor<Self>, targets: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
         if !is_f32(&logits) || !is_f32(&targets) {
             return stock::cross_entropy::<Self>(logits, targets);
         }
         let [batch, classes] = logits.shape().dims();
         let (logits, targets) = (logits.to_contiguous(), targets.to_contiguous());
-        let [losses, gradient] =
-            pointwise::cross_entropy(slice(&logits), slice(&targets), classes);
+        let [losses, gradient] = pointwise::cross_entropy(slice(&logits), slice(&targets), classes);
         (tensor(losses, [batch]), tensor(gradient, [batch, classes]))
     }
 
@@ -206,7 +184,7 @@ impl KernelBackend for Flex {
         let image = shape[1] * shape[2] * shape[3];
         // SAFETY: `signed_step` writes every element.
         unsafe {
-            pointwise::mapped(shape, |to| {
+            filled(shape, |to| {
                 let (x, gradient, origin) = (slice(&x), slice(&gradient), slice(&origin));
                 pointwise::signed_step(x, gradient, origin, active, image, step, to);
             })
@@ -231,18 +209,20 @@ fn contiguous(tensor: &Option<FlexTensor>) -> Option<FlexTensor> {
     tensor.as_ref().map(FlexTensor::to_contiguous)
 }
 
+/// A tensor of one value per channel.
+fn per_channel(values: impl Iterator<Item = f32>) -> FlexTensor {
+    let values: Vec<f32> = values.collect();
+    let channels = values.len();
+    tensor(values, [channels])
+}
+
 /// `gamma / sqrt(var + epsilon)`.
 fn scales(gamma: &FlexTensor, var: &FlexTensor, epsilon: f64) -> Vec<f64> {
     let pairs = slice(gamma).iter().zip(slice(var));
-    pairs
-        .map(|(&gamma, &var)| f64::from(gamma) / (f64::from(var) + epsilon).sqrt())
-        .collect()
+    pairs.map(|(&gamma, &var)| f64::from(gamma) / (f64::from(var) + epsilon).sqrt()).collect()
 }
 
-fn with_pass(
-    pass: &LayerBackward<Flex>,
-    compute: impl FnOnce(&Pass) -> LayerGradients<Flex>,
-) -> LayerGradients<Flex> {
+fn with_pass(pass: &LayerBackward<Flex>, compute: impl FnOnce(&Pass) -> LayerGradients<Flex>) -> LayerGradients<Flex> {
     let gradient = pass.gradient.to_contiguous();
     let [output, x, weight] = [&pass.output, &pass.x, &pass.weight].map(contiguous);
     compute(&Pass {

@@ -9,144 +9,19 @@ use core::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::simd::{Lanes, OuterTile, outer_tile, run, transpose};
+use super::packed::Packed;
+use super::simd::{Lanes, OuterTile, outer_tile, run};
 
 /// Floats of the factor that one block of steps brings into the first-level cache.
 const BLOCK_FLOATS: usize = 6144;
 
-/// A matrix of `depth` rows and `width` columns, stored in panels of [`Lanes::panel`] columns: each panel's rows lie one
-/// after the other, the last panel filled up to whole vectors. What fills it up is never read as a result.
-pub(super) struct Packed {
-    data: Vec<f32>,
-    depth: usize,
-    width: usize,
-    lanes: Lanes,
-}
-
-impl Packed {
-    /// All zeros.
-    pub(super) fn zeros(depth: usize, width: usize) -> Self {
-        let lanes = Lanes::detect();
-        Self {
-            data: vec![0.0; depth * lanes.round_up(width)],
-            depth,
-            width,
-            lanes,
-        }
-    }
-
-    /// From columns that lie `stride` apart: `from[column * stride + row]`.
-    pub(super) fn from_columns(from: &[f32], stride: usize, depth: usize, width: usize) -> Self {
-        let mut packed = Self::zeros(depth, width);
-        packed.set_rows_from_columns(0, from, stride, depth);
-        packed
-    }
-
-    /// From rows that lie `stride` apart: `from[row * stride + column]`.
-    pub(super) fn from_rows(from: &[f32], stride: usize, depth: usize, width: usize) -> Self {
-        let mut packed = Self::zeros(depth, width);
-        for panel in 0..packed.panels() {
-            let (columns, size) = (packed.columns(panel), packed.panel_width(panel));
-            let start = packed.panel_start(panel);
-            for row in 0..depth {
-                let from = &from[row * stride..][columns.clone()];
-                packed.data[start + row * size..][..from.len()].copy_from_slice(from);
-            }
-        }
-        packed
-    }
-
-    /// Sets `count` rows from `first` on: `from[column * stride + row - first]`.
-    pub(super) fn set_rows_from_columns(
-        &mut self,
-        first: usize,
-        from: &[f32],
-        stride: usize,
-        count: usize,
-    ) {
-        assert!(first + count <= self.depth && count <= stride.max(1));
-        assert!(self.width == 0 || (self.width - 1) * stride + count <= from.len());
-        run(SetRows {
-            packed: self,
-            first,
-            from,
-            stride,
-            count,
-        });
-    }
-
-    /// Sets one row from an iterator of `width` values.
-    pub(super) fn set_row(&mut self, row: usize, mut values: impl Iterator<Item = f32>) {
-        for panel in 0..self.panels() {
-            let columns = self.columns(panel).len();
-            let start = self.panel_start(panel) + row * self.panel_width(panel);
-            let to = &mut self.data[start..start + columns];
-            to.iter_mut().zip(&mut values).for_each(|(to, value)| *to = value);
-        }
-    }
-
-    /// Makes it `depth` deep, at most as deep as it was made; the contents are then to be set anew.
-    pub(super) fn set_depth(&mut self, depth: usize) {
-        assert!(depth * self.lanes.round_up(self.width) <= self.data.len());
-        self.depth = depth;
-    }
-
-    /// Number of panels.
-    pub(super) fn panels(&self) -> usize {
-        self.width.div_ceil(self.lanes.panel())
-    }
-
-    fn columns(&self, panel: usize) -> Range<usize> {
-        let start = panel * self.lanes.panel();
-        start..self.width.min(start + self.lanes.panel())
-    }
-
-    fn panel_width(&self, panel: usize) -> usize {
-        self.lanes.round_up(self.columns(panel).len())
-    }
-
-    fn panel_start(&self, panel: usize) -> usize {
-        panel * self.lanes.panel() * self.depth
-    }
-}
-
-struct SetRows<'a> {
-    packed: &'a mut Packed,
-    first: usize,
-    from: &'a [f32],
-    stride: usize,
-    count: usize,
-}
-
-impl WithSimd for SetRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        for panel in 0..self.packed.panels() {
-            let columns = self.packed.columns(panel);
-            let size = self.packed.panel_width(panel);
-            let start = self.packed.panel_start(panel) + self.first * size;
-            // SAFETY: the caller asserted that `from` covers every column and that the rows exist.
-            unsafe {
-                transpose(
-                    self.from.as_ptr().add(columns.start * self.stride),
-                    self.stride,
-                    columns.len(),
-                    self.count,
-                    self.packed.data[start..].as_mut_ptr(),
-                    size,
-                );
-            }
-        }
-    }
-}
+/// Steps at a time of a factor that is read as it lies.
+const STRIDED_BLOCK: usize = 32;
 
 /// The factor of a [`Product`].
 #[derive(Clone, Copy)]
 pub(super) enum Factor<'a> {
-    /// These panels of a packed matrix.
-    Packed(&'a Packed, PanelRange),
+    Packed(&'a Packed),
     /// A matrix as it lies: rows `stride` apart, `width` columns, a multiple of the vector length.
     Strided {
         data: &'a [f32],
@@ -156,35 +31,19 @@ pub(super) enum Factor<'a> {
     },
 }
 
-/// First and one past the last panel.
-#[derive(Clone, Copy)]
-pub(super) struct PanelRange {
-    pub(super) start: usize,
-    pub(super) end: usize,
-}
-
-impl<'a> Factor<'a> {
-    /// All of a packed matrix.
-    pub(super) fn all(packed: &'a Packed) -> Self {
-        let end = packed.panels();
-        Self::Packed(packed, PanelRange { start: 0, end })
+impl Factor<'_> {
+    /// Columns of the result, filled up to whole vectors.
+    pub(super) fn padded_width(&self) -> usize {
+        match self {
+            Self::Packed(packed) => packed.padded_width(),
+            Self::Strided { width, .. } => *width,
+        }
     }
 
     fn depth(&self) -> usize {
         match self {
-            Self::Packed(packed, _) => packed.depth,
+            Self::Packed(packed) => packed.depth(),
             Self::Strided { depth, .. } => *depth,
-        }
-    }
-
-    /// Columns of the result, filled up to whole vectors.
-    pub(super) fn padded_width(&self, lanes: Lanes) -> usize {
-        match self {
-            Self::Packed(packed, panels) => {
-                lanes.round_up(packed.width.min(panels.end * lanes.panel()))
-                    - panels.start * lanes.panel()
-            }
-            Self::Strided { width, .. } => *width,
         }
     }
 
@@ -192,10 +51,9 @@ impl<'a> Factor<'a> {
     #[inline(always)]
     fn panel(&self, index: usize, lanes: Lanes) -> (*const f32, usize) {
         match self {
-            Self::Packed(packed, panels) => {
-                let panel = panels.start + index;
-                let start = packed.panel_start(panel);
-                (packed.data[start..].as_ptr(), packed.panel_width(panel))
+            Self::Packed(packed) => {
+                let (data, stride) = packed.panel(index);
+                (data.as_ptr(), stride)
             }
             Self::Strided { data, stride, .. } => (data[index * lanes.panel()..].as_ptr(), *stride),
         }
@@ -203,20 +61,11 @@ impl<'a> Factor<'a> {
 
     fn check(&self, lanes: Lanes) {
         match *self {
-            Self::Packed(packed, panels) => assert!(
-                packed.lanes == lanes && panels.start < panels.end && panels.end <= packed.panels()
-            ),
-            Self::Strided {
-                data,
-                stride,
-                depth,
-                width,
-            } => assert!(
-                width % lanes.count == 0
-                    && width <= stride
-                    && depth > 0
-                    && (depth - 1) * stride + width <= data.len()
-            ),
+            Self::Packed(packed) => assert!(packed.lanes() == lanes),
+            Self::Strided { data, stride, depth, width } => {
+                assert!(width.is_multiple_of(lanes.count) && width <= stride);
+                assert!(depth > 0 && (depth - 1) * stride + width <= data.len());
+            }
         }
     }
 }
@@ -245,9 +94,9 @@ impl WithSimd for Product<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
         let lanes = Lanes::of::<S>();
-        let width = self.factor.padded_width(lanes);
+        let width = self.factor.padded_width();
         let furthest = |offsets: &[u32]| offsets.iter().copied().max().map(|offset| offset as usize);
         let (Some(row), Some(step)) = (furthest(self.rows), furthest(self.steps)) else {
             return;
@@ -257,27 +106,21 @@ impl WithSimd for Product<'_> {
         assert!(self.factor.depth() == self.steps.len() && width <= self.out_stride);
         assert!((self.rows.len() - 1) * self.out_stride + width <= self.out.len());
 
-        let block = BLOCK_FLOATS / lanes.panel();
-        for panel in 0..width.div_ceil(lanes.panel()) {
-            let (factor, stride) = self.factor.panel(panel, lanes);
-            let column = panel * lanes.panel();
-            for (index, steps) in self.steps.chunks(block).enumerate() {
-                let tile = OuterTile {
-                    steps,
-                    factor: factor.wrapping_add(index * block * stride),
-                    stride,
-                    source: self.source.as_ptr(),
-                    rows: self.rows.as_ptr(),
-                    out: self.out[column..].as_mut_ptr(),
-                    out_stride: self.out_stride,
-                    accumulate: self.accumulate || index > 0,
-                };
-                // SAFETY: the asserts above bound every offset that the rows of tiles read and write.
-                unsafe {
-                    if width - column >= lanes.panel() {
-                        wide_rows(simd, tile, self.rows.len());
-                    } else {
-                        narrow_rows(simd, tile, self.rows.len());
+        let panels = width.div_ceil(lanes.panel());
+        match self.factor {
+            Factor::Packed(..) => {
+                let block = BLOCK_FLOATS / lanes.panel();
+                for panel in 0..panels {
+                    for first in (0..self.steps.len()).step_by(block) {
+                        unsafe { self.panel(simd, panel, first..self.steps.len().min(first + block), width) };
+                    }
+                }
+            }
+            // Along few rows at a time: the processor fetches ahead along rows, not across them.
+            Factor::Strided { .. } => {
+                for first in (0..self.steps.len()).step_by(STRIDED_BLOCK) {
+                    for panel in 0..panels {
+                        unsafe { self.panel(simd, panel, first..self.steps.len().min(first + STRIDED_BLOCK), width) };
                     }
                 }
             }
@@ -285,65 +128,64 @@ impl WithSimd for Product<'_> {
     }
 }
 
-/// Tiles of exactly `$count` rows, where `$count` is one of the literals.
-macro_rules! tile_of {
-    ($simd:ident, $vectors:literal, $tile:expr, $count:expr, [$($rows:literal)*]) => {
-        match $count {
-            $($rows => outer_tile::<S, $vectors, $rows>($simd, $tile),)*
-            _ => unreachable!(),
+impl Product<'_> {
+    /// One panel of the results, summed over some of the steps.
+    ///
+    /// # Safety
+    /// The offsets and sizes must have been checked.
+    #[inline(always)]
+    unsafe fn panel<S: Simd>(&mut self, simd: S, panel: usize, steps: Range<usize>, width: usize) {
+        let lanes = Lanes::of::<S>();
+        let (factor, stride) = self.factor.panel(panel, lanes);
+        let column = panel * lanes.panel();
+        let tile = OuterTile {
+            steps: &self.steps[steps.clone()],
+            factor: factor.wrapping_add(steps.start * stride),
+            stride,
+            source: self.source.as_ptr(),
+            rows: self.rows.as_ptr(),
+            out: self.out[column..].as_mut_ptr(),
+            out_stride: self.out_stride,
+            accumulate: self.accumulate || steps.start > 0,
+        };
+        let rows = self.rows.len();
+        unsafe {
+            match (width - column >= lanes.panel(), S::REGISTER_COUNT >= 32) {
+                (true, true) => wide_of_32(simd, tile, rows),
+                (false, true) => narrow_of_32(simd, tile, rows),
+                (true, false) => wide_of_16(simd, tile, rows),
+                (false, false) => narrow_of_16(simd, tile, rows),
+            }
+        }
+    }
+}
+
+/// A function that computes rows in tiles of `$vectors` vectors by at most `$whole` rows, all nearly equal: a tile of few
+/// rows waits for each sum it adds to.
+///
+/// Not a generic function with a closure: what is not inlined here is not compiled for this processor's vectors.
+macro_rules! rows_in_tiles {
+    ($name:ident, $vectors:literal, [$($count:literal)*], $whole:literal) => {
+        #[inline(always)]
+        unsafe fn $name<S: Simd>(simd: S, mut tile: OuterTile, mut rows: usize) {
+            while rows > 0 {
+                let count = rows.div_ceil(rows.div_ceil($whole));
+                unsafe {
+                    match count {
+                        $($count => outer_tile::<S, $vectors, $count>(simd, tile),)*
+                        _ => outer_tile::<S, $vectors, $whole>(simd, tile),
+                    }
+                }
+                tile.rows = tile.rows.wrapping_add(count);
+                tile.out = tile.out.wrapping_add(count * tile.out_stride);
+                rows -= count;
+            }
         }
     };
 }
 
-/// Rows of tiles two vectors wide. Ten rows fill 32 registers, leave room for the operands, and keep their addresses in
-/// general registers; six do with 16.
-#[inline(always)]
-unsafe fn wide_rows<S: Simd>(simd: S, tile: OuterTile, rows: usize) {
-    let whole = if S::REGISTER_COUNT >= 32 { 10 } else { 6 };
-    unsafe {
-        for_each_tile(tile, rows, whole, |tile, count| {
-            if S::REGISTER_COUNT >= 32 {
-                tile_of!(simd, 2, tile, count, [1 2 3 4 5 6 7 8 9 10])
-            } else {
-                tile_of!(simd, 2, tile, count, [1 2 3 4 5 6])
-            }
-        });
-    }
-}
-
-/// Rows of tiles one vector wide.
-#[inline(always)]
-unsafe fn narrow_rows<S: Simd>(simd: S, tile: OuterTile, rows: usize) {
-    let whole = if S::REGISTER_COUNT >= 32 { 14 } else { 8 };
-    unsafe {
-        for_each_tile(tile, rows, whole, |tile, count| {
-            if S::REGISTER_COUNT >= 32 {
-                tile_of!(simd, 1, tile, count, [1 2 3 4 5 6 7 8 9 10 11 12 13 14])
-            } else {
-                tile_of!(simd, 1, tile, count, [1 2 3 4 5 6 7 8])
-            }
-        });
-    }
-}
-
-#[inline(always)]
-unsafe fn for_each_tile(
-    tile: OuterTile,
-    rows: usize,
-    whole: usize,
-    mut compute: impl FnMut(OuterTile, usize),
-) {
-    let mut row = 0;
-    while row < rows {
-        let count = whole.min(rows - row);
-        let at = unsafe {
-            OuterTile {
-                rows: tile.rows.add(row),
-                out: tile.out.add(row * tile.out_stride),
-                ..tile
-            }
-        };
-        compute(at, count);
-        row += count;
-    }
-}
+// Ten rows of two vectors fill 32 registers, leave room for the operands, and keep the rows' addresses in general registers.
+rows_in_tiles!(wide_of_32, 2, [1 2 3 4 5 6 7 8 9], 10);
+rows_in_tiles!(narrow_of_32, 1, [1 2 3 4 5 6 7 8 9 10 11 12 13], 14);
+rows_in_tiles!(wide_of_16, 2, [1 2 3 4 5], 6);
+rows_in_tiles!(narrow_of_16, 1, [1 2 3 4 5 6 7], 8);

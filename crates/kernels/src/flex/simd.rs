@@ -1,7 +1,5 @@
 //! The processor's vectors: which there are, and the two register tiles everything else is built from.
 
-use core::array;
-
 use pulp::{Arch, Simd, WithSimd};
 
 /// Runs an operation compiled for the widest vectors this processor has.
@@ -41,9 +39,7 @@ impl Lanes {
 
     #[inline(always)]
     pub(super) fn of<S: Simd>() -> Self {
-        Self {
-            count: S::F32_LANES,
-        }
+        Self { count: S::F32_LANES }
     }
 
     /// Columns that a tile covers: two vectors.
@@ -95,11 +91,17 @@ pub(super) struct OuterTile<'a> {
 pub(super) unsafe fn outer_tile<S: Simd, const V: usize, const R: usize>(simd: S, tile: OuterTile) {
     let lanes = S::F32_LANES;
     unsafe {
-        let rows: [*const f32; R] = array::from_fn(|r| tile.source.add(*tile.rows.add(r) as usize));
+        let mut rows = [tile.source; R];
+        for r in 0..R {
+            rows[r] = tile.source.add(*tile.rows.add(r) as usize);
+        }
         let mut sums = [[simd.splat_f32s(0.0); V]; R];
         let mut factor = tile.factor;
         for &step in tile.steps {
-            let shared: [S::f32s; V] = array::from_fn(|v| load::<S>(factor.add(v * lanes)));
+            let mut shared = [simd.splat_f32s(0.0); V];
+            for v in 0..V {
+                shared[v] = load::<S>(factor.add(v * lanes));
+            }
             for r in 0..R {
                 let gathered = simd.splat_f32s(*rows[r].add(step as usize));
                 for v in 0..V {
@@ -138,7 +140,10 @@ pub(super) unsafe fn dot_tile<S: Simd, const R: usize, const Q: usize>(
     unsafe {
         let mut at = 0;
         while at < whole {
-            let shared: [S::f32s; Q] = array::from_fn(|q| load::<S>(right[q].add(at)));
+            let mut shared = [simd.splat_f32s(0.0); Q];
+            for q in 0..Q {
+                shared[q] = load::<S>(right[q].add(at));
+            }
             for r in 0..R {
                 let row = load::<S>(left[r].add(at));
                 for q in 0..Q {
@@ -147,55 +152,107 @@ pub(super) unsafe fn dot_tile<S: Simd, const R: usize, const Q: usize>(
             }
             at += lanes;
         }
-        let rest = |row: *const f32| {
-            simd.partial_load_f32s(core::slice::from_raw_parts(row.add(whole), length - whole))
-        };
         if whole < length {
-            let shared: [S::f32s; Q] = array::from_fn(|q| rest(right[q]));
+            let mut shared = [simd.splat_f32s(0.0); Q];
+            for q in 0..Q {
+                shared[q] = load_rest(simd, right[q].add(whole), length - whole);
+            }
             for r in 0..R {
-                let row = rest(left[r]);
+                let row = load_rest(simd, left[r].add(whole), length - whole);
                 for q in 0..Q {
                     sums[r][q] = simd.mul_add_f32s(row, shared[q], sums[r][q]);
                 }
             }
         }
     }
-    array::from_fn(|r| array::from_fn(|q| simd.reduce_sum_f32s(sums[r][q])))
+    let mut products = [[0.0; Q]; R];
+    for r in 0..R {
+        for q in 0..Q {
+            products[r][q] = simd.reduce_sum_f32s(sums[r][q]);
+        }
+    }
+    products
+}
+
+/// Fewer floats than a vector holds, the rest zeros.
+#[inline(always)]
+unsafe fn load_rest<S: Simd>(simd: S, from: *const f32, count: usize) -> S::f32s {
+    unsafe { simd.partial_load_f32s(core::slice::from_raw_parts(from, count)) }
+}
+
+/// Copies `count` floats, few of them: a call of `memcpy` takes longer than an image's row does.
+///
+/// # Safety
+/// `from` must be valid for reading and `to` for writing `count` floats; they must not overlap.
+#[inline(always)]
+pub(super) unsafe fn copy_short(from: *const f32, to: *mut f32, count: usize) {
+    /// As many whole blocks as fit, then one that ends with the row and may overlap the last of them.
+    #[inline(always)]
+    unsafe fn blocks<const N: usize>(from: *const f32, to: *mut f32, count: usize) {
+        let mut at = 0;
+        while at < count {
+            let start = at.min(count - N);
+            unsafe {
+                let block = from.add(start).cast::<[f32; N]>().read_unaligned();
+                to.add(start).cast::<[f32; N]>().write_unaligned(block);
+            }
+            at += N;
+        }
+    }
+    unsafe {
+        match count {
+            0 => {}
+            1 => *to = *from,
+            2..4 => blocks::<2>(from, to, count),
+            4..8 => blocks::<4>(from, to, count),
+            8..16 => blocks::<8>(from, to, count),
+            _ => blocks::<16>(from, to, count),
+        }
+    }
 }
 
 /// `to[column][row] = from[row][column]` for `rows` by `columns` floats; strides in floats.
 ///
 /// # Safety
-/// `from` must be valid for reading `rows` rows of `columns` floats, `to` for writing `columns` rows of `rows` floats.
+/// `to` must be valid for writing `columns` rows of `rows` floats.
 #[inline(always)]
-pub(super) unsafe fn transpose(
-    from: *const f32,
-    from_stride: usize,
-    rows: usize,
-    columns: usize,
-    to: *mut f32,
-    to_stride: usize,
-) {
+pub(super) unsafe fn transpose(from: &[f32], from_stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {
     const BLOCK: usize = 16;
-    let (whole_rows, whole_columns) = (rows / BLOCK * BLOCK, columns / BLOCK * BLOCK);
-    unsafe {
-        for r in (0..whole_rows).step_by(BLOCK) {
-            for c in (0..whole_columns).step_by(BLOCK) {
-                let from = from.add(r * from_stride + c);
+    assert!(rows == 0 || (rows - 1) * from_stride + columns <= from.len());
+    let mut r = 0;
+    while r < rows {
+        let mut c = 0;
+        while c < columns {
+            let count = BLOCK.min(columns - c);
+            // Whole blocks are read even where fewer columns are left, as long as there is something to read.
+            let readable = (r + BLOCK - 1) * from_stride + c + BLOCK <= from.len();
+            unsafe {
+                let from = from.as_ptr().add(r * from_stride + c);
                 let to = to.add(c * to_stride + r);
-                let block: [[f32; BLOCK]; BLOCK] =
-                    array::from_fn(|r| from.add(r * from_stride).cast::<[f32; BLOCK]>().read_unaligned());
-                for c in 0..BLOCK {
-                    let column: [f32; BLOCK] = array::from_fn(|r| block[r][c]);
-                    to.add(c * to_stride).cast::<[f32; BLOCK]>().write_unaligned(column);
+                if r + BLOCK <= rows && count >= 4 && readable {
+                    let mut block = [[0.0; BLOCK]; BLOCK];
+                    for r in 0..BLOCK {
+                        block[r] = from.add(r * from_stride).cast::<[f32; BLOCK]>().read_unaligned();
+                    }
+                    let mut turned = [[0.0; BLOCK]; BLOCK];
+                    for c in 0..BLOCK {
+                        for r in 0..BLOCK {
+                            turned[c][r] = block[r][c];
+                        }
+                    }
+                    for c in 0..count {
+                        to.add(c * to_stride).cast::<[f32; BLOCK]>().write_unaligned(turned[c]);
+                    }
+                } else {
+                    for c in 0..count {
+                        for r in 0..BLOCK.min(rows - r) {
+                            *to.add(c * to_stride + r) = *from.add(r * from_stride + c);
+                        }
+                    }
                 }
             }
+            c += BLOCK;
         }
-        for c in 0..columns {
-            let first = if c < whole_columns { whole_rows } else { 0 };
-            for r in first..rows {
-                *to.add(c * to_stride + r) = *from.add(r * from_stride + c);
-            }
-        }
+        r += BLOCK;
     }
 }

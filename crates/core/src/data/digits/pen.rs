@@ -1,6 +1,6 @@
 //! From control points to an image: curves, deformation, size normalization, ink.
 
-use super::stream::Stream;
+use super::{Stream, normal, uniform};
 
 /// Edge of the square image, in pixels.
 pub(super) const SIDE: usize = 28;
@@ -63,9 +63,9 @@ impl Elastic {
     /// Draws a displacement of typical size `strength`, in digit heights.
     pub(super) fn draw(stream: &mut Stream, strength: f32) -> Self {
         let mut wave = |frequency: f32, amplitude: f32| Wave {
-            frequency: Point { x: frequency * stream.normal(), y: frequency * stream.normal() },
-            phase: stream.uniform(0.0, core::f32::consts::TAU),
-            amplitude: Point { x: amplitude * stream.normal(), y: amplitude * stream.normal() },
+            frequency: Point { x: frequency * normal(stream), y: frequency * normal(stream) },
+            phase: uniform(stream, 0.0, std::f32::consts::TAU),
+            amplitude: Point { x: amplitude * normal(stream), y: amplitude * normal(stream) },
         };
         Self { waves: [wave(3.0, strength), wave(3.0, strength), wave(4.5, strength), wave(6.0, 0.4 * strength)] }
     }
@@ -161,7 +161,7 @@ impl Canvas {
         let shift = |moment: u32| (SIDE as i32 / 2 - (moment as f32 / mass.max(1) as f32 + 1.0) as i32).clamp(-4, 4);
         let (shift_x, shift_y) = (shift(mass_x), shift(mass_y));
         let source = |v: usize, by: i32| usize::try_from(v as i32 - by).ok().filter(|&v| v < SIDE);
-        core::array::from_fn(|i| match (source(i % SIDE, shift_x), source(i / SIDE, shift_y)) {
+        std::array::from_fn(|i| match (source(i % SIDE, shift_x), source(i / SIDE, shift_y)) {
             (Some(x), Some(y)) => ink[y * SIDE + x],
             _ => 0,
         })

@@ -10,7 +10,7 @@ pub(super) type Stroke = &'static [(i16, i16)];
 /// One way of writing a digit.
 pub(super) struct Style {
     /// How often it occurs among the styles of its digit, in any unit.
-    pub weight: u32,
+    pub weight: usize,
     /// Specimens, each a list of strokes. All have the same strokes with the same number of points.
     pub specimens: &'static [&'static [Stroke]],
 }

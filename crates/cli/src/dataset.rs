@@ -1,0 +1,63 @@
+//! Datasets for the commands: which one, and whether it suits the model.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use riposte::data::Dataset;
+pub use riposte::data::digits::Split;
+use riposte::data::pool::ClassPools;
+use riposte::models::Architecture;
+
+use crate::args::DataArgs;
+use crate::data::bar::download_bar;
+pub use crate::data::DatasetName;
+use crate::data::Library;
+use crate::models::Source;
+
+/// The dataset that `args` name, or the one that the model was trained on.
+///
+/// # Errors
+/// If neither says it.
+pub fn chosen(args: &DataArgs, source: &Source) -> Result<DatasetName> {
+    args.dataset.or_else(|| source.dataset()).with_context(|| format!("which images for `{}`? Say it with --dataset", source.name))
+}
+
+/// Where datasets are looked for: `folder` alone, or the cache folder and then the official hosts, or `RIPOSTE_MIRROR` in
+/// their place.
+///
+/// # Errors
+/// If there is no place at all.
+pub fn library(folder: Option<&Path>) -> Result<Library> {
+    Library::new(folder.map(Path::to_owned), std::env::var("RIPOSTE_MIRROR").ok().as_deref())
+}
+
+/// The images of a split, or the first `limit` of them, downloaded first if need be. Says on standard error what the user should
+/// know of the files.
+///
+/// # Errors
+/// If files are missing and cannot be downloaded, or are damaged.
+pub fn load(name: DatasetName, split: Split, limit: Option<usize>, folder: Option<&Path>) -> Result<Dataset> {
+    let loaded = library(folder)?.load(name, split, limit, &mut download_bar(|| false))?;
+    for note in &loaded.notes {
+        eprintln!("Note: {note}");
+    }
+    Ok(loaded.dataset)
+}
+
+/// The training samples by class.
+///
+/// # Errors
+/// As [`load`].
+pub fn pools(name: DatasetName, folder: Option<&Path>) -> Result<ClassPools> {
+    Ok(ClassPools::new(load(name, Split::Train, None, folder)?))
+}
+
+/// # Errors
+/// If the images are not of the size that the architecture takes.
+pub fn check_shape(dataset: &Dataset, architecture: Architecture) -> Result<()> {
+    let images = dataset.images();
+    let (found, expected) = ([images.channels(), images.height(), images.width()], architecture.image_shape());
+    let size = |[channels, height, width]: [usize; 3]| format!("{channels} x {height} x {width}");
+    ensure!(found == expected, "`{architecture}` takes images of {}, the dataset has {}", size(expected), size(found));
+    Ok(())
+}

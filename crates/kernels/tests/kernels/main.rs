@@ -1,0 +1,7 @@
+//! The kernels against the definitions, computed in double precision by loops written here.
+
+mod convolution;
+mod layers;
+mod random;
+mod reference;
+mod steps;

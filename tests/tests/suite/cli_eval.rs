@@ -1,0 +1,146 @@
+//! `riposte eval`: its JSON, its results file, and going on where a file ends.
+
+use std::path::Path;
+
+use riposte::models::Architecture;
+use serde_json::Value;
+use tempfile::{TempDir, tempdir};
+
+use crate::cli_program::{failure, json, output, text, weights};
+
+/// A folder with random weights in `fast.safetensors`.
+fn folder() -> TempDir {
+    let folder = tempdir().unwrap();
+    weights(Architecture::FastMnistCnn, &folder.path().join("fast.safetensors"));
+    folder
+}
+
+/// A small evaluation on the CPU, with `more` flags.
+fn arguments<'a>(weights: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+    let base = [
+        "eval", "--weights", text(weights), "--architecture", "fast-mnist-cnn", "--dataset", "digits", "--device", "cpu", "--attack", "pgd",
+        "--epsilon", "0.3", "--step-size", "0.1", "--steps", "3", "--start", "uniform", "--stop", "never", "--restarts", "1", "--seed", "0",
+        "--post-iterations", "2", "--post-batch", "8", "--search-steps", "3", "--search-step-size", "0.1", "--json",
+    ];
+    [&base, more].concat()
+}
+
+/// The figures that do not depend on the clock.
+fn figures(report: &Value) -> Vec<&Value> {
+    const KEYS: [&str; 9] = [
+        "images", "natural_correct", "robust_correct", "riposte_natural_correct", "riposte_robust_correct", "neighbour_correct", "riposted",
+        "max_perturbation", "nan_count",
+    ];
+    KEYS.iter().map(|key| report.get(key).unwrap_or_else(|| panic!("`{key}` is missing"))).collect()
+}
+
+#[test]
+fn the_contract_holds_for_every_riposte() {
+    let folder = folder();
+    let path = folder.path().join("fast.safetensors");
+    for riposte in ["fixed", "fast", "pgd", "normal"] {
+        let report = json(&arguments(&path, &["--images", "6", "--riposte", riposte]));
+        assert!(figures(&report).iter().all(|figure| figure.is_number()), "{report}");
+        assert_eq!((report["images"].as_u64(), report["nan_count"].as_u64()), (Some(6), Some(0)));
+        assert!(report["seconds"].as_f64().unwrap() > 0.0);
+        let perturbation = report["max_perturbation"].as_f64().unwrap();
+        // The last bit of x + 0.3 - x.
+        assert!(perturbation > 0.2 && perturbation < 0.3 + 1e-6, "{perturbation}");
+        let [low, high] = [0, 1].map(|end| report["intervals"]["robust"][end].as_f64().unwrap());
+        let share = report["robust_correct"].as_f64().unwrap() / 6.0;
+        assert!(low <= share && share <= high);
+        assert_eq!(report["settings"]["attack"]["epsilon"].as_f64(), Some(0.3));
+    }
+}
+
+#[test]
+fn what_was_not_computed_is_null() {
+    let folder = folder();
+    let path = folder.path().join("fast.safetensors");
+    let base = json(&arguments(&path, &["--images", "6", "--riposte", "none"]));
+    for key in ["riposte_natural_correct", "riposte_robust_correct", "neighbour_correct", "riposted"] {
+        assert_eq!(base[key], Value::Null, "{key}");
+    }
+    assert!(base["robust_correct"].is_number());
+    let natural = json(&[
+        "eval", "--weights", text(&path), "--architecture", "fast-mnist-cnn", "--dataset", "digits", "--images", "6", "--attack", "none",
+        "--riposte", "none", "--device", "cpu", "--json",
+    ]);
+    assert_eq!((&natural["robust_correct"], &natural["max_perturbation"]), (&Value::Null, &Value::Null));
+    let attacked_alone = json(&arguments(&path, &["--images", "2", "--natural", "off"]));
+    assert_eq!(attacked_alone["riposte_natural_correct"], Value::Null);
+    assert!(attacked_alone["riposte_robust_correct"].is_number());
+}
+
+#[test]
+fn results_go_on_where_the_file_ends_and_equal_those_of_one_run() {
+    let folder = folder();
+    let path = folder.path().join("fast.safetensors");
+    let (whole, parts) = (folder.path().join("whole.jsonl"), folder.path().join("parts.jsonl"));
+    let run = |file: &Path, images: &str, batch: &str| json(&arguments(&path, &["--images", images, "--batch", batch, "--out", text(file)]));
+    let report = run(&whole, "10", "4");
+    let first = run(&parts, "3", "4");
+    assert_eq!(first["images"], 3);
+    // Killed in the middle of a line.
+    let bytes = std::fs::read(&parts).unwrap();
+    std::fs::write(&parts, &bytes[..bytes.len() - 10]).unwrap();
+    let second = run(&parts, "10", "4");
+    assert_eq!(second["images_computed"], 8);
+    assert_eq!(figures(&second), figures(&report));
+    assert_eq!(std::fs::read_to_string(&parts).unwrap(), std::fs::read_to_string(&whole).unwrap());
+    // Nothing is left to do.
+    let third = run(&parts, "10", "4");
+    assert_eq!((&third["images_computed"], figures(&third)), (&Value::from(0), figures(&report)));
+}
+
+#[test]
+fn a_results_file_has_a_header_and_a_line_for_each_input() {
+    let folder = folder();
+    let (path, file) = (folder.path().join("fast.safetensors"), folder.path().join("out.jsonl"));
+    json(&arguments(&path, &["--images", "3", "--first", "5", "--out", text(&file)]));
+    let lines: Vec<Value> = std::fs::read_to_string(&file).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 4);
+    assert_eq!((lines[0]["settings"]["first"].as_u64(), lines[0]["settings"]["seed"].as_u64()), (Some(5), Some(0)));
+    let inputs: Vec<u64> = lines[1..].iter().map(|line| line["input"].as_u64().unwrap()).collect();
+    assert_eq!(inputs, [5, 6, 7]);
+}
+
+#[test]
+fn other_settings_do_not_go_on_with_a_results_file() {
+    let folder = folder();
+    let (path, file) = (folder.path().join("fast.safetensors"), folder.path().join("out.jsonl"));
+    json(&arguments(&path, &["--images", "2", "--out", text(&file)]));
+    let before = std::fs::read(&file).unwrap();
+    let message = failure(1, &arguments(&path, &["--images", "2", "--out", text(&file), "--loss", "margin"]));
+    assert!(message.contains("attack.loss"), "{message}");
+    let message = failure(1, &arguments(&path, &["--images", "2", "--out", text(&file), "--first", "1"]));
+    assert!(message.contains("first is 0 there and 1 here"), "{message}");
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+}
+
+#[test]
+fn the_number_of_threads_and_the_run_do_not_change_the_records() {
+    let folder = folder();
+    let path = folder.path().join("fast.safetensors");
+    let run = |name: &str, threads: &str| {
+        let file = folder.path().join(name);
+        json(&arguments(&path, &["--images", "7", "--batch", "3", "--threads", threads, "--out", text(&file)]));
+        std::fs::read_to_string(&file).unwrap()
+    };
+    assert_eq!(run("one.jsonl", "1"), run("three.jsonl", "3"));
+}
+
+#[test]
+fn people_get_a_table_with_intervals() {
+    let folder = folder();
+    let path = folder.path().join("fast.safetensors");
+    let arguments = [
+        "eval", "--weights", text(&path), "--architecture", "fast-mnist-cnn", "--dataset", "digits", "--device", "cpu", "--preset", "f-mnist",
+        "--images", "1",
+    ];
+    let table = output(&arguments);
+    for part in ["base, natural", "riposte, attacked", "95 % interval", "the paper's figure: Table 2"] {
+        assert!(table.contains(part), "{table}");
+    }
+    assert!(!table.contains('{'), "{table}");
+}

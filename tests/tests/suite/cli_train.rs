@@ -1,0 +1,102 @@
+//! `riposte train`: a small run, stopped and gone on with, ends with the weights of a run without a stop.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::tempdir;
+
+use crate::cli_program::{binary, failure, json, output, text};
+
+/// Two epochs of ten steps on a thousand digits.
+fn arguments(out: &Path) -> Vec<&str> {
+    vec![
+        "train", "--architecture", "fast-mnist-cnn", "--dataset", "digits", "--method", "fast", "--epochs", "2", "--batch-size", "100", "--samples",
+        "1000", "--check-images", "20", "--test-images", "40", "--checkpoint-steps", "4", "--seed", "5", "--device", "cpu", "--threads", "1", "--id",
+        "small", "--out", text(out),
+    ]
+}
+
+fn with<'a>(mut arguments: Vec<&'a str>, more: &[&'a str]) -> Vec<&'a str> {
+    arguments.extend(more);
+    arguments
+}
+
+#[test]
+fn a_run_leaves_weights_a_card_and_a_log_that_agree() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("run");
+    output(&arguments(&out));
+    let card: Value = serde_json::from_slice(&std::fs::read(out.join("small.json")).unwrap()).unwrap();
+    assert_eq!((card["id"].as_str(), card["architecture"].as_str()), (Some("small"), Some("fast-mnist-cnn")));
+    let log = std::fs::read_to_string(out.join("log.jsonl")).unwrap();
+    let epochs: Vec<u64> = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["epoch"].as_u64().unwrap()).collect();
+    assert_eq!(epochs, [1, 2]);
+    // The card beside the weights says which architecture and dataset they are, and its figures are those that eval finds.
+    let weights = out.join("small.safetensors");
+    let report = json(&["eval", "--weights", text(&weights), "--images", "40", "--riposte", "none", "--device", "cpu", "--json"]);
+    assert_eq!(report["natural_correct"], card["accuracies"][0]["correct"]);
+    assert_eq!(report["robust_correct"], card["accuracies"][1]["correct"]);
+    assert_eq!(card["accuracies"][1]["images"], 40);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_leaves_a_checkpoint_from_which_the_run_goes_on_exactly() {
+    let folder = tempdir().unwrap();
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    output(&arguments(&whole));
+    let mut child = spawn(&arguments(&parts));
+    wait_for(&parts.join("checkpoint.safetensors"), &mut child);
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    let ended = child.wait_with_output().unwrap();
+    let message = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(130), "{message}");
+    assert!(!parts.join("small.safetensors").exists(), "the run was to stop before its end");
+    output(&with(arguments(&parts), &["--resume"]));
+    let weights = |out: &Path| std::fs::read(out.join("small.safetensors")).unwrap();
+    assert!(weights(&parts) == weights(&whole), "the weights differ from those of a run without a stop");
+    let figures = |out: &Path| -> Vec<Value> {
+        let log = std::fs::read_to_string(out.join("log.jsonl")).unwrap();
+        let line = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+        log.lines().map(line).flat_map(|line| ["step", "natural_correct", "robust_correct"].map(|key| line[key].clone())).collect()
+    };
+    assert_eq!(figures(&parts), figures(&whole));
+}
+
+#[test]
+fn a_folder_with_a_run_is_neither_overwritten_nor_mixed_with_another() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("run");
+    let short = with(arguments(&out), &["--epochs", "1"]);
+    // The later flag counts for no one: clap refuses a flag given twice.
+    assert!(failure(2, &short).contains("--epochs"));
+    output(&arguments(&out));
+    let checkpoint = std::fs::read(out.join("checkpoint.safetensors")).unwrap();
+    assert!(failure(1, &arguments(&out)).contains("--resume"));
+    let other: Vec<&str> = arguments(&out).into_iter().map(|word| if word == "5" { "6" } else { word }).collect();
+    let message = failure(1, &with(other, &["--resume"]));
+    assert!(message.contains("other settings"), "{message}");
+    assert_eq!(std::fs::read(out.join("checkpoint.safetensors")).unwrap(), checkpoint);
+    std::fs::write(out.join("checkpoint.safetensors"), &checkpoint[..checkpoint.len() / 2]).unwrap();
+    let message = failure(1, &with(arguments(&out), &["--resume"]));
+    assert!(message.contains("damaged"), "{message}");
+}
+
+fn spawn(arguments: &[&str]) -> Child {
+    let mut command = Command::new(binary());
+    command.args(arguments).env_remove("RIPOSTE_DATA").stdout(Stdio::null()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// Waits until a file is there.
+fn wait_for(path: &Path, child: &mut Child) {
+    let begin = Instant::now();
+    while !path.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before its first checkpoint");
+        assert!(begin.elapsed() < Duration::from_secs(120), "no checkpoint after two minutes");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,147 @@
+//! Usage: versions, help, devices, and bad input that must end in one clear sentence.
+
+use riposte::models::Architecture;
+use tempfile::tempdir;
+
+use crate::cli_program::{failure, json, output, riposte, text, weights};
+
+#[test]
+fn the_version_is_one_line() {
+    assert_eq!(output(&["--version"]), format!("riposte {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn help_shows_examples_for_every_command() {
+    for command in ["duel", "eval", "import", "train", "data", "devices", "bench-speed"] {
+        let help = output(&[command, "--help"]);
+        assert!(help.contains("Examples:") && help.contains(&format!("riposte {command}")), "{help}");
+    }
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_names_the_flag() {
+    for (arguments, named) in [
+        (&["eval", "--epsilon", "8"][..], "8/255"),
+        (&["eval", "--epsilon", "nan"], "--epsilon"),
+        (&["eval", "--epsilon", "-0.1"], "--epsilon"),
+        (&["eval", "--steps", "many"], "--steps"),
+        (&["eval", "--images", "0"], "--images"),
+        (&["eval", "--device", "abacus"], "--device"),
+        (&["eval", "--architecture", "lenet", "--weights", "x"], "fast-mnist-cnn"),
+        (&["eval", "--architecture", "fast-mnist-cnn"], "--weights"),
+        (&["duel", "--index", "1", "--pick", "failed"], "--pick"),
+        (&["unknown"], "unknown"),
+    ] {
+        let message = failure(2, arguments);
+        assert!(message.contains(named), "{arguments:?}: {message}");
+    }
+}
+
+#[test]
+fn missing_files_and_models_end_with_1_and_are_named() {
+    let folder = tempdir().unwrap();
+    let absent = folder.path().join("absent.pth");
+    let message = failure(1, &["eval", "--weights", text(&absent), "--architecture", "fast-mnist-cnn"]);
+    assert!(message.contains("absent.pth"), "{message}");
+    let message = failure(1, &["eval", "--model", "no-such-model"]);
+    assert!(message.contains("no-such-model"), "{message}");
+    let message = failure(1, &["eval", "--preset", "no-such-preset", "--model", "no-such-model"]);
+    assert!(message.contains("no-such"), "{message}");
+}
+
+#[test]
+fn weights_need_an_architecture_that_fits_them() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("fast.safetensors");
+    weights(Architecture::FastMnistCnn, &path);
+    let message = failure(1, &["eval", "--weights", text(&path), "--dataset", "digits"]);
+    assert!(message.contains("--architecture"), "{message}");
+    let message = failure(1, &["eval", "--weights", text(&path), "--architecture", "madry-mnist-cnn", "--dataset", "digits"]);
+    assert!(message.contains("madry-mnist-cnn") && message.contains('`'), "{message}");
+    let color = ["eval", "--weights", text(&path), "--architecture", "fast-mnist-cnn", "--dataset", "cifar10", "--data", text(folder.path())];
+    assert!(failure(1, &color).contains("cifar10"));
+}
+
+#[test]
+fn truncated_and_foreign_weights_are_refused() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("fast.safetensors");
+    weights(Architecture::FastMnistCnn, &path);
+    let whole = std::fs::read(&path).unwrap();
+    let arguments = ["eval", "--weights", text(&path), "--architecture", "fast-mnist-cnn", "--dataset", "digits"];
+    for (bytes, word) in [(&whole[..whole.len() / 2], "truncated"), (b"PK\x03\x04".as_slice(), "truncated"), (b"", "empty"), (b"hello, world", "neither")] {
+        std::fs::write(&path, bytes).unwrap();
+        let message = failure(1, &arguments);
+        assert!(message.contains("fast.safetensors") && message.contains(word), "{message}");
+    }
+}
+
+#[test]
+fn images_out_of_range_are_refused_with_the_number_there_is() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("fast.safetensors");
+    weights(Architecture::FastMnistCnn, &path);
+    let model = ["--weights", text(&path), "--architecture", "fast-mnist-cnn", "--dataset", "digits", "--device", "cpu"];
+    let with = |more: &[&'static str]| [more, &model].concat();
+    assert!(failure(1, &with(&["eval", "--first", "9999", "--images", "2", "--riposte", "none"])).contains("10000"));
+    assert!(failure(1, &with(&["duel", "--index", "10000", "--out", "none"])).contains("10000"));
+    assert!(failure(1, &with(&["duel", "--attack", "none", "--out", "none"])).contains("riposte eval"));
+}
+
+#[test]
+fn a_data_folder_without_the_files_is_named() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("fast.safetensors");
+    weights(Architecture::FastMnistCnn, &path);
+    let arguments =
+        ["eval", "--weights", text(&path), "--architecture", "fast-mnist-cnn", "--dataset", "mnist", "--data", text(folder.path())];
+    let message = failure(1, &arguments);
+    assert!(message.contains(text(folder.path())), "{message}");
+}
+
+#[test]
+fn devices_always_list_the_cpu_and_auto_takes_one_that_is_listed() {
+    let listing = json(&["devices", "--json"]);
+    let ids: Vec<&str> = listing["devices"].as_array().unwrap().iter().map(|device| device["id"].as_str().unwrap()).collect();
+    assert_eq!(ids[0], "cpu");
+    assert!(ids.contains(&listing["auto"].as_str().unwrap()));
+    let auto = listing["devices"].as_array().unwrap().iter().find(|device| device["id"] == listing["auto"]).unwrap();
+    assert_ne!(auto["kind"], "software", "auto never takes a software adapter");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(crate::cli_program::binary())
+        .args(["help"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"));
+}
+
+#[test]
+fn the_speed_test_prints_its_times() {
+    for task in ["post-train", "pgd-batch", "pgd-single", "train-step"] {
+        let timing = json(&["bench-speed", "--task", task, "--repeats", "1", "--device", "cpu", "--threads", "1", "--json"]);
+        assert_eq!(timing["task"], task);
+        assert_eq!(timing["threads"], 1);
+        let seconds = timing["seconds"].as_array().unwrap();
+        assert!(seconds.len() == 1 && seconds[0].as_f64().unwrap() > 0.0);
+    }
+}
+
+#[test]
+fn a_contact_sheet_is_a_png_of_ten_rows() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("digits.png");
+    riposte(&["data", "preview", "digits", "--columns", "4", "--out", text(&path)]).assert().success();
+    let bytes = std::fs::read(&path).unwrap();
+    // The PNG header holds width and height, big-endian: 4 images of 28 pixels with gaps of one, twice enlarged.
+    let size = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    assert_eq!(&bytes[1..4], b"PNG");
+    assert_eq!((size(16), size(20)), (2 * (4 * 29 + 1), 2 * (10 * 29 + 1)));
+}
