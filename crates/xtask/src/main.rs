@@ -1,1 +1,88 @@
-fn main(){}
+//! Set-up and orchestration: `cargo xtask demo`, `cargo xtask dist`, `cargo xtask test`.
+
+mod bundle;
+mod pack;
+mod serve;
+mod site;
+mod test;
+mod wasm;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+/// Builds, serves and tests the project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the page, serve it on this machine and open it in a browser.
+    Demo {
+        #[command(flatten)]
+        site: SiteArgs,
+        /// Port to serve on; 0 takes a free one.
+        #[arg(long, default_value_t = 8321)]
+        port: u16,
+        /// Do not open a browser.
+        #[arg(long)]
+        no_open: bool,
+    },
+    /// Build the static site, ready for any web server, at any path.
+    Dist {
+        #[command(flatten)]
+        site: SiteArgs,
+    },
+    /// Check the formatting, then run the native tests and the tests in a real browser.
+    Test {
+        #[command(flatten)]
+        site: SiteArgs,
+        /// Which of them to run; all unless given.
+        #[arg(long, value_enum)]
+        only: Vec<test::Part>,
+    },
+}
+
+#[derive(Args)]
+struct SiteArgs {
+    /// Folder of the finished site.
+    #[arg(long, default_value = "dist")]
+    out: PathBuf,
+    /// Folder that holds `mnist/` with the four official files; found or downloaded otherwise.
+    #[arg(long, env = "RIPOSTE_DATA")]
+    data: Option<PathBuf>,
+    /// Folder of the models: weights (safetensors), each with its card (JSON).
+    #[arg(long, default_value = "static/models")]
+    models: PathBuf,
+}
+
+fn main() -> Result<()> {
+    let root = root();
+    match Cli::parse().command {
+        Command::Demo { site, port, no_open } => {
+            let folder = site.build(&root)?;
+            serve::serve(&folder, port, !no_open)
+        }
+        Command::Dist { site } => site.build(&root).map(drop),
+        Command::Test { site, only } => test::run(&root, &site, &only),
+    }
+}
+
+impl SiteArgs {
+    /// Builds the site and returns its folder.
+    fn build(&self, root: &Path) -> Result<PathBuf> {
+        let out = root.join(&self.out);
+        site::build(root, &out, self.data.as_deref(), &root.join(&self.models))?;
+        Ok(out)
+    }
+}
+
+/// The repository this program was compiled in.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("crates/xtask lies two folders deep").to_path_buf()
+}

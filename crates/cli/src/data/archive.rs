@@ -34,7 +34,7 @@ pub(super) fn batches(archive: &Path, wanted: &[&str]) -> Result<Vec<(String, Ve
 }
 
 /// Unpacks the batches into `cifar-10-batches-bin` or `cifar-10-batches-py` in `folder`: all, or the folder is not there.
-pub(super) fn unpack(archive: &Path, folder: &Path) -> Result<()> {
+pub fn unpack(archive: &Path, folder: &Path) -> Result<()> {
     let beside = folder.join(format!("unpack-{}.tmp", std::process::id()));
     let cannot_write = || format!("cannot unpack into `{}`", folder.display());
     fs::create_dir_all(&beside).with_context(cannot_write)?;

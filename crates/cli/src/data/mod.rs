@@ -3,7 +3,7 @@
 //! The core parses bytes; here they are found and fetched. The order is always the same: the folder that the user names (and then
 //! nothing else), the cache folder, the official hosts.
 
-mod archive;
+pub mod archive;
 pub mod bar;
 pub mod download;
 mod files;

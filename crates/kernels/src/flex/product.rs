@@ -160,7 +160,8 @@ impl Product<'_> {
     }
 }
 
-/// A function that computes rows in tiles of `$vectors` vectors by the last of the literals, and the rest in one tile.
+/// A function that computes rows in tiles of `$vectors` vectors by at most `$whole` rows, all nearly equal: a tile of few
+/// rows waits for each sum it adds to.
 ///
 /// Not a generic function with a closure: what is not inlined here is not compiled for this processor's vectors.
 macro_rules! rows_in_tiles {
@@ -168,7 +169,7 @@ macro_rules! rows_in_tiles {
         #[inline(always)]
         unsafe fn $name<S: Simd>(simd: S, mut tile: OuterTile, mut rows: usize) {
             while rows > 0 {
-                let count = rows.min($whole);
+                let count = rows.div_ceil(rows.div_ceil($whole));
                 unsafe {
                     match count {
                         $($count => outer_tile::<S, $vectors, $count>(simd, tile),)*

@@ -1,0 +1,147 @@
+//! Packed image pools for the page, from the official MNIST files.
+//!
+//! The official training set is 47 MB of pixels; a visitor needs a few hundred images of each class. A pack is a safetensors file
+//! (`images` u8 [n, 1, 28, 28], `labels` u8 [n], `numbers` u32 [n]), gzipped, with the first so many images of each class in the set's own order.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use flate2::read::MultiGzDecoder;
+use safetensors::tensor::{Dtype, TensorView};
+use sha2::{Digest, Sha256};
+
+use crate::bundle::gzip;
+
+const CLASSES: usize = 10;
+const SIDE: usize = 28;
+/// Test images kept of each class: the gallery's pages.
+const TEST_PER_CLASS: usize = 80;
+/// Training images kept of each class: about ten times what one minibatch draws of it.
+const TRAIN_PER_CLASS: usize = 1000;
+
+/// The official files, with the sha256 of each.
+const FILES: [(&str, &str); 4] = [
+    ("t10k-images-idx3-ubyte", "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+    ("t10k-labels-idx1-ubyte", "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+    ("train-images-idx3-ubyte", "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+    ("train-labels-idx1-ubyte", "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+];
+const HOST: &str = "https://ossci-datasets.s3.amazonaws.com/mnist";
+
+/// The two packs of a dataset: gzipped safetensors.
+pub struct Packs {
+    pub test: Vec<u8>,
+    pub train: Vec<u8>,
+}
+
+/// Packs MNIST from the first folder that has it, or downloads it; none where it cannot be had.
+pub fn mnist(root: &Path, data: Option<&Path>) -> Result<Option<Packs>> {
+    let Some(folder) = find(root, data)? else { return Ok(None) };
+    let [test_images, test_labels, train_images, train_labels] = FILES.map(|(name, _)| read_idx(&folder, name));
+    Ok(Some(Packs {
+        test: pack(&test_images?, &test_labels?, TEST_PER_CLASS)?,
+        train: pack(&train_images?, &train_labels?, TRAIN_PER_CLASS)?,
+    }))
+}
+
+/// A folder with all four files: the one named, one beside the checkout, the user's cache, or that cache after a download.
+fn find(root: &Path, data: Option<&Path>) -> Result<Option<PathBuf>> {
+    let complete = |folder: &Path| FILES.iter().all(|(name, _)| locate(folder, name).is_some());
+    if let Some(data) = data {
+        for folder in [data.join("mnist"), data.to_path_buf()] {
+            if complete(&folder) {
+                return Ok(Some(folder));
+            }
+        }
+        bail!("{} does not hold the four official MNIST files", data.display());
+    }
+    let cache = dirs::cache_dir().map(|cache| cache.join("riposte/mnist"));
+    let beside = root.join("../shared/data/mnist");
+    if let Some(folder) = [Some(beside), cache.clone()].into_iter().flatten().find(|folder| complete(folder)) {
+        return Ok(Some(folder));
+    }
+    let Some(cache) = cache else { return Ok(None) };
+    match download(&cache) {
+        Ok(()) => Ok(Some(cache)),
+        Err(error) => {
+            eprintln!("MNIST could not be downloaded ({error:#}): the site has the procedural digits alone.");
+            Ok(None)
+        }
+    }
+}
+
+/// The file, gzipped or plain.
+fn locate(folder: &Path, name: &str) -> Option<PathBuf> {
+    [format!("{name}.gz"), name.to_owned()].map(|name| folder.join(name)).into_iter().find(|path| path.is_file())
+}
+
+fn download(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for (name, sha256) in FILES {
+        if locate(folder, name).is_some() {
+            continue;
+        }
+        eprintln!("Downloading {name}.gz");
+        let part = folder.join(format!("{name}.gz.part"));
+        let status = Command::new("curl")
+            .args(["--fail", "--location", "--silent", "--show-error", "--retry", "2", "--connect-timeout", "15", "--output"])
+            .arg(&part)
+            .arg(format!("{HOST}/{name}.gz"))
+            .status()
+            .context("curl could not be started")?;
+        ensure!(status.success(), "{name}.gz: curl failed");
+        let found = hex(&Sha256::digest(std::fs::read(&part)?));
+        ensure!(found == sha256, "{name}.gz: the checksum is {found}, not {sha256}");
+        std::fs::rename(&part, folder.join(format!("{name}.gz")))?;
+    }
+    Ok(())
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The payload of an idx file of bytes: a magic number, as many big-endian sizes as it says, then the values.
+fn read_idx(folder: &Path, name: &str) -> Result<Vec<u8>> {
+    let path = locate(folder, name).with_context(|| format!("{name} is gone"))?;
+    let raw = std::fs::read(&path)?;
+    let mut bytes = Vec::new();
+    if raw.starts_with(&[0x1f, 0x8b]) {
+        MultiGzDecoder::new(raw.as_slice()).read_to_end(&mut bytes).with_context(|| path.display().to_string())?;
+    } else {
+        bytes = raw;
+    }
+    ensure!(bytes.len() >= 4 && bytes[..3] == [0, 0, 8], "{} is not an idx file of bytes", path.display());
+    let header = 4 + 4 * usize::from(bytes[3]);
+    let sizes = bytes.get(4..header).context("the idx header is cut short")?.as_chunks::<4>().0;
+    let values: usize = sizes.iter().map(|size| u32::from_be_bytes(*size) as usize).product();
+    ensure!(bytes.len() == header + values, "{}: {values} values promised, {} there", path.display(), bytes.len() - header);
+    Ok(bytes.split_off(header))
+}
+
+/// The first `per_class` images of each class, in the set's order.
+fn pack(images: &[u8], labels: &[u8], per_class: usize) -> Result<Vec<u8>> {
+    const PIXELS: usize = SIDE * SIDE;
+    ensure!(images.len() == labels.len() * PIXELS, "{} pixels for {} labels", images.len(), labels.len());
+    let mut taken = [0; CLASSES];
+    let (mut kept_images, mut kept_labels, mut kept_numbers) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, (image, &label)) in images.chunks_exact(PIXELS).zip(labels).enumerate() {
+        let count = taken.get_mut(usize::from(label)).with_context(|| format!("label {label}"))?;
+        if *count < per_class {
+            *count += 1;
+            kept_images.extend_from_slice(image);
+            kept_labels.push(label);
+            kept_numbers.extend_from_slice(&(index as u32).to_le_bytes());
+        }
+    }
+    let count = kept_labels.len();
+    let views = [
+        ("images", TensorView::new(Dtype::U8, vec![count, 1, SIDE, SIDE], &kept_images)?),
+        ("labels", TensorView::new(Dtype::U8, vec![count], &kept_labels)?),
+        ("numbers", TensorView::new(Dtype::U32, vec![count], &kept_numbers)?),
+    ];
+    gzip(&safetensors::serialize(views, None)?)
+}

@@ -1,0 +1,83 @@
+// Chromium, and what a visitor does on the page.
+
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const site = process.env.RIPOSTE_SITE;
+if (!site) throw new Error('RIPOSTE_SITE must name the folder of the built site: run `cargo xtask test --only browser`');
+export const SITE = site;
+
+const SHOTS = process.env.RIPOSTE_SCREENSHOTS ?? join(import.meta.dirname, '../../target/screenshots');
+
+// WebGPU on the software adapter that ships with Chromium; quiet on machines without a network.
+const FLAGS = [
+  '--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--disable-quic', '--no-first-run',
+  '--disable-background-networking', '--disable-component-update', '--disable-sync',
+];
+
+export function launch(extra = []) {
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: [...FLAGS, ...extra] });
+}
+
+/** A page of its own, with its own cache; what the page complains of is kept in `complaints`. */
+export async function visit(browser, address, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(60_000);
+  const complaints = [];
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('console', (message) => { if (message.type() === 'error') complaints.push(message.text()); });
+  await page.goto(address);
+  return { context, page, complaints };
+}
+
+/** The parts of one element, as a visitor or a screen reader finds them. */
+export class Arena {
+  constructor(page, selector = 'riposte-arena') {
+    this.page = page;
+    this.element = page.locator(selector);
+    this.device = this.element.locator('.device');
+    this.attack = this.element.locator('section.attack');
+    this.riposte = this.element.locator('section.riposte');
+    this.counter = this.element.locator('section.counter');
+  }
+
+  /** Waits until an image is classified: the attack can run. */
+  async ready() {
+    await this.attack.getByRole('button', { name: /^Attack/ }).and(this.page.locator(':enabled')).waitFor({ timeout: 120_000 });
+  }
+
+  async runAttack() {
+    await this.attack.getByRole('button', { name: /^Attack/ }).click();
+    await this.attack.locator('.phase').filter({ hasText: /Fooled|held/ }).waitFor();
+  }
+
+  async runRiposte() {
+    await this.riposte.getByRole('button', { name: /^Riposte/ }).click();
+    await this.riposte.locator('.verdict').waitFor({ timeout: 180_000 });
+  }
+
+  async runCounter() {
+    await this.counter.getByRole('button', { name: /^Attack the copy/ }).click();
+    await this.counter.locator('.verdict').first().waitFor({ timeout: 120_000 });
+  }
+
+  /** Waits until the last step is shown. */
+  async settled(section) {
+    const scrubber = section.locator('.scrubber input').first();
+    await this.page.waitForFunction((input) => input.value === input.max && input.max !== '0', await scrubber.elementHandle());
+  }
+}
+
+/** The record that the element announces after an act. Ask before the act. */
+export function nextResult(page, selector = 'riposte-arena') {
+  return page.locator(selector).evaluate((element) => new Promise((done) => {
+    element.addEventListener('riposte', (event) => done(event.detail), { once: true });
+  }));
+}
+
+export async function screenshot(page, name) {
+  await mkdir(SHOTS, { recursive: true });
+  await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
+}

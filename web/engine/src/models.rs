@@ -1,0 +1,91 @@
+//! Models that are open, with their images.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use burn::tensor::Device;
+use riposte::data::pool::ClassPools;
+use riposte::models::{Architecture, Model, ModelCard};
+use riposte::presets::Preset;
+use riposte::weights::StateDict;
+use riposte_protocol::{DatasetEntry, ModelEntry, Opened};
+
+use crate::convert;
+use crate::images::Numbered;
+use crate::run::Trouble;
+use crate::store;
+
+/// A model that is ready.
+pub struct Ready {
+    pub model: Model,
+    pub architecture: Architecture,
+    pub test: Numbered,
+    base: String,
+    entry: DatasetEntry,
+    /// Fetched or drawn when a riposte first needs them.
+    pools: RefCell<Option<Rc<ClassPools>>>,
+}
+
+impl Ready {
+    /// Fetches and checks everything that an attack needs.
+    pub async fn open(base: String, entry: DatasetEntry, model: &ModelEntry, fresh: bool, device: &Device) -> Result<Self, Trouble> {
+        let card = ModelCard::from_json(model.card.as_bytes())?;
+        let architecture: Architecture = card.architecture.parse()?;
+        let bytes = store::load(&base, &model.weights, "the classifier", fresh).await?;
+        let weights = StateDict::from_safetensors(&bytes)?;
+        let model = Model::from_weights(architecture, &weights, device)?;
+        let test = Numbered::test(&base, &entry, fresh).await?;
+        Ok(Self { model, architecture, test, base, entry, pools: RefCell::default() })
+    }
+
+    /// What the page shows of it. Presets of the dataset; MNIST's also suit other gray digits.
+    pub fn describe(&self, id: String) -> Opened {
+        let like = if self.entry.channels == 1 { "mnist" } else { "cifar10" };
+        let mut presets: Vec<_> = Preset::ALL.into_iter().filter(|preset| preset.dataset == like).map(|preset| describe(&preset)).collect();
+        // First the setup in which the search looks as far as the attack reaches, so that there is something to see.
+        presets.sort_by_key(|preset| !preset.name.starts_with("m-"));
+        let multiply_accumulates = self.architecture.multiply_accumulates() as f64;
+        Opened { model: id, test_images: self.test.per_class(), multiply_accumulates, presets }
+    }
+
+    /// Whether the training images are still to come.
+    pub fn lacks_pools(&self) -> bool {
+        self.pools.borrow().is_none()
+    }
+
+    /// Whether they will be drawn, not fetched.
+    pub fn draws_pools(&self) -> bool {
+        self.entry.train.is_none()
+    }
+
+    pub async fn pools(&self) -> Result<Rc<ClassPools>, Trouble> {
+        if let Some(pools) = &*self.pools.borrow() {
+            return Ok(Rc::clone(pools));
+        }
+        let pools = Rc::new(Numbered::train(&self.base, &self.entry).await?);
+        *self.pools.borrow_mut() = Some(Rc::clone(&pools));
+        Ok(pools)
+    }
+}
+
+fn describe(preset: &Preset) -> riposte_protocol::Preset {
+    let (title, about) = match preset.name {
+        "m-mnist" => ("As in the paper, Madry setup", "The attack takes all its steps; the search reaches as far as the attack; 64 + 64 images a step."),
+        "f-mnist" => (
+            "As in the paper, Fast-FGSM setup",
+            "As its code has it: the attack stops at success, the search reaches only 8/255, so that most images have no neighbor and the static classifier answers.",
+        ),
+        "m-cifar" => ("As in the paper, Madry setup", "The attack takes all its steps; batch normalization uses the statistics of each minibatch."),
+        "f-cifar" => ("As in the paper, Fast-FGSM setup", "As its code has it: the attack stops at success; batch normalization is frozen."),
+        other => (other, "A setup of the core."),
+    };
+    riposte_protocol::Preset {
+        name: preset.name.to_owned(),
+        title: title.to_owned(),
+        about: about.to_owned(),
+        attack: convert::attack_settings(&preset.attack),
+        riposte: convert::riposte_settings(&preset.post_train),
+        fast: convert::perturbation(preset.fast),
+        pgd: convert::perturbation(preset.pgd),
+    }
+}

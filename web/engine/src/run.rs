@@ -1,0 +1,171 @@
+//! Answering requests.
+
+mod attack;
+mod riposte_run;
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use burn::tensor::Device;
+use riposte::Classifier;
+use riposte::models::Model;
+use riposte_protocol::{DevicePreference, Event, Picture, Prediction, Request, RunId, Victim};
+
+use crate::convert::{self, tensor};
+use crate::device;
+use crate::models::Ready;
+use crate::worker::{give_way, post};
+
+/// Adapted copies kept: those of the visitor's latest ripostes. Forgotten ones make room sooner.
+const MOST_ADAPTED: usize = 8;
+
+/// Everything the worker holds.
+#[derive(Default)]
+pub struct Engine {
+    device: OnceCell<Device>,
+    ready: RefCell<HashMap<String, Rc<Ready>>>,
+    /// In the order in which they were made.
+    adapted: RefCell<Vec<(RunId, Rc<Model>)>>,
+    /// Runs to be stopped at their next step.
+    stopped: RefCell<HashSet<RunId>>,
+}
+
+/// Why a run did not end as it should.
+pub enum Trouble {
+    Cancelled,
+    /// A sentence for the visitor; `retry`: the same request may work when sent again.
+    Failed { message: String, retry: bool },
+}
+
+impl Trouble {
+    pub fn retry(message: String) -> Self {
+        Self::Failed { message, retry: true }
+    }
+
+    pub fn last(message: String) -> Self {
+        Self::Failed { message, retry: false }
+    }
+}
+
+impl From<riposte::Error> for Trouble {
+    fn from(error: riposte::Error) -> Self {
+        match error {
+            riposte::Error::Cancelled => Self::Cancelled,
+            riposte::Error::Device(problem) => {
+                Self::retry(format!("The device failed ({problem}). Try again; if it stays so, reload the page."))
+            }
+            other => Self::last(format!("{other}.")),
+        }
+    }
+}
+
+impl Engine {
+    /// Answers one request, with a last event if it is about a run.
+    pub async fn answer(self: Rc<Self>, request: Request) {
+        let run = match &request {
+            Request::Start { .. } | Request::Forget { .. } | Request::Cancel { .. } => None,
+            Request::Open { run, .. }
+            | Request::Gallery { run, .. }
+            | Request::TestImage { run, .. }
+            | Request::Classify { run, .. }
+            | Request::Attack { run, .. }
+            | Request::Riposte { run, .. } => Some(*run),
+        };
+        let answered = self.obey(request).await;
+        let Some(run) = run else { return };
+        self.stopped.borrow_mut().remove(&run);
+        match answered {
+            Ok(()) => {}
+            Err(Trouble::Cancelled) => post(&Event::Cancelled { run }),
+            Err(Trouble::Failed { message, retry }) => post(&Event::Failed { run, message, retry }),
+        }
+    }
+
+    async fn obey(&self, request: Request) -> Result<(), Trouble> {
+        match request {
+            Request::Start { device } => self.start(device).await,
+            Request::Open { run, base, dataset, model, fresh } => {
+                let ready = Ready::open(base, dataset, &model, fresh, self.device()?).await?;
+                let opened = Box::new(ready.describe(model.id.clone()));
+                self.ready.borrow_mut().insert(model.id, Rc::new(ready));
+                post(&Event::Opened { run, opened });
+            }
+            Request::Gallery { run, model, skip, count } => {
+                let samples = self.ready(&model)?.test.sheet(skip, count);
+                post(&Event::Gallery { run, samples });
+            }
+            Request::TestImage { run, model, number } => {
+                let sample = self.ready(&model)?.test.numbered(number).ok_or_else(|| {
+                    let number = number.unwrap_or_default();
+                    Trouble::last(format!("Test image {number} is not among those that this page holds. Pick another."))
+                })?;
+                post(&Event::Gallery { run, samples: vec![sample] });
+            }
+            Request::Classify { run, model, image } => {
+                let ready = self.ready(&model)?;
+                let prediction = self.classify(&ready.model, &image).await?;
+                post(&Event::Classified { run, prediction });
+            }
+            Request::Attack { run, victim, input, class, settings } => {
+                let victim = self.victim(&victim)?;
+                let seconds = attack::run(self, run, &*victim, &input, class, &settings).await?;
+                post(&Event::Attacked { run, seconds });
+            }
+            Request::Riposte { run, model, input, settings } => {
+                let ready = self.ready(&model)?;
+                let verdict = Box::new(riposte_run::run(self, run, &ready, &input, &settings).await?);
+                post(&Event::Answered { run, verdict });
+            }
+            Request::Forget { adapted } => self.adapted.borrow_mut().retain(|(run, _)| *run != adapted),
+            Request::Cancel { run } => _ = self.stopped.borrow_mut().insert(run),
+        }
+        Ok(())
+    }
+
+    async fn start(&self, preference: DevicePreference) {
+        if self.device.get().is_none() {
+            let (device, notice) = device::choose(preference).await;
+            _ = self.device.set(device);
+            post(&Event::Device(notice));
+        }
+    }
+
+    fn device(&self) -> Result<&Device, Trouble> {
+        self.device.get().ok_or_else(|| Trouble::retry("The engine is still starting.".to_owned()))
+    }
+
+    fn ready(&self, model: &str) -> Result<Rc<Ready>, Trouble> {
+        let ready = self.ready.borrow();
+        ready.get(model).cloned().ok_or_else(|| Trouble::retry("The classifier is not loaded yet.".to_owned()))
+    }
+
+    fn victim(&self, victim: &Victim) -> Result<Rc<Model>, Trouble> {
+        match victim {
+            Victim::Base { model } => Ok(Rc::new(self.ready(model)?.model.clone())),
+            Victim::Adapted { run } => {
+                let adapted = self.adapted.borrow();
+                let found = adapted.iter().find(|(made_by, _)| made_by == run).map(|(_, model)| Rc::clone(model));
+                found.ok_or_else(|| Trouble::last("The adapted copy is gone. Let it riposte again.".to_owned()))
+            }
+        }
+    }
+
+    fn keep(&self, run: RunId, model: Model) {
+        let mut adapted = self.adapted.borrow_mut();
+        adapted.push((run, Rc::new(model)));
+        let excess = adapted.len().saturating_sub(MOST_ADAPTED);
+        adapted.drain(..excess);
+    }
+
+    async fn classify(&self, model: &Model, image: &Picture) -> Result<Prediction, Trouble> {
+        let logits = model.forward(tensor(image, self.device()?));
+        Ok(Prediction::new(convert::read(logits).await?))
+    }
+
+    /// Gives way to waiting messages, then says whether the run goes on.
+    async fn go_on(&self, run: RunId) -> Result<(), Trouble> {
+        give_way().await;
+        if self.stopped.borrow().contains(&run) { Err(Trouble::Cancelled) } else { Ok(()) }
+    }
+}

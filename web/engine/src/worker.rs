@@ -1,0 +1,40 @@
+//! The worker's surroundings: posting, the clock, giving way.
+
+use js_sys::Promise;
+use riposte_protocol::Event;
+use serde::Serialize;
+use serde_wasm_bindgen::Serializer;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{DedicatedWorkerGlobalScope, MessageChannel};
+
+/// The worker itself.
+pub fn scope() -> DedicatedWorkerGlobalScope {
+    js_sys::global().unchecked_into()
+}
+
+/// Tells the page.
+pub fn post(event: &Event) {
+    // Plain data: neither step can fail.
+    let message = event.serialize(&Serializer::new()).expect("an event is plain data");
+    scope().post_message(&message).expect("plain data can be posted");
+}
+
+/// Seconds since the worker started.
+pub fn now() -> f64 {
+    scope().performance().map_or(0.0, |performance| performance.now() / 1e3)
+}
+
+/// Lets waiting messages in: what came before this call is heard before it returns. A timer would wait 4 ms each time.
+pub async fn give_way() {
+    let promise = Promise::new(&mut |resolve, _| {
+        if let Ok(channel) = MessageChannel::new() {
+            channel.port1().set_onmessage(Some(&resolve));
+            _ = channel.port2().post_message(&JsValue::NULL);
+        } else {
+            _ = resolve.call0(&JsValue::NULL);
+        }
+    });
+    // It never rejects.
+    _ = JsFuture::from(promise).await;
+}

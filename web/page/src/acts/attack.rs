@@ -1,0 +1,154 @@
+//! Act 1: a small change fools the static classifier.
+
+use leptos::prelude::*;
+use riposte_protocol::Picture;
+
+use super::{Act, RunButton, all_controls, attack_race, class_name, is_set};
+use crate::choose::Chooser;
+use crate::parts::{Bars, Figure, Ink, PhaseLine, Plot, Scrubber};
+use crate::settings::{AttackControls, MoreAttackControls};
+use crate::share::Downloads;
+use crate::state::Arena;
+use crate::trace::AttackTrace;
+use crate::words::{duration, percent, pixel_units, short};
+
+#[component]
+pub fn AttackAct() -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let trace = arena.attacked;
+    let done = move || {
+        let Some((end, class)) = trace.end().zip(arena.class()) else { return String::new() };
+        let time = duration(trace.seconds.get());
+        let name = class_name(arena, end.prediction.class);
+        if end.prediction.class == class {
+            format!("The classifier held: still \u{201c}{name}\u{201d} after {} steps, {time}.", end.index)
+        } else {
+            format!("Fooled: the classifier now sees \u{201c}{name}\u{201d}. {} steps, {time}.", end.index)
+        }
+    };
+    view! {
+        <Act
+            numeral="I"
+            title="Attack"
+            look="attack"
+            lead="Every pixel may change a little. The attack follows the classifier\u{2019}s own gradient to the change that hurts it most."
+        >
+            <div class="floor">
+                <Show when=move || all_controls(arena)>
+                    <div class="setup">
+                        <Chooser/>
+                        <AttackControls/>
+                        <details class="more">
+                            <summary>"All settings"</summary>
+                            <MoreAttackControls/>
+                        </details>
+                    </div>
+                </Show>
+                <div class="stage">
+                    <Triptych trace/>
+                    <div class="action">
+                        <RunButton
+                            phase=trace.phase
+                            label="Attack"
+                            again="Attack again"
+                            ready=Signal::derive(move || is_set(arena))
+                            run=move || arena.run_attack()
+                            stop=move || arena.cancel(trace.run.get_untracked())
+                        />
+                        <PhaseLine phase=trace.phase done=Signal::derive(done)/>
+                    </div>
+                    <AttackWatch trace/>
+                    <Downloads/>
+                </div>
+            </div>
+        </Act>
+    }
+}
+
+/// Original, change, result.
+#[component]
+pub fn Triptych(trace: AttackTrace) -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let original = Signal::derive(move || arena.subject.with(|subject| subject.as_ref().map(|subject| subject.image.clone())));
+    let shown = Memo::new(move |_| trace.shown());
+    let result = Signal::derive(move || shown.with(|shown| shown.as_ref().map(|step| step.image.clone())));
+    let change = Signal::derive(move || Some(result.get()?.minus(&original.get()?)));
+    let epsilon = move || arena.attack.with(|attack| attack.epsilon).max(1e-6);
+    let largest = move || change.with(|change| change.as_ref().map_or(0.0, Picture::max_abs));
+    let said = move |class: usize, probability: f32| {
+        view! { <b class="seen-as">{class_name(arena, class)}</b> <span class="value">{percent(probability)}</span> }
+    };
+    let of_original = move || {
+        arena.natural.get().map(|natural| said(natural.class, natural.probabilities().get(natural.class).copied().unwrap_or(0.0)))
+    };
+    let of_result = move || {
+        shown.get().map(|step| said(step.prediction.class, step.prediction.probabilities().get(step.prediction.class).copied().unwrap_or(0.0)))
+    };
+    let units = move |value: f32| pixel_units(value, Some(&arena.dataset()));
+    view! {
+        <div class="triptych">
+            <Figure picture=original symbol="x" label="The untouched image">
+                <span class="what">"The image is seen as"</span>
+                <span class="says">{of_original}</span>
+            </Figure>
+            <span class="operator" aria-hidden="true">"+"</span>
+            <Figure
+                picture=change
+                ink=Signal::derive(move || Ink::Change { scale: epsilon() })
+                symbol="\u{03b4}"
+                label=Signal::derive(move || format!("The change, magnified. Its largest value is {}.", units(largest())))
+            >
+                <span class="what">{move || format!("The change, magnified \u{00d7}{}", short((1.0 / epsilon() * 10.0).round() / 10.0))}</span>
+                <span class="legend">
+                    <span><i class="swatch darker"></i>"darker"</span>
+                    <span><i class="swatch lighter"></i>"lighter"</span>
+                    <span class="value">{move || change.with(Option::is_some).then(|| format!("\u{2264} {}", units(largest())))}</span>
+                </span>
+            </Figure>
+            <span class="operator" aria-hidden="true">"="</span>
+            <Figure picture=result symbol="x\u{2032}" label="The attacked image">
+                <span class="what">"The attacked image is seen as"</span>
+                <span class="says">{of_result}</span>
+            </Figure>
+        </div>
+    }
+}
+
+/// Probabilities and their course, step by step.
+#[component]
+pub fn AttackWatch(trace: AttackTrace) -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let at = trace.playhead.at;
+    let now = Memo::new(move |_| trace.shown().map(|step| step.prediction).or_else(|| arena.natural.get()));
+    let before = Memo::new(move |_| trace.steps.with(|steps| steps.first().map(|step| step.prediction.clone())));
+    let total = Signal::derive(move || arena.attack.with(|attack| attack.steps));
+    let race = Memo::new(move |_| trace.steps.with(|steps| attack_race(arena, steps)));
+    let summary = move || {
+        let words: Vec<String> = race.with(|race| {
+            race.iter().filter_map(|line| Some(format!("{} from {} to {}", line.name, percent(*line.values.first()?), percent(*line.values.last()?)))).collect()
+        });
+        words.join("; ")
+    };
+    view! {
+        <div class="watch">
+            <Bars
+                classes=Signal::derive(move || arena.dataset().classes)
+                now=now
+                before=before
+                truth=Signal::derive(move || arena.class())
+                label="Probability of each class"
+            />
+            <div class="course">
+                <Plot
+                    title="Probability, step by step"
+                    series=race
+                    total=Signal::derive(move || total.get() + 1)
+                    at=at
+                    bounds=(0.0, 1.0)
+                    summary=Signal::derive(summary)
+                />
+                <Scrubber playhead=trace.playhead unit="Step" total/>
+            </div>
+        </div>
+    }
+}

@@ -1,0 +1,92 @@
+//! Act 3: the adapted copy under attack.
+
+use leptos::prelude::*;
+
+use super::attack::{AttackWatch, Triptych};
+use super::riposte::Answers;
+use super::verdict::{Answer, Verdicts};
+use super::{Act, RunButton, class_name};
+use crate::parts::PhaseLine;
+use crate::state::Arena;
+use crate::trace::Phase;
+use crate::words::duration;
+
+#[component]
+pub fn CounterAct() -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let trace = arena.countered;
+    let second = arena.second;
+    let ready = move || arena.riposted.phase.get() == Phase::Done;
+    let done = move || {
+        let Some((end, class)) = trace.end().zip(arena.class()) else { return String::new() };
+        let (name, time) = (class_name(arena, end.prediction.class), duration(trace.seconds.get()));
+        if end.prediction.class == class {
+            format!("The adapted copy held: still \u{201c}{name}\u{201d}. {time}.")
+        } else {
+            format!("The adapted copy is fooled too: it sees \u{201c}{name}\u{201d}. {time}.")
+        }
+    };
+    let answers = Signal::derive(move || {
+        let adapted = arena.riposted.verdict.get().map(|verdict| verdict.adapted);
+        let mut answers = Vec::new();
+        if let Some(prediction) = adapted {
+            answers.push(Answer { who: "The adapted copy", what: "on the input it adapted to", prediction });
+        }
+        if let Some(end) = trace.end() {
+            answers.push(Answer { who: "The adapted copy", what: "on the image made against it", prediction: end.prediction });
+        }
+        answers
+    });
+    view! {
+        <Act
+            numeral="III"
+            title="Counter-riposte"
+            look="counter"
+            lead="Now the attacker knows the adapted copy. The same attack, from the same untouched image, runs against it."
+        >
+            <div class="floor">
+                <div class="stage wide">
+                    <p class="note">
+                        "This is the "<b>"plain re-attack"</b>": it treats the adapted copy as if it were one more static classifier. The real
+                        defense would adapt afresh to the new image, which you can let it do below. An attack that takes
+                        this adapting into account (an adaptive attack) is stronger, and is not part of this page yet."
+                    </p>
+                    <div class="action">
+                        <RunButton
+                            phase=trace.phase
+                            label="Attack the copy"
+                            again="Attack the copy again"
+                            ready=Signal::derive(ready)
+                            run=move || arena.run_counter()
+                            stop=move || arena.cancel(trace.run.get_untracked())
+                        />
+                        <PhaseLine phase=trace.phase done=Signal::derive(done)/>
+                        {move || (!ready() && trace.phase.get() == Phase::Idle).then(|| view! { <p class="phase">"Let it riposte first."</p> })}
+                    </div>
+                    <Show when=move || trace.phase.get() != Phase::Idle>
+                        <Triptych trace/>
+                        <AttackWatch trace/>
+                        <Show when=move || trace.phase.get() == Phase::Done>
+                            <Verdicts answers caption="The adapted copy, before and after."/>
+                            <div class="action">
+                                <RunButton
+                                    phase=second.phase
+                                    label="Let it riposte again"
+                                    again="Once more"
+                                    ready=Signal::derive(move || trace.phase.get() == Phase::Done)
+                                    run=move || arena.run_second_riposte()
+                                    stop=move || arena.cancel(second.run.get_untracked())
+                                />
+                                <PhaseLine
+                                    phase=second.phase
+                                    done=Signal::derive(|| "The defense adapted afresh to the new image.".to_owned())
+                                />
+                            </div>
+                            <Answers trace=second/>
+                        </Show>
+                    </Show>
+                </div>
+            </div>
+        </Act>
+    }
+}

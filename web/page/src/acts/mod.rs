@@ -1,0 +1,110 @@
+//! The three acts.
+
+mod attack;
+mod counter;
+mod riposte;
+mod verdict;
+
+pub use attack::AttackAct;
+pub use counter::CounterAct;
+pub use riposte::RiposteAct;
+
+use leptos::prelude::*;
+use riposte_protocol::{Prediction, StepData};
+
+use crate::options::Controls;
+use crate::parts::Series;
+use crate::state::{Arena, Load};
+use crate::trace::Phase;
+
+/// An act's heading, its lead and what it shows.
+#[component]
+fn Act(
+    /// I, II, III.
+    numeral: &'static str,
+    title: &'static str,
+    /// What happens, in a sentence or two.
+    lead: &'static str,
+    /// `attack`, `riposte`, `counter`: its color.
+    look: &'static str,
+    children: Children,
+) -> impl IntoView {
+    let id = format!("act-{look}");
+    let labelled_by = id.clone();
+    view! {
+        <section class=format!("act {look}") aria-labelledby=labelled_by>
+            <header>
+                <span class="numeral" aria-hidden="true">{numeral}</span>
+                <h2 id=id>{title}</h2>
+                <p>{lead}</p>
+            </header>
+            {children()}
+        </section>
+    }
+}
+
+/// The button of an act: runs it, or stops it while it runs.
+#[component]
+fn RunButton(
+    phase: RwSignal<Phase>,
+    label: &'static str,
+    /// Said instead of the label when it was done once.
+    again: &'static str,
+    /// Whether it can run now.
+    #[prop(into)]
+    ready: Signal<bool>,
+    run: impl Fn() + 'static,
+    stop: impl Fn() + 'static,
+) -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let hidden = arena.options.with_value(|options| options.controls == Controls::None);
+    let running = move || matches!(phase.get(), Phase::Running(_));
+    view! {
+        <button
+            type="button"
+            class="run"
+            class:stop=running
+            hidden=hidden
+            disabled=move || !running() && !ready.get()
+            on:click=move |_| if running() { stop() } else { run() }
+        >
+            {move || match phase.get() {
+                Phase::Running(_) => "Stop",
+                Phase::Idle => label,
+                Phase::Done | Phase::Cancelled | Phase::Failed { .. } => again,
+            }}
+        </button>
+    }
+}
+
+/// Whether a model and an image are there to work with.
+fn is_set(arena: Arena) -> bool {
+    matches!(arena.load.get(), Load::Ready(_)) && arena.natural.with(Option::is_some)
+}
+
+fn all_controls(arena: Arena) -> bool {
+    arena.options.with_value(|options| options.controls == Controls::All)
+}
+
+/// The name of a class.
+fn class_name(arena: Arena, class: usize) -> String {
+    arena.dataset().classes.get(class).cloned().unwrap_or_else(|| class.to_string())
+}
+
+/// The race of an attack: the class it leaves against the best other one.
+fn attack_race(arena: Arena, steps: &[StepData]) -> Vec<Series> {
+    let Some(class) = arena.class() else { return Vec::new() };
+    let Some(last) = steps.last() else { return Vec::new() };
+    let rival = arena.attack.with(|attack| attack.target).unwrap_or_else(|| best_but(&last.prediction, class));
+    let line = |class: usize, look: &'static str| Series {
+        name: format!("\u{201c}{}\u{201d}", class_name(arena, class)),
+        look,
+        values: steps.iter().map(|step| step.prediction.probabilities().get(class).copied().unwrap_or(0.0)).collect(),
+    };
+    vec![line(class, "first"), line(rival, "second")]
+}
+
+fn best_but(prediction: &Prediction, class: usize) -> usize {
+    let others = (0..prediction.logits.len()).filter(|other| *other != class);
+    others.max_by(|&a, &b| prediction.logits[a].total_cmp(&prediction.logits[b])).unwrap_or(class)
+}

@@ -1,0 +1,242 @@
+//! Act 2: the classifier adapts itself to the one image, and answers.
+
+use leptos::prelude::*;
+use riposte_protocol::Work;
+
+use super::verdict::{Answer, Verdicts};
+use super::{Act, RunButton, all_controls, class_name, is_set};
+use crate::parts::{Choice, Figure, Ink, PhaseLine, PictureCanvas, Plot, Scrubber, Series};
+use crate::settings::RiposteControls;
+use crate::state::Arena;
+use crate::trace::{Phase, RiposteTrace};
+use crate::words::{duration, flops, thousands};
+
+#[component]
+pub fn RiposteAct() -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let trace = arena.riposted;
+    let done = move || trace.verdict.get().map_or_else(String::new, |verdict| summary(arena, &verdict));
+    let input_choice = move |value: String| arena.on_attacked.set(value == "attacked");
+    let inputs = vec![("attacked".to_owned(), "the attacked image".to_owned()), ("untouched".to_owned(), "the untouched image".to_owned())];
+    let missing = move || {
+        let waits = arena.riposte_input().is_none() && trace.phase.get() == Phase::Idle;
+        waits.then(|| view! { <p class="phase">"Attack an image first, or let it answer the untouched one."</p> })
+    };
+    view! {
+        <Act
+            numeral="II"
+            title="Riposte"
+            look="riposte"
+            lead="The classifier cannot know whether it was attacked. It finds the class that is easiest to mistake for its answer, trains a copy of itself on images of just these two, and lets the copy answer."
+        >
+            <div class="floor">
+                <Show when=move || all_controls(arena)>
+                    <div class="setup">
+                        <Choice
+                            label="It answers"
+                            options=Signal::stored(inputs.clone())
+                            value=Signal::derive(move || if arena.on_attacked.get() { "attacked" } else { "untouched" }.to_owned())
+                            set=input_choice
+                        />
+                        <details class="more">
+                            <summary>"Settings of the defense"</summary>
+                            <RiposteControls/>
+                        </details>
+                    </div>
+                </Show>
+                <div class="stage">
+                    <div class="action">
+                        <RunButton
+                            phase=trace.phase
+                            label="Riposte"
+                            again="Riposte again"
+                            ready=Signal::derive(move || is_set(arena) && arena.riposte_input().is_some())
+                            run=move || arena.run_riposte()
+                            stop=move || arena.cancel(trace.run.get_untracked())
+                        />
+                        <PhaseLine phase=trace.phase done=Signal::derive(done)/>
+                        {missing}
+                    </div>
+                    <Show when=move || trace.phase.get() != Phase::Idle>
+                        <Neighbours trace/>
+                        <Race trace/>
+                        <Answers trace/>
+                    </Show>
+                </div>
+            </div>
+        </Act>
+    }
+}
+
+fn summary(arena: Arena, verdict: &riposte_protocol::Verdict) -> String {
+    let (before, after) = (class_name(arena, verdict.base.class), class_name(arena, verdict.adapted.class));
+    if !verdict.riposted {
+        return format!("No neighbor within reach: the static classifier\u{2019}s answer stands, \u{201c}{before}\u{201d}.");
+    }
+    let time = duration(verdict.work.seconds);
+    if verdict.base.class == verdict.adapted.class {
+        format!("The copy agrees with the static classifier: \u{201c}{after}\u{201d}. {time}.")
+    } else {
+        format!("The copy changes the answer from \u{201c}{before}\u{201d} to \u{201c}{after}\u{201d}. {time}.")
+    }
+}
+
+/// The two classes, x'', and the samples drawn of each.
+#[component]
+fn Neighbours(trace: RiposteTrace) -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let input = Signal::derive(move || trace.input.get());
+    let image = Signal::derive(move || trace.found.with(|found| found.as_ref().map(|found| found.image.clone())));
+    let class = move |neighbour: bool| {
+        trace.found.with(|found| {
+            found.as_ref().map(|found| class_name(arena, if neighbour { found.neighbour.class } else { found.original.class }))
+        })
+    };
+    let same = move || trace.found.with(|found| found.as_ref().is_some_and(|found| found.original.class == found.neighbour.class));
+    let strip = move |second: bool| {
+        let at = trace.playhead.at.get();
+        trace.drawn.with(|drawn| {
+            let Some(batch) = drawn.get(at).or(drawn.last()) else { return Vec::new() };
+            let half = batch.samples.len() / 2;
+            let samples = if second { &batch.samples[half..] } else { &batch.samples[..half] };
+            samples
+                .iter()
+                .map(|sample| {
+                    view! {
+                        <PictureCanvas
+                            picture=Signal::stored(Some(sample.image.clone()))
+                            ink=Signal::stored(Ink::Image)
+                            label=Signal::stored(String::new())
+                        />
+                    }
+                })
+                .collect::<Vec<_>>()
+        })
+    };
+    let perturbed = move || trace.drawn.with(|drawn| drawn.last().is_some_and(|batch| batch.perturbed));
+    view! {
+        <div class="neighbours">
+            <Figure picture=input symbol="x\u{2032}" label="The input">
+                <span class="what">"The input is seen as"</span>
+                <span class="says"><b class="seen-as first">{move || class(false)}</b> <i class="math">"y\u{2032}"</i></span>
+            </Figure>
+            <span class="operator" aria-hidden="true">"\u{2192}"</span>
+            <Figure picture=image symbol="x\u{2033}" label="Its neighbor">
+                <span class="what">"Pushed a little further, as"</span>
+                <span class="says"><b class="seen-as second">{move || class(true)}</b> <i class="math">"y\u{2033}"</i></span>
+            </Figure>
+            <div class="samples">
+                <p class="what">
+                    {move || if same() {
+                        "No other class is within reach of the search: the defense does not act on this input."
+                    } else if perturbed() {
+                        "Some of the training images drawn of both classes, changed as the copy trains on them"
+                    } else {
+                        "Some of the training images drawn of both classes"
+                    }}
+                </p>
+                <div class="strip" role="img" aria-label=move || class(false).map(|name| format!("Training images of class {name}"))>{move || strip(false)}</div>
+                <div class="strip" role="img" aria-label=move || class(true).map(|name| format!("Training images of class {name}"))>{move || strip(true)}</div>
+            </div>
+        </div>
+    }
+}
+
+/// The logits of both classes and the loss, over the iterations.
+#[component]
+fn Race(trace: RiposteTrace) -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let total = Signal::derive(move || arena.riposte.with(|riposte| riposte.iterations));
+    let at = trace.playhead.at;
+    let classes = Memo::new(move |_| {
+        trace.found.with(|found| found.as_ref().map(|found| (found.original.class, found.neighbour.class)))
+    });
+    let race = Memo::new(move |_| {
+        let Some((original, neighbour)) = classes.get() else { return Vec::new() };
+        let line = |symbol: &str, class: usize, look: &'static str| Series {
+            name: format!("{symbol} \u{201c}{}\u{201d}", class_name(arena, class)),
+            look,
+            values: trace.iterations.with(|all| all.iter().map(|one| one.logits.get(class).copied().unwrap_or(f32::NAN)).collect()),
+        };
+        vec![line("y\u{2032}", original, "first"), line("y\u{2033}", neighbour, "second")]
+    });
+    let loss = Memo::new(move |_| {
+        vec![Series { name: "loss".to_owned(), look: "loss", values: trace.iterations.with(|all| all.iter().map(|one| one.loss).collect()) }]
+    });
+    let overtaken = move || {
+        race.with(|race| {
+            let [first, second] = race.as_slice() else { return None };
+            let ahead: Vec<bool> = first.values.iter().zip(&second.values).map(|(first, second)| second > first).collect();
+            // The last time that the lead changed to y''.
+            (1..ahead.len()).rev().find(|&step| ahead[step] && !ahead[step - 1]).filter(|_| ahead.last() == Some(&true))
+        })
+    };
+    let race_words = move || match overtaken() {
+        Some(step) => format!("y\u{2033} overtakes y\u{2032} in iteration {}.", step + 1),
+        None => "The lead does not change.".to_owned(),
+    };
+    let loss_words = move || {
+        loss.with(|loss| {
+            let values = &loss[0].values;
+            match (values.first(), values.last()) {
+                (Some(first), Some(last)) => format!("From {first:.3} to {last:.3}."),
+                _ => String::new(),
+            }
+        })
+    };
+    let wanted = move || classes.get().is_none_or(|(original, neighbour)| original != neighbour);
+    view! {
+        <Show when=wanted>
+            <div class="race">
+                <Plot
+                    title="What the copy says of the input: logits of both classes"
+                    series=race
+                    total
+                    at
+                    first=1
+                    summary=Signal::derive(race_words)
+                />
+                <Plot title="Loss of the minibatch" series=loss total at first=1 summary=Signal::derive(loss_words)/>
+                <Scrubber playhead=trace.playhead unit="Iteration" first=1 total/>
+                <p class="note">{move || (trace.phase.get() == Phase::Done).then(race_words)}</p>
+            </div>
+        </Show>
+    }
+}
+
+/// Both answers, and what they took.
+#[component]
+pub fn Answers(trace: RiposteTrace) -> impl IntoView {
+    let answers = Signal::derive(move || {
+        trace.verdict.get().map_or_else(Vec::new, |verdict| {
+            let what = if verdict.riposted { "trained on this one input" } else { "did not act" };
+            vec![
+                Answer { who: "The static classifier", what: "as it was", prediction: verdict.base },
+                Answer { who: "The adapted copy", what, prediction: verdict.adapted },
+            ]
+        })
+    });
+    let work = move || trace.verdict.get().map(|verdict| work_words(&verdict.work));
+    view! {
+        <Show when=move || trace.verdict.with(Option::is_some)>
+            <Verdicts answers caption="The verdict."/>
+            <p class="work">{work}</p>
+        </Show>
+    }
+}
+
+fn work_words(work: &Work) -> String {
+    if work.iterations == 0 {
+        return format!("{} of work: the search alone.", duration(work.seconds));
+    }
+    let speed = work.samples as f64 / work.seconds.max(1e-9);
+    format!(
+        "{} iterations over {} training images in {}: {}, {} images a second.",
+        work.iterations,
+        thousands(work.samples),
+        duration(work.seconds),
+        flops(work.flops),
+        thousands(speed.round() as usize),
+    )
+}
+

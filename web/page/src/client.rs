@@ -1,0 +1,200 @@
+//! The one engine of a page, shared by all its elements.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use leptos::prelude::*;
+use riposte_protocol::{DeviceNotice, DevicePreference, Event, Request, RunId};
+use wasm_bindgen::prelude::*;
+use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
+
+/// What the engine is at.
+#[derive(Clone, PartialEq)]
+pub enum Engine {
+    /// Its code is on its way.
+    Starting,
+    /// It computes on this device.
+    Ready(DeviceNotice),
+    /// It is lost; [`Client::restart`] starts another.
+    Lost { message: String },
+}
+
+/// A file on its way.
+#[derive(Clone, PartialEq)]
+pub struct Download {
+    pub what: String,
+    pub received: u64,
+    pub total: u64,
+}
+
+type Listener = Rc<dyn Fn(&Event)>;
+
+/// Speaks to the worker.
+pub struct Client {
+    script: String,
+    device: DevicePreference,
+    worker: RefCell<Option<Live>>,
+    listeners: RefCell<HashMap<RunId, Listener>>,
+    next: Cell<RunId>,
+    /// Counts the workers so far: what one of them kept is gone with it.
+    generation: ArcRwSignal<u32>,
+    engine: ArcRwSignal<Engine>,
+    download: ArcRwSignal<Option<Download>>,
+}
+
+/// A running worker, with requests that wait for its code.
+struct Live {
+    worker: Worker,
+    waiting: Option<Vec<Request>>,
+    _on_message: Closure<dyn FnMut(MessageEvent)>,
+    _on_error: Closure<dyn FnMut(web_sys::Event)>,
+}
+
+thread_local! {
+    static CLIENTS: RefCell<HashMap<String, Rc<Client>>> = RefCell::default();
+}
+
+impl Client {
+    /// The engine of this page, started by the first element that asks. The first one's wish for a device counts.
+    pub fn shared(script: &str, device: DevicePreference) -> Rc<Self> {
+        CLIENTS.with_borrow_mut(|clients| {
+            let client = clients.entry(script.to_owned()).or_insert_with(|| {
+                let client = Rc::new(Self {
+                    script: script.to_owned(),
+                    device,
+                    worker: RefCell::default(),
+                    listeners: RefCell::default(),
+                    next: Cell::new(1),
+                    generation: ArcRwSignal::new(0),
+                    engine: ArcRwSignal::new(Engine::Starting),
+                    download: ArcRwSignal::new(None),
+                });
+                client.start();
+                client
+            });
+            Rc::clone(client)
+        })
+    }
+
+    pub fn engine(&self) -> ArcRwSignal<Engine> {
+        self.engine.clone()
+    }
+
+    pub fn download(&self) -> ArcRwSignal<Option<Download>> {
+        self.download.clone()
+    }
+
+    pub fn generation(&self) -> ArcRwSignal<u32> {
+        self.generation.clone()
+    }
+
+    /// Sends a request about a new run; `listen` hears its events, the last one included.
+    pub fn run(&self, request: impl FnOnce(RunId) -> Request, listen: impl Fn(&Event) + 'static) -> RunId {
+        let run = self.next.replace(self.next.get() + 1);
+        self.listeners.borrow_mut().insert(run, Rc::new(listen));
+        self.send(request(run));
+        run
+    }
+
+    /// Sends a request that has no events of its own.
+    pub fn send(&self, request: Request) {
+        let mut live = self.worker.borrow_mut();
+        match live.as_mut() {
+            Some(Live { waiting: Some(waiting), .. }) => waiting.push(request),
+            Some(Live { worker, .. }) => post(worker, &request),
+            None => {}
+        }
+    }
+
+    /// Ends the worker, if there is one, and starts another. What the old one kept is gone.
+    pub fn restart(self: &Rc<Self>) {
+        self.stop("The engine was started anew.");
+        self.start();
+    }
+
+    fn start(self: &Rc<Self>) {
+        self.engine.set(Engine::Starting);
+        let options = WorkerOptions::new();
+        options.set_type(WorkerType::Module);
+        let worker = match Worker::new_with_options(&self.script, &options) {
+            Ok(worker) => worker,
+            Err(error) => return self.lose(&format!("This browser did not start the engine: {}", text_of(&error))),
+        };
+        let client = Rc::downgrade(self);
+        let on_message = Closure::<dyn FnMut(_)>::new(move |message: MessageEvent| {
+            let Some(client) = client.upgrade() else { return };
+            match serde_wasm_bindgen::from_value(message.data()) {
+                Ok(event) => client.hear(&event),
+                Err(error) => client.lose(&format!("The engine and the page are of different versions ({error}). Reload the page.")),
+            }
+        });
+        let client = Rc::downgrade(self);
+        let on_error = Closure::<dyn FnMut(_)>::new(move |_: web_sys::Event| {
+            if let Some(client) = client.upgrade() {
+                client.lose("The engine's code could not be loaded or stopped unexpectedly.");
+            }
+        });
+        worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
+        let waiting = Some(vec![Request::Start { device: self.device }]);
+        *self.worker.borrow_mut() = Some(Live { worker, waiting, _on_message: on_message, _on_error: on_error });
+        self.generation.update(|generation| *generation += 1);
+    }
+
+    fn hear(&self, event: &Event) {
+        match event {
+            Event::Booted => {
+                if let Some(live) = self.worker.borrow_mut().as_mut() {
+                    for request in live.waiting.take().unwrap_or_default() {
+                        post(&live.worker, &request);
+                    }
+                }
+            }
+            Event::Download { what, received, total } => {
+                let under_way = received < total;
+                self.download.set(under_way.then(|| Download { what: what.clone(), received: *received, total: *total }));
+            }
+            Event::Device(notice) => self.engine.set(Engine::Ready(notice.clone())),
+            Event::Crashed { message } => self.lose(message),
+            event => {
+                let Some(run) = event.run() else { return };
+                // The listener may start a run of its own: no borrow while it runs.
+                let listener = match event.is_last() {
+                    true => self.listeners.borrow_mut().remove(&run),
+                    false => self.listeners.borrow().get(&run).cloned(),
+                };
+                if let Some(listener) = listener {
+                    listener(event);
+                }
+            }
+        }
+    }
+
+    fn lose(&self, message: &str) {
+        self.stop(message);
+        self.engine.set(Engine::Lost { message: message.to_owned() });
+    }
+
+    /// Ends the worker and every run with it.
+    fn stop(&self, message: &str) {
+        if let Some(live) = self.worker.borrow_mut().take() {
+            live.worker.terminate();
+        }
+        self.download.set(None);
+        let listeners = std::mem::take(&mut *self.listeners.borrow_mut());
+        for (run, listener) in listeners {
+            listener(&Event::Failed { run, message: message.to_owned(), retry: true });
+        }
+    }
+}
+
+fn post(worker: &Worker, request: &Request) {
+    // Plain data: neither step can fail.
+    let message = serde_wasm_bindgen::to_value(request).expect("a request is plain data");
+    worker.post_message(&message).expect("plain data can be posted");
+}
+
+fn text_of(error: &JsValue) -> String {
+    error.dyn_ref::<js_sys::Error>().map_or_else(|| format!("{error:?}"), |error| String::from(error.message()))
+}

@@ -1,0 +1,129 @@
+//! Pictures: images as the classifier sees them, and signed changes.
+
+use leptos::html;
+use leptos::prelude::*;
+use riposte_protocol::Picture;
+use wasm_bindgen::{Clamped, JsCast};
+use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
+
+/// How values become color.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Ink {
+    /// [0, 1] from black to white, or red, green and blue.
+    Image,
+    /// [-scale, scale]: darker is blue, no change is transparent, lighter is red; of color pictures, gray is no change.
+    Change { scale: f32 },
+}
+
+/// A picture on a canvas, one canvas pixel for each of its own.
+#[component]
+pub fn PictureCanvas(
+    #[prop(into)] picture: Signal<Option<Picture>>,
+    #[prop(into)] ink: Signal<Ink>,
+    /// What a screen reader says; empty: the picture is described elsewhere.
+    #[prop(into)]
+    label: Signal<String>,
+) -> impl IntoView {
+    let canvas = NodeRef::<html::Canvas>::new();
+    Effect::new(move |_| {
+        let Some(canvas) = canvas.get() else { return };
+        match picture.get() {
+            Some(picture) => paint(&canvas, &picture, ink.get()),
+            None => canvas.set_width(canvas.width()),
+        }
+    });
+    let described = move || !label.with(String::is_empty);
+    view! {
+        <canvas
+            class="picture"
+            node_ref=canvas
+            width="1"
+            height="1"
+            role=move || described().then_some("img")
+            aria-label=move || described().then(|| label.get())
+            aria-hidden=move || (!described()).then_some("true")
+        ></canvas>
+    }
+}
+
+/// A picture with a caption under it.
+#[component]
+pub fn Figure(
+    #[prop(into)] picture: Signal<Option<Picture>>,
+    #[prop(into, default = Signal::stored(Ink::Image))] ink: Signal<Ink>,
+    #[prop(into)] label: Signal<String>,
+    /// The name in the field's notation: `x`, `δ`, `x′`.
+    symbol: &'static str,
+    children: Children,
+) -> impl IntoView {
+    view! {
+        <figure class="figure">
+            <div class="plate" class:empty=move || picture.with(Option::is_none)>
+                <PictureCanvas picture ink label/>
+                {move || picture.with(Option::is_none).then(|| view! { <span class="symbol math" aria-hidden="true">{symbol}</span> })}
+            </div>
+            <figcaption><i class="math" aria-hidden="true">{symbol}</i> <span>{children()}</span></figcaption>
+        </figure>
+    }
+}
+
+/// A PNG of the picture, each of its pixels a square of `scale`, as a data address.
+pub fn png_of(picture: &Picture, ink: Ink, scale: u32) -> Option<String> {
+    let small = new_canvas()?;
+    paint(&small, picture, ink);
+    let large = new_canvas()?;
+    large.set_width(picture.width as u32 * scale);
+    large.set_height(picture.height as u32 * scale);
+    let context = context(&large)?;
+    context.set_image_smoothing_enabled(false);
+    let (width, height) = (f64::from(large.width()), f64::from(large.height()));
+    context.draw_image_with_html_canvas_element_and_dw_and_dh(&small, 0.0, 0.0, width, height).ok()?;
+    large.to_data_url().ok()
+}
+
+fn new_canvas() -> Option<HtmlCanvasElement> {
+    document().create_element("canvas").ok()?.dyn_into().ok()
+}
+
+fn context(canvas: &HtmlCanvasElement) -> Option<CanvasRenderingContext2d> {
+    canvas.get_context("2d").ok()??.dyn_into().ok()
+}
+
+fn paint(canvas: &HtmlCanvasElement, picture: &Picture, ink: Ink) {
+    let (width, height) = (picture.width, picture.height);
+    if (canvas.width(), canvas.height()) != (width as u32, height as u32) {
+        canvas.set_width(width as u32);
+        canvas.set_height(height as u32);
+    }
+    let mut rgba = Vec::with_capacity(4 * width * height);
+    for row in 0..height {
+        for column in 0..width {
+            rgba.extend(color(picture, row, column, ink));
+        }
+    }
+    let painted = ImageData::new_with_u8_clamped_array(Clamped(&rgba), width as u32)
+        .and_then(|data| context(canvas).map_or(Ok(()), |context| context.put_image_data(&data, 0.0, 0.0)));
+    // The sizes fit by construction.
+    debug_assert!(painted.is_ok());
+}
+
+fn color(picture: &Picture, row: usize, column: usize, ink: Ink) -> [u8; 4] {
+    let byte = |value: f32| (value * 255.0).round().clamp(0.0, 255.0) as u8;
+    let value = |channel: usize| picture.at(channel.min(picture.channels - 1), row, column);
+    match ink {
+        Ink::Image => [byte(value(0)), byte(value(1)), byte(value(2)), 255],
+        Ink::Change { scale } if picture.channels > 1 => {
+            let level = |channel| byte(0.5 + 0.5 * value(channel) / scale);
+            [level(0), level(1), level(2), 255]
+        }
+        Ink::Change { scale } => {
+            let strength = value(0) / scale;
+            let [red, green, blue] = if strength > 0.0 { LIGHTER } else { DARKER };
+            [red, green, blue, byte(strength.abs())]
+        }
+    }
+}
+
+/// The two inks of a signed change, told apart with any kind of color vision; legible on light and on dark paper.
+const LIGHTER: [u8; 3] = [217, 95, 46];
+const DARKER: [u8; 3] = [44, 122, 180];

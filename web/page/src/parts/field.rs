@@ -1,0 +1,93 @@
+//! Form fields: a name in the field's terms, a control, one line that says what it does.
+
+use leptos::prelude::*;
+
+/// A slider with its value beside it.
+#[component]
+pub fn Slide(
+    label: &'static str,
+    #[prop(optional)] hint: &'static str,
+    #[prop(into)] value: Signal<f64>,
+    #[prop(into)] shown: Signal<String>,
+    #[prop(into)] range: Signal<(f64, f64, f64)>,
+    set: impl Fn(f64) + 'static,
+) -> impl IntoView {
+    view! {
+        <label class="field slide">
+            <span class="name">{label}</span>
+            <output>{move || shown.get()}</output>
+            <input
+                type="range"
+                min=move || range.get().0
+                max=move || range.get().1
+                step=move || range.get().2
+                prop:value=move || value.get()
+                aria-valuetext=move || shown.get()
+                on:input:target=move |event| {
+                    if let Ok(value) = event.target().value().parse() {
+                        set(value);
+                    }
+                }
+            />
+            {(!hint.is_empty()).then(|| view! { <span class="hint">{hint}</span> })}
+        </label>
+    }
+}
+
+/// A number typed in: kept when it means something, marked when it does not.
+#[component]
+pub fn Number(
+    label: &'static str,
+    #[prop(optional)] hint: &'static str,
+    #[prop(into)] value: Signal<String>,
+    /// Takes the text; false if it means nothing.
+    set: impl Fn(&str) -> bool + 'static,
+) -> impl IntoView {
+    let wrong = RwSignal::new(false);
+    view! {
+        <label class="field number">
+            <span class="name">{label}</span>
+            <input
+                type="text"
+                inputmode="decimal"
+                autocomplete="off"
+                prop:value=move || value.get()
+                aria-invalid=move || wrong.get().to_string()
+                on:change:target=move |event| wrong.set(!set(event.target().value().trim()))
+            />
+            <span class="hint">{move || if wrong.get() { "That is not a number this setting can take." } else { hint }}</span>
+        </label>
+    }
+}
+
+/// One of a few.
+#[component]
+pub fn Choice(
+    label: &'static str,
+    #[prop(optional)] hint: &'static str,
+    /// Values with their names.
+    #[prop(into)]
+    options: Signal<Vec<(String, String)>>,
+    #[prop(into)] value: Signal<String>,
+    set: impl Fn(String) + 'static,
+) -> impl IntoView {
+    view! {
+        <label class="field choice">
+            <span class="name">{label}</span>
+            <select on:change:target=move |event| set(event.target().value())>
+                {move || {
+                    let chosen = value.get();
+                    options
+                        .get()
+                        .into_iter()
+                        .map(|(key, name)| {
+                            let selected = key == chosen;
+                            view! { <option value=key selected=selected prop:selected=selected>{name}</option> }
+                        })
+                        .collect_view()
+                }}
+            </select>
+            {(!hint.is_empty()).then(|| view! { <span class="hint">{hint}</span> })}
+        </label>
+    }
+}

@@ -1,0 +1,15 @@
+//! The pieces the acts are made of.
+
+mod bars;
+mod canvas;
+mod field;
+mod plot;
+mod scrubber;
+mod status;
+
+pub use bars::Bars;
+pub use canvas::{Figure, Ink, PictureCanvas, png_of};
+pub use field::{Choice, Number, Slide};
+pub use plot::{Plot, Series};
+pub use scrubber::Scrubber;
+pub use status::{DeviceLine, PhaseLine};

@@ -1,0 +1,93 @@
+//! What is going on: the device, downloads, the phase of a run.
+
+use leptos::prelude::*;
+use riposte_protocol::{DeviceKind, Notice};
+
+use crate::client::Engine;
+use crate::state::{Arena, Load};
+use crate::trace::Phase;
+use crate::words::megabytes;
+
+/// The device in use, downloads on their way, and the way on after a failure.
+#[component]
+pub fn DeviceLine() -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let (engine, download) = arena.client.with_value(|client| (client.engine(), client.download()));
+    let failed = move || match arena.load.get() {
+        Load::Failed { message, retry } => Some((message, retry)),
+        _ => None,
+    };
+    let download_line = move || {
+        let file = download.get()?;
+        let share = 100.0 * file.received as f64 / file.total.max(1) as f64;
+        Some(view! {
+            <span class="download">
+                <progress max="100" value=share aria-label=format!("Downloading {}", file.what)></progress>
+                {format!("Downloading {}: {} of {}", file.what, megabytes(file.received), megabytes(file.total))}
+            </span>
+        })
+    };
+    let device_line = move || match engine.get() {
+        Engine::Starting => view! { <span class="lamp waiting"></span>"The engine is starting" }.into_any(),
+        Engine::Ready(device) => {
+            let kind = match device.kind {
+                DeviceKind::WebGpu => "WebGPU",
+                DeviceKind::Cpu => "CPU",
+            };
+            view! {
+                <span class="lamp ready"></span>
+                <span>"Computing on " <b>{kind}</b> {(!device.name.is_empty()).then(|| format!(" ({})", device.name))}</span>
+                {device.reason.map(|reason| view! { <span class="reason">{reason}</span> })}
+            }
+            .into_any()
+        }
+        Engine::Lost { message } => view! {
+            <span class="lamp lost"></span>
+            <span>{message}</span>
+            <button type="button" class="small" on:click=move |_| arena.client.with_value(|client| client.restart())>"Start it again"</button>
+        }
+        .into_any(),
+    };
+    view! {
+        <div class="device" role="status">
+            <p>{device_line}</p>
+            {download_line}
+        </div>
+        {move || failed().map(|(message, retry)| view! {
+            <p class="trouble" role="alert">
+                <span>{message}</span>
+                {retry.then(|| view! { <button type="button" class="small" on:click=move |_| arena.open(true)>"Try again"</button> })}
+            </p>
+        })}
+    }
+}
+
+/// What a run is doing, for everyone and for screen readers; its failure as a sentence.
+#[component]
+pub fn PhaseLine(
+    phase: RwSignal<Phase>,
+    /// What is said when it is done.
+    #[prop(into)]
+    done: Signal<String>,
+) -> impl IntoView {
+    let words = move || match phase.get() {
+        Phase::Idle => String::new(),
+        Phase::Running(notice) => match notice {
+            Some(Notice::CompilingShaders) => "Compiling shaders: the first run on a device takes longer.",
+            Some(Notice::Downloading) => "Fetching the training images.",
+            Some(Notice::Drawing) => "Drawing the training images.",
+            Some(Notice::SearchingNeighbour) => "Looking for the neighbor class.",
+            Some(Notice::PostTraining) => "Training the copy.",
+            None => "Running.",
+        }
+        .to_owned(),
+        Phase::Done => done.get(),
+        Phase::Cancelled => "Stopped.".to_owned(),
+        Phase::Failed { message, .. } => message,
+    };
+    view! {
+        <p class="phase" class:trouble=move || matches!(phase.get(), Phase::Failed { .. }) role="status" aria-live="polite">
+            {words}
+        </p>
+    }
+}

@@ -1,0 +1,235 @@
+//! Taking a run away: its images, its record, the command that repeats it, its link; and telling the embedding page.
+
+use leptos::prelude::*;
+use riposte_protocol::Picture;
+use serde_json::{Value, json};
+use wasm_bindgen::prelude::*;
+use web_sys::{Blob, BlobPropertyBag, CustomEvent, CustomEventInit, HtmlAnchorElement, Url};
+
+use crate::parts::{Ink, png_of};
+use crate::settings::codec;
+use crate::state::{Arena, Load, Origin};
+use crate::trace::{AttackTrace, Phase, RiposteTrace};
+
+/// Edge of an image's pixel in a downloaded PNG.
+const PNG_SCALE: u32 = 16;
+
+/// Buttons that save and copy.
+#[component]
+pub fn Downloads() -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let said = RwSignal::new("");
+    let save_images = move |_| {
+        for (name, picture, ink) in untrack(|| images(arena)) {
+            if let Some(address) = png_of(&picture, ink, PNG_SCALE) {
+                save(&address, &format!("riposte-{name}.png"));
+            }
+        }
+        said.set("The images were saved.");
+    };
+    let save_record = move |_| {
+        let text = untrack(|| format!("{:#}", record(arena)));
+        let options = BlobPropertyBag::new();
+        options.set_type("application/json");
+        let parts = js_sys::Array::of1(&JsValue::from_str(&text));
+        let address = Blob::new_with_str_sequence_and_options(&parts, &options).and_then(|blob| Url::create_object_url_with_blob(&blob));
+        if let Ok(address) = address {
+            save(&address, "riposte-run.json");
+            _ = Url::revoke_object_url(&address);
+            said.set("The record was saved.");
+        }
+    };
+    let copy = move |text: String, done: &'static str| {
+        let promise = window().navigator().clipboard().write_text(&text);
+        wasm_bindgen_futures::spawn_local(async move {
+            let words = match wasm_bindgen_futures::JsFuture::from(promise).await {
+                Ok(_) => done,
+                Err(_) => "This browser did not let the page write to the clipboard.",
+            };
+            _ = said.try_set(words);
+        });
+    };
+    let command = move || untrack(|| command(arena));
+    view! {
+        <Show when=move || arena.attacked.phase.get() == Phase::Done>
+            <div class="share">
+                <button type="button" class="plain" on:click=save_images>"Save images"</button>
+                <button type="button" class="plain" on:click=save_record>"Save record (JSON)"</button>
+                <button type="button" class="plain" on:click=move |_| copy(window().location().href().unwrap_or_default(), "The link was copied.")>
+                    "Copy link"
+                </button>
+                <Show when=move || command().is_some()>
+                    <button type="button" class="plain" on:click=move |_| copy(command().unwrap_or_default(), "The command was copied.")>
+                        "Copy command"
+                    </button>
+                </Show>
+                <span role="status">{move || said.get()}</span>
+            </div>
+        </Show>
+    }
+}
+
+/// Tells the embedding page, as a `riposte` event of the element, whenever an act is done.
+pub fn announce_results(arena: Arena) {
+    let phases = [arena.attacked.phase, arena.riposted.phase, arena.countered.phase];
+    for (act, phase) in phases.into_iter().enumerate() {
+        Effect::new(move |_| {
+            if phase.get() != Phase::Done {
+                return;
+            }
+            let mut detail = untrack(|| record(arena));
+            detail["act"] = json!(act + 1);
+            let init = CustomEventInit::new();
+            // JSON text is what the browser's own parser takes.
+            if let Ok(detail) = js_sys::JSON::parse(&detail.to_string()) {
+                init.set_detail(&detail);
+            }
+            init.set_bubbles(true);
+            init.set_composed(true);
+            if let Ok(event) = CustomEvent::new_with_event_init_dict("riposte", &init) {
+                arena.host.with_value(|host| _ = host.dispatch_event(&event));
+            }
+        });
+    }
+}
+
+fn images(arena: Arena) -> Vec<(&'static str, Picture, Ink)> {
+    let Some(original) = arena.subject.get().map(|subject| subject.image) else { return Vec::new() };
+    let scale = arena.attack.with(|attack| attack.epsilon);
+    let mut images = Vec::new();
+    if let Some(end) = arena.attacked.end() {
+        images.push(("change", end.image.minus(&original), Ink::Change { scale }));
+        images.push(("attacked", end.image, Ink::Image));
+    }
+    if let Some(found) = arena.riposted.found.get() {
+        images.push(("neighbor", found.image, Ink::Image));
+    }
+    if let Some(end) = arena.countered.end() {
+        images.push(("re-attacked", end.image, Ink::Image));
+    }
+    images.insert(0, ("original", original, Ink::Image));
+    images
+}
+
+/// Everything that is needed to recompute the run, and what came out.
+fn record(arena: Arena) -> Value {
+    let (attack, riposte) = (arena.attack.get(), arena.riposte.get());
+    let subject = arena.subject.get();
+    let image = subject.as_ref().map(|subject| match &subject.origin {
+        Origin::Test(number) => json!({ "test": number }),
+        Origin::Drawn => json!({ "drawn": pixels(&subject.image) }),
+        Origin::Uploaded(name) => json!({ "uploaded": name, "pixels": pixels(&subject.image) }),
+    });
+    json!({
+        "riposte": env!("CARGO_PKG_VERSION"),
+        "dataset": arena.dataset().id,
+        "model": arena.model.get(),
+        "weights_sha256": arena.model_entry().weights.sha256,
+        "image": image,
+        "truth": subject.and_then(|subject| subject.truth),
+        "seed": arena.seed.get(),
+        "preset": arena.preset.get(),
+        "attack_settings": attack,
+        "riposte_settings": riposte,
+        "natural_logits": arena.natural.get().map(|natural| natural.logits),
+        "attack": attack_record(arena.attacked),
+        "riposte_on": if arena.on_attacked.get() { "attacked" } else { "untouched" },
+        "riposte_run": riposte_record(arena.riposted),
+        "plain_re_attack": attack_record(arena.countered),
+        "second_riposte_run": riposte_record(arena.second),
+    })
+}
+
+fn attack_record(trace: AttackTrace) -> Option<Value> {
+    let end = trace.end()?;
+    let logits: Vec<Vec<f32>> = trace.steps.with(|steps| steps.iter().map(|step| step.prediction.logits.clone()).collect());
+    Some(json!({ "seconds": trace.seconds.get(), "class": end.prediction.class, "logits": logits, "image": pixels(&end.image) }))
+}
+
+fn riposte_record(trace: RiposteTrace) -> Option<Value> {
+    let verdict = trace.verdict.get()?;
+    let found = trace.found.get()?;
+    let iterations = trace.iterations.with(|all| all.iter().map(|one| json!({ "loss": one.loss, "logits": one.logits })).collect::<Vec<_>>());
+    Some(json!({
+        "original_class": found.original.class,
+        "neighbor_class": found.neighbour.class,
+        "neighbor_image": pixels(&found.image),
+        "riposted": verdict.riposted,
+        "base": verdict.base,
+        "adapted": verdict.adapted,
+        "work": verdict.work,
+        "iterations": iterations,
+    }))
+}
+
+fn pixels(picture: &Picture) -> Value {
+    json!({ "shape": [picture.channels, picture.height, picture.width], "values": picture.pixels })
+}
+
+/// The native command that repeats the run; none for a picture that only this page has, or a setting that the command lacks.
+fn command(arena: Arena) -> Option<String> {
+    let Origin::Test(number) = arena.subject.get()?.origin else { return None };
+    let (dataset, model, preset) = (arena.dataset().id, arena.model.get(), arena.preset.get());
+    let seed = arena.seed.get();
+    let mut command = format!("riposte duel --dataset {dataset} --model {model} --index {number} --preset {preset} --seed {seed}");
+    let Load::Ready(opened) = arena.load.get() else { return None };
+    let known = opened.presets.into_iter().find(|known| known.name == preset)?;
+    for (name, value) in codec::differences((&known.attack, &known.riposte), (&arena.attack.get(), &arena.riposte.get())) {
+        command.push_str(&flags(name, &value)?);
+    }
+    Some(command)
+}
+
+/// A setting of a link as flags of the command; none if the command has no such flag.
+fn flags(name: &str, value: &str) -> Option<String> {
+    let flag = match name {
+        "eps" => "epsilon",
+        "step" => "step-size",
+        "steps" => "steps",
+        "start" => "start",
+        "stop" => "stop",
+        "loss" => return Some(format!(" --loss {}", if value == "ce" { "cross-entropy" } else { value })),
+        "search" => "search",
+        "s-eps" => "search-epsilon",
+        "s-step" => "search-step-size",
+        "s-steps" => "search-steps",
+        "s-stop" => "search-stop",
+        "pool" => {
+            let data = match value {
+                "random" => "original+random",
+                "all" => "whole",
+                _ => "original+neighbor",
+            };
+            return Some(format!(" --post-data {data}"));
+        }
+        "k" => "post-iterations",
+        "m" => "post-batch",
+        "lr" => "post-lr",
+        "bn" => "batch-norm",
+        "train" => return Some(training_flags(value)),
+        _ => return None,
+    };
+    Some(format!(" --{flag} {value}"))
+}
+
+/// `fixed-both`, `fast:0.3:0.375`, `pgd:0.3:0.01:40`, `normal`, as flags.
+fn training_flags(value: &str) -> String {
+    if let Some(direction) = value.strip_prefix("fixed-") {
+        return format!(" --riposte fixed --direction {direction}");
+    }
+    let mut parts = value.split(':');
+    let kind = parts.next().unwrap_or_default();
+    let names = ["post-epsilon", "post-step-size", "post-steps"];
+    let settings: String = names.iter().zip(parts).map(|(name, value)| format!(" --{name} {value}")).collect();
+    format!(" --riposte {kind}{settings}")
+}
+
+/// Offers an address as a download.
+fn save(address: &str, name: &str) {
+    if let Some(link) = document().create_element("a").ok().and_then(|link| link.dyn_into::<HtmlAnchorElement>().ok()) {
+        link.set_href(address);
+        link.set_download(name);
+        link.click();
+    }
+}
+

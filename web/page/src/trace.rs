@@ -1,0 +1,241 @@
+//! What is kept of a run: its phase, its steps, and which of them is shown.
+
+use std::time::Duration;
+
+use leptos::leptos_dom::helpers::{IntervalHandle, set_interval_with_handle};
+use leptos::prelude::*;
+use riposte_protocol::{Event, Notice, Picture, Prediction, RunId, Sample, StepData, Verdict};
+
+/// Where a run is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Phase {
+    Idle,
+    Running(Option<Notice>),
+    Done,
+    Cancelled,
+    Failed { message: String, retry: bool },
+}
+
+/// Shows steps one after the other, at a pace the eye can follow, however fast they come.
+#[derive(Clone, Copy)]
+pub struct Playhead {
+    /// Steps at hand.
+    pub count: RwSignal<usize>,
+    /// The step shown, below `count` where there is one.
+    pub at: RwSignal<usize>,
+    pub playing: RwSignal<bool>,
+    timer: StoredValue<Option<IntervalHandle>, LocalStorage>,
+}
+
+const STEP: Duration = Duration::from_millis(70);
+
+impl Playhead {
+    fn new() -> Self {
+        let playhead =
+            Self { count: RwSignal::new(0), at: RwSignal::new(0), playing: RwSignal::new(false), timer: StoredValue::new_local(None) };
+        on_cleanup(move || playhead.halt());
+        playhead
+    }
+
+    fn reset(self) {
+        self.halt();
+        self.count.set(0);
+        self.at.set(0);
+    }
+
+    /// Follows the steps as they come, or walks through those at hand.
+    pub fn play(self) {
+        self.halt();
+        if reduced_motion() {
+            return self.at.set(self.last());
+        }
+        self.playing.set(true);
+        let tick = move || {
+            let (at, last) = (self.at.get_untracked(), self.last());
+            if at < last {
+                self.at.set(at + 1);
+            }
+        };
+        self.timer.set_value(set_interval_with_handle(tick, STEP).ok());
+    }
+
+    /// Stops where it is.
+    pub fn halt(self) {
+        self.timer.update_value(|timer| {
+            if let Some(timer) = timer.take() {
+                timer.clear();
+            }
+        });
+        // At the end of an element's life the signal may be gone before the timer.
+        _ = self.playing.try_set(false);
+    }
+
+    /// Shows one step and stays there.
+    pub fn seek(self, step: usize) {
+        self.halt();
+        self.at.set(step.min(self.last()));
+    }
+
+    fn last(self) -> usize {
+        self.count.get_untracked().saturating_sub(1)
+    }
+
+    fn grow(self, count: usize) {
+        self.count.set(count);
+        if reduced_motion() {
+            self.at.set(self.last());
+        }
+    }
+}
+
+/// An attack, in act 1 or 3.
+#[derive(Clone, Copy)]
+pub struct AttackTrace {
+    pub phase: RwSignal<Phase>,
+    pub run: RwSignal<Option<RunId>>,
+    pub steps: RwSignal<Vec<StepData>>,
+    pub playhead: Playhead,
+    pub seconds: RwSignal<f64>,
+}
+
+impl AttackTrace {
+    pub fn new() -> Self {
+        Self {
+            phase: RwSignal::new(Phase::Idle),
+            run: RwSignal::new(None),
+            steps: RwSignal::default(),
+            playhead: Playhead::new(),
+            seconds: RwSignal::new(0.0),
+        }
+    }
+
+    pub fn reset(self) {
+        self.phase.set(Phase::Idle);
+        self.run.set(None);
+        self.steps.update(Vec::clear);
+        self.playhead.reset();
+    }
+
+    /// The step shown.
+    pub fn shown(self) -> Option<StepData> {
+        let at = self.playhead.at.get();
+        self.steps.with(|steps| steps.get(at).cloned())
+    }
+
+    /// The last step of a run that is done.
+    pub fn end(self) -> Option<StepData> {
+        (self.phase.get() == Phase::Done).then(|| self.steps.with(|steps| steps.last().cloned())).flatten()
+    }
+
+    pub fn hear(self, event: &Event) {
+        match event {
+            Event::Note { notice, .. } => self.phase.set(Phase::Running(Some(*notice))),
+            Event::Step { step, .. } => {
+                self.steps.update(|steps| steps.push(step.clone()));
+                self.playhead.grow(step.index + 1);
+            }
+            Event::Attacked { seconds, .. } => {
+                self.seconds.set(*seconds);
+                self.phase.set(Phase::Done);
+            }
+            other => end(self.phase, other),
+        }
+    }
+}
+
+/// A minibatch's loss, and what the copy then says of the input.
+#[derive(Clone)]
+pub struct Iteration {
+    pub loss: f32,
+    pub logits: Vec<f32>,
+}
+
+/// What the neighbor search found.
+#[derive(Clone)]
+pub struct Found {
+    pub original: Prediction,
+    pub neighbour: Prediction,
+    /// x''
+    pub image: Picture,
+}
+
+/// Samples of a minibatch.
+#[derive(Clone)]
+pub struct Drawn {
+    pub samples: Vec<Sample>,
+    pub perturbed: bool,
+}
+
+/// A riposte, in act 2 or, repeated, in act 3.
+#[derive(Clone, Copy)]
+pub struct RiposteTrace {
+    pub phase: RwSignal<Phase>,
+    pub run: RwSignal<Option<RunId>>,
+    /// The image it answers.
+    pub input: RwSignal<Option<Picture>>,
+    pub found: RwSignal<Option<Found>>,
+    /// By iteration.
+    pub drawn: RwSignal<Vec<Drawn>>,
+    pub iterations: RwSignal<Vec<Iteration>>,
+    pub playhead: Playhead,
+    pub verdict: RwSignal<Option<Verdict>>,
+}
+
+impl RiposteTrace {
+    pub fn new() -> Self {
+        Self {
+            phase: RwSignal::new(Phase::Idle),
+            run: RwSignal::new(None),
+            input: RwSignal::new(None),
+            found: RwSignal::new(None),
+            drawn: RwSignal::default(),
+            iterations: RwSignal::default(),
+            playhead: Playhead::new(),
+            verdict: RwSignal::new(None),
+        }
+    }
+
+    pub fn reset(self) {
+        self.phase.set(Phase::Idle);
+        self.run.set(None);
+        self.input.set(None);
+        self.found.set(None);
+        self.drawn.update(Vec::clear);
+        self.iterations.update(Vec::clear);
+        self.playhead.reset();
+        self.verdict.set(None);
+    }
+
+    pub fn hear(self, event: &Event) {
+        match event {
+            Event::Note { notice, .. } => self.phase.set(Phase::Running(Some(*notice))),
+            Event::Neighbour { original, neighbour, image, .. } => {
+                self.found.set(Some(Found { original: original.clone(), neighbour: neighbour.clone(), image: image.clone() }));
+            }
+            Event::Drawn { samples, perturbed, .. } => {
+                self.drawn.update(|drawn| drawn.push(Drawn { samples: samples.clone(), perturbed: *perturbed }));
+            }
+            Event::Iteration { loss, logits, .. } => {
+                self.iterations.update(|iterations| iterations.push(Iteration { loss: *loss, logits: logits.clone() }));
+                self.playhead.grow(self.iterations.with_untracked(Vec::len));
+            }
+            Event::Answered { verdict, .. } => {
+                self.verdict.set(Some((**verdict).clone()));
+                self.phase.set(Phase::Done);
+            }
+            other => end(self.phase, other),
+        }
+    }
+}
+
+fn end(phase: RwSignal<Phase>, event: &Event) {
+    match event {
+        Event::Cancelled { .. } => phase.set(Phase::Cancelled),
+        Event::Failed { message, retry, .. } => phase.set(Phase::Failed { message: message.clone(), retry: *retry }),
+        _ => {}
+    }
+}
+
+fn reduced_motion() -> bool {
+    window().match_media("(prefers-reduced-motion: reduce)").ok().flatten().is_some_and(|query| query.matches())
+}

@@ -1,0 +1,70 @@
+//! Numbers as people read them.
+
+use riposte_protocol::DatasetEntry;
+
+/// A plain number or a fraction: `0.3`, `8/255`.
+pub fn parse_number(text: &str) -> Option<f32> {
+    let value = match text.split_once('/') {
+        Some((above, below)) => above.trim().parse::<f32>().ok()? / below.trim().parse::<f32>().ok()?,
+        None => text.trim().parse().ok()?,
+    };
+    value.is_finite().then_some(value)
+}
+
+/// `93 %`; never a false 0 or 100.
+pub fn percent(probability: f32) -> String {
+    let percent = probability * 100.0;
+    match percent {
+        p if p.is_nan() => "not a number".to_owned(),
+        p if p > 0.0 && p < 0.5 => "<1\u{202f}%".to_owned(),
+        p if p < 100.0 && p > 99.5 => ">99\u{202f}%".to_owned(),
+        p => format!("{p:.0}\u{202f}%"),
+    }
+}
+
+/// A change of pixel values: decimals for gray digits, levels of 255 for color pictures, as the field writes them.
+pub fn pixel_units(value: f32, dataset: Option<&DatasetEntry>) -> String {
+    let levels = value * 255.0;
+    if dataset.is_some_and(|dataset| dataset.channels > 1) && (levels - levels.round()).abs() < 1e-3 {
+        format!("{}/255", levels.round())
+    } else {
+        short(value)
+    }
+}
+
+/// At most four significant decimals, no trailing zeros.
+pub fn short(value: f32) -> String {
+    let text = format!("{value:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// `12,800`.
+pub fn thousands(value: usize) -> String {
+    let digits = value.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `0.04 TFLOP`, `3.1 GFLOP`.
+pub fn flops(value: f64) -> String {
+    match value {
+        v if v >= 1e11 => format!("{:.2} TFLOP", v / 1e12),
+        v => format!("{:.1} GFLOP", v / 1e9),
+    }
+}
+
+/// `3.2 s`, `140 ms`.
+pub fn duration(seconds: f64) -> String {
+    if seconds < 1.0 { format!("{:.0} ms", seconds * 1e3) } else { format!("{seconds:.1} s") }
+}
+
+/// `1.4 MB`.
+pub fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}

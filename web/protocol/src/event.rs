@@ -1,0 +1,186 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{AttackSettings, Perturbation, Picture, RiposteSettings, RunId};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Event {
+    /// The engine's code runs and takes requests.
+    Booted,
+    /// Bytes of a file on their way. `total` is known before the first byte.
+    Download { what: String, received: u64, total: u64 },
+    /// The device that computes.
+    Device(DeviceNotice),
+    Opened { run: RunId, opened: Box<Opened> },
+    Gallery { run: RunId, samples: Vec<Sample> },
+    Classified { run: RunId, prediction: Prediction },
+    /// Something worth a line of text while a run goes on ("compiling shaders").
+    Note { run: RunId, notice: Notice },
+    /// One step of an attack, or the start point (step 0).
+    Step { run: RunId, step: StepData },
+    /// The neighbor search is done.
+    Neighbour { run: RunId, original: Prediction, neighbour: Prediction, image: Picture },
+    /// Training samples of one minibatch, a few from each half. `perturbed`: shown as they are trained on.
+    Drawn { run: RunId, iteration: usize, samples: Vec<Sample>, perturbed: bool },
+    /// One iteration of post-training: its loss, and what the copy now says of the input.
+    Iteration { run: RunId, iteration: usize, loss: f32, logits: Vec<f32> },
+    /// An attack is done.
+    Attacked { run: RunId, seconds: f64 },
+    /// The defence has answered.
+    Answered { run: RunId, verdict: Box<Verdict> },
+    Cancelled { run: RunId },
+    /// A run could not be done. `message` is a sentence for the visitor; `retry`: the same request may work when sent again.
+    Failed { run: RunId, message: String, retry: bool },
+    /// The engine is lost (out of memory, a bug, the device gone). A new worker is needed.
+    Crashed { message: String },
+}
+
+impl Event {
+    /// The run it is about.
+    pub fn run(&self) -> Option<RunId> {
+        match self {
+            Self::Opened { run, .. }
+            | Self::Gallery { run, .. }
+            | Self::Classified { run, .. }
+            | Self::Note { run, .. }
+            | Self::Step { run, .. }
+            | Self::Neighbour { run, .. }
+            | Self::Drawn { run, .. }
+            | Self::Iteration { run, .. }
+            | Self::Attacked { run, .. }
+            | Self::Answered { run, .. }
+            | Self::Cancelled { run }
+            | Self::Failed { run, .. } => Some(*run),
+            Self::Booted | Self::Download { .. } | Self::Device(_) | Self::Crashed { .. } => None,
+        }
+    }
+
+    /// Whether its run ends with it.
+    pub fn is_last(&self) -> bool {
+        match self {
+            Self::Opened { .. }
+            | Self::Gallery { .. }
+            | Self::Classified { .. }
+            | Self::Attacked { .. }
+            | Self::Answered { .. }
+            | Self::Cancelled { .. }
+            | Self::Failed { .. } => true,
+            Self::Booted
+            | Self::Download { .. }
+            | Self::Device(_)
+            | Self::Note { .. }
+            | Self::Step { .. }
+            | Self::Neighbour { .. }
+            | Self::Drawn { .. }
+            | Self::Iteration { .. }
+            | Self::Crashed { .. } => false,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeviceKind {
+    WebGpu,
+    Cpu,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceNotice {
+    pub kind: DeviceKind,
+    /// Its name, as the adapter gives it.
+    pub name: String,
+    /// Why it is not the one that was wished for.
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Notice {
+    CompilingShaders,
+    Downloading,
+    Drawing,
+    SearchingNeighbour,
+    PostTraining,
+}
+
+/// A model that is ready, with its first images and the settings that fit it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Opened {
+    pub model: String,
+    /// Test images at hand, of each class.
+    pub test_images: usize,
+    pub parameters: usize,
+    /// Multiply-accumulates of one forward pass of one image.
+    pub multiply_accumulates: f64,
+    /// The first is the recommended one.
+    pub presets: Vec<Preset>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Preset {
+    /// As on the command line: `m-mnist`.
+    pub name: String,
+    pub title: String,
+    /// What it follows, in one sentence.
+    pub about: String,
+    pub attack: AttackSettings,
+    pub riposte: RiposteSettings,
+    /// What `Fast` and `Pgd` mean in this setup.
+    pub fast: Perturbation,
+    pub pgd: Perturbation,
+}
+
+/// An image with its label; `number` is its place in the official set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    pub number: u32,
+    pub label: usize,
+    pub image: Picture,
+}
+
+/// What a classifier says of one image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    pub class: usize,
+    pub logits: Vec<f32>,
+}
+
+impl Prediction {
+    pub fn new(logits: Vec<f32>) -> Self {
+        let class = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0);
+        Self { class, logits }
+    }
+
+    /// Softmax of the logits.
+    pub fn probabilities(&self) -> Vec<f32> {
+        let largest = self.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let weights: Vec<f32> = self.logits.iter().map(|logit| (logit - largest).exp()).collect();
+        let sum: f32 = weights.iter().sum();
+        weights.into_iter().map(|weight| weight / sum).collect()
+    }
+}
+
+/// State of an attack after `index` steps; 0 is its start point.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepData {
+    pub index: usize,
+    pub image: Picture,
+    pub prediction: Prediction,
+}
+
+/// The two answers side by side.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    pub base: Prediction,
+    /// Equal to `base` where there was no neighbor class and so nothing to adapt.
+    pub adapted: Prediction,
+    pub riposted: bool,
+    pub work: Work,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    pub seconds: f64,
+    pub iterations: usize,
+    pub samples: usize,
+    /// Multiply-adds of the training passes counted as two operations each.
+    pub flops: f64,
+}

@@ -1,0 +1,18 @@
+//! What the page and its worker say to each other.
+//!
+//! Plain data, shared by both sides, so that a request the engine does not know does not compile. Every run has an id chosen by
+//! the page; an event about a run carries it, and events of one run arrive in order.
+
+mod event;
+mod manifest;
+mod picture;
+mod request;
+mod settings;
+
+pub use event::{DeviceKind, DeviceNotice, Event, Notice, Opened, Preset, Prediction, Sample, StepData, Verdict, Work};
+pub use manifest::{Asset, DatasetEntry, Manifest, ModelEntry};
+pub use picture::Picture;
+pub use request::{DevicePreference, Input, Request, RunId, Victim};
+pub use settings::{
+    AttackSettings, Augmentation, BatchNorm, Direction, Loss, Perturbation, PoolChoice, RiposteSettings, SearchKind, Start, Stop,
+};

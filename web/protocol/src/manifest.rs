@@ -1,0 +1,43 @@
+use serde::{Deserialize, Serialize};
+
+/// What a built site offers: written by `cargo xtask dist`, read by the page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub datasets: Vec<DatasetEntry>,
+    pub models: Vec<ModelEntry>,
+}
+
+/// A file of the site. `path` is relative to the site's root and holds a hash of the content, so it can be cached for ever.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asset {
+    pub path: String,
+    /// Size in bytes, as stored.
+    pub bytes: u64,
+    /// Lower-case hexadecimal.
+    pub sha256: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatasetEntry {
+    pub id: String,
+    pub name: String,
+    /// One sentence: what the images are and where they come from.
+    pub about: String,
+    pub classes: Vec<String>,
+    pub channels: usize,
+    pub height: usize,
+    pub width: usize,
+    /// Packed test images; none: the engine draws them itself.
+    pub test: Option<Asset>,
+    /// Packed training images for the post-training; none: the engine draws them itself.
+    pub train: Option<Asset>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelEntry {
+    pub id: String,
+    pub dataset: String,
+    /// The model card, as committed beside the weights.
+    pub card: String,
+    pub weights: Asset,
+}

@@ -1,0 +1,55 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{AttackSettings, DatasetEntry, ModelEntry, Picture, RiposteSettings};
+
+/// Chosen by the page, never used twice in the life of a worker.
+pub type RunId = u32;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// Choose the device. Sent once, first.
+    Start { device: DevicePreference },
+    /// Load a model and its images. Asset paths are resolved against `base`. `fresh`: pass over caches.
+    Open { run: RunId, base: String, dataset: DatasetEntry, model: ModelEntry, fresh: bool },
+    /// Test images of an open model's dataset: `count` of each class, from the `skip`-th on.
+    Gallery { run: RunId, model: String, skip: usize, count: usize },
+    /// One test image, by its number in the official set; the first one at hand where none is named.
+    TestImage { run: RunId, model: String, number: Option<u32> },
+    /// What the static classifier says of an image.
+    Classify { run: RunId, model: String, image: Picture },
+    /// Acts 1 and 3. `class` is the class to leave: the true one, or what the static classifier says of the untouched image.
+    Attack { run: RunId, victim: Victim, input: Input, class: usize, settings: AttackSettings },
+    /// Act 2, on the image as it arrives, whatever was done to it. The engine keeps the adapted copy under the run's id.
+    Riposte { run: RunId, model: String, input: Input, settings: RiposteSettings },
+    /// Drop the adapted copy of a run.
+    Forget { adapted: RunId },
+    /// Stop a run. It answers `Cancelled` within one step.
+    Cancel { run: RunId },
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DevicePreference {
+    /// WebGPU where there is a real one, else the CPU.
+    #[default]
+    Auto,
+    WebGpu,
+    Cpu,
+}
+
+/// Which classifier an attack is on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Victim {
+    /// The static model.
+    Base { model: String },
+    /// The copy that a riposte adapted.
+    Adapted { run: RunId },
+}
+
+/// An image with all that its random draws depend on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    pub image: Picture,
+    pub seed: u32,
+    /// Its number in the test set; 0 for an image that is in none.
+    pub number: u32,
+}
