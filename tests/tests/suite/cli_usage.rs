@@ -165,3 +165,29 @@ fn a_contact_sheet_is_a_png_of_ten_rows() {
     assert_eq!(&bytes[1..4], b"PNG");
     assert_eq!((size(16), size(20)), (2 * (4 * 29 + 1), 2 * (10 * 29 + 1)));
 }
+
+#[test]
+fn datasets_are_listed_with_where_they_are() {
+    let folder = tempdir().unwrap();
+    let list = json(&["data", "list", "--data", text(folder.path()), "--json"]);
+    let place = |name: &str| list.as_array().unwrap().iter().find(|entry| entry["name"] == name).unwrap()["place"].clone();
+    assert!(place("digits").is_string());
+    assert!(place("mnist").is_null() && place("cifar10").is_null());
+    let message = failure(1, &["data", "verify", "mnist", "--data", text(folder.path())]);
+    assert!(message.contains("riposte data fetch mnist"), "{message}");
+}
+
+#[test]
+fn a_download_without_a_host_says_which_one_did_not_answer() {
+    let folder = tempdir().unwrap();
+    // Port 9 discards: nothing listens there.
+    let assert = riposte(&["data", "fetch", "mnist"])
+        .env("XDG_CACHE_HOME", folder.path())
+        .env("HOME", folder.path())
+        .env("RIPOSTE_MIRROR", "http://127.0.0.1:9")
+        .assert()
+        .failure()
+        .code(1);
+    let message = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    assert!(message.contains("127.0.0.1:9") && !message.contains("panicked"), "{message}");
+}

@@ -1,6 +1,8 @@
 //! The command line as the user types it. Parsed once; [`crate::settings`] turns it into plain settings.
 
 mod attack;
+mod data;
+mod model;
 mod parse;
 mod riposte;
 mod source;
@@ -9,13 +11,12 @@ mod work;
 use clap::{Parser, Subcommand};
 
 pub use attack::{AttackArgs, AttackName, LossName, StartName, StopName};
+pub use data::{DataArgsCommand, DataCommand, SplitName};
+pub use model::{ImportArgs, TrainArgs, TrainMethod};
 pub use parse::{count, pixels, positive};
 pub use riposte::{BatchNormName, DirectionName, PostDataName, RiposteArgs, RiposteName, SearchName};
 pub use source::{DataArgs, DeviceArgs, ModelArgs};
-pub use work::{
-    BenchArgs, BenchTask, DataArgsCommand, DataCommand, DevicesArgs, DuelArgs, EvalArgs, ImportArgs, Pick, SplitName, Switch,
-    TrainArgs, TrainMethod,
-};
+pub use work::{BenchArgs, BenchTask, DevicesArgs, DuelArgs, EvalArgs, Pick, Switch};
 
 /// Attack an image classifier, watch it adapt to that one input, and see what it answers.
 #[derive(Debug, Parser)]

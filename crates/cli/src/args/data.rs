@@ -1,0 +1,70 @@
+//! What `riposte data` takes.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::parse::count;
+use crate::data::DatasetName;
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  riposte data list
+  riposte data fetch mnist
+  riposte data verify --data DIR
+  riposte data preview digits --out digits.png")]
+pub struct DataArgsCommand {
+    #[command(subcommand)]
+    pub command: DataCommand,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum DataCommand {
+    /// The datasets, and where their files were found
+    List {
+        /// Folder with the official files
+        #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA")]
+        data: Option<PathBuf>,
+        /// Print one JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Download a dataset's official files to the cache folder
+    Fetch {
+        #[arg(value_name = "DATASET")]
+        dataset: DatasetName,
+    },
+    /// Read the files that are there to the end and check them against the official checksums
+    Verify {
+        /// Which dataset [default: all that are there]
+        #[arg(value_name = "DATASET")]
+        dataset: Option<DatasetName>,
+        /// Folder with the official files
+        #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA")]
+        data: Option<PathBuf>,
+    },
+    /// Write a PNG with the first images of each class
+    Preview {
+        #[arg(value_name = "DATASET")]
+        dataset: DatasetName,
+        /// Where to write
+        #[arg(long, short, value_name = "FILE", default_value = "preview.png")]
+        out: PathBuf,
+        /// Which images
+        #[arg(long, value_name = "SPLIT", default_value = "test")]
+        split: SplitName,
+        /// Images of each class
+        #[arg(long, value_name = "N", default_value = "16", value_parser = count)]
+        columns: usize,
+        /// Folder with the official files
+        #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA")]
+        data: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SplitName {
+    Train,
+    Test,
+}

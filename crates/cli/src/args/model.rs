@@ -1,0 +1,102 @@
+//! What the commands that make weights take.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use riposte::models::Architecture;
+
+use super::DeviceArgs;
+use super::parse::{count, pixels, positive};
+use crate::data::DatasetName;
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  riposte import fast.pth --architecture fast-mnist-cnn -o fast.safetensors
+  riposte import resnet.pt --architecture preact-resnet18 -o resnet.safetensors --half")]
+pub struct ImportArgs {
+    /// The PyTorch file
+    #[arg(value_name = "FILE")]
+    pub input: PathBuf,
+    /// What the weights belong to
+    #[arg(long, value_name = "NAME")]
+    pub architecture: Architecture,
+    /// Where to write
+    #[arg(long, short, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Store 16-bit floats; biases and batch normalization stay 32-bit
+    #[arg(long)]
+    pub half: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  riposte train --architecture fast-mnist-cnn --dataset mnist --method fast --out runs/fast
+  riposte train --architecture fast-mnist-cnn --dataset mnist --method fast --out runs/fast --resume
+  riposte train --architecture madry-mnist-cnn --dataset digits --method pgd --epochs 5 --out runs/madry-digits")]
+pub struct TrainArgs {
+    /// What to train
+    #[arg(long, value_name = "NAME")]
+    pub architecture: Architecture,
+    /// What to train on
+    #[arg(long, value_name = "NAME", default_value = "digits")]
+    pub dataset: DatasetName,
+    /// Folder with the official files; otherwise they are taken from the cache folder or downloaded
+    #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA")]
+    pub data: Option<PathBuf>,
+    /// Adversarial training with FGSM from a random start or with PGD, or ordinary training
+    #[arg(long, value_name = "NAME", default_value = "fast")]
+    pub method: TrainMethod,
+    /// Folder of the run: checkpoint, log, and at the end the model with its card
+    #[arg(long, short, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Go on from the folder's checkpoint
+    #[arg(long)]
+    pub resume: bool,
+    /// Id of the model on its card [default: dataset, method and architecture]
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    /// Passes over the training set
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub epochs: Option<usize>,
+    /// Samples of a batch
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub batch_size: Option<usize>,
+    /// Peak of the learning rate
+    #[arg(long, value_name = "RATE", value_parser = positive, allow_hyphen_values = true)]
+    pub lr: Option<f32>,
+    /// Radius of the training attack in pixel units: 0.3 or 8/255
+    #[arg(long, value_name = "SIZE", value_parser = pixels, allow_hyphen_values = true)]
+    pub epsilon: Option<f32>,
+    /// Step of the training attack
+    #[arg(long, value_name = "SIZE", value_parser = pixels, allow_hyphen_values = true)]
+    pub step_size: Option<f32>,
+    /// Steps of the training attack (method pgd)
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub steps: Option<usize>,
+    /// Train on the first N samples alone
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub samples: Option<usize>,
+    /// Test images measured at the end of each epoch
+    #[arg(long, value_name = "N", default_value = "500", value_parser = count)]
+    pub check_images: usize,
+    /// Test images measured at the end of the run [default: all]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub test_images: Option<usize>,
+    /// Write a checkpoint every N steps, besides those at the end of each epoch and at Ctrl-C
+    #[arg(long, value_name = "N", default_value = "200", value_parser = count)]
+    pub checkpoint_steps: usize,
+    /// Seed of every draw
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TrainMethod {
+    Fast,
+    Pgd,
+    Natural,
+}
