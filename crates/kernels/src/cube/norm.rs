@@ -1,0 +1,136 @@
+//! Batch normalisation with running statistics and an activation, forward and backward.
+
+use cubecl::prelude::*;
+
+use super::epilogue::{ActivationKind, activate, deactivate};
+
+/// Units that add up one channel.
+pub const UNITS: u32 = 256;
+
+/// `act((x - mean) / sqrt(var + epsilon) * gamma + beta)`; element i belongs to channel `i / plane % channels`. Sizes
+/// count vectors of `N`, which divides the plane.
+#[cube(launch_unchecked)]
+pub fn batch_norm<N: Size>(
+    x: &[Vector<f32, N>],
+    gamma: &[f32],
+    beta: &[f32],
+    mean: &[f32],
+    var: &[f32],
+    out: &mut [Vector<f32, N>],
+    size: u32,
+    channels: u32,
+    plane: u32,
+    epsilon: f32,
+    slope: f32,
+    #[comptime] activation: ActivationKind,
+) {
+    let i = ABSOLUTE_POS;
+    if (i as u32) < size {
+        let channel = (i as u32 / plane % channels) as usize;
+        let scale = gamma[channel] / (var[channel] + epsilon).sqrt();
+        let normal = (x[i] - Vector::new(mean[channel])) * Vector::new(scale)
+            + Vector::new(beta[channel]);
+        let mut values = Vector::<f32, N>::empty();
+        #[unroll]
+        for e in 0..comptime!(N::value()) {
+            values.insert(e, activate(normal.extract(e), slope, activation));
+        }
+        out[i] = values;
+    }
+}
+
+/// Gradients of [`batch_norm`]: of x elementwise, of gamma and beta as sums over one split of the batch,
+/// `[split, channel]`. One workgroup per channel and split.
+#[cube(launch_unchecked)]
+pub fn batch_norm_gradient<N: Size>(
+    gradient: &[Vector<f32, N>],
+    output: ComptimeOption<&[Vector<f32, N>]>,
+    x: ComptimeOption<&[Vector<f32, N>]>,
+    gamma: &[f32],
+    mean: &[f32],
+    var: &[f32],
+    x_out: ComptimeOption<&mut [Vector<f32, N>]>,
+    gamma_out: ComptimeOption<&mut [f32]>,
+    beta_out: ComptimeOption<&mut [f32]>,
+    batch: u32,
+    channels: u32,
+    plane: u32,
+    images_per_split: u32,
+    epsilon: f32,
+    slope: f32,
+    #[comptime] activation: ActivationKind,
+) {
+    let channel = CUBE_POS_X;
+    let c = channel as usize;
+    let inverse = 1.0 / (var[c] + epsilon).sqrt();
+    let first = CUBE_POS_Y * images_per_split;
+    let last = min(first + images_per_split, batch);
+    let mut gamma_sum = Vector::<f32, N>::new(0.0);
+    let mut beta_sum = Vector::<f32, N>::new(0.0);
+
+    let mut i = UNIT_POS;
+    while i < (last - first) * plane {
+        let index = (((first + i / plane) * channels + channel) * plane + i % plane) as usize;
+        let g = gradient[index];
+        let mut values = Vector::<f32, N>::empty();
+        #[unroll]
+        for e in 0..comptime!(N::value()) {
+            #[comptime]
+            let value = match &output {
+                ComptimeOption::Some(output) => {
+                    deactivate(g.extract(e), output[index].extract(e), slope, activation)
+                }
+                ComptimeOption::None => g.extract(e),
+            };
+            values.insert(e, value);
+        }
+        beta_sum += values;
+        #[comptime]
+        if let ComptimeOption::Some(x) = &x {
+            gamma_sum += values * (x[index] - Vector::new(mean[c])) * Vector::new(inverse);
+        }
+        #[comptime]
+        if let ComptimeOption::Some(x_out) = &mut x_out {
+            x_out[index] = values * Vector::new(gamma[c] * inverse);
+        }
+        i += UNITS;
+    }
+
+    let place = (CUBE_POS_Y * channels + channel) as usize;
+    #[comptime]
+    if let ComptimeOption::Some(gamma_out) = gamma_out {
+        let total = add_units(gamma_sum);
+        if UNIT_POS == 0 {
+            gamma_out[place] = total;
+        }
+    }
+    #[comptime]
+    if let ComptimeOption::Some(beta_out) = beta_out {
+        let total = add_units(beta_sum);
+        if UNIT_POS == 0 {
+            beta_out[place] = total;
+        }
+    }
+}
+
+/// The sum over the workgroup's units, in a fixed order; valid in unit 0.
+#[cube]
+fn add_units<N: Size>(value: Vector<f32, N>) -> f32 {
+    let mut own = 0.0f32;
+    #[unroll]
+    for e in 0..comptime!(N::value()) {
+        own += value.extract(e);
+    }
+    let mut shared = Shared::<[f32]>::new_slice(comptime!(UNITS as usize));
+    shared[UNIT_POS as usize] = own;
+    let mut distance = comptime!(UNITS / 2).runtime();
+    while distance > 0 {
+        sync_cube();
+        if UNIT_POS < distance {
+            own += shared[(UNIT_POS + distance) as usize];
+            shared[UNIT_POS as usize] = own;
+        }
+        distance /= 2;
+    }
+    own
+}
