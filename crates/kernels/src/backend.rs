@@ -9,7 +9,7 @@ use burn::backend::tensor::FloatTensor;
 
 use crate::{Activation, ConvOptions, SgdStep, SignedStep, stock};
 
-/// What the backward pass of [`KernelBackend::conv2d`] or [`KernelBackend::linear`] is given.
+/// What the backward pass of [`KernelBackend::conv2d_act`] or [`KernelBackend::linear_act`] is given.
 ///
 /// The optional tensors are present exactly when a gradient that needs them is wanted: an attack asks for `x` alone and
 /// so hands over the weight alone; the first layer in training asks for the weight and the bias and hands over `x` alone.
@@ -89,34 +89,34 @@ pub struct BatchNormBackward<B: Backend> {
 /// A backend with its own kernels for training a convolutional classifier, or Burn's operations in their place.
 pub trait KernelBackend: Backend {
     /// `act(conv2d(x, weight) + bias)`: x `[batch, in, h, w]`, weight `[out, in, kh, kw]`, bias `[out]`.
-    fn conv2d(
+    fn conv2d_act(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: Option<FloatTensor<Self>>,
         options: ConvOptions,
         activation: Activation,
     ) -> FloatTensor<Self> {
-        stock::conv2d::<Self>(x, weight, bias, options, activation)
+        stock::conv2d_act::<Self>(x, weight, bias, options, activation)
     }
 
-    /// Gradients of [`conv2d`](Self::conv2d).
-    fn conv2d_backward(pass: LayerBackward<Self>, shape: ConvShape) -> LayerGradients<Self> {
-        stock::conv2d_backward(pass, shape)
+    /// Gradients of [`conv2d_act`](Self::conv2d_act).
+    fn conv2d_act_backward(pass: LayerBackward<Self>, shape: ConvShape) -> LayerGradients<Self> {
+        stock::conv2d_act_backward(pass, shape)
     }
 
     /// `act(x weight^T + bias)`: x `[batch, in]`, weight `[out, in]`, bias `[out]`.
-    fn linear(
+    fn linear_act(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: Option<FloatTensor<Self>>,
         activation: Activation,
     ) -> FloatTensor<Self> {
-        stock::linear::<Self>(x, weight, bias, activation)
+        stock::linear_act::<Self>(x, weight, bias, activation)
     }
 
-    /// Gradients of [`linear`](Self::linear).
-    fn linear_backward(pass: LayerBackward<Self>) -> LayerGradients<Self> {
-        stock::linear_backward(pass)
+    /// Gradients of [`linear_act`](Self::linear_act).
+    fn linear_act_backward(pass: LayerBackward<Self>) -> LayerGradients<Self> {
+        stock::linear_act_backward(pass)
     }
 
     /// `act((x - mean) / sqrt(var + epsilon) * gamma + beta)`: x `[batch, channel, h, w]`, the rest `[channel]`.

@@ -1,0 +1,436 @@
+//! The operations as nodes of Burn's graph, on whichever backend a tensor lives.
+//!
+//! One node per layer, activation included. A node keeps the output where an activation needs its sign, the input only
+//! if the weight is tracked, and the weight only if the input is.
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{
+    Autodiff, AutodiffBackend, Backend, ExtensionType, Shape, TensorMetadata, backend_extension,
+};
+
+use crate::{
+    Activation, BatchNormBackward, ConvOptions, ConvShape, KernelBackend, LayerBackward,
+    LayerGradients, SgdStep, SignedStep,
+};
+
+/// An optional tensor that can cross Burn's dispatch, which an `Option` cannot.
+#[derive(Debug, ExtensionType)]
+pub enum Maybe<B: Backend> {
+    Given(FloatTensor<B>),
+    Absent,
+}
+
+impl<B: Backend> From<Option<FloatTensor<B>>> for Maybe<B> {
+    fn from(tensor: Option<FloatTensor<B>>) -> Self {
+        tensor.map_or(Self::Absent, Self::Given)
+    }
+}
+
+impl<B: Backend> Maybe<B> {
+    fn into_option(self) -> Option<FloatTensor<B>> {
+        match self {
+            Self::Given(tensor) => Some(tensor),
+            Self::Absent => None,
+        }
+    }
+}
+
+/// [`KernelBackend`]'s forward operations for any device, differentiable on autodiff devices.
+#[backend_extension(Cube: cfg(feature = "cubecl"), Flex, Autodiff)]
+pub trait Routed: Backend {
+    fn routed_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] bias: Maybe<Self>,
+        options: ConvOptions,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
+
+    fn routed_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] bias: Maybe<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
+
+    #[allow(clippy::too_many_arguments)]
+    fn routed_batch_norm(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        var: FloatTensor<Self>,
+        epsilon: f64,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
+
+    fn routed_cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    fn routed_signed_step(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        origin: FloatTensor<Self>,
+        #[extension_type] active: Maybe<Self>,
+        step: SignedStep,
+    ) -> FloatTensor<Self>;
+
+    fn routed_sgd_step(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        #[extension_type] velocity: Maybe<Self>,
+        step: SgdStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+impl<B: KernelBackend> Routed for B {
+    fn routed_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Maybe<Self>,
+        options: ConvOptions,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        B::conv2d_act(x, weight, bias.into_option(), options, activation)
+    }
+
+    fn routed_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Maybe<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        B::linear_act(x, weight, bias.into_option(), activation)
+    }
+
+    fn routed_batch_norm(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        var: FloatTensor<Self>,
+        epsilon: f64,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        B::batch_norm_act(x, gamma, beta, mean, var, epsilon, activation)
+    }
+
+    fn routed_cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        B::cross_entropy(logits, targets).0
+    }
+
+    fn routed_signed_step(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        origin: FloatTensor<Self>,
+        active: Maybe<Self>,
+        step: SignedStep,
+    ) -> FloatTensor<Self> {
+        B::signed_step(x, gradient, origin, active.into_option(), step)
+    }
+
+    fn routed_sgd_step(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        velocity: Maybe<Self>,
+        step: SgdStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        B::sgd_step(parameter, gradient, velocity.into_option(), step)
+    }
+}
+
+impl<B: KernelBackend, C: CheckpointStrategy> Routed for Autodiff<B, C> {
+    fn routed_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Maybe<Self>,
+        options: ConvOptions,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        let shape = ConvShape {
+            x: x.shape().dims(),
+            weight: weight.shape().dims(),
+            options,
+        };
+        layer::<B, C>(x, weight, bias, activation, LayerKind::Conv2d(shape))
+    }
+
+    fn routed_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: Maybe<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        layer::<B, C>(x, weight, bias, activation, LayerKind::Linear)
+    }
+
+    fn routed_batch_norm(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        var: FloatTensor<Self>,
+        epsilon: f64,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), gamma.node(), beta.node()];
+        let gamma_tracked = gamma.is_tracked();
+        let [x, gamma, beta, mean, var] = [x, gamma, beta, mean, var].map(|t| t.into_primitive());
+        match BatchNormStep.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::UnTracked(prep) => prep.finish(B::batch_norm_act(
+                x, gamma, beta, mean, var, epsilon, activation,
+            )),
+            OpsKind::Tracked(prep) => {
+                let kept_x = gamma_tracked.then(|| x.clone());
+                let output = B::batch_norm_act(
+                    x,
+                    gamma.clone(),
+                    beta,
+                    mean.clone(),
+                    var.clone(),
+                    epsilon,
+                    activation,
+                );
+                let state = BatchNormState {
+                    output: (activation != Activation::None).then(|| output.clone()),
+                    x: kept_x,
+                    gamma,
+                    mean,
+                    var,
+                    epsilon,
+                    activation,
+                };
+                prep.finish(state, output)
+            }
+        }
+    }
+
+    fn routed_cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let (logits, node) = logits.into_parts();
+        let (loss, gradient) = B::cross_entropy(logits, targets.into_primitive());
+        match CrossEntropyStep
+            .prepare::<C>([node])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish(gradient, loss),
+            OpsKind::UnTracked(prep) => prep.finish(loss),
+        }
+    }
+
+    fn routed_signed_step(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        origin: FloatTensor<Self>,
+        active: Maybe<Self>,
+        step: SignedStep,
+    ) -> FloatTensor<Self> {
+        Self::from_inner(B::signed_step(
+            x.into_primitive(),
+            gradient.into_primitive(),
+            origin.into_primitive(),
+            active.into_option().map(|active| active.into_primitive()),
+            step,
+        ))
+    }
+
+    fn routed_sgd_step(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        velocity: Maybe<Self>,
+        step: SgdStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let (parameter, velocity) = B::sgd_step(
+            parameter.into_primitive(),
+            gradient.into_primitive(),
+            velocity.into_option().map(|v| v.into_primitive()),
+            step,
+        );
+        (Self::from_inner(parameter), Self::from_inner(velocity))
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum LayerKind {
+    Conv2d(ConvShape),
+    Linear,
+}
+
+impl LayerKind {
+    fn forward<B: KernelBackend>(
+        self,
+        x: FloatTensor<B>,
+        weight: FloatTensor<B>,
+        bias: Option<FloatTensor<B>>,
+        activation: Activation,
+    ) -> FloatTensor<B> {
+        match self {
+            Self::Conv2d(shape) => B::conv2d_act(x, weight, bias, shape.options, activation),
+            Self::Linear => B::linear_act(x, weight, bias, activation),
+        }
+    }
+
+    fn backward<B: KernelBackend>(self, pass: LayerBackward<B>) -> LayerGradients<B> {
+        match self {
+            Self::Conv2d(shape) => B::conv2d_act_backward(pass, shape),
+            Self::Linear => B::linear_act_backward(pass),
+        }
+    }
+}
+
+fn layer<B: KernelBackend, C: CheckpointStrategy>(
+    x: FloatTensor<Autodiff<B, C>>,
+    weight: FloatTensor<Autodiff<B, C>>,
+    bias: Maybe<Autodiff<B, C>>,
+    activation: Activation,
+    kind: LayerKind,
+) -> FloatTensor<Autodiff<B, C>> {
+    let tracked = [x.is_tracked(), weight.is_tracked()];
+    let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
+    match bias {
+        Maybe::Given(bias) => {
+            let (bias, bias_node) = bias.into_parts();
+            let nodes = [x_node, weight_node, bias_node];
+            layer_with_parents::<B, C, 3>(nodes, tracked, x, weight, Some(bias), activation, kind)
+        }
+        Maybe::Absent => {
+            let nodes = [x_node, weight_node];
+            layer_with_parents::<B, C, 2>(nodes, tracked, x, weight, None, activation, kind)
+        }
+    }
+}
+
+fn layer_with_parents<B: KernelBackend, C: CheckpointStrategy, const N: usize>(
+    nodes: [NodeGuard; N],
+    [x_tracked, weight_tracked]: [bool; 2],
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: Option<FloatTensor<B>>,
+    activation: Activation,
+    kind: LayerKind,
+) -> FloatTensor<Autodiff<B, C>>
+where
+    LayerStep: Backward<B, N, State = LayerState<B>>,
+{
+    match LayerStep.prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::UnTracked(prep) => prep.finish(kind.forward::<B>(x, weight, bias, activation)),
+        OpsKind::Tracked(prep) => {
+            let kept_x = weight_tracked.then(|| x.clone());
+            let kept_weight = x_tracked.then(|| weight.clone());
+            let output = kind.forward::<B>(x, weight, bias, activation);
+            let state = LayerState {
+                output: (activation != Activation::None).then(|| output.clone()),
+                x: kept_x,
+                weight: kept_weight,
+                activation,
+                kind,
+            };
+            prep.finish(state, output)
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct LayerState<B: Backend> {
+    output: Option<FloatTensor<B>>,
+    x: Option<FloatTensor<B>>,
+    weight: Option<FloatTensor<B>>,
+    activation: Activation,
+    kind: LayerKind,
+}
+
+/// Parents: input, weight and, if there is one, bias.
+#[derive(Debug)]
+struct LayerStep;
+
+impl<B: KernelBackend, const N: usize> Backward<B, N> for LayerStep {
+    type State = LayerState<B>;
+
+    fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let parent = |index: usize| ops.parents.get(index).and_then(Option::as_ref);
+        let pass = LayerBackward {
+            gradient: grads.consume::<B>(&ops.node),
+            output: ops.state.output,
+            x: ops.state.x,
+            weight: ops.state.weight,
+            bias: parent(2).is_some(),
+            activation: ops.state.activation,
+        };
+        let gradients = ops.state.kind.backward::<B>(pass);
+        let gradients = [gradients.x, gradients.weight, gradients.bias];
+        for (index, gradient) in gradients.into_iter().enumerate() {
+            if let (Some(node), Some(gradient)) = (parent(index), gradient) {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct BatchNormState<B: Backend> {
+    output: Option<FloatTensor<B>>,
+    x: Option<FloatTensor<B>>,
+    gamma: FloatTensor<B>,
+    mean: FloatTensor<B>,
+    var: FloatTensor<B>,
+    epsilon: f64,
+    activation: Activation,
+}
+
+/// Parents: input, gamma, beta.
+#[derive(Debug)]
+struct BatchNormStep;
+
+impl<B: KernelBackend> Backward<B, 3> for BatchNormStep {
+    type State = BatchNormState<B>;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let state = ops.state;
+        let pass = BatchNormBackward {
+            gradient: grads.consume::<B>(&ops.node),
+            output: state.output,
+            x: state.x,
+            gamma: state.gamma,
+            mean: state.mean,
+            var: state.var,
+            epsilon: state.epsilon,
+            activation: state.activation,
+            wanted: ops.parents.each_ref().map(Option::is_some),
+        };
+        for (node, gradient) in ops.parents.iter().zip(B::batch_norm_act_backward(pass)) {
+            if let (Some(node), Some(gradient)) = (node, gradient) {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+/// Parent: logits. State: the gradient of each sample's loss, `[batch, class]`.
+#[derive(Debug)]
+struct CrossEntropyStep;
+
+impl<B: KernelBackend> Backward<B, 1> for CrossEntropyStep {
+    type State = FloatTensor<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [logits] = ops.parents;
+        let weight = grads.consume::<B>(&ops.node);
+        if let Some(node) = logits {
+            let column = Shape::new([weight.shape()[0], 1]);
+            let gradient = B::float_mul(ops.state, B::float_reshape(weight, column));
+            grads.register::<B>(node.id, gradient);
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The public operations on `Tensor`s: shapes checked, then routed to the tensor's device.
+
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
+
+use crate::autodiff::Routed;
+use crate::{Activation, ConvOptions, ConvShape, SgdStep, SignedStep, stock};
+
+/// Which implementation computes a layer.
+///
+/// A model that keeps a path can be run both ways; the results agree within rounding. The free functions of this crate
+/// take [`Path::Kernels`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Path {
+    /// This crate's kernels where the device has them, Burn's operations elsewhere.
+    #[default]
+    Kernels,
+    /// Burn's operations, differentiated by Burn: the reference to compare with.
+    Stock,
+}
+
+/// [`Path::conv2d`] by [`Path::Kernels`].
+pub fn conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: ConvOptions,
+    activation: Activation,
+) -> Tensor<4> {
+    Path::Kernels.conv2d(x, weight, bias, options, activation)
+}
+
+/// [`Path::linear`] by [`Path::Kernels`].
+pub fn linear(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    activation: Activation,
+) -> Tensor<2> {
+    Path::Kernels.linear(x, weight, bias, activation)
+}
+
+/// [`Path::batch_norm_act`] by [`Path::Kernels`].
+pub fn batch_norm_act(
+    x: Tensor<4>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    mean: Tensor<1>,
+    var: Tensor<1>,
+    epsilon: f64,
+    activation: Activation,
+) -> Tensor<4> {
+    Path::Kernels.batch_norm_act(x, gamma, beta, mean, var, epsilon, activation)
+}
+
+/// [`Path::cross_entropy`] by [`Path::Kernels`].
+pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+    Path::Kernels.cross_entropy(logits, targets)
+}
+
+/// [`Path::signed_step`] by [`Path::Kernels`].
+pub fn signed_step(
+    x: Tensor<4>,
+    gradient: Tensor<4>,
+    origin: Tensor<4>,
+    active: Option<Tensor<1>>,
+    step: SignedStep,
+) -> Tensor<4> {
+    Path::Kernels.signed_step(x, gradient, origin, active, step)
+}
+
+/// [`Path::sgd_step`] by [`Path::Kernels`].
+pub fn sgd_step<const D: usize>(
+    parameter: Tensor<D>,
+    gradient: Tensor<D>,
+    velocity: Option<Tensor<D>>,
+    step: SgdStep,
+) -> (Tensor<D>, Tensor<D>) {
+    Path::Kernels.sgd_step(parameter, gradient, velocity, step)
+}
+
+impl Path {
+    /// `act(conv2d(x, weight) + bias)`: x `[batch, in, height, width]`, weight `[out, in, kernel height, kernel width]`,
+    /// bias `[out]`; returns `[batch, out, height', width']`.
+    ///
+    /// # Panics
+    /// Where the shapes do not fit, naming them.
+    pub fn conv2d(
+        self,
+        x: Tensor<4>,
+        weight: Tensor<4>,
+        bias: Option<Tensor<1>>,
+        options: ConvOptions,
+        activation: Activation,
+    ) -> Tensor<4> {
+        check_conv2d(&x, &weight, &bias, options);
+        check_slope(activation);
+        let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+        let bias = bias.map(Tensor::into_dispatch);
+        Tensor::from_dispatch(match self {
+            Self::Kernels => Dispatch::routed_conv2d(x, weight, bias.into(), options, activation),
+            Self::Stock => stock::conv2d_act::<Dispatch>(x, weight, bias, options, activation),
+        })
+    }
+
+    /// `act(x weight^T + bias)`: x `[batch, in]`, weight `[out, in]`, bias `[out]`; returns `[batch, out]`.
+    ///
+    /// # Panics
+    /// Where the shapes do not fit, naming them.
+    pub fn linear(
+        self,
+        x: Tensor<2>,
+        weight: Tensor<2>,
+        bias: Option<Tensor<1>>,
+        activation: Activation,
+    ) -> Tensor<2> {
+        let [out, inputs] = weight.dims();
+        assert!(
+            x.dims()[1] == inputs,
+            "linear: x {:?} does not fit weight {:?} ([out, in])",
+            x.dims(),
+            weight.dims(),
+        );
+        check_bias("linear", &bias, out);
+        check_slope(activation);
+        let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+        let bias = bias.map(Tensor::into_dispatch);
+        Tensor::from_dispatch(match self {
+            Self::Kernels => Dispatch::routed_linear(x, weight, bias.into(), activation),
+            Self::Stock => stock::linear_act::<Dispatch>(x, weight, bias, activation),
+        })
+    }
+
+    /// Batch normalization with given statistics: `act((x - mean) / sqrt(var + epsilon) * gamma + beta)`.
+    ///
+    /// x `[batch, channel, height, width]`, the others `[channel]`. Gradients reach x, gamma and beta; the statistics
+    /// are constants.
+    ///
+    /// # Panics
+    /// Where the shapes do not fit, naming them.
+    #[allow(clippy::too_many_arguments)]
+    pub fn batch_norm_act(
+        self,
+        x: Tensor<4>,
+        gamma: Tensor<1>,
+        beta: Tensor<1>,
+        mean: Tensor<1>,
+        var: Tensor<1>,
+        epsilon: f64,
+        activation: Activation,
+    ) -> Tensor<4> {
+        let channels = x.dims()[1];
+        for (name, tensor) in [("gamma", &gamma), ("beta", &beta), ("mean", &mean), ("var", &var)] {
+            assert!(
+                tensor.dims() == [channels],
+                "batch_norm_act: {name} {:?} does not fit x {:?}",
+                tensor.dims(),
+                x.dims(),
+            );
+        }
+        check_slope(activation);
+        let x = x.into_dispatch();
+        let [gamma, beta, mean, var] = [gamma, beta, mean, var].map(Tensor::into_dispatch);
+        Tensor::from_dispatch(match self {
+            Self::Kernels => Dispatch::routed_batch_norm(x, gamma, beta, mean, var, epsilon, activation),
+            Self::Stock => stock::batch_norm_act::<Dispatch>(x, gamma, beta, mean, var, epsilon, activation),
+        })
+    }
+
+    /// Cross-entropy of each sample, `-sum(targets * log_softmax(logits))` over the classes.
+    ///
+    /// Logits and targets `[batch, class]`, targets one-hot or any weights; returns `[batch]`. Gradients reach the logits.
+    ///
+    /// # Panics
+    /// Where the shapes differ, naming them.
+    pub fn cross_entropy(self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+        check_same("cross_entropy", &logits, "targets", &targets);
+        let (logits, targets) = (logits.into_dispatch(), targets.into_dispatch());
+        Tensor::from_dispatch(match self {
+            Self::Kernels => Dispatch::routed_cross_entropy(logits, targets),
+            Self::Stock => stock::cross_entropy_loss::<Dispatch>(logits, targets),
+        })
+    }
+
+    /// One step of projected gradient ascent:
+    /// `clamp(clamp(x + step_size * sign(gradient), origin - epsilon, origin + epsilon), range)`.
+    ///
+    /// x, gradient and origin `[batch, channel, height, width]`. With `active` `[batch]`, samples whose entry is 0 keep
+    /// their x. The sign of 0 and of NaN is 0. Not differentiable.
+    ///
+    /// # Panics
+    /// Where the shapes do not fit, naming them.
+    pub fn signed_step(
+        self,
+        x: Tensor<4>,
+        gradient: Tensor<4>,
+        origin: Tensor<4>,
+        active: Option<Tensor<1>>,
+        step: SignedStep,
+    ) -> Tensor<4> {
+        check_same("signed_step", &x, "gradient", &gradient);
+        check_same("signed_step", &x, "origin", &origin);
+        if let Some(active) = &active {
+            assert!(
+                active.dims()[0] == x.dims()[0],
+                "signed_step: active {:?} does not fit x {:?}",
+                active.dims(),
+                x.dims(),
+            );
+        }
+        let [x, gradient, origin] = [x, gradient, origin].map(Tensor::into_dispatch);
+        let active = active.map(Tensor::into_dispatch);
+        Tensor::from_dispatch(match self {
+            Self::Kernels => Dispatch::routed_signed_step(x, gradient, origin, active.into(), step),
+            Self::Stock => stock::signed_step::<Dispatch>(x, gradient, origin, active, step),
+        })
+    }
+
+    /// One step of gradient descent with momentum on one parameter: the new parameter and the new velocity, both detached.
+    ///
+    /// Without a velocity (the first step) the velocity becomes the gradient, as in PyTorch. Not differentiable.
+    ///
+    /// # Panics
+    /// Where the shapes differ, naming them.
+    pub fn sgd_step<const D: usize>(
+        self,
+        parameter: Tensor<D>,
+        gradient: Tensor<D>,
+        velocity: Option<Tensor<D>>,
+        step: SgdStep,
+    ) -> (Tensor<D>, Tensor<D>) {
+        check_same("sgd_step", &parameter, "gradient", &gradient);
+        if let Some(velocity) = &velocity {
+            check_same("sgd_step", &parameter, "velocity", velocity);
+        }
+        let (parameter, gradient) = (parameter.into_dispatch(), gradient.into_dispatch());
+        let velocity = velocity.map(Tensor::into_dispatch);
+        let (parameter, velocity) = match self {
+            Self::Kernels => Dispatch::routed_sgd_step(parameter, gradient, velocity.into(), step),
+            Self::Stock => stock::sgd_step::<Dispatch>(parameter, gradient, velocity, step),
+        };
+        (Tensor::from_dispatch(parameter), Tensor::from_dispatch(velocity))
+    }
+}
+
+fn check_conv2d(x: &Tensor<4>, weight: &Tensor<4>, bias: &Option<Tensor<1>>, options: ConvOptions) {
+    let (input, kernel) = (x.dims(), weight.dims());
+    assert!(
+        options.stride.iter().all(|&stride| stride > 0),
+        "conv2d: stride {:?} must be positive",
+        options.stride,
+    );
+    let fits = |axis: usize| input[axis] + 2 * options.padding[axis - 2] >= kernel[axis];
+    assert!(
+        input[1] == kernel[1] && fits(2) && fits(3),
+        "conv2d: x {input:?} does not fit weight {kernel:?} ([out, in, height, width]) with {options:?}",
+    );
+    let shape = ConvShape {
+        x: input,
+        weight: kernel,
+        options,
+    };
+    assert!(
+        kernel.iter().all(|&size| size > 0) && shape.output().iter().all(|&size| size > 0),
+        "conv2d: empty tensors: x {input:?}, weight {kernel:?}",
+    );
+    check_bias("conv2d", bias, kernel[0]);
+}
+
+fn check_bias(operation: &str, bias: &Option<Tensor<1>>, out: usize) {
+    if let Some(bias) = bias {
+        assert!(
+            bias.dims() == [out],
+            "{operation}: bias {:?} does not fit {out} outputs",
+            bias.dims(),
+        );
+    }
+}
+
+/// The sign of the output must tell the sign of the input.
+fn check_slope(activation: Activation) {
+    if let Activation::LeakyRelu(slope) = activation {
+        assert!(slope >= 0.0, "LeakyRelu: slope {slope} is negative");
+    }
+}
+
+fn check_same<const D: usize>(operation: &str, first: &Tensor<D>, name: &str, second: &Tensor<D>) {
+    assert!(
+        first.dims() == second.dims(),
+        "{operation}: {name} {:?} differs in shape from {:?}",
+        second.dims(),
+        first.dims(),
+    );
+}

@@ -1,0 +1,226 @@
+//! The operations composed of Burn's own: the default of [`KernelBackend`](crate::KernelBackend) on every backend, the
+//! path for dtypes without kernels, and (on the `Dispatch` backend, differentiated by Burn) what to compare with.
+
+use burn::backend::ops::ConvOptions as BurnConvOptions;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Scalar, Shape, TensorMetadata, get_or_init_device_settings};
+
+use crate::{
+    Activation, BatchNormBackward, ConvOptions, ConvShape, LayerBackward, LayerGradients, SgdStep,
+    SignedStep,
+};
+
+pub(crate) fn conv2d_act<B: Backend>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: Option<FloatTensor<B>>,
+    options: ConvOptions,
+    activation: Activation,
+) -> FloatTensor<B> {
+    activate::<B>(B::conv2d(x, weight, bias, burn_options(options)), activation)
+}
+
+pub(crate) fn conv2d_act_backward<B: Backend>(
+    pass: LayerBackward<B>,
+    shape: ConvShape,
+) -> LayerGradients<B> {
+    let options = burn_options(shape.options);
+    let gradient = before_activation::<B>(pass.gradient, pass.output, pass.activation);
+    let (device, dtype) = (gradient.device(), gradient.dtype());
+    // Burn reads only the shape of the tensor whose gradient it computes.
+    let shaped = |shape: [usize; 4]| B::float_empty(Shape::new(shape), &device, dtype.into());
+    LayerGradients {
+        x: pass
+            .weight
+            .map(|weight| B::conv2d_x_backward(shaped(shape.x), weight, gradient.clone(), options.clone())),
+        weight: pass
+            .x
+            .map(|x| B::conv2d_weight_backward(x, shaped(shape.weight), gradient.clone(), options)),
+        bias: pass
+            .bias
+            .then(|| sum_to_channels::<B>(gradient, &[0, 2, 3])),
+    }
+}
+
+pub(crate) fn linear_act<B: Backend>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: Option<FloatTensor<B>>,
+    activation: Activation,
+) -> FloatTensor<B> {
+    let y = B::float_matmul(x, B::float_transpose(weight));
+    let y = match bias {
+        Some(bias) => {
+            let row = Shape::new([1, bias.shape()[0]]);
+            B::float_add(y, B::float_reshape(bias, row))
+        }
+        None => y,
+    };
+    activate::<B>(y, activation)
+}
+
+pub(crate) fn linear_act_backward<B: Backend>(pass: LayerBackward<B>) -> LayerGradients<B> {
+    let gradient = before_activation::<B>(pass.gradient, pass.output, pass.activation);
+    LayerGradients {
+        x: pass
+            .weight
+            .map(|weight| B::float_matmul(gradient.clone(), weight)),
+        weight: pass
+            .x
+            .map(|x| B::float_matmul(B::float_transpose(gradient.clone()), x)),
+        bias: pass.bias.then(|| sum_to_channels::<B>(gradient, &[0])),
+    }
+}
+
+pub(crate) fn batch_norm_act<B: Backend>(
+    x: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    beta: FloatTensor<B>,
+    mean: FloatTensor<B>,
+    var: FloatTensor<B>,
+    epsilon: f64,
+    activation: Activation,
+) -> FloatTensor<B> {
+    activate::<B>(B::batch_norm(x, gamma, beta, mean, var, epsilon), activation)
+}
+
+pub(crate) fn batch_norm_act_backward<B: Backend>(
+    pass: BatchNormBackward<B>,
+) -> [Option<FloatTensor<B>>; 3] {
+    let gradient = before_activation::<B>(pass.gradient, pass.output, pass.activation);
+    let per_channel = Shape::new([1, pass.gamma.shape()[0], 1, 1]);
+    let inverse_deviation = B::float_recip(B::float_sqrt(B::float_add_scalar(
+        pass.var,
+        Scalar::Float(pass.epsilon),
+    )));
+    let [x_wanted, _, beta_wanted] = pass.wanted;
+    let gamma_gradient = pass.x.map(|x| {
+        let centered = B::float_sub(x, B::float_reshape(pass.mean, per_channel.clone()));
+        let sum = sum_to_channels::<B>(B::float_mul(gradient.clone(), centered), &[0, 2, 3]);
+        B::float_mul(sum, inverse_deviation.clone())
+    });
+    let beta_gradient = beta_wanted.then(|| sum_to_channels::<B>(gradient.clone(), &[0, 2, 3]));
+    let x_gradient = x_wanted.then(|| {
+        let scale = B::float_mul(pass.gamma, inverse_deviation);
+        B::float_mul(gradient, B::float_reshape(scale, per_channel))
+    });
+    [x_gradient, gamma_gradient, beta_gradient]
+}
+
+pub(crate) fn cross_entropy<B: Backend>(
+    logits: FloatTensor<B>,
+    targets: FloatTensor<B>,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let log_probabilities = B::log_softmax(logits, 1);
+    let loss = negative_log_likelihood::<B>(log_probabilities.clone(), targets.clone());
+    let weight = B::float_sum_dim(targets.clone(), 1);
+    let expected = B::float_mul(B::float_exp(log_probabilities), weight);
+    (loss, B::float_sub(expected, targets))
+}
+
+/// The loss alone, for Burn to differentiate.
+pub(crate) fn cross_entropy_loss<B: Backend>(
+    logits: FloatTensor<B>,
+    targets: FloatTensor<B>,
+) -> FloatTensor<B> {
+    negative_log_likelihood::<B>(B::log_softmax(logits, 1), targets)
+}
+
+pub(crate) fn signed_step<B: Backend>(
+    x: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    origin: FloatTensor<B>,
+    active: Option<FloatTensor<B>>,
+    step: SignedStep,
+) -> FloatTensor<B> {
+    let bool_dtype = get_or_init_device_settings::<B>(&x.device()).bool_dtype;
+    let epsilon = Scalar::Float(step.epsilon.into());
+    let [low, high] = step.range.map(|bound| Scalar::Float(bound.into()));
+    let ascent = B::float_mul_scalar(B::float_sign(gradient), Scalar::Float(step.step_size.into()));
+    let moved = B::float_add(x.clone(), ascent);
+    let floor = B::float_sub_scalar(origin.clone(), epsilon);
+    let ceiling = B::float_add_scalar(origin, epsilon);
+    let below = B::float_lower(moved.clone(), floor.clone(), bool_dtype);
+    let moved = B::float_mask_where(moved, below, floor);
+    let above = B::float_greater(moved.clone(), ceiling.clone(), bool_dtype);
+    let moved = B::float_clamp(B::float_mask_where(moved, above, ceiling), low, high);
+    match active {
+        None => moved,
+        Some(active) => {
+            let shape = x.shape();
+            let column = Shape::new([shape[0], 1, 1, 1]);
+            let resting = B::float_equal_elem(active, Scalar::Float(0.0), bool_dtype);
+            let resting = B::bool_expand(B::bool_reshape(resting, column), shape);
+            B::float_mask_where(moved, resting, x)
+        }
+    }
+}
+
+pub(crate) fn sgd_step<B: Backend>(
+    parameter: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    velocity: Option<FloatTensor<B>>,
+    step: SgdStep,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let scaled =
+        |tensor: FloatTensor<B>, factor: f32| B::float_mul_scalar(tensor, Scalar::Float(factor.into()));
+    let gradient = match step.weight_decay {
+        0.0 => gradient,
+        decay => B::float_add(gradient, scaled(parameter.clone(), decay)),
+    };
+    let velocity = match velocity {
+        Some(velocity) => B::float_add(scaled(velocity, step.momentum), gradient.clone()),
+        None => gradient.clone(),
+    };
+    let direction = match step.nesterov {
+        true => B::float_add(gradient, scaled(velocity.clone(), step.momentum)),
+        false => velocity.clone(),
+    };
+    let parameter = B::float_sub(parameter, scaled(direction, step.learning_rate));
+    (parameter, velocity)
+}
+
+fn burn_options(options: ConvOptions) -> BurnConvOptions<2> {
+    BurnConvOptions::new(options.stride, options.padding, [1, 1], 1)
+}
+
+fn activate<B: Backend>(y: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
+    match activation {
+        Activation::None => y,
+        Activation::Relu => B::relu(y),
+        Activation::LeakyRelu(slope) => B::leaky_relu(y, Scalar::Float(slope.into())),
+    }
+}
+
+/// The gradient with respect to the value that went into the activation.
+fn before_activation<B: Backend>(
+    gradient: FloatTensor<B>,
+    output: Option<FloatTensor<B>>,
+    activation: Activation,
+) -> FloatTensor<B> {
+    match (activation, output) {
+        (Activation::None, _) | (_, None) => gradient,
+        (Activation::Relu, Some(output)) => B::relu_backward(output, gradient),
+        (Activation::LeakyRelu(slope), Some(output)) => {
+            let bool_dtype = get_or_init_device_settings::<B>(&output.device()).bool_dtype;
+            let negative = B::float_lower_equal_elem(output, Scalar::Float(0.0), bool_dtype);
+            let scaled = B::float_mul_scalar(gradient.clone(), Scalar::Float(slope.into()));
+            B::float_mask_where(gradient, negative, scaled)
+        }
+    }
+}
+
+/// Sums over all axes but the second, which stays alone.
+fn sum_to_channels<B: Backend>(tensor: FloatTensor<B>, axes: &[usize]) -> FloatTensor<B> {
+    let channels = tensor.shape()[1];
+    B::float_reshape(B::float_sum_dims(tensor, axes), Shape::new([channels]))
+}
+
+fn negative_log_likelihood<B: Backend>(
+    log_probabilities: FloatTensor<B>,
+    targets: FloatTensor<B>,
+) -> FloatTensor<B> {
+    let batch = targets.shape()[0];
+    let sum = B::float_sum_dim(B::float_mul(targets, log_probabilities), 1);
+    B::float_reshape(B::float_neg(sum), Shape::new([batch]))
+}
