@@ -137,8 +137,9 @@ pub fn signed_step(
         let old = x[i];
         let g = gradient[i];
         let center = origin[i];
-        let sign = select(g > 0.0, 1.0, select(g < 0.0, -1.0, 0.0));
-        let moved = old + step_size * sign;
+        let negative = select(g < 0.0, -step_size, 0.0);
+        let change = select(g > 0.0, step_size, negative);
+        let moved = old + change;
         let moved = clamp_keeping_nan(moved, center - epsilon, center + epsilon);
         let moved = clamp_keeping_nan(moved, low, high);
         #[comptime]

@@ -5,7 +5,7 @@ use cubecl::prelude::*;
 use super::epilogue::{ActivationKind, activate, deactivate};
 
 /// Units that add up one channel.
-pub const UNITS: u32 = 256;
+pub const UNITS: u32 = 64;
 
 /// `act((x - mean) / sqrt(var + epsilon) * gamma + beta)`; element i belongs to channel `i / plane % channels`. Sizes
 /// count vectors of `N`, which divides the plane.
@@ -39,8 +39,8 @@ pub fn batch_norm<N: Size>(
     }
 }
 
-/// Gradients of [`batch_norm`]: of x elementwise, of gamma and beta as sums over one split of the batch,
-/// `[split, channel]`. One workgroup per channel and split.
+/// Gradients of [`batch_norm`]: of x elementwise, and the sums `[split, 2, channel]` over parts of the batch that make up
+/// those of gamma (first, where x is given) and beta. One workgroup per channel and split.
 #[cube(launch_unchecked)]
 pub fn batch_norm_gradient<N: Size>(
     gradient: &[Vector<f32, N>],
@@ -49,9 +49,8 @@ pub fn batch_norm_gradient<N: Size>(
     gamma: &[f32],
     mean: &[f32],
     var: &[f32],
-    x_out: ComptimeOption<&mut [Vector<f32, N>]>,
-    gamma_out: ComptimeOption<&mut [f32]>,
-    beta_out: ComptimeOption<&mut [f32]>,
+    mut x_out: ComptimeOption<&mut [Vector<f32, N>]>,
+    sums: ComptimeOption<&mut [f32]>,
     batch: u32,
     channels: u32,
     plane: u32,
@@ -63,6 +62,8 @@ pub fn batch_norm_gradient<N: Size>(
     let channel = CUBE_POS_X;
     let c = channel as usize;
     let inverse = 1.0 / (var[c] + epsilon).sqrt();
+    let scale = gamma[c] * inverse;
+    let center = mean[c];
     let first = CUBE_POS_Y * images_per_split;
     let last = min(first + images_per_split, batch);
     let mut gamma_sum = Vector::<f32, N>::new(0.0);
@@ -87,28 +88,27 @@ pub fn batch_norm_gradient<N: Size>(
         beta_sum += values;
         #[comptime]
         if let ComptimeOption::Some(x) = &x {
-            gamma_sum += values * (x[index] - Vector::new(mean[c])) * Vector::new(inverse);
+            gamma_sum += values * (x[index] - Vector::new(center)) * Vector::new(inverse);
         }
         #[comptime]
         if let ComptimeOption::Some(x_out) = &mut x_out {
-            x_out[index] = values * Vector::new(gamma[c] * inverse);
+            x_out[index] = values * Vector::new(scale);
         }
         i += UNITS;
     }
 
-    let place = (CUBE_POS_Y * channels + channel) as usize;
     #[comptime]
-    if let ComptimeOption::Some(gamma_out) = gamma_out {
-        let total = add_units(gamma_sum);
-        if UNIT_POS == 0 {
-            gamma_out[place] = total;
+    if let ComptimeOption::Some(sums) = sums {
+        let place = CUBE_POS_Y * 2 * channels + channel;
+        if x.is_some() {
+            let total = add_units(gamma_sum);
+            if UNIT_POS == 0 {
+                sums[place as usize] = total;
+            }
         }
-    }
-    #[comptime]
-    if let ComptimeOption::Some(beta_out) = beta_out {
         let total = add_units(beta_sum);
         if UNIT_POS == 0 {
-            beta_out[place] = total;
+            sums[(place + channels) as usize] = total;
         }
     }
 }
@@ -133,4 +133,34 @@ fn add_units<N: Size>(value: Vector<f32, N>) -> f32 {
         distance /= 2;
     }
     own
+}
+
+/// Adds `[splits, 2, channel]` up into the gradients of gamma and beta.
+#[cube(launch_unchecked)]
+pub fn add_channel_sums(
+    sums: &[f32],
+    gamma_out: ComptimeOption<&mut [f32]>,
+    beta_out: ComptimeOption<&mut [f32]>,
+    splits: u32,
+    channels: u32,
+) {
+    let channel = ABSOLUTE_POS as u32;
+    if channel < channels {
+        #[comptime]
+        if let ComptimeOption::Some(gamma_out) = gamma_out {
+            let mut total = 0.0f32;
+            for split in 0..splits {
+                total += sums[(split * 2 * channels + channel) as usize];
+            }
+            gamma_out[channel as usize] = total;
+        }
+        #[comptime]
+        if let ComptimeOption::Some(beta_out) = beta_out {
+            let mut total = 0.0f32;
+            for split in 0..splits {
+                total += sums[((split * 2 + 1) * channels + channel) as usize];
+            }
+            beta_out[channel as usize] = total;
+        }
+    }
 }
