@@ -32,7 +32,7 @@ pub fn batch_norm<N: Size>(
             + Vector::new(beta[channel]);
         let mut values = Vector::<f32, N>::empty();
         #[unroll]
-        for e in 0..comptime!(N::value()) {
+        for e in 0..N::value() {
             values.insert(e, activate(normal.extract(e), slope, activation));
         }
         out[i] = values;
@@ -75,7 +75,7 @@ pub fn batch_norm_gradient<N: Size>(
         let g = gradient[index];
         let mut values = Vector::<f32, N>::empty();
         #[unroll]
-        for e in 0..comptime!(N::value()) {
+        for e in 0..N::value() {
             #[comptime]
             let value = match &output {
                 ComptimeOption::Some(output) => {
@@ -118,7 +118,7 @@ pub fn batch_norm_gradient<N: Size>(
 fn add_units<N: Size>(value: Vector<f32, N>) -> f32 {
     let mut own = 0.0f32;
     #[unroll]
-    for e in 0..comptime!(N::value()) {
+    for e in 0..N::value() {
         own += value.extract(e);
     }
     let mut shared = Shared::<[f32]>::new_slice(comptime!(UNITS as usize));

@@ -28,6 +28,8 @@ pub struct Problem {
     pub rows: u32,
     pub columns: u32,
     pub terms: u32,
+    /// The terms come in runs of this length, which a tile must not cut.
+    pub run: u32,
     /// Products of this shape computed in one launch.
     pub copies: u32,
 }
@@ -53,16 +55,23 @@ impl Problem {
     fn tile(self) -> Tile {
         if let Ok(text) = std::env::var("TILE") {
             let v: Vec<u32> = text.split(',').map(|t| t.parse().unwrap()).collect();
-            return Tile::new(v[0], v[1], v[2], v[3], v[4]);
+            return Tile::new(v[0], v[1], self.run * match self.run { 1 => 16, 2 => 8, 3..=6 => 4, run => 24u32.div_ceil(run) }, v[2], v[3]);
         }
+        let k = self.run
+            * match self.run {
+                1 => 16,
+                2 => 8,
+                3..=6 => 4,
+                run => 24u32.div_ceil(run),
+            };
         match (self.rows, self.columns) {
-            (..=4, _) => Tile::new(4, 256, 16, 4, 4),
-            (..=16, ..=16) => Tile::new(16, 16, 16, 4, 4),
-            (..=16, _) => Tile::new(16, 64, 16, 4, 4),
-            (_, ..=16) => Tile::new(64, 16, 16, 4, 4),
-            (..=32, _) => Tile::new(32, 64, 16, 4, 4),
-            (_, ..=32) => Tile::new(64, 32, 16, 4, 4),
-            _ => Tile::new(64, 64, 16, 4, 4),
+            (..=4, _) => Tile::new(4, 256, k, 4, 4),
+            (..=16, ..=16) => Tile::new(16, 16, k, 4, 4),
+            (..=16, _) => Tile::new(16, 64, k, 4, 4),
+            (_, ..=16) => Tile::new(64, 16, k, 4, 4),
+            (..=32, _) => Tile::new(32, 64, k, 4, 4),
+            (_, ..=32) => Tile::new(64, 32, k, 4, 4),
+            _ => Tile::new(64, 64, k, 8, 8),
         }
     }
 }
