@@ -17,6 +17,8 @@
 
 mod autodiff;
 mod backend;
+#[cfg(feature = "cubecl")]
+mod cube;
 mod flex;
 mod ops;
 mod stock;

@@ -194,7 +194,7 @@ fn before_activation<B: Backend>(
 }
 
 /// Sums over all axes but the second, which stays alone.
-fn sum_to_channels<B: Backend>(tensor: FloatTensor<B>, axes: &[usize]) -> FloatTensor<B> {
+pub(crate) fn sum_to_channels<B: Backend>(tensor: FloatTensor<B>, axes: &[usize]) -> FloatTensor<B> {
     let channels = tensor.shape()[1];
     B::float_reshape(B::float_sum_dims(tensor, axes), Shape::new([channels]))
 }
