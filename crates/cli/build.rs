@@ -20,9 +20,8 @@ fn main() {
 /// Writes `EMBEDDED`, a list of (card, weights), to a file that `models.rs` includes.
 fn embed_models(folder: &Path) {
     println!("cargo:rerun-if-changed={}", folder.display());
-    let mut cards: Vec<PathBuf> = fs::read_dir(folder)
-        .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
-        .unwrap_or_default();
+    let mut cards: Vec<PathBuf> =
+        fs::read_dir(folder).map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).collect()).unwrap_or_default();
     cards.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     cards.sort();
     let mut code = "pub(super) static EMBEDDED: &[(&[u8], &[u8])] = &[\n".to_owned();
@@ -42,6 +41,8 @@ fn embed_models(folder: &Path) {
 
 fn burn_version(lock: &str) -> &str {
     lock.split("[[package]]")
-        .find_map(|package| package.contains("name = \"burn\"\n").then(|| package.split("version = \"").nth(1)?.split('"').next())?)
+        .find_map(|package| {
+            package.contains("name = \"burn\"\n").then(|| package.split("version = \"").nth(1)?.split('"').next())?
+        })
         .unwrap_or("unknown")
 }

@@ -9,9 +9,9 @@ use riposte::data::pool::ClassPools;
 use riposte::models::Architecture;
 
 use crate::args::DataArgs;
-use crate::data::bar::download_bar;
 pub use crate::data::DatasetName;
 use crate::data::Library;
+use crate::data::bar::download_bar;
 use crate::models::Source;
 
 /// The dataset that `args` name, or the one that the model was trained on.
@@ -19,7 +19,9 @@ use crate::models::Source;
 /// # Errors
 /// If neither says it.
 pub fn chosen(args: &DataArgs, source: &Source) -> Result<DatasetName> {
-    args.dataset.or_else(|| source.dataset()).with_context(|| format!("which images for `{}`? Say it with --dataset", source.name))
+    args.dataset
+        .or_else(|| source.dataset())
+        .with_context(|| format!("which images for `{}`? Say it with --dataset", source.name))
 }
 
 /// Where datasets are looked for: `folder` alone, or the cache folder and then the official hosts, or `RIPOSTE_MIRROR` in

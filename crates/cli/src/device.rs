@@ -15,7 +15,10 @@ pub enum Choice {
     /// A real GPU when there is one, else the CPU.
     Auto,
     Cpu,
-    Gpu { api: Api, index: usize },
+    Gpu {
+        api: Api,
+        index: usize,
+    },
 }
 
 /// Ways to reach a GPU, in the order in which `auto` tries them.
@@ -147,7 +150,8 @@ impl FromStr for Choice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let unknown = || format!("`{text}` is not a device: use auto, cpu, wgpu, vulkan, metal or cuda, with a number as in cuda:1");
+        let unknown =
+            || format!("`{text}` is not a device: use auto, cpu, wgpu, vulkan, metal or cuda, with a number as in cuda:1");
         match text {
             "auto" => return Ok(Self::Auto),
             "cpu" => return Ok(Self::Cpu),

@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn the_paper_is_quoted_for_its_own_setup_alone() {
-        let setup = |attack: &AttackArgs| Setup::resolve(Some("f-mnist"), DatasetName::Mnist, attack, &RiposteArgs::default()).unwrap();
+        let setup =
+            |attack: &AttackArgs| Setup::resolve(Some("f-mnist"), DatasetName::Mnist, attack, &RiposteArgs::default()).unwrap();
         let same = setup(&AttackArgs::default());
         let gains = Published::of(&same, Architecture::FastMnistCnn).unwrap().gains();
         assert!((gains[0] - 0.0237).abs() < 1e-9, "Table 2: .9204 to .9441");

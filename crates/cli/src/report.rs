@@ -35,7 +35,10 @@ pub fn html(story: &Story, colophon: &Colophon) -> Result<String> {
     let parts = [
         ("{{title}}", format!("Riposte: test image {} of {}", story.index, story.dataset)),
         ("{{verdict}}", escaped(&story.verdict())),
-        ("{{outcome}}", if matches!(story.outcome(), Outcome::Answered | Outcome::NotFooled) { "right" } else { "wrong" }.to_owned()),
+        (
+            "{{outcome}}",
+            if matches!(story.outcome(), Outcome::Answered | Outcome::NotFooled) { "right" } else { "wrong" }.to_owned(),
+        ),
         ("{{acts}}", acts),
         ("{{pictures}}", pictures(story)?),
         ("{{probabilities}}", probabilities(story)),
@@ -47,7 +50,9 @@ pub fn html(story: &Story, colophon: &Colophon) -> Result<String> {
     ];
     let (mut page, mut rest) = (String::new(), TEMPLATE);
     // From left to right, so that a text which happens to hold a marker is not filled in turn.
-    while let Some((at, (marker, text))) = parts.iter().filter_map(|part| Some((rest.find(part.0)?, part))).min_by_key(|(at, _)| *at) {
+    while let Some((at, (marker, text))) =
+        parts.iter().filter_map(|part| Some((rest.find(part.0)?, part))).min_by_key(|(at, _)| *at)
+    {
         page += &rest[..at];
         page += text;
         rest = &rest[at + marker.len()..];
@@ -72,7 +77,10 @@ fn pictures(story: &Story) -> Result<String> {
     ] {
         let (name, caption) = (escaped(name), escaped(&caption));
         let source = data_uri(&picture)?;
-        writeln!(html, r#"<figure><img src="{source}" alt="{name}: {caption}"><figcaption><b>{name}</b><br>{caption}</figcaption></figure>"#)?;
+        writeln!(
+            html,
+            r#"<figure><img src="{source}" alt="{name}: {caption}"><figcaption><b>{name}</b><br>{caption}</figcaption></figure>"#
+        )?;
     }
     Ok(html)
 }
@@ -88,7 +96,8 @@ fn probabilities(story: &Story) -> String {
                 marks.push(mark);
             }
         }
-        html += &format!("<tr><th scope=\"row\">{} <small>{}</small></th>", escaped(&story.name(class)), escaped(&marks.join(", ")));
+        html +=
+            &format!("<tr><th scope=\"row\">{} <small>{}</small></th>", escaped(&story.name(class)), escaped(&marks.join(", ")));
         for column in columns {
             let share = f64::from(column[class]);
             html += &format!("<td style=\"--p:{:.1}%\">{}</td>", 100.0 * share, percent(share));
@@ -105,25 +114,35 @@ fn race(story: &Story) -> Result<String> {
     let classes = [("y1", story.original_class(), "y'"), ("y2", story.neighbour_class(), "y''"), ("label", story.label, "label")];
     // The label has a line of its own only where it is neither y' nor y''.
     let shown = if story.label == classes[0].1 || story.label == classes[1].1 { 2 } else { 3 };
-    let lines: Vec<(&str, Vec<f32>)> =
-        classes[..shown].iter().map(|(color, class, _)| (*color, story.race.iter().map(|logits| logits[*class]).collect())).collect();
+    let lines: Vec<(&str, Vec<f32>)> = classes[..shown]
+        .iter()
+        .map(|(color, class, _)| (*color, story.race.iter().map(|logits| logits[*class]).collect()))
+        .collect();
     let legend: String = classes[..shown]
         .iter()
-        .map(|(color, class, name)| format!("<span class=\"{color}\">{} = {}</span> ", escaped(name), escaped(&story.name(*class))))
+        .map(|(color, class, name)| {
+            format!("<span class=\"{color}\">{} = {}</span> ", escaped(name), escaped(&story.name(*class)))
+        })
         .collect();
     Ok(format!("<p class=\"legend\">{legend}</p>\n{}", plot::lines(&lines, "steps of the post-training", "logit")?))
 }
 
 fn samples(story: &Story) -> Result<String> {
     let mut html = String::new();
-    for samples in [story.samples.get(..story.samples.len() / 2), story.samples.get(story.samples.len() / 2..)].into_iter().flatten() {
+    for samples in
+        [story.samples.get(..story.samples.len() / 2), story.samples.get(story.samples.len() / 2..)].into_iter().flatten()
+    {
         if samples.is_empty() {
             continue;
         }
         let pictures: Vec<Picture> = samples.iter().map(|s| Planar { pixels: &s.pixels, shape: story.shape }.picture()).collect();
         let sheet = Picture::sheet(&pictures, pictures.len(), [128; 3])?;
         let name = escaped(&labels(story, samples));
-        writeln!(html, r#"<figure class="wide"><img src="{}" alt="{name}"><figcaption>{name}</figcaption></figure>"#, data_uri(&sheet)?)?;
+        writeln!(
+            html,
+            r#"<figure class="wide"><img src="{}" alt="{name}"><figcaption>{name}</figcaption></figure>"#,
+            data_uri(&sheet)?
+        )?;
     }
     if html.is_empty() {
         return Ok("<p>None.</p>".to_owned());
@@ -211,7 +230,8 @@ mod tests {
     use crate::story::tests::story;
 
     fn page(classes: [usize; 4]) -> String {
-        let colophon = Colophon { command: "riposte duel --index 4 --weights '<a&b>'".to_owned(), device: "CPU".to_owned(), seed: 0 };
+        let colophon =
+            Colophon { command: "riposte duel --index 4 --weights '<a&b>'".to_owned(), device: "CPU".to_owned(), seed: 0 };
         html(&story(3, classes), &colophon).unwrap()
     }
 

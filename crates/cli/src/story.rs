@@ -116,7 +116,9 @@ impl Story {
             Outcome::Failed => format!("The riposte fails: it says {answer}, and the image shows {label}."),
             Outcome::NoNeighbour => format!("No riposte: the search found no neighbor class, and {answer} stands. It is wrong."),
             Outcome::NotFooled => format!("The attack fails, and the riposte keeps the right answer: {label}."),
-            Outcome::Spoiled => format!("The attack fails, but the riposte does harm: it says {answer}, and the image shows {label}."),
+            Outcome::Spoiled => {
+                format!("The attack fails, but the riposte does harm: it says {answer}, and the image shows {label}.")
+            }
         }
     }
 
@@ -180,7 +182,10 @@ impl Story {
             (_, 1) => format!("PGD, {steps} steps of {step_size}"),
             _ => format!("PGD, {restarts} starts, {steps} steps of {step_size}"),
         };
-        let change = format!("The attack ({what}) may change a pixel by {epsilon} and changes none by more than {:.3}.", self.perturbation());
+        let change = format!(
+            "The attack ({what}) may change a pixel by {epsilon} and changes none by more than {:.3}.",
+            self.perturbation()
+        );
         let says = self.name(self.original_class());
         let sure = percent(f64::from(self.attacked.probabilities[self.original_class()]));
         if self.original_class() == self.label {
@@ -246,7 +251,11 @@ pub(crate) mod tests {
             neighbour: view(0.1, classes[2]),
             answer: one_hot(classes[3]),
             fooled_after: Some(3),
-            race: if adapted { (0..51).map(|step| (0..10).map(|class| (step * class) as f32).collect()).collect() } else { Vec::new() },
+            race: if adapted {
+                (0..51).map(|step| (0..10).map(|class| (step * class) as f32).collect()).collect()
+            } else {
+                Vec::new()
+            },
             losses: if adapted { vec![0.5; 50] } else { Vec::new() },
             samples: if adapted { vec![Sample { label: classes[1], pixels: vec![0.5; 784] }; 16] } else { Vec::new() },
             natural_answer: label,

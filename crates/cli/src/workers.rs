@@ -58,7 +58,9 @@ impl Workers {
                 let (sender, queue, stopped, work) = (sender.clone(), &queue, &stopped, &work);
                 let serve = move || {
                     while !stopped.load(Ordering::Relaxed) {
-                        let Some((index, item)) = queue.lock().expect("no worker panics while it takes an item").next() else { break };
+                        let Some((index, item)) = queue.lock().expect("no worker panics while it takes an item").next() else {
+                            break;
+                        };
                         if sender.send((index, work(item))).is_err() {
                             break;
                         }

@@ -28,8 +28,8 @@
 //! # pollster::block_on(async {
 //! let device = Device::flex();
 //! let model = Model::random(Architecture::FastMnistCnn, Seed(0), &device);
-//! let test = digits::generate(0, Split::Test, 0..1)?;
-//! let pools = ClassPools::new(digits::generate(0, Split::Train, 0..200))?;
+//! let test = digits::generate(Seed(0), Split::Test, 0..1);
+//! let pools = ClassPools::new(digits::generate(Seed(0), Split::Train, 0..200));
 //!
 //! // The attack: five steps of PGD, in the ball and in the pixel range.
 //! let image = test.images().to_tensor([0], &device);

@@ -65,6 +65,8 @@ pub trait Routed: Backend {
         activation: Activation,
     ) -> FloatTensor<Self>;
 
+    fn routed_max_pool(x: FloatTensor<Self>, size: usize) -> FloatTensor<Self>;
+
     fn routed_cross_entropy(logits: FloatTensor<Self>, targets: FloatTensor<Self>) -> FloatTensor<Self>;
 
     fn routed_signed_step(
@@ -113,6 +115,10 @@ impl<B: KernelBackend> Routed for B {
         activation: Activation,
     ) -> FloatTensor<Self> {
         B::batch_norm_act(x, gamma, beta, mean, var, epsilon, activation)
+    }
+
+    fn routed_max_pool(x: FloatTensor<Self>, size: usize) -> FloatTensor<Self> {
+        B::max_pool(x, size)
     }
 
     fn routed_cross_entropy(logits: FloatTensor<Self>, targets: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -188,6 +194,14 @@ impl<B: KernelBackend, C: CheckpointStrategy> Routed for Autodiff<B, C> {
                 };
                 prep.finish(state, output)
             }
+        }
+    }
+
+    fn routed_max_pool(x: FloatTensor<Self>, size: usize) -> FloatTensor<Self> {
+        let (x, node) = x.into_parts();
+        match MaxPoolStep.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x.clone(), size), B::max_pool(x, size)),
+            OpsKind::UnTracked(prep) => prep.finish(B::max_pool(x, size)),
         }
     }
 
@@ -383,6 +397,23 @@ impl<B: KernelBackend> Backward<B, 3> for BatchNormStep {
             if let (Some(node), Some(gradient)) = (node, gradient) {
                 grads.register::<B>(node.id, gradient);
             }
+        }
+    }
+}
+
+/// Parent: input. State: the input and the windows' size.
+#[derive(Debug)]
+struct MaxPoolStep;
+
+impl<B: KernelBackend> Backward<B, 1> for MaxPoolStep {
+    type State = (FloatTensor<B>, usize);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [x] = ops.parents;
+        let gradient = grads.consume::<B>(&ops.node);
+        if let Some(node) = x {
+            let (x, size) = ops.state;
+            grads.register::<B>(node.id, B::max_pool_backward(gradient, x, size));
         }
     }
 }

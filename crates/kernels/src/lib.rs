@@ -5,7 +5,7 @@
 //! minutes of tuning on a GPU. Here each layer is one operation with its activation fused, its backward pass keeps no
 //! more than it needs, and gradients are computed only for tracked parents: an attack never pays for weight gradients.
 //!
-//! - [`conv2d`], [`linear`], [`batch_norm_act`], [`cross_entropy`]: differentiable (first order), ordinary `Tensor`s in
+//! - [`conv2d`], [`linear`], [`batch_norm_act`], [`max_pool`], [`cross_entropy`]: differentiable (first order), ordinary `Tensor`s in
 //!   and out, on any device;
 //! - [`signed_step`], [`sgd_step`]: the update rules, one pass over memory, not differentiable;
 //! - [`Path`]: the same operations through Burn's stock operations, to compare with;
@@ -17,12 +17,14 @@
 
 mod autodiff;
 mod backend;
+#[cfg(feature = "cubecl")]
+mod cube;
 mod flex;
 mod ops;
 mod stock;
 
 pub use backend::{BatchNormBackward, ConvShape, KernelBackend, LayerBackward, LayerGradients};
-pub use ops::{Path, batch_norm_act, conv2d, cross_entropy, linear, sgd_step, signed_step};
+pub use ops::{Path, batch_norm_act, conv2d, cross_entropy, linear, max_pool, sgd_step, signed_step};
 
 /// The function applied to a layer's output.
 ///

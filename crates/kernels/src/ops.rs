@@ -48,6 +48,11 @@ pub fn batch_norm_act(
     Path::Kernels.batch_norm_act(x, gamma, beta, mean, var, epsilon, activation)
 }
 
+/// [`Path::max_pool`] by [`Path::Kernels`].
+pub fn max_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
+    Path::Kernels.max_pool(x, size)
+}
+
 /// [`Path::cross_entropy`] by [`Path::Kernels`].
 pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
     Path::Kernels.cross_entropy(logits, targets)
@@ -143,6 +148,22 @@ impl Path {
         Tensor::from_dispatch(match self {
             Self::Kernels => Dispatch::routed_batch_norm(x, gamma, beta, mean, var, epsilon, activation),
             Self::Stock => stock::batch_norm_act::<Dispatch>(x, gamma, beta, mean, var, epsilon, activation),
+        })
+    }
+
+    /// Maximum of square windows `size` wide that do not overlap; NaN where a window holds one.
+    ///
+    /// x `[batch, channel, height, width]`; returns `[batch, channel, height / size, width / size]`, rounded down.
+    ///
+    /// # Panics
+    /// Where no window fits, naming the shape.
+    pub fn max_pool(self, x: Tensor<4>, size: usize) -> Tensor<4> {
+        let [_, _, height, width] = x.dims();
+        assert!(size > 0 && height >= size && width >= size, "max_pool: no window of size {size} fits x {:?}", x.dims());
+        let x = x.into_dispatch();
+        Tensor::from_dispatch(match self {
+            Self::Kernels => Dispatch::routed_max_pool(x, size),
+            Self::Stock => stock::max_pool::<Dispatch>(x, size),
         })
     }
 

@@ -86,6 +86,17 @@ pub(crate) fn batch_norm_act_backward<B: Backend>(pass: BatchNormBackward<B>) ->
     [x_gradient, gamma_gradient, beta_gradient]
 }
 
+pub(crate) fn max_pool<B: Backend>(x: FloatTensor<B>, size: usize) -> FloatTensor<B> {
+    B::max_pool2d(x, [size; 2], [size; 2], [0; 2], [1; 2], false)
+}
+
+pub(crate) fn max_pool_backward<B: Backend>(gradient: FloatTensor<B>, x: FloatTensor<B>, size: usize) -> FloatTensor<B> {
+    let index_dtype = get_or_init_device_settings::<B>(&x.device()).int_dtype;
+    let pooled = B::max_pool2d_with_indices(x.clone(), [size; 2], [size; 2], [0; 2], [1; 2], false, index_dtype);
+    let gradients = B::max_pool2d_with_indices_backward(x, [size; 2], [size; 2], [0; 2], [1; 2], false, gradient, pooled.indices);
+    gradients.x_grad
+}
+
 pub(crate) fn cross_entropy<B: Backend>(logits: FloatTensor<B>, targets: FloatTensor<B>) -> (FloatTensor<B>, FloatTensor<B>) {
     let log_probabilities = B::log_softmax(logits, 1);
     let loss = negative_log_likelihood::<B>(log_probabilities.clone(), targets.clone());
@@ -183,7 +194,7 @@ fn before_activation<B: Backend>(
 }
 
 /// Sums over all axes but the second, which stays alone.
-fn sum_to_channels<B: Backend>(tensor: FloatTensor<B>, axes: &[usize]) -> FloatTensor<B> {
+pub(crate) fn sum_to_channels<B: Backend>(tensor: FloatTensor<B>, axes: &[usize]) -> FloatTensor<B> {
     let channels = tensor.shape()[1];
     B::float_reshape(B::float_sum_dims(tensor, axes), Shape::new([channels]))
 }

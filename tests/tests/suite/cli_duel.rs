@@ -9,8 +9,24 @@ use crate::cli_program::{json, output, text, weights};
 
 fn arguments<'a>(weights: &'a Path, report: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     let base = [
-        "--weights", text(weights), "--architecture", "fast-mnist-cnn", "--dataset", "digits", "--device", "cpu", "--steps", "5", "--step-size",
-        "0.1", "--post-iterations", "4", "--post-batch", "16", "--out", text(report),
+        "--weights",
+        text(weights),
+        "--architecture",
+        "fast-mnist-cnn",
+        "--dataset",
+        "digits",
+        "--device",
+        "cpu",
+        "--steps",
+        "5",
+        "--step-size",
+        "0.1",
+        "--post-iterations",
+        "4",
+        "--post-batch",
+        "16",
+        "--out",
+        text(report),
     ];
     [&base, more].concat()
 }

@@ -18,9 +18,40 @@ fn folder() -> TempDir {
 /// A small evaluation on the CPU, with `more` flags.
 fn arguments<'a>(weights: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     let base = [
-        "eval", "--weights", text(weights), "--architecture", "fast-mnist-cnn", "--dataset", "digits", "--device", "cpu", "--attack", "pgd",
-        "--epsilon", "0.3", "--step-size", "0.1", "--steps", "3", "--start", "uniform", "--stop", "never", "--restarts", "1", "--seed", "0",
-        "--post-iterations", "2", "--post-batch", "8", "--search-steps", "3", "--search-step-size", "0.1", "--json",
+        "eval",
+        "--weights",
+        text(weights),
+        "--architecture",
+        "fast-mnist-cnn",
+        "--dataset",
+        "digits",
+        "--device",
+        "cpu",
+        "--attack",
+        "pgd",
+        "--epsilon",
+        "0.3",
+        "--step-size",
+        "0.1",
+        "--steps",
+        "3",
+        "--start",
+        "uniform",
+        "--stop",
+        "never",
+        "--restarts",
+        "1",
+        "--seed",
+        "0",
+        "--post-iterations",
+        "2",
+        "--post-batch",
+        "8",
+        "--search-steps",
+        "3",
+        "--search-step-size",
+        "0.1",
+        "--json",
     ];
     [&base, more].concat()
 }
@@ -28,8 +59,15 @@ fn arguments<'a>(weights: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
 /// The figures that do not depend on the clock.
 fn figures(report: &Value) -> Vec<&Value> {
     const KEYS: [&str; 9] = [
-        "images", "natural_correct", "robust_correct", "riposte_natural_correct", "riposte_robust_correct", "neighbour_correct", "riposted",
-        "max_perturbation", "nan_count",
+        "images",
+        "natural_correct",
+        "robust_correct",
+        "riposte_natural_correct",
+        "riposte_robust_correct",
+        "neighbour_correct",
+        "riposted",
+        "max_perturbation",
+        "nan_count",
     ];
     KEYS.iter().map(|key| report.get(key).unwrap_or_else(|| panic!("`{key}` is missing"))).collect()
 }
@@ -63,8 +101,22 @@ fn what_was_not_computed_is_null() {
     }
     assert!(base["robust_correct"].is_number());
     let natural = json(&[
-        "eval", "--weights", text(&path), "--architecture", "fast-mnist-cnn", "--dataset", "digits", "--images", "6", "--attack", "none",
-        "--riposte", "none", "--device", "cpu", "--json",
+        "eval",
+        "--weights",
+        text(&path),
+        "--architecture",
+        "fast-mnist-cnn",
+        "--dataset",
+        "digits",
+        "--images",
+        "6",
+        "--attack",
+        "none",
+        "--riposte",
+        "none",
+        "--device",
+        "cpu",
+        "--json",
     ]);
     assert_eq!((&natural["robust_correct"], &natural["max_perturbation"]), (&Value::Null, &Value::Null));
     let attacked_alone = json(&arguments(&path, &["--images", "2", "--natural", "off"]));
@@ -77,7 +129,9 @@ fn results_go_on_where_the_file_ends_and_equal_those_of_one_run() {
     let folder = folder();
     let path = folder.path().join("fast.safetensors");
     let (whole, parts) = (folder.path().join("whole.jsonl"), folder.path().join("parts.jsonl"));
-    let run = |file: &Path, images: &str, batch: &str| json(&arguments(&path, &["--images", images, "--batch", batch, "--out", text(file)]));
+    let run = |file: &Path, images: &str, batch: &str| {
+        json(&arguments(&path, &["--images", images, "--batch", batch, "--out", text(file)]))
+    };
     let report = run(&whole, "10", "4");
     let first = run(&parts, "3", "4");
     assert_eq!(first["images"], 3);
@@ -98,7 +152,8 @@ fn a_results_file_has_a_header_and_a_line_for_each_input() {
     let folder = folder();
     let (path, file) = (folder.path().join("fast.safetensors"), folder.path().join("out.jsonl"));
     json(&arguments(&path, &["--images", "3", "--first", "5", "--out", text(&file)]));
-    let lines: Vec<Value> = std::fs::read_to_string(&file).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> =
+        std::fs::read_to_string(&file).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 4);
     assert_eq!((lines[0]["settings"]["first"].as_u64(), lines[0]["settings"]["seed"].as_u64()), (Some(5), Some(0)));
     let inputs: Vec<u64> = lines[1..].iter().map(|line| line["input"].as_u64().unwrap()).collect();
@@ -135,8 +190,19 @@ fn people_get_a_table_with_intervals() {
     let folder = folder();
     let path = folder.path().join("fast.safetensors");
     let arguments = [
-        "eval", "--weights", text(&path), "--architecture", "fast-mnist-cnn", "--dataset", "digits", "--device", "cpu", "--preset", "f-mnist",
-        "--images", "1",
+        "eval",
+        "--weights",
+        text(&path),
+        "--architecture",
+        "fast-mnist-cnn",
+        "--dataset",
+        "digits",
+        "--device",
+        "cpu",
+        "--preset",
+        "f-mnist",
+        "--images",
+        "1",
     ];
     let table = output(&arguments);
     for part in ["base, natural", "riposte, attacked", "95 % interval", "the paper's figure: Table 2"] {

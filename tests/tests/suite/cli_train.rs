@@ -12,9 +12,35 @@ use crate::cli_program::{binary, failure, json, output, text};
 /// Two epochs of ten steps on a thousand digits.
 fn arguments(out: &Path) -> Vec<&str> {
     vec![
-        "train", "--architecture", "fast-mnist-cnn", "--dataset", "digits", "--method", "fast", "--epochs", "2", "--batch-size", "100", "--samples",
-        "1000", "--check-images", "20", "--test-images", "40", "--checkpoint-steps", "4", "--seed", "5", "--device", "cpu", "--threads", "1", "--id",
-        "small", "--out", text(out),
+        "train",
+        "--architecture",
+        "fast-mnist-cnn",
+        "--dataset",
+        "digits",
+        "--method",
+        "fast",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "100",
+        "--samples",
+        "1000",
+        "--check-images",
+        "20",
+        "--test-images",
+        "40",
+        "--checkpoint-steps",
+        "4",
+        "--seed",
+        "5",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+        "--id",
+        "small",
+        "--out",
+        text(out),
     ]
 }
 
@@ -31,7 +57,8 @@ fn a_run_leaves_weights_a_card_and_a_log_that_agree() {
     let card: Value = serde_json::from_slice(&std::fs::read(out.join("small.json")).unwrap()).unwrap();
     assert_eq!((card["id"].as_str(), card["architecture"].as_str()), (Some("small"), Some("fast-mnist-cnn")));
     let log = std::fs::read_to_string(out.join("log.jsonl")).unwrap();
-    let epochs: Vec<u64> = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["epoch"].as_u64().unwrap()).collect();
+    let epochs: Vec<u64> =
+        log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["epoch"].as_u64().unwrap()).collect();
     assert_eq!(epochs, [1, 2]);
     // The card beside the weights says which architecture and dataset they are, and its figures are those that eval finds.
     let weights = out.join("small.safetensors");
@@ -61,7 +88,10 @@ fn ctrl_c_leaves_a_checkpoint_from_which_the_run_goes_on_exactly() {
     let figures = |out: &Path| -> Vec<Value> {
         let log = std::fs::read_to_string(out.join("log.jsonl")).unwrap();
         let line = |line: &str| serde_json::from_str::<Value>(line).unwrap();
-        log.lines().map(line).flat_map(|line| ["step", "natural_correct", "robust_correct"].map(|key| line[key].clone())).collect()
+        log.lines()
+            .map(line)
+            .flat_map(|line| ["step", "natural_correct", "robust_correct"].map(|key| line[key].clone()))
+            .collect()
     };
     assert_eq!(figures(&parts), figures(&whole));
 }

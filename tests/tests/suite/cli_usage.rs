@@ -58,7 +58,17 @@ fn weights_need_an_architecture_that_fits_them() {
     assert!(message.contains("--architecture"), "{message}");
     let message = failure(1, &["eval", "--weights", text(&path), "--architecture", "madry-mnist-cnn", "--dataset", "digits"]);
     assert!(message.contains("madry-mnist-cnn") && message.contains('`'), "{message}");
-    let color = ["eval", "--weights", text(&path), "--architecture", "fast-mnist-cnn", "--dataset", "cifar10", "--data", text(folder.path())];
+    let color = [
+        "eval",
+        "--weights",
+        text(&path),
+        "--architecture",
+        "fast-mnist-cnn",
+        "--dataset",
+        "cifar10",
+        "--data",
+        text(folder.path()),
+    ];
     assert!(failure(1, &color).contains("cifar10"));
 }
 
@@ -69,7 +79,12 @@ fn truncated_and_foreign_weights_are_refused() {
     weights(Architecture::FastMnistCnn, &path);
     let whole = std::fs::read(&path).unwrap();
     let arguments = ["eval", "--weights", text(&path), "--architecture", "fast-mnist-cnn", "--dataset", "digits"];
-    for (bytes, word) in [(&whole[..whole.len() / 2], "truncated"), (b"PK\x03\x04".as_slice(), "truncated"), (b"", "empty"), (b"hello, world", "neither")] {
+    for (bytes, word) in [
+        (&whole[..whole.len() / 2], "truncated"),
+        (b"PK\x03\x04".as_slice(), "truncated"),
+        (b"", "empty"),
+        (b"hello, world", "neither"),
+    ] {
         std::fs::write(&path, bytes).unwrap();
         let message = failure(1, &arguments);
         assert!(message.contains("fast.safetensors") && message.contains(word), "{message}");
@@ -93,8 +108,17 @@ fn a_data_folder_without_the_files_is_named() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("fast.safetensors");
     weights(Architecture::FastMnistCnn, &path);
-    let arguments =
-        ["eval", "--weights", text(&path), "--architecture", "fast-mnist-cnn", "--dataset", "mnist", "--data", text(folder.path())];
+    let arguments = [
+        "eval",
+        "--weights",
+        text(&path),
+        "--architecture",
+        "fast-mnist-cnn",
+        "--dataset",
+        "mnist",
+        "--data",
+        text(folder.path()),
+    ];
     let message = failure(1, &arguments);
     assert!(message.contains(text(folder.path())), "{message}");
 }
@@ -112,12 +136,8 @@ fn devices_always_list_the_cpu_and_auto_takes_one_that_is_listed() {
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     use std::process::{Command, Stdio};
-    let mut child = Command::new(crate::cli_program::binary())
-        .args(["help"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        Command::new(crate::cli_program::binary()).args(["help"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"));

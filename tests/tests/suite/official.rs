@@ -17,7 +17,11 @@ pub fn shared() -> Option<Shared> {
     if folder.join("data").is_dir() && folder.join("weights").is_dir() {
         return Some(Shared(folder));
     }
-    assert!(std::env::var_os("RIPOSTE_REQUIRE_DATA").is_none(), "RIPOSTE_REQUIRE_DATA is set and {} is not there", folder.display());
+    assert!(
+        std::env::var_os("RIPOSTE_REQUIRE_DATA").is_none(),
+        "RIPOSTE_REQUIRE_DATA is set and {} is not there",
+        folder.display()
+    );
     println!("no official data and weights at {}: not tested", folder.display());
     None
 }

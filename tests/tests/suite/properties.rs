@@ -112,7 +112,8 @@ fn input_gradients_equal_finite_differences() {
         let [channels, height, width] = architecture.image_shape();
         let pixels = channels * height * width;
         let image = crate::formula::unit("finite differences", pixels);
-        let tensor = |values: Vec<f32>| Tensor::<4>::from_data(TensorData::new(values, [1, channels, height, width]), &Device::flex());
+        let tensor =
+            |values: Vec<f32>| Tensor::<4>::from_data(TensorData::new(values, [1, channels, height, width]), &Device::flex());
         for goal in [Goal::Untargeted { labels: vec![4] }, Goal::Targeted { targets: vec![7] }] {
             for loss in [Loss::CrossEntropy, Loss::Margin] {
                 let (_, gradient) = input_gradient(&model, tensor(image.clone()), &goal, loss);
@@ -126,7 +127,10 @@ fn input_gradients_equal_finite_differences() {
                 };
                 let found = (value(1.0) - value(-1.0)) / f64::from(2.0 * h);
                 // f32 losses of size 2 have an ulp of 2.4e-7, divided by 2e-3: 1e-4; and ReLUs that switch within h.
-                assert!((found - expected).abs() <= 0.02 * expected + 1e-3, "{architecture} {goal:?} {loss:?}: {found} instead of {expected}");
+                assert!(
+                    (found - expected).abs() <= 0.02 * expected + 1e-3,
+                    "{architecture} {goal:?} {loss:?}: {found} instead of {expected}"
+                );
             }
         }
     }
@@ -224,7 +228,9 @@ fn a_state_dict_survives_a_file_in_both_precisions() {
 fn weights_that_do_not_fit_name_the_parameter_and_both_shapes() {
     let device = Device::flex();
     let weights = pollster::block_on(Model::random(Architecture::FastMnistCnn, Seed(0), &device).weights()).unwrap();
-    let load = |weights: &riposte::weights::StateDict| Model::from_weights(Architecture::FastMnistCnn, weights, &device).unwrap_err().to_string();
+    let load = |weights: &riposte::weights::StateDict| {
+        Model::from_weights(Architecture::FastMnistCnn, weights, &device).unwrap_err().to_string()
+    };
 
     let mut missing = weights.clone();
     missing.0.remove("5.bias");
@@ -234,7 +240,10 @@ fn weights_that_do_not_fit_name_the_parameter_and_both_shapes() {
     let mut reshaped = weights.clone();
     reshaped.0.get_mut("2.weight").unwrap().shape = vec![16, 32, 4, 4];
     let message = load(&reshaped);
-    assert!(message.contains("`2.weight`") && message.contains("[32, 16, 4, 4]") && message.contains("[16, 32, 4, 4]"), "{message}");
+    assert!(
+        message.contains("`2.weight`") && message.contains("[32, 16, 4, 4]") && message.contains("[16, 32, 4, 4]"),
+        "{message}"
+    );
 
     let mut extra = weights;
     extra.0.insert("9.weight".to_owned(), riposte::weights::Parameter { shape: vec![1], values: vec![0.0] });
@@ -256,8 +265,8 @@ fn small_defense() -> PostTrain {
 /// A random net, an input and pools.
 fn riposte_subject() -> (Model, Tensor<4>, ClassPools) {
     let device = Device::flex();
-    let test = digits::generate(0, Split::Test, 0..1).unwrap();
-    let pools = ClassPools::new(digits::generate(0, Split::Train, 0..200)).unwrap();
+    let test = digits::generate(Seed(0), Split::Test, 0..1);
+    let pools = ClassPools::new(digits::generate(Seed(0), Split::Train, 0..200));
     (Model::random(Architecture::FastMnistCnn, Seed(0), &device), test.images().to_tensor([0], &device), pools)
 }
 

@@ -7,7 +7,9 @@
 pub fn pixels(text: &str) -> Result<f32, String> {
     let number = |part: &str| part.trim().parse::<f64>().ok().filter(|value| value.is_finite());
     let value = match text.split_once('/') {
-        Some((over, under)) => number(over).zip(number(under)).filter(|(_, under)| *under != 0.0).map(|(over, under)| over / under),
+        Some((over, under)) => {
+            number(over).zip(number(under)).filter(|(_, under)| *under != 0.0).map(|(over, under)| over / under)
+        }
         None => number(text),
     };
     let value = value.ok_or_else(|| format!("`{text}` is not a number or a fraction; write 0.3 or 8/255"))?;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use burn::tensor::{Device, Tensor, TensorData};
+use riposte::Classifier;
 use riposte::attack::{Goal, Pgd};
 use riposte::data::pool::{Augmentation, ClassPools};
 use riposte::data::{Dataset, Images};
@@ -15,7 +16,6 @@ use riposte::post_train::PostTrain;
 use riposte::presets::Preset;
 use riposte::rng::{self, Purpose, Seed};
 use riposte::train::{InnerAttack, TrainConfig, Trainer};
-use riposte::Classifier;
 use serde::Serialize;
 
 use crate::args::{BenchArgs, BenchTask};
@@ -36,7 +36,8 @@ struct Timing {
 pub fn run(args: BenchArgs) -> Result<()> {
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
-    let bench = Bench { architecture: args.architecture, seed: Seed(args.seed), device: device.device.clone(), repeats: args.repeats };
+    let bench =
+        Bench { architecture: args.architecture, seed: Seed(args.seed), device: device.device.clone(), repeats: args.repeats };
     let (task, seconds) = match args.task {
         BenchTask::PostTrain => ("post-train", bench.post_train()?),
         BenchTask::PgdBatch => ("pgd-batch", bench.pgd(500)?),
@@ -80,7 +81,8 @@ impl Bench {
     fn post_train(&self) -> Result<Vec<f64>> {
         let model = self.model();
         let pools = ClassPools::new(self.samples(4000)?);
-        let config = PostTrain { batch_size: 200, iterations: 50, augmentation: Augmentation::None, ..Preset::M_MNIST.post_train };
+        let config =
+            PostTrain { batch_size: 200, iterations: 50, augmentation: Augmentation::None, ..Preset::M_MNIST.post_train };
         let image = self.images(1);
         let logits = model.forward(image.clone());
         let neighbours = Neighbours {

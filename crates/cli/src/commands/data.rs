@@ -86,7 +86,8 @@ fn verify(name: Option<DatasetName>, library: &Library) -> Result<()> {
                 output::line(&format!("{name}, {split_name} images: not here"))?;
                 continue;
             };
-            let loaded = library.load(*name, split, None, &mut download_bar(|| false)).with_context(|| format!("{name} in {origin}"))?;
+            let loaded =
+                library.load(*name, split, None, &mut download_bar(|| false)).with_context(|| format!("{name} in {origin}"))?;
             let count = loaded.dataset.len();
             ensure!(count == name.size(split), "{name} in {origin}: {count} {split_name} images, not {}", name.size(split));
             let notes = if loaded.notes.is_empty() { "as published".to_owned() } else { loaded.notes.join("; ") };

@@ -25,10 +25,11 @@ pub fn run(args: DevicesArgs) -> Result<()> {
         let mark = if found.id == listing.auto { "  <- auto" } else { "" };
         output::line(&format!("{:<10} {:<15} {}{mark}", found.id, kind(found.kind), found.name))?;
     }
-    let absent: Vec<&str> = [("cuda", cfg!(feature = "cuda")), ("vulkan", cfg!(feature = "vulkan")), ("metal", cfg!(feature = "metal"))]
-        .into_iter()
-        .filter_map(|(name, built)| (!built).then_some(name))
-        .collect();
+    let absent: Vec<&str> =
+        [("cuda", cfg!(feature = "cuda")), ("vulkan", cfg!(feature = "vulkan")), ("metal", cfg!(feature = "metal"))]
+            .into_iter()
+            .filter_map(|(name, built)| (!built).then_some(name))
+            .collect();
     if !absent.is_empty() {
         output::line(&format!("Not in this build: {} (cargo features of these names)", absent.join(", ")))?;
     }

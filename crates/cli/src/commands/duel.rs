@@ -39,7 +39,8 @@ pub fn run(args: DuelArgs) -> Result<()> {
         ensure!(index < test.len(), "there is no test image {index}: {dataset} has {}, numbered from 0", test.len());
     }
     let pools = dataset::pools(dataset, args.data.data.as_deref())?;
-    let duel = Duel { model: &model, name: &source.name, dataset, test: &test, pools: &pools, attack, riposte, seed: Seed(args.seed) };
+    let duel =
+        Duel { model: &model, name: &source.name, dataset, test: &test, pools: &pools, attack, riposte, seed: Seed(args.seed) };
     let mut screen = Screen::new(args.json);
     let index = match args.index {
         Some(index) => index,

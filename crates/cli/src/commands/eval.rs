@@ -170,7 +170,9 @@ pub fn run(args: EvalArgs) -> Result<()> {
     bar.finish_and_clear();
     if outcome.is_err() && interrupt.pressed() {
         match &args.out {
-            Some(path) => eprintln!("{} of {} images are in `{}`; the same command goes on.", records.len(), args.images, path.display()),
+            Some(path) => {
+                eprintln!("{} of {} images are in `{}`; the same command goes on.", records.len(), args.images, path.display())
+            }
             None => eprintln!("{} of {} images were done; --out FILE would have kept them.", records.len(), args.images),
         }
     }

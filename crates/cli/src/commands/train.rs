@@ -36,7 +36,8 @@ pub fn run(args: TrainArgs) -> Result<()> {
     dataset::check_shape(&train, plan.architecture)?;
     let (asked, found) = (args.samples.unwrap_or(0), train.len());
     ensure!(asked <= found, "{asked} samples are asked for and {} has {found}", plan.dataset);
-    let test = dataset::load(plan.dataset, Split::Test, args.test_images.map(|n| n.max(args.check_images)), args.data.as_deref())?;
+    let test =
+        dataset::load(plan.dataset, Split::Test, args.test_images.map(|n| n.max(args.check_images)), args.data.as_deref())?;
     let seed = Seed(plan.seed);
     let mut trainer = match folder.checkpoint()? {
         Some(checkpoint) => {

@@ -9,7 +9,8 @@ use flate2::read::GzDecoder;
 use tar::Archive;
 
 /// Names of the batches: five of training images, then the test batch. The binary version adds `.bin`.
-pub(super) const BATCHES: [&str; 6] = ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"];
+pub(super) const BATCHES: [&str; 6] =
+    ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"];
 
 /// A batch is about 31 MB in both versions.
 const MAX_BATCH: u64 = 64 << 20;
@@ -33,7 +34,7 @@ pub(super) fn batches(archive: &Path, wanted: &[&str]) -> Result<Vec<(String, Ve
 }
 
 /// Unpacks the batches into `cifar-10-batches-bin` or `cifar-10-batches-py` in `folder`: all, or the folder is not there.
-pub(super) fn unpack(archive: &Path, folder: &Path) -> Result<()> {
+pub fn unpack(archive: &Path, folder: &Path) -> Result<()> {
     let beside = folder.join(format!("unpack-{}.tmp", std::process::id()));
     let cannot_write = || format!("cannot unpack into `{}`", folder.display());
     fs::create_dir_all(&beside).with_context(cannot_write)?;

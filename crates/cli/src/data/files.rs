@@ -47,7 +47,9 @@ impl Files {
                 Some(Self::Mnist([images, spelled(&format!("{prefix}-labels"), "idx1")?]))
             }
             DatasetName::Cifar10 => {
-                let all = |suffix: &str| batches(split).iter().map(|batch| file(&format!("{batch}{suffix}"))).collect::<Option<Vec<_>>>();
+                let all = |suffix: &str| {
+                    batches(split).iter().map(|batch| file(&format!("{batch}{suffix}"))).collect::<Option<Vec<_>>>()
+                };
                 let archived = || [official::CIFAR10_BINARY, official::CIFAR10_PYTHON].iter().find_map(|known| file(known.name));
                 all(".bin")
                     .map(Self::CifarBinary)

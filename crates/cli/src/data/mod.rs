@@ -3,7 +3,7 @@
 //! The core parses bytes; here they are found and fetched. The order is always the same: the folder that the user names (and then
 //! nothing else), the cache folder, the official hosts.
 
-mod archive;
+pub mod archive;
 pub mod bar;
 pub mod download;
 mod files;
@@ -183,7 +183,10 @@ impl Library {
 
 fn in_folder(name: DatasetName, split: Split, folder: &Path) -> Result<Files> {
     if !folder.is_dir() {
-        bail!("the data folder `{}` does not exist: correct --data (or RIPOSTE_DATA), or leave it out to download", folder.display());
+        bail!(
+            "the data folder `{}` does not exist: correct --data (or RIPOSTE_DATA), or leave it out to download",
+            folder.display()
+        );
     }
     Files::find(name, split, folder).with_context(|| {
         format!(

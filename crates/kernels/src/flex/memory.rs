@@ -10,6 +10,9 @@ use rayon::prelude::*;
 /// Multiplications below which another thread costs more than it saves: some 20 microseconds of them.
 const WORK_PER_PART: usize = 2_000_000;
 
+/// What one element of a pass over memory is worth in multiplications: some 16 go by while one is read and written.
+const WORK_PER_ELEMENT: usize = 16;
+
 /// Whether a tensor holds what the kernels compute with.
 pub(super) fn is_f32(tensor: &FlexTensor) -> bool {
     tensor.dtype() == DType::F32
@@ -47,6 +50,11 @@ pub(super) fn parts(work: usize) -> usize {
     }
 }
 
+/// How many threads a pass over this many elements deserves; at least 1.
+pub(super) fn parts_of_pass(elements: usize) -> usize {
+    parts(elements * WORK_PER_ELEMENT)
+}
+
 /// The `part`-th of `parts` nearly equal ranges of `0..total`, in multiples of `unit` but for the end.
 pub(super) fn part_range(total: usize, parts: usize, part: usize, unit: usize) -> Range<usize> {
     let units = total.div_ceil(unit);
@@ -65,4 +73,22 @@ pub(super) fn map_parts<I: Send, R: Send>(items: Vec<I>, map: impl Fn(I) -> R + 
         0 | 1 => items.into_iter().map(map).collect(),
         _ => items.into_par_iter().with_max_len(1).map(map).collect(),
     }
+}
+
+/// Calls `body` with the index, the range of elements and the output of each plane, planes split over the threads.
+pub(super) fn each_plane(
+    length: usize,
+    plane: usize,
+    to: &mut [MaybeUninit<f32>],
+    body: impl Fn(usize, Range<usize>, &mut [MaybeUninit<f32>]) + Send + Sync,
+) {
+    let planes = length / plane.max(1);
+    let threads = parts_of_pass(length).min(planes.max(1));
+    let ranges = (0..threads).map(|part| part_range(planes, threads, part, 1));
+    let outputs = split(to, ranges.clone().map(|range| range.len() * plane));
+    map_parts(ranges.zip(outputs).collect(), |(planes, to)| {
+        for (index, to) in planes.zip(to.chunks_exact_mut(plane)) {
+            body(index, index * plane..(index + 1) * plane, to);
+        }
+    });
 }

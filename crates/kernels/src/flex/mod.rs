@@ -13,8 +13,10 @@ mod gathered;
 mod geometry;
 mod linear;
 mod memory;
+mod normalization;
 mod packed;
 mod pointwise;
+mod pool;
 mod product;
 mod scattered;
 mod simd;
@@ -117,11 +119,7 @@ impl KernelBackend for Flex {
         let x = x.to_contiguous();
         let plane = shape[2] * shape[3];
         // SAFETY: `affine` writes every element.
-        unsafe {
-            filled(shape, |y| {
-                pointwise::affine(slice(&x), plane, &scale, &shift, activation, y);
-            })
-        }
+        unsafe { filled(shape, |y| normalization::affine(slice(&x), plane, &scale, &shift, activation, y)) }
     }
 
     fn batch_norm_act_backward(pass: BatchNormBackward<Self>) -> [Option<FloatTensor<Self>>; 3] {
@@ -129,32 +127,58 @@ impl KernelBackend for Flex {
             return stock::batch_norm_act_backward(pass);
         }
         let shape: [usize; 4] = pass.gradient.shape().dims();
-        let plane = shape[2] * shape[3];
         let [gradient, gamma, mean, var] = [&pass.gradient, &pass.gamma, &pass.mean, &pass.var].map(FlexTensor::to_contiguous);
         let (output, x) = (contiguous(&pass.output), contiguous(&pass.x));
-        let output = output.as_ref().map(slice);
-        let activation = pass.activation;
         let [x_wanted, gamma_wanted, beta_wanted] = pass.wanted;
-
         let scale: Vec<f32> = scales(&gamma, &var, pass.epsilon).iter().map(|&scale| scale as f32).collect();
-        let x_gradient = x_wanted.then(|| unsafe {
-            // SAFETY: `affine_backward` writes every element.
-            filled(shape, |to| {
-                pointwise::affine_backward(slice(&gradient), output, plane, &scale, activation, to);
-            })
-        });
-        if !gamma_wanted && !beta_wanted {
-            return [x_gradient, None, None];
-        }
-        let x = x.as_ref().map(slice);
-        let [sums, products] = pointwise::channel_sums(slice(&gradient), output, x, slice(&mean), plane, activation);
+        let pass_of_slices = normalization::Backward {
+            gradient: slice(&gradient),
+            output: output.as_ref().map(slice),
+            x: x.as_ref().map(slice),
+            mean: slice(&mean),
+            scale: &scale,
+            plane: shape[2] * shape[3],
+            activation: pass.activation,
+            sums: gamma_wanted || beta_wanted,
+        };
+        let mut sums = Vec::new();
+        let x_gradient = match x_wanted {
+            // SAFETY: with somewhere to write, `run` writes every element.
+            true => Some(unsafe { filled(shape, |to| sums = pass_of_slices.run(Some(to))) }),
+            false => {
+                sums = pass_of_slices.run(None);
+                None
+            }
+        };
         let gamma_gradient =
-            products.iter().zip(slice(&var)).map(|(product, &var)| (product / (f64::from(var) + pass.epsilon).sqrt()) as f32);
+            sums.iter().zip(slice(&var)).map(|(sums, &var)| (sums[1] / (f64::from(var) + pass.epsilon).sqrt()) as f32);
         [
             x_gradient,
             gamma_wanted.then(|| per_channel(gamma_gradient)),
-            beta_wanted.then(|| per_channel(sums.iter().map(|&sum| sum as f32))),
+            beta_wanted.then(|| per_channel(sums.iter().map(|sums| sums[0] as f32))),
         ]
+    }
+
+    fn max_pool(x: FloatTensor<Self>, size: usize) -> FloatTensor<Self> {
+        if !is_f32(&x) {
+            return stock::max_pool::<Self>(x, size);
+        }
+        let [batch, channels, height, width] = x.shape().dims();
+        let x = x.to_contiguous();
+        let windows = pool::Windows { size, height, width };
+        // SAFETY: `forward` writes every element.
+        unsafe { filled([batch, channels, height / size, width / size], |y| pool::forward(windows, slice(&x), y)) }
+    }
+
+    fn max_pool_backward(gradient: FloatTensor<Self>, x: FloatTensor<Self>, size: usize) -> FloatTensor<Self> {
+        if !is_f32(&gradient) {
+            return stock::max_pool_backward::<Self>(gradient, x, size);
+        }
+        let shape: [usize; 4] = x.shape().dims();
+        let (gradient, x) = (gradient.to_contiguous(), x.to_contiguous());
+        let windows = pool::Windows { size, height: shape[2], width: shape[3] };
+        // SAFETY: `backward` writes every element.
+        unsafe { filled(shape, |to| pool::backward(windows, slice(&gradient), slice(&x), to)) }
     }
 
     fn cross_entropy(logits: FloatTensor<Self>, targets: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {

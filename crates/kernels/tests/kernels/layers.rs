@@ -124,6 +124,33 @@ fn batch_normalization_agrees_with_the_stock_operations() {
 }
 
 #[test]
+fn the_maximum_of_each_window_gets_its_gradient() {
+    let device = Device::flex().autodiff();
+    let mut random = Random::new(11);
+    for (shape, size) in [([2, 3, 28, 28], 2), ([1, 2, 7, 9], 2), ([3, 1, 9, 9], 3), ([1, 1, 1, 1], 1)] {
+        let numbers = random.numbers(shape.iter().product());
+        let of_path = |path: Path| {
+            let x = tensor(&numbers, shape, &device).require_grad();
+            let y = path.max_pool(x.clone(), size);
+            // Each window's gradient differs.
+            let gradients = (y.clone() * y.clone().detach()).sum().backward();
+            [values(y.inner()), values(x.grad(&gradients).expect("x is tracked"))]
+        };
+        assert_eq!(of_path(Path::Kernels), of_path(Path::Stock), "{shape:?}, windows of {size}");
+    }
+}
+
+#[test]
+fn an_undefined_element_makes_its_window_undefined() {
+    for at in 0..4 {
+        let mut window = [1.0, 2.0, 3.0, 4.0];
+        window[at] = f32::NAN;
+        let y = values(riposte_kernels::max_pool(tensor(&window, [1, 1, 2, 2], &Device::flex()), 2));
+        assert!(y[0].is_nan());
+    }
+}
+
+#[test]
 fn cross_entropy_and_its_gradient_agree_with_the_definition() {
     let device = Device::flex().autodiff();
     let (batch, classes) = (7, 10);

@@ -28,7 +28,8 @@ pub(super) fn choose(duel: &Duel, pick: Pick, device: &Found, screen: &mut Scree
                 return Ok(index);
             }
             let defended = evaluate(duel, index..index + 1, true, &workers)?;
-            let right = defended.iter().any(|record| record.riposte_attacked.is_some_and(|defended| defended.answer == record.label));
+            let right =
+                defended.iter().any(|record| record.riposte_attacked.is_some_and(|defended| defended.answer == record.label));
             if right == (pick == Pick::Answered) {
                 return Ok(index);
             }

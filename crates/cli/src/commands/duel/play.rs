@@ -156,7 +156,8 @@ impl Duel<'_> {
     fn some_of(&self, batch: &[usize]) -> Vec<Sample> {
         let (first, second) = batch.split_at(batch.len() / 2);
         let some = first.iter().take(SAMPLES).chain(second.iter().take(SAMPLES));
-        some.map(|sample| Sample { label: self.pools.label(*sample), pixels: self.pools.samples().images().to_f32([*sample]) }).collect()
+        some.map(|sample| Sample { label: self.pools.label(*sample), pixels: self.pools.samples().images().to_f32([*sample]) })
+            .collect()
     }
 
     fn view(&self, image: Tensor<4>) -> Result<View> {

@@ -51,7 +51,14 @@ pub(super) fn of(report: &Report, dataset: DatasetName, source: &Source) -> Stri
         if let Some(gain) = gain {
             line(gain_line(name, gain));
             if let (Some(published), Some(paper)) = (published, report.paper) {
-                line(format!("{:<28}{:>18}  (the paper's figure: {}, {} + {})", "", points(published), paper.table, paper.preset, paper.riposte));
+                line(format!(
+                    "{:<28}{:>18}  (the paper's figure: {}, {} + {})",
+                    "",
+                    points(published),
+                    paper.table,
+                    paper.preset,
+                    paper.riposte
+                ));
             }
         }
     }

@@ -43,7 +43,11 @@ impl Folder {
     pub(super) fn open(path: &Path, plan: &Plan, resume: bool) -> Result<Self> {
         let settings = output::to_value(&plan.settings())?;
         let known = path.join(CHECKPOINT).exists();
-        ensure!(resume || !known, "`{}` already holds a run: --resume goes on with it, another --out begins a new one", path.display());
+        ensure!(
+            resume || !known,
+            "`{}` already holds a run: --resume goes on with it, another --out begins a new one",
+            path.display()
+        );
         if known {
             let found: Value = serde_json::from_slice(&file::read(&path.join(SETTINGS))?)
                 .with_context(|| format!("`{}` is damaged", path.join(SETTINGS).display()))?;

@@ -1,0 +1,323 @@
+//! The gradient of a convolution with respect to its input, as an implicit matrix product.
+//!
+//! Rows are channels, columns are input positions, the reduction runs over `(filter, ky, kx)`. With a stride s, an
+//! input position meets only every s-th tap, which ones depends on its residue modulo s. So positions are grouped by
+//! residue (the phase, in the grid's third dimension) and each phase reduces over its own taps: no term is a
+//! multiplication by zero, as it would be in a convolution with the dilated gradient.
+
+use cubecl::prelude::*;
+
+use super::block::{Rows, copy_block, read_run};
+use super::epilogue::{ActivationKind, BiasAxis, Planes, deactivate, store};
+use super::geometry::{Extents, FAR, Window};
+use super::tile::{Tile, V4, accumulators, multiply};
+
+/// One axis of a phase: its taps are `residue + stride * j` for j below `taps`; its input positions are
+/// `stride * q + start`; together they meet output position `q + shift - j`.
+#[derive(CubeType, Clone)]
+struct Phase {
+    residue: u32,
+    taps: u32,
+    start: u32,
+    shift: u32,
+}
+
+#[cube]
+fn phase(
+    residue: u32,
+    #[comptime] kernel: u32,
+    #[comptime] stride: u32,
+    #[comptime] padding: u32,
+) -> Phase {
+    if comptime!(stride == 1) {
+        Phase {
+            residue: 0u32.runtime(),
+            taps: kernel.runtime(),
+            start: 0u32.runtime(),
+            shift: padding.runtime(),
+        }
+    } else {
+        let start = (residue + comptime!(stride - padding % stride)) % stride;
+        Phase {
+            residue,
+            taps: (comptime!(kernel + stride - 1) - residue) / stride,
+            start,
+            shift: (start + padding - residue) / stride,
+        }
+    }
+}
+
+/// `out = weight^T * windows(gradient)`, or with more than one split the partial sums `[split, out]` of it.
+///
+/// `gradient` is with respect to the layer's output; where `output` is given, it passes the activation backward first.
+/// `tile.k` is a multiple of [`Window::row_taps`]. `aligned`: 4 divides the width of a phase, so that the four positions
+/// that a unit gathers together lie side by side. Memory is addressed in vectors of 1, or with a stride of 1 of 4:
+/// `gradient` and `output` where `aligned` and 4 divides their width; `out` where 4 divides the positions of a plane.
+#[cube(launch_unchecked)]
+pub fn data_gradient<NG: Size, N: Size>(
+    gradient: &[Vector<f32, NG>],
+    output: ComptimeOption<&[Vector<f32, NG>]>,
+    weight: &[Vector<f32, Const<1>>],
+    out: &mut [Vector<f32, N>],
+    extents: Extents,
+    slope: f32,
+    #[comptime] tile: Tile,
+    #[comptime] window: Window,
+    #[comptime] aligned: bool,
+    #[comptime] activation: ActivationKind,
+) {
+    let residue = CUBE_POS_Z % comptime!(window.phases());
+    let split = CUBE_POS_Z / comptime!(window.phases());
+    let py = phase(
+        residue / window.stride_w,
+        window.kernel_h,
+        window.stride_h,
+        window.padding_h,
+    );
+    let px = phase(
+        residue % window.stride_w,
+        window.kernel_w,
+        window.stride_w,
+        window.padding_w,
+    );
+
+    // Positions of the largest phase; a smaller one leaves its last row or column out when it stores.
+    let phase_h = (extents.height + comptime!(window.stride_h - 1)) / window.stride_h;
+    let phase_w = (extents.width + comptime!(window.stride_w - 1)) / window.stride_w;
+    let plane = phase_h * phase_w;
+    let columns = extents.batch * plane;
+    // Phases that meet fewer taps of a row than others multiply by zero weights, those that meet none have no terms.
+    let taps = comptime!(window.row_taps());
+    let met = select(px.taps > 0, py.taps, 0);
+    let terms = extents.filters * met * taps;
+    let first = split * extents.chunk;
+    let last = min(first + extents.chunk, terms);
+    let row0 = CUBE_POS_Y * tile.m;
+    let column0 = CUBE_POS_X * tile.n;
+
+    let mut a = Shared::<[V4]>::new_slice(comptime!(tile.shared(tile.m)));
+    let mut b = Shared::<[V4]>::new_slice(comptime!(tile.shared(tile.n)));
+    let mut sums = accumulators(tile);
+
+    // The four input positions whose gradients this unit gathers.
+    let groups = comptime!(tile.n / 4);
+    let group = UNIT_POS % groups;
+    let mut bottom = Array::<u32>::new(4usize);
+    let mut right = Array::<u32>::new(4usize);
+    let mut corner = Array::<u32>::new(4usize);
+    #[unroll]
+    for j in 0..4u32 {
+        let column = column0 + group * 4 + j;
+        let position = column % plane;
+        let y = position / phase_w + py.shift;
+        let x = position % phase_w + px.shift;
+        bottom[j as usize] = select(column < columns, y, FAR.runtime());
+        right[j as usize] = x;
+        corner[j as usize] =
+            (column / plane * extents.filters * extents.out_height + y) * extents.out_width + x;
+    }
+
+    let mut k0 = first;
+    while k0 < last {
+        load_weight(weight, &mut a, row0, extents.channels, &py, &px, k0, last, tile, window);
+
+        let pitch = comptime!(tile.pitch(tile.n));
+        for i in 0..comptime!(tile.loads(tile.n, taps)) {
+            let block = UNIT_POS / groups + i * comptime!(tile.units() / groups);
+            if comptime!(tile.even(tile.n, taps)) || block < comptime!(tile.k / taps) {
+                let k = k0 + block * taps;
+                let filter = k / taps / py.taps;
+                let jy = k / taps % py.taps;
+                let base = (filter * extents.out_height - jy) * extents.out_width;
+                let jy = select(k < last, jy, comptime!(2 * FAR).runtime());
+                let target = block * comptime!(taps * pitch) + group;
+                if comptime!(aligned) {
+                    let mut inputs = Array::<f32>::new(comptime!((taps + 3) as usize));
+                    read_run(
+                        gradient,
+                        &output,
+                        slope,
+                        &mut inputs,
+                        corner[0usize] + base - comptime!(taps - 1),
+                        right[0usize] - comptime!(taps - 1),
+                        extents.out_width,
+                        bottom[0usize] - jy < extents.out_height,
+                        comptime!((window.padding_w + 4 * taps + 1 - taps) % 4),
+                        activation,
+                    );
+                    #[unroll]
+                    for jx in 0..taps {
+                        let mut values = V4::empty();
+                        #[unroll]
+                        for j in 0..4u32 {
+                            let value = inputs[comptime!((j + taps - 1 - jx) as usize)];
+                            values.insert(comptime!(j as usize), value);
+                        }
+                        b[(target + comptime!(jx * pitch)) as usize] = met_or_zero(values, jx, &px, window);
+                    }
+                } else {
+                    for jx in 0..taps {
+                        let mut values = V4::empty();
+                        #[unroll]
+                        for j in 0..4usize {
+                            let row_inside = bottom[j] - jy < extents.out_height;
+                            let inside = row_inside && right[j] - jx < extents.out_width;
+                            let index = corner[j] + base - jx;
+                            let value = read(gradient, &output, slope, index, inside, activation);
+                            values.insert(j, value);
+                        }
+                        b[(target + jx * pitch) as usize] = met_or_zero(values, jx, &px, window);
+                    }
+                }
+            }
+        }
+        sync_cube();
+        multiply(&a, &b, &mut sums, tile);
+        sync_cube();
+        k0 += tile.k;
+    }
+
+    let offset = split * extents.batch * extents.channels * extents.height * extents.width;
+    if comptime!(window.phases() == 1) {
+        let place = Planes {
+            offset,
+            row0,
+            rows: extents.channels,
+            column0,
+            columns,
+            plane,
+        };
+        store(out, &sums, &ComptimeOption::new_None(), &place, slope, tile, BiasAxis::Rows, ActivationKind::None);
+    } else {
+        scatter(out, &sums, offset, row0, column0, phase_h, phase_w, &py, &px, &extents, tile, window);
+    }
+}
+
+/// The element of the gradient at `index`, before the activation, or 0.
+#[cube]
+fn read<N: Size>(
+    gradient: &[Vector<f32, N>],
+    output: &ComptimeOption<&[Vector<f32, N>]>,
+    slope: f32,
+    index: u32,
+    inside: bool,
+    #[comptime] activation: ActivationKind,
+) -> f32 {
+    let index = select(inside, index, 0) as usize;
+    let value = gradient[index].extract(0usize);
+    #[comptime]
+    let value = match output {
+        ComptimeOption::Some(output) => {
+            deactivate(value, output[index].extract(0usize), slope, activation)
+        }
+        ComptimeOption::None => value,
+    };
+    select(inside, value, 0.0)
+}
+
+/// Zero for a tap that the phase does not meet: a weight of zero alone would make NaN of infinity.
+#[cube]
+fn met_or_zero(values: V4, jx: u32, px: &Phase, #[comptime] window: Window) -> V4 {
+    if comptime!(window.uniform_rows()) {
+        values
+    } else {
+        select(jx < px.taps, values, V4::new(0.0))
+    }
+}
+
+/// Fills the shared tile of weights, rows channels and steps `(filter, j of y, j of x)`, zero outside.
+#[cube]
+fn load_weight(
+    weight: &[Vector<f32, Const<1>>],
+    a: &mut [V4],
+    row0: u32,
+    channels: u32,
+    py: &Phase,
+    px: &Phase,
+    k0: u32,
+    last: u32,
+    #[comptime] tile: Tile,
+    #[comptime] window: Window,
+) {
+    let taps = comptime!(window.row_taps());
+    let pitch = comptime!(tile.pitch(tile.m));
+    for i in 0..comptime!(tile.loads(tile.m, 1)) {
+        let slot = UNIT_POS + i * comptime!(tile.units());
+        if comptime!(tile.even(tile.m, 1)) || slot < comptime!(tile.k * tile.m / 4) {
+            let step = slot % tile.k;
+            let group = slot / tile.k;
+            let k = k0 + step;
+            let filter = k / taps / py.taps;
+            let ky = py.residue + k / taps % py.taps * window.stride_h;
+            let kx = px.residue + k % taps * window.stride_w;
+            let exists = kx < window.kernel_w;
+            let block = Rows {
+                start: filter * channels * comptime!(window.taps()) + ky * window.kernel_w + kx,
+                stride: comptime!(window.taps()).runtime(),
+                first: row0 + group * 4,
+                count: channels,
+            };
+            copy_block(
+                weight,
+                &ComptimeOption::new_None(),
+                1.0,
+                &block,
+                k < last && exists,
+                a,
+                step * pitch + group,
+                pitch,
+                ActivationKind::None,
+            );
+        }
+    }
+}
+
+/// Writes a unit's sums to the input positions of its phase, `stride` apart.
+#[cube]
+fn scatter<N: Size>(
+    out: &mut [Vector<f32, N>],
+    sums: &Array<V4>,
+    offset: u32,
+    row0: u32,
+    column0: u32,
+    phase_h: u32,
+    phase_w: u32,
+    py: &Phase,
+    px: &Phase,
+    extents: &Extents,
+    #[comptime] tile: Tile,
+    #[comptime] window: Window,
+) {
+    let units_n = comptime!(tile.units_n());
+    let units_m = comptime!(tile.units_m());
+    let groups_n = comptime!(tile.unit_n / 4);
+    let row = UNIT_POS / units_n;
+    let column = UNIT_POS % units_n;
+    let plane = phase_h * phase_w;
+
+    #[unroll]
+    for j in 0..groups_n {
+        #[unroll]
+        for e in 0..4u32 {
+            let n = column0 + (column + j * units_n) * 4 + e;
+            let image = n / plane;
+            let y = n % plane / phase_w * window.stride_h + py.start;
+            let x = n % phase_w * window.stride_w + px.start;
+            if image < extents.batch && y < extents.height && x < extents.width {
+                #[unroll]
+                for i in 0..comptime!(tile.unit_m / 4) {
+                    #[unroll]
+                    for l in 0..4u32 {
+                        let m = row0 + (row + i * units_m) * 4 + l;
+                        if m < extents.channels {
+                            let sum = sums[comptime!(((i * 4 + l) * groups_n + j) as usize)];
+                            let start = (image * extents.channels + m) * extents.height + y;
+                            let index = offset + start * extents.width + x;
+                            out[index as usize] = Vector::new(sum.extract(comptime!(e as usize)));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

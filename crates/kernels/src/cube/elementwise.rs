@@ -1,0 +1,190 @@
+//! Kernels without a matrix product: one unit per element, or per sample.
+
+use cubecl::prelude::*;
+
+use super::epilogue::{ActivationKind, activate, deactivate};
+
+/// Adds partial sums `[splits, out]` in order, then the bias, then applies the activation; and beside them, where given,
+/// a second such sum of `[splits, rows]` without either.
+///
+/// Element i of out belongs to row `i / inner % rows`, whose bias is added. Sizes count vectors of `N`.
+#[cube(launch_unchecked)]
+pub fn add_splits<N: Size>(
+    parts: &[Vector<f32, N>],
+    bias: ComptimeOption<&[f32]>,
+    out: &mut [Vector<f32, N>],
+    row_parts: ComptimeOption<&[f32]>,
+    row_out: ComptimeOption<&mut [f32]>,
+    splits: u32,
+    size: u32,
+    inner: u32,
+    rows: u32,
+    slope: f32,
+    #[comptime] activation: ActivationKind,
+) {
+    let i = ABSOLUTE_POS as u32;
+    if i < size {
+        let mut sum = parts[i as usize];
+        for split in 1..splits {
+            sum += parts[(split * size + i) as usize];
+        }
+        let width = N::value();
+    let width = comptime!(width as u32);
+        let mut values = Vector::<f32, N>::empty();
+        #[unroll]
+        for e in 0..width {
+            let value = sum.extract(comptime!(e as usize));
+            #[comptime]
+            let value = match &bias {
+                ComptimeOption::Some(bias) => value + bias[((i * width + e) / inner % rows) as usize],
+                ComptimeOption::None => value,
+            };
+            values.insert(comptime!(e as usize), activate(value, slope, activation));
+        }
+        out[i as usize] = values;
+    }
+    #[comptime]
+    if let ComptimeOption::Some(row_out) = row_out {
+        #[comptime]
+        if let ComptimeOption::Some(row_parts) = row_parts {
+            if i < rows {
+                let mut sum = row_parts[i as usize];
+                for split in 1..splits {
+                    sum += row_parts[(split * rows + i) as usize];
+                }
+                row_out[i as usize] = sum;
+            }
+        }
+    }
+}
+
+/// The gradient before an activation from the one after it.
+#[cube(launch_unchecked)]
+pub fn activation_gradient<N: Size>(
+    gradient: &[Vector<f32, N>],
+    output: &[Vector<f32, N>],
+    out: &mut [Vector<f32, N>],
+    size: u32,
+    slope: f32,
+    #[comptime] activation: ActivationKind,
+) {
+    let i = ABSOLUTE_POS;
+    if (i as u32) < size {
+        let g = gradient[i];
+        let y = output[i];
+        let mut values = Vector::<f32, N>::empty();
+        #[unroll]
+        for e in 0..N::value() {
+            values.insert(e, deactivate(g.extract(e), y.extract(e), slope, activation));
+        }
+        out[i] = values;
+    }
+}
+
+/// Cross-entropy and its gradient: see [`KernelBackend::cross_entropy`](crate::KernelBackend::cross_entropy). One unit
+/// per sample.
+#[cube(launch_unchecked)]
+pub fn cross_entropy(
+    logits: &[f32],
+    targets: &[f32],
+    loss: &mut [f32],
+    gradient: &mut [f32],
+    samples: u32,
+    classes: u32,
+) {
+    let sample = ABSOLUTE_POS as u32;
+    if sample < samples {
+        let start = sample * classes;
+        let mut highest = logits[start as usize];
+        let mut total = targets[start as usize];
+        for class in 1..classes {
+            let logit = logits[(start + class) as usize];
+            highest = select(logit > highest, logit, highest);
+            total += targets[(start + class) as usize];
+        }
+        let mut partition = 0.0f32;
+        for class in 0..classes {
+            partition += (logits[(start + class) as usize] - highest).exp();
+        }
+        let log_partition = partition.ln();
+        let mut sum = 0.0f32;
+        for class in 0..classes {
+            let index = (start + class) as usize;
+            let shifted = logits[index] - highest;
+            sum -= targets[index] * (shifted - log_partition);
+            gradient[index] = shifted.exp() / partition * total - targets[index];
+        }
+        loss[sample as usize] = sum;
+    }
+}
+
+/// One step of projected gradient ascent: see [`KernelBackend::signed_step`](crate::KernelBackend::signed_step).
+#[cube(launch_unchecked)]
+pub fn signed_step(
+    x: &[f32],
+    gradient: &[f32],
+    origin: &[f32],
+    active: ComptimeOption<&[f32]>,
+    out: &mut [f32],
+    size: u32,
+    sample_size: u32,
+    step_size: f32,
+    epsilon: f32,
+    low: f32,
+    high: f32,
+) {
+    let i = ABSOLUTE_POS;
+    if (i as u32) < size {
+        let old = x[i];
+        let g = gradient[i];
+        let center = origin[i];
+        let negative = select(g < 0.0, -step_size, 0.0);
+        let change = select(g > 0.0, step_size, negative);
+        let moved = old + change;
+        let moved = clamp_keeping_nan(moved, center - epsilon, center + epsilon);
+        let moved = clamp_keeping_nan(moved, low, high);
+        #[comptime]
+        let moved = match &active {
+            ComptimeOption::Some(active) => {
+                select(active[(i as u32 / sample_size) as usize] != 0.0, moved, old)
+            }
+            ComptimeOption::None => moved,
+        };
+        out[i] = moved;
+    }
+}
+
+#[cube]
+fn clamp_keeping_nan(value: f32, low: f32, high: f32) -> f32 {
+    let value = select(value < low, low, value);
+    select(value > high, high, value)
+}
+
+/// One step of gradient descent: see [`SgdStep`](crate::SgdStep).
+#[cube(launch_unchecked)]
+pub fn sgd_step<N: Size>(
+    parameter: &[Vector<f32, N>],
+    gradient: &[Vector<f32, N>],
+    velocity: ComptimeOption<&[Vector<f32, N>]>,
+    new_parameter: &mut [Vector<f32, N>],
+    new_velocity: &mut [Vector<f32, N>],
+    size: u32,
+    learning_rate: f32,
+    momentum: f32,
+    weight_decay: f32,
+    #[comptime] nesterov: bool,
+) {
+    let i = ABSOLUTE_POS;
+    if (i as u32) < size {
+        let p = parameter[i];
+        let g = gradient[i] + Vector::new(weight_decay) * p;
+        #[comptime]
+        let v = match &velocity {
+            ComptimeOption::Some(velocity) => Vector::new(momentum) * velocity[i] + g,
+            ComptimeOption::None => g,
+        };
+        let direction = if comptime!(nesterov) { g + Vector::new(momentum) * v } else { v };
+        new_velocity[i] = v;
+        new_parameter[i] = p - Vector::new(learning_rate) * direction;
+    }
+}

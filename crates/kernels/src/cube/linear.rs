@@ -1,0 +1,129 @@
+//! Launches of the matrix product for linear layers.
+
+use burn_cubecl::CubeBackend;
+use burn_cubecl::tensor::CubeTensor;
+
+use super::epilogue::ActivationKind;
+use super::launch::{Finish, Parts, Signal, buffer, finish, optional, slope, width};
+use super::plan::Problem;
+use super::product::{Layouts, ProductExtentsLaunch, product};
+use crate::{Activation, LayerBackward, LayerGradients};
+
+/// One product `[rows, columns]` over `terms`, its factors stored as `layouts` say.
+struct Product<'a> {
+    a: &'a CubeTensor,
+    /// The output of the activation that `a`, a gradient, passes backward.
+    output: Option<&'a CubeTensor>,
+    b: &'a CubeTensor,
+    layouts: Layouts,
+    problem: Problem,
+}
+
+impl Product<'_> {
+    /// `act(a b + bias)` and, if wanted, the row sums of a. `None` where the problem exceeds the device's limits.
+    fn launch(
+        self,
+        bias: Option<&CubeTensor>,
+        row_sums: bool,
+        activation: Activation,
+    ) -> Option<(CubeTensor, Option<CubeTensor>)> {
+        let plan = self.problem.plan(&self.a.client.properties().hardware)?;
+        let Problem { rows, columns, terms, .. } = self.problem;
+        let shape = [rows as usize, columns as usize];
+        let sums = plan.output(self.a, shape);
+        let row_sums = row_sums.then(|| plan.output(self.a, [rows as usize]));
+        let whole = plan.splits == 1 || self.output.is_some();
+        let applied = if whole { activation } else { Activation::None };
+        let vectors = |steps_contiguous, extent| width(if steps_contiguous { terms } else { extent } as usize);
+        unsafe {
+            product::launch_unchecked(
+                &self.a.client,
+                plan.count(),
+                plan.units(),
+                vectors(self.layouts.a_steps_contiguous, rows),
+                vectors(self.layouts.b_steps_contiguous, columns),
+                width(columns as usize),
+                buffer(self.a),
+                self.output.map(buffer).into(),
+                buffer(self.b),
+                optional(bias.filter(|_| plan.splits == 1)),
+                buffer(&sums),
+                row_sums.as_ref().map(buffer).into(),
+                ProductExtentsLaunch::new(rows, columns, terms, plan.chunk),
+                slope(applied),
+                self.layouts,
+                plan.tile,
+                ActivationKind::from(applied),
+            );
+        }
+        let rest = match self.output {
+            Some(_) => Finish::NOTHING,
+            None => Finish { bias, inner: 1, activation },
+        };
+        Some(finish(Parts { sums, row_sums }, &plan, shape, rest))
+    }
+}
+
+/// Tensors contiguous and f32; `None` where the problem exceeds the device's limits.
+pub fn linear_forward(
+    x: &CubeTensor,
+    weight: &CubeTensor,
+    bias: Option<&CubeTensor>,
+    activation: Activation,
+) -> Option<CubeTensor> {
+    let [batch, terms] = x.meta.shape().dims();
+    let [out, _] = weight.meta.shape().dims();
+    let product = Product {
+        a: x,
+        output: None,
+        b: weight,
+        layouts: Layouts { a_steps_contiguous: true, b_steps_contiguous: true },
+        problem: problem(batch, out, terms),
+    };
+    Some(product.launch(bias, false, activation)?.0)
+}
+
+/// Tensors contiguous and f32; `None` where a problem exceeds the device's limits.
+pub fn linear_backward(pass: &LayerBackward<CubeBackend>) -> Option<LayerGradients<CubeBackend>> {
+    let [batch, out] = pass.gradient.meta.shape().dims();
+    let output = pass.output.clone();
+    let signal = Signal::new(pass.gradient.clone(), output, pass.activation, 0);
+    let x = match &pass.weight {
+        Some(weight) => {
+            let product = Product {
+                a: &signal.gradient,
+                output: signal.output.as_ref(),
+                b: weight,
+                layouts: Layouts { a_steps_contiguous: true, b_steps_contiguous: false },
+                problem: problem(batch, weight.meta.shape()[1], out),
+            };
+            Some(product.launch(None, false, signal.activation)?.0)
+        }
+        None => None,
+    };
+    let (weight, bias) = match &pass.x {
+        Some(x) => {
+            let product = Product {
+                a: &signal.gradient,
+                output: signal.output.as_ref(),
+                b: x,
+                layouts: Layouts { a_steps_contiguous: false, b_steps_contiguous: false },
+                problem: problem(out, x.meta.shape()[1], batch),
+            };
+            let (weight, bias) = product.launch(None, pass.bias, signal.activation)?;
+            (Some(weight), bias)
+        }
+        None => (None, pass.bias.then(|| signal.sums(&[0]))),
+    };
+    Some(LayerGradients { x, weight, bias })
+}
+
+fn problem(rows: usize, columns: usize, terms: usize) -> Problem {
+    Problem {
+        rows: rows as u32,
+        columns: columns as u32,
+        terms: terms as u32,
+        run: 1,
+        copies: 1,
+    }
+}

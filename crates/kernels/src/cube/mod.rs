@@ -1,0 +1,181 @@
+//! Kernels for GPU devices, written in CubeCL.
+//!
+//! Every layer is a tiled product of two matrices, one of them gathered on the fly ([`forward`], [`data_gradient`],
+//! [`weight_gradient`]) or stored ([`product`]); the rest is elementwise ([`elementwise`], [`norm`]). The kernels ask of
+//! a device no more than WebGPU's defaults: f32 and u32, 16 KiB of workgroup memory, 256 units per workgroup, eight
+//! buffers, no subgroups, no atomics. Nothing is tuned at run time: [`plan`] picks tiles from a problem's extents.
+
+mod block;
+mod convolution;
+mod data_gradient;
+mod elementwise;
+mod epilogue;
+mod forward;
+mod geometry;
+mod launch;
+mod linear;
+mod norm;
+mod plan;
+mod product;
+mod small;
+#[cfg(test)]
+mod tests;
+mod tile;
+mod weight_gradient;
+
+use burn::backend::{DType, TensorMetadata};
+use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
+
+use crate::{
+    Activation, BatchNormBackward, ConvOptions, ConvShape, KernelBackend, LayerBackward,
+    LayerGradients, SgdStep, SignedStep, stock,
+};
+use convolution::{ConvPlans, conv_backward, conv_forward};
+
+impl KernelBackend for CubeBackend {
+    fn conv2d_act(
+        x: CubeTensor,
+        weight: CubeTensor,
+        bias: Option<CubeTensor>,
+        options: ConvOptions,
+        activation: Activation,
+    ) -> CubeTensor {
+        let shape = ConvShape {
+            x: x.shape().dims(),
+            weight: weight.shape().dims(),
+            options,
+        };
+        match ConvPlans::new(&shape, &x.client) {
+            Some(plans) if single([Some(&x), Some(&weight), bias.as_ref()]) => conv_forward(
+                into_contiguous(x),
+                into_contiguous(weight),
+                bias.map(into_contiguous),
+                &shape,
+                activation,
+                &plans.forward,
+            ),
+            _ => stock::conv2d_act::<Self>(x, weight, bias, options, activation),
+        }
+    }
+
+    fn conv2d_act_backward(pass: LayerBackward<Self>, shape: ConvShape) -> LayerGradients<Self> {
+        match ConvPlans::new(&shape, &pass.gradient.client) {
+            Some(plans) if single(tensors(&pass)) => {
+                conv_backward(contiguous(pass), &shape, &plans)
+            }
+            _ => stock::conv2d_act_backward(pass, shape),
+        }
+    }
+
+    fn linear_act(
+        x: CubeTensor,
+        weight: CubeTensor,
+        bias: Option<CubeTensor>,
+        activation: Activation,
+    ) -> CubeTensor {
+        if !single([Some(&x), Some(&weight), bias.as_ref()]) {
+            return stock::linear_act::<Self>(x, weight, bias, activation);
+        }
+        let (x, weight) = (into_contiguous(x), into_contiguous(weight));
+        let bias = bias.map(into_contiguous);
+        linear::linear_forward(&x, &weight, bias.as_ref(), activation)
+            .unwrap_or_else(|| stock::linear_act::<Self>(x, weight, bias, activation))
+    }
+
+    fn linear_act_backward(pass: LayerBackward<Self>) -> LayerGradients<Self> {
+        if !single(tensors(&pass)) {
+            return stock::linear_act_backward(pass);
+        }
+        let pass = contiguous(pass);
+        linear::linear_backward(&pass).unwrap_or_else(|| stock::linear_act_backward(pass))
+    }
+
+    fn batch_norm_act(
+        x: CubeTensor,
+        gamma: CubeTensor,
+        beta: CubeTensor,
+        mean: CubeTensor,
+        var: CubeTensor,
+        epsilon: f64,
+        activation: Activation,
+    ) -> CubeTensor {
+        if !single([Some(&x), Some(&gamma), Some(&beta), Some(&mean), Some(&var)]) {
+            return stock::batch_norm_act::<Self>(x, gamma, beta, mean, var, epsilon, activation);
+        }
+        let [x, gamma, beta, mean, var] = [x, gamma, beta, mean, var].map(into_contiguous);
+        small::batch_norm(&x, [&gamma, &beta, &mean, &var], epsilon, activation)
+    }
+
+    fn batch_norm_act_backward(pass: BatchNormBackward<Self>) -> [Option<CubeTensor>; 3] {
+        let statistics = [Some(&pass.gamma), Some(&pass.mean), Some(&pass.var)];
+        if !single(statistics) || !single([Some(&pass.gradient), pass.x.as_ref(), pass.output.as_ref()]) {
+            return stock::batch_norm_act_backward(pass);
+        }
+        small::batch_norm_backward(&BatchNormBackward {
+            gradient: into_contiguous(pass.gradient),
+            output: pass.output.map(into_contiguous),
+            x: pass.x.map(into_contiguous),
+            gamma: into_contiguous(pass.gamma),
+            mean: into_contiguous(pass.mean),
+            var: into_contiguous(pass.var),
+            ..pass
+        })
+    }
+
+    fn cross_entropy(logits: CubeTensor, targets: CubeTensor) -> (CubeTensor, CubeTensor) {
+        if !single([Some(&logits), Some(&targets)]) {
+            return stock::cross_entropy::<Self>(logits, targets);
+        }
+        small::cross_entropy(&into_contiguous(logits), &into_contiguous(targets))
+    }
+
+    fn signed_step(
+        x: CubeTensor,
+        gradient: CubeTensor,
+        origin: CubeTensor,
+        active: Option<CubeTensor>,
+        step: SignedStep,
+    ) -> CubeTensor {
+        if !single([Some(&x), Some(&gradient), Some(&origin), active.as_ref()]) {
+            return stock::signed_step::<Self>(x, gradient, origin, active, step);
+        }
+        let [x, gradient, origin] = [x, gradient, origin].map(into_contiguous);
+        let active = active.map(into_contiguous);
+        small::signed_step(&x, &gradient, &origin, active.as_ref(), step)
+    }
+
+    fn sgd_step(
+        parameter: CubeTensor,
+        gradient: CubeTensor,
+        velocity: Option<CubeTensor>,
+        step: SgdStep,
+    ) -> (CubeTensor, CubeTensor) {
+        if !single([Some(&parameter), Some(&gradient), velocity.as_ref()]) {
+            return stock::sgd_step::<Self>(parameter, gradient, velocity, step);
+        }
+        let [parameter, gradient] = [parameter, gradient].map(into_contiguous);
+        let velocity = velocity.map(into_contiguous);
+        small::sgd_step(&parameter, &gradient, velocity.as_ref(), step)
+    }
+}
+
+/// Whether all tensors are f32, the type that the kernels are written for.
+fn single<const N: usize>(tensors: [Option<&CubeTensor>; N]) -> bool {
+    tensors.iter().flatten().all(|tensor| tensor.dtype == DType::F32)
+}
+
+fn tensors(pass: &LayerBackward<CubeBackend>) -> [Option<&CubeTensor>; 4] {
+    [Some(&pass.gradient), pass.output.as_ref(), pass.x.as_ref(), pass.weight.as_ref()]
+}
+
+fn contiguous(pass: LayerBackward<CubeBackend>) -> LayerBackward<CubeBackend> {
+    LayerBackward {
+        gradient: into_contiguous(pass.gradient),
+        output: pass.output.map(into_contiguous),
+        x: pass.x.map(into_contiguous),
+        weight: pass.weight.map(into_contiguous),
+        ..pass
+    }
+}
