@@ -27,14 +27,11 @@ pub fn now() -> f64 {
 
 /// Lets waiting messages in: what came before this call is heard before it returns. A timer would wait 4 ms each time.
 pub async fn give_way() {
-    let promise = Promise::new(&mut |resolve, _| {
-        if let Ok(channel) = MessageChannel::new() {
-            channel.port1().set_onmessage(Some(&resolve));
-            _ = channel.port2().post_message(&JsValue::NULL);
-        } else {
-            _ = resolve.call0(&JsValue::NULL);
-        }
-    });
-    // It never rejects.
-    _ = JsFuture::from(promise).await;
+    let Ok(channel) = MessageChannel::new() else { return };
+    let heard = Promise::new(&mut |resolve, _| channel.port1().set_onmessage(Some(&resolve)));
+    if channel.port2().post_message(&JsValue::NULL).is_ok() {
+        // It never rejects.
+        _ = JsFuture::from(heard).await;
+    }
+    channel.port1().close();
 }
