@@ -107,7 +107,6 @@ pub struct Opened {
     pub model: String,
     /// Test images at hand, of each class.
     pub test_images: usize,
-    pub parameters: usize,
     /// Multiply-accumulates of one forward pass of one image.
     pub multiply_accumulates: f64,
     /// The first is the recommended one.
