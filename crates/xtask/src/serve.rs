@@ -10,7 +10,8 @@ use tiny_http::{Header, Response, Server};
 
 /// Serves a folder until the program is ended.
 pub fn serve(folder: &Path, port: u16, open: bool) -> Result<()> {
-    let server = Server::http(("127.0.0.1", port)).map_err(|error| anyhow!("port {port}: {error}; choose another with --port"))?;
+    let server =
+        Server::http(("127.0.0.1", port)).map_err(|error| anyhow!("port {port}: {error}; choose another with --port"))?;
     let port = server.server_addr().to_ip().map_or(port, |address| address.port());
     let url = format!("http://localhost:{port}/");
     println!("The page is at {url} (Ctrl-C ends it)");

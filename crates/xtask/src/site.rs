@@ -138,7 +138,8 @@ fn datasets(site: &mut Site, root: &Path, data: Option<&Path>) -> Result<Vec<Dat
     let mut datasets = Vec::new();
     if let Some(packs) = pack::mnist(root, data)? {
         // Named `.pack`, not `.gz`: some servers announce `.gz` as an encoding, and the browser would unpack it unasked.
-        let mut mnist = digits("mnist", "MNIST", "Handwritten digits, collected in the 1990s: the classic test of a small network.");
+        let mut mnist =
+            digits("mnist", "MNIST", "Handwritten digits, collected in the 1990s: the classic test of a small network.");
         mnist.test = Some(site.asset("mnist-test.pack", &packs.test)?);
         mnist.train = Some(site.asset("mnist-train.pack", &packs.train)?);
         datasets.push(mnist);

@@ -19,9 +19,9 @@ pub enum Part {
     Browser,
 }
 
-/// Runs the parts asked for, all of them where none is named.
+/// Runs the parts asked for; without any, formatting and the native tests.
 pub fn run(root: &Path, site: &SiteArgs, only: &[Part]) -> Result<()> {
-    let wanted = |part| only.is_empty() || only.contains(&part);
+    let wanted = |part: Part| if only.is_empty() { part != Part::Browser } else { only.contains(&part) };
     if wanted(Part::Format) {
         cargo(root, &["fmt", "--all", "--check"])?;
         cargo(&root.join("web"), &["fmt", "--all", "--check"])?;
@@ -36,12 +36,33 @@ pub fn run(root: &Path, site: &SiteArgs, only: &[Part]) -> Result<()> {
     Ok(())
 }
 
+/// The native crates without xtask: its own dependencies would switch features on in theirs, and compile Burn anew.
+const NATIVE: [&str; 4] = ["--release", "--workspace", "--exclude", "xtask"];
+
 fn native(root: &Path) -> Result<()> {
-    if on_path("cargo-nextest").is_some() {
-        cargo(root, &["nextest", "run", "--release", "--workspace"])
-    } else {
-        cargo(root, &["test", "--release", "--workspace"])
+    software_adapter()?;
+    cargo(root, &[&["build"][..], &NATIVE, &["--bins"]].concat())?;
+    cargo(root, &[&["test"][..], &NATIVE, &["--doc"]].concat())?;
+    let runner: &[&str] = if on_path("cargo-nextest").is_some() { &["nextest", "run"] } else { &["test", "--tests"] };
+    cargo(root, &[runner, &NATIVE].concat())
+}
+
+/// Installs Mesa's Vulkan driver for the processor where Debian's packages can be, so that the wgpu tests have an adapter.
+fn software_adapter() -> Result<()> {
+    let drivers = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
+    let driver = drivers.iter().any(|folder| Path::new(folder).read_dir().is_ok_and(|mut files| files.next().is_some()));
+    if driver || std::env::var_os("CI").is_none() || on_path("apt-get").is_none() {
+        return Ok(());
     }
+    command(Command::new("apt-get").args(["update", "-qq"]))?;
+    command(Command::new("apt-get").args([
+        "install",
+        "-y",
+        "-qq",
+        "--no-install-recommends",
+        "mesa-vulkan-drivers",
+        "libvulkan1",
+    ]))
 }
 
 /// Drives the site with Playwright, in the Chromium that is installed.

@@ -80,11 +80,8 @@ impl Toolchain {
 }
 
 fn sysroot(web: &Path) -> Result<PathBuf> {
-    let output = Command::new("rustc")
-        .args(["--print", "sysroot"])
-        .current_dir(web)
-        .output()
-        .context("rustc could not be started")?;
+    let output =
+        Command::new("rustc").args(["--print", "sysroot"]).current_dir(web).output().context("rustc could not be started")?;
     ensure!(output.status.success(), "rustc failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
 }

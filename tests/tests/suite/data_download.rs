@@ -81,7 +81,8 @@ fn a_server_that_always_cuts_at_the_same_place_is_given_up() {
 #[test]
 fn a_stopped_download_goes_on_the_next_time() {
     let (server, folder) = (Server::new(content(), &[Answer::Serve]), tempdir().unwrap());
-    let mut stop = |progress: Progress<'_>| if progress.received > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let mut stop =
+        |progress: Progress<'_>| if progress.received > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     let error = QUICK.fetch(&FILE, &[server.url()], folder.path(), &mut stop).unwrap_err();
     assert!(matches!(error.downcast_ref(), Some(riposte::Error::Cancelled)));
     let received = fs::metadata(folder.path().join("thing.gz.part")).unwrap().len();
@@ -139,7 +140,8 @@ fn the_second_mirror_goes_on_where_the_first_stopped() {
 
 #[test]
 fn a_busy_server_is_asked_again() {
-    let (server, folder) = (Server::new(content(), &[Answer::Status(503), Answer::Status(429), Answer::Serve]), tempdir().unwrap());
+    let (server, folder) =
+        (Server::new(content(), &[Answer::Status(503), Answer::Status(429), Answer::Serve]), tempdir().unwrap());
     assert_eq!(fetch(&[&server], folder.path()).unwrap(), content());
 }
 

@@ -136,7 +136,8 @@ fn unusable_files_are_named_with_their_fault() {
 
 #[test]
 fn cifar10_is_found_unpacked_and_packed() {
-    let archive = || tar_gz(&[("cifar-10-batches-bin/readme.html", vec![1]), ("cifar-10-batches-bin/test_batch.bin", batch(10_000))]);
+    let archive =
+        || tar_gz(&[("cifar-10-batches-bin/readme.html", vec![1]), ("cifar-10-batches-bin/test_batch.bin", batch(10_000))]);
     let cases = [
         folder(&[("cifar10/test_batch.bin", batch(10_000))]),
         folder(&[("cifar-10-batches-bin/test_batch.bin", batch(10_000))]),

@@ -110,7 +110,11 @@ fn respond(stream: &mut TcpStream, content: &[u8], answer: Answer, range: Option
     let from: usize = match answer {
         Answer::Status(status) => {
             let text = "<html>not what you want</html>";
-            return write!(stream, "HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}", text.len());
+            return write!(
+                stream,
+                "HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
+                text.len()
+            );
         }
         Answer::Silence => {
             thread::sleep(Duration::from_secs(2));

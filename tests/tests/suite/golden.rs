@@ -73,7 +73,7 @@ fn the_formula_gives_the_same_bits() {
 
 #[test]
 fn logits_losses_and_input_gradients_equal_pytorchs() {
-    every_case(|case| {
+    every_case(false, |case| {
         case.golden.close("logits", &read(case.model.forward(case.images.clone())), LOGIT_TOLERANCE);
         let targets: Vec<usize> = case.labels.iter().map(|label| (label + 1) % 10).collect();
         let untargeted = Goal::Untargeted { labels: case.labels.clone() };
@@ -93,7 +93,7 @@ fn logits_losses_and_input_gradients_equal_pytorchs() {
 
 #[test]
 fn five_pgd_steps_equal_pytorchs() {
-    every_case(|case| {
+    every_case(false, |case| {
         let walks = case.golden.shapes["pgd/perturbation"][1];
         let images = case.images.clone().slice([0..walks]);
         let goal = Goal::Untargeted { labels: case.labels[..walks].to_vec() };
@@ -106,7 +106,7 @@ fn five_pgd_steps_equal_pytorchs() {
 
 #[test]
 fn neighbor_searches_equal_pytorchs() {
-    every_case(|case| {
+    every_case(true, |case| {
         for (name, attack) in SEARCHES {
             let search = NeighbourSearch { attack, method: SearchMethod::Untargeted };
             let found = pollster::block_on(search.search(&case.model, case.attacked.clone(), Seed(0), &case.numbers())).unwrap();
@@ -126,7 +126,7 @@ fn neighbor_searches_equal_pytorchs() {
 
 #[test]
 fn post_training_follows_pytorchs_trajectory() {
-    every_case(|case| {
+    every_case(true, |case| {
         let has_batch_norm = case.golden.tensors.contains_key("batch/logits");
         let modes = [(BatchNormMode::Frozen, "frozen"), (BatchNormMode::BatchStatistics, "batch")];
         for (batch_norm, mode) in modes.into_iter().take(if has_batch_norm { 2 } else { 1 }) {
@@ -163,8 +163,9 @@ const VARIANTS: [(&str, Perturbation); 6] = [
     ("pgd", Perturbation::Pgd { epsilon: 8.0 / 255.0, step_size: 2.0 / 255.0, steps: 7 }),
 ];
 
-/// Runs a check on every net and every device, saying which one fails.
-fn every_case(check: impl Fn(&Case)) {
+/// Runs a check on every net and every device, saying which one fails. `long` checks run on a software adapter for the two
+/// smallest nets alone: the others take minutes there.
+fn every_case(long: bool, check: impl Fn(&Case)) {
     let synthetic = [
         ("fast-mnist-cnn", Architecture::FastMnistCnn),
         ("madry-mnist-cnn", Architecture::MadryMnistCnn),
@@ -172,7 +173,11 @@ fn every_case(check: impl Fn(&Case)) {
         ("tiny-preact-resnet", TINY),
     ];
     for (device_name, device) in devices() {
+        let small = long && device_name != "cpu";
         for (name, architecture) in synthetic {
+            if small && !matches!(architecture, Architecture::FastMnistCnn | TINY) {
+                continue;
+            }
             println!("{name} on {device_name}");
             check(&Case::synthetic(name, architecture, &device));
         }
@@ -181,6 +186,9 @@ fn every_case(check: impl Fn(&Case)) {
             ("imported-fast-mnist-cnn", Architecture::FastMnistCnn, "mnist_fast_adversarial_fgsm.pth"),
             ("imported-trades-mnist-cnn", Architecture::TradesMnistCnn, "mnist_trades_smallcnn.pt"),
         ] {
+            if small && architecture != Architecture::FastMnistCnn {
+                continue;
+            }
             println!("{name} on {device_name}");
             check(&Case::imported(name, architecture, &shared.weights(file), &device));
         }
@@ -334,12 +342,16 @@ impl Case {
             let entries = formula::sample_indices(key, old.len());
             let moved = |at: usize| stored[1][offset + at] - stored[0][offset + at];
             let largest = (0..entries.len()).map(|at| moved(at).abs()).fold(0.0, f32::max);
+            let strict = (2e-3 * largest).max(4.0 * own_entry) + 2e-7; // 2e-7: an ulp of a weight between 1 and 2
+            let mut outliers = 0;
             for (at, entry) in entries.iter().enumerate() {
-                let found = new[*entry] - old[*entry];
-                // 2e-7: an ulp of a weight between 1 and 2 (batch normalization).
-                let allowed = (2e-3 * largest).max(4.0 * own_entry) + 2e-7;
-                assert!((found - moved(at)).abs() <= allowed, "{prefix} {key}[{entry}]: moved {found} instead of {}", moved(at));
+                let error = (new[*entry] - old[*entry] - moved(at)).abs();
+                outliers += usize::from(error > strict);
+                // Where a pre-activation is 1e-8, rounding decides whether a ReLU lets the gradient through, or which of two
+                // pixels a max pooling takes: that changes a few entries by one sample's share.
+                assert!(error <= strict.max(5e-2 * largest), "{prefix} {key}[{entry}]: {error} off, largest move {largest}");
             }
+            assert!(outliers <= 1 + entries.len() / 20, "{prefix} {key}: {outliers} of {} entries off", entries.len());
             offset += entries.len();
         }
         assert_eq!(offset, stored[0].len());

@@ -65,7 +65,10 @@ impl Numbered {
 
     /// Images of the smallest class.
     pub fn per_class(&self) -> usize {
-        (0..self.samples.classes()).map(|class| self.samples.labels().iter().filter(|label| usize::from(**label) == class).count()).min().unwrap_or(0)
+        (0..self.samples.classes())
+            .map(|class| self.samples.labels().iter().filter(|label| usize::from(**label) == class).count())
+            .min()
+            .unwrap_or(0)
     }
 
     fn sample(&self, index: usize) -> Sample {
@@ -93,7 +96,8 @@ impl Numbered {
         let part = |name: &str| file.tensor(name).map_err(|error| broken(error.to_string()));
         let images = Images::new(part("images")?.data().to_vec(), entry.channels, entry.height, entry.width)?;
         let samples = Dataset::new(images, part("labels")?.data().to_vec(), entry.classes.len())?;
-        let numbers: Vec<u32> = part("numbers")?.data().as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
+        let numbers: Vec<u32> =
+            part("numbers")?.data().as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
         if numbers.len() != samples.len() {
             return Err(broken(format!("{} numbers for {} images", numbers.len(), samples.len())));
         }

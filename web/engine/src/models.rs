@@ -28,7 +28,13 @@ pub struct Ready {
 
 impl Ready {
     /// Fetches and checks everything that an attack needs.
-    pub async fn open(base: String, entry: DatasetEntry, model: &ModelEntry, fresh: bool, device: &Device) -> Result<Self, Trouble> {
+    pub async fn open(
+        base: String,
+        entry: DatasetEntry,
+        model: &ModelEntry,
+        fresh: bool,
+        device: &Device,
+    ) -> Result<Self, Trouble> {
         let card = ModelCard::from_json(model.card.as_bytes())?;
         let architecture: Architecture = card.architecture.parse()?;
         let bytes = store::load(&base, &model.weights, "the classifier", fresh).await?;
@@ -41,7 +47,8 @@ impl Ready {
     /// What the page shows of it. Presets of the dataset; MNIST's also suit other gray digits.
     pub fn describe(&self, id: String) -> Opened {
         let like = if self.entry.channels == 1 { "mnist" } else { "cifar10" };
-        let mut presets: Vec<_> = Preset::ALL.into_iter().filter(|preset| preset.dataset == like).map(|preset| describe(&preset)).collect();
+        let mut presets: Vec<_> =
+            Preset::ALL.into_iter().filter(|preset| preset.dataset == like).map(|preset| describe(&preset)).collect();
         // First the setup in which the search looks as far as the attack reaches, so that there is something to see.
         presets.sort_by_key(|preset| !preset.name.starts_with("m-"));
         let multiply_accumulates = self.architecture.multiply_accumulates() as f64;
@@ -70,13 +77,22 @@ impl Ready {
 
 fn describe(preset: &Preset) -> riposte_protocol::Preset {
     let (title, about) = match preset.name {
-        "m-mnist" => ("As in the paper, Madry setup", "The attack takes all its steps; the search reaches as far as the attack; 64 + 64 images a step."),
+        "m-mnist" => (
+            "As in the paper, Madry setup",
+            "The attack takes all its steps; the search reaches as far as the attack; 64 + 64 images a step.",
+        ),
         "f-mnist" => (
             "As in the paper, Fast-FGSM setup",
             "As its code has it: the attack stops at success, the search reaches only 8/255, so that most images have no neighbor and the static classifier answers.",
         ),
-        "m-cifar" => ("As in the paper, Madry setup", "The attack takes all its steps; batch normalization uses the statistics of each minibatch."),
-        "f-cifar" => ("As in the paper, Fast-FGSM setup", "As its code has it: the attack stops at success; batch normalization is frozen."),
+        "m-cifar" => (
+            "As in the paper, Madry setup",
+            "The attack takes all its steps; batch normalization uses the statistics of each minibatch.",
+        ),
+        "f-cifar" => (
+            "As in the paper, Fast-FGSM setup",
+            "As its code has it: the attack stops at success; batch normalization is frozen.",
+        ),
         other => (other, "A setup of the core."),
     };
     riposte_protocol::Preset {

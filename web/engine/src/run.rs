@@ -35,7 +35,10 @@ pub struct Engine {
 pub enum Trouble {
     Cancelled,
     /// A sentence for the visitor; `retry`: the same request may work when sent again.
-    Failed { message: String, retry: bool },
+    Failed {
+        message: String,
+        retry: bool,
+    },
 }
 
 impl Trouble {

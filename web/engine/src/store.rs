@@ -51,7 +51,8 @@ pub async fn unpack(bytes: &[u8], what: &str) -> Result<Vec<u8>, Trouble> {
 }
 
 async fn download(url: &str, asset: &Asset, what: &str, fresh: bool) -> Result<Vec<u8>, Trouble> {
-    let gone = |_| Trouble::retry(format!("The network went away while {what} was on its way. Check the connection and try again."));
+    let gone =
+        |_| Trouble::retry(format!("The network went away while {what} was on its way. Check the connection and try again."));
     let init = RequestInit::new();
     if fresh {
         init.set_cache(RequestCache::Reload);

@@ -27,10 +27,13 @@ pub fn App() -> impl IntoView {
 fn Bench() -> impl IntoView {
     let arena = expect_context::<Arena>();
     let controls = arena.options.with_value(|options| options.controls == Controls::All);
-    let offered =
-        arena.manifest.with_value(|manifest| manifest.datasets.iter().map(|set| (set.id.clone(), set.name.clone())).collect::<Vec<_>>());
+    let offered = arena
+        .manifest
+        .with_value(|manifest| manifest.datasets.iter().map(|set| (set.id.clone(), set.name.clone())).collect::<Vec<_>>());
     let choose_dataset = move |id: String| {
-        let model = arena.manifest.with_value(|manifest| manifest.models.iter().find(|model| model.dataset == id).map(|model| model.id.clone()));
+        let model = arena
+            .manifest
+            .with_value(|manifest| manifest.models.iter().find(|model| model.dataset == id).map(|model| model.id.clone()));
         if let Some(model) = model {
             arena.model.set(model);
         }
@@ -38,7 +41,12 @@ fn Bench() -> impl IntoView {
     let models = move || {
         let set = arena.dataset().id;
         arena.manifest.with_value(|manifest| {
-            manifest.models.iter().filter(|model| model.dataset == set).map(|model| (model.id.clone(), card_text(&model.card, "name").unwrap_or_else(|| model.id.clone()))).collect::<Vec<_>>()
+            manifest
+                .models
+                .iter()
+                .filter(|model| model.dataset == set)
+                .map(|model| (model.id.clone(), card_text(&model.card, "name").unwrap_or_else(|| model.id.clone())))
+                .collect::<Vec<_>>()
         })
     };
     let about = move || {

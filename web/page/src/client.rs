@@ -126,7 +126,9 @@ impl Client {
             let Some(client) = client.upgrade() else { return };
             match serde_wasm_bindgen::from_value(message.data()) {
                 Ok(event) => client.hear(&event),
-                Err(error) => client.lose(&format!("The engine and the page are of different versions ({error}). Reload the page.")),
+                Err(error) => {
+                    client.lose(&format!("The engine and the page are of different versions ({error}). Reload the page."))
+                }
             }
         });
         let client = Rc::downgrade(self);

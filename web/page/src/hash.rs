@@ -43,7 +43,9 @@ impl Link {
             settings: BTreeMap::new(),
         };
         link.settings = keys;
-        for (key, value) in [("eps", options.epsilon.map(|eps| eps.to_string())), ("steps", options.steps.map(|steps| steps.to_string()))] {
+        for (key, value) in
+            [("eps", options.epsilon.map(|eps| eps.to_string())), ("steps", options.steps.map(|steps| steps.to_string()))]
+        {
             if let Some(value) = value {
                 link.settings.entry(key.to_owned()).or_insert(value);
             }
@@ -111,8 +113,14 @@ pub fn keep_link(arena: Arena) {
     let Some(prefix) = arena.options.with_value(|options| options.hash.clone()) else { return };
     Effect::new(move |_| {
         let Some(keys) = Link::write(arena) else { return };
-        let mut all: Vec<String> = raw_address().into_iter().filter(|(key, _)| !is_own(key, &prefix)).map(|(key, value)| format!("{key}={value}")).collect();
-        all.extend(keys.into_iter().map(|(key, value)| format!("{prefix}{key}={}", String::from(js_sys::encode_uri_component(&value)))));
+        let mut all: Vec<String> = raw_address()
+            .into_iter()
+            .filter(|(key, _)| !is_own(key, &prefix))
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        all.extend(
+            keys.into_iter().map(|(key, value)| format!("{prefix}{key}={}", String::from(js_sys::encode_uri_component(&value)))),
+        );
         let address = format!("#{}", all.join("&"));
         if let Ok(history) = window().history() {
             // Refused only when called hundreds of times a second: the next change writes it.

@@ -32,7 +32,8 @@ pub fn Downloads() -> impl IntoView {
         let options = BlobPropertyBag::new();
         options.set_type("application/json");
         let parts = js_sys::Array::of1(&JsValue::from_str(&text));
-        let address = Blob::new_with_str_sequence_and_options(&parts, &options).and_then(|blob| Url::create_object_url_with_blob(&blob));
+        let address =
+            Blob::new_with_str_sequence_and_options(&parts, &options).and_then(|blob| Url::create_object_url_with_blob(&blob));
         if let Ok(address) = address {
             save(&address, "riposte-run.json");
             _ = Url::revoke_object_url(&address);
@@ -149,7 +150,8 @@ fn attack_record(trace: AttackTrace) -> Option<Value> {
 fn riposte_record(trace: RiposteTrace) -> Option<Value> {
     let verdict = trace.verdict.get()?;
     let found = trace.found.get()?;
-    let iterations = trace.iterations.with(|all| all.iter().map(|one| json!({ "loss": one.loss, "logits": one.logits })).collect::<Vec<_>>());
+    let iterations =
+        trace.iterations.with(|all| all.iter().map(|one| json!({ "loss": one.loss, "logits": one.logits })).collect::<Vec<_>>());
     Some(json!({
         "original_class": found.original.class,
         "neighbor_class": found.neighbour.class,
@@ -171,7 +173,8 @@ fn command(arena: Arena) -> Option<String> {
     let Origin::Test(number) = arena.subject.get()?.origin else { return None };
     let (dataset, model, preset) = (arena.dataset().id, arena.model.get(), arena.preset.get());
     let seed = arena.seed.get();
-    let mut command = format!("riposte duel --dataset {dataset} --model {model} --index {number} --preset {preset} --seed {seed}");
+    let mut command =
+        format!("riposte duel --dataset {dataset} --model {model} --index {number} --preset {preset} --seed {seed}");
     let Load::Ready(opened) = arena.load.get() else { return None };
     let known = opened.presets.into_iter().find(|known| known.name == preset)?;
     for (name, value) in codec::differences((&known.attack, &known.riposte), (&arena.attack.get(), &arena.riposte.get())) {
@@ -232,4 +235,3 @@ fn save(address: &str, name: &str) {
         link.click();
     }
 }
-

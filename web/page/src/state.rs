@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use leptos::prelude::*;
 use riposte_protocol::{
-    AttackSettings, DatasetEntry, Event, Input, Manifest, ModelEntry, Opened, Picture, Prediction, Request, RiposteSettings, Victim,
+    AttackSettings, DatasetEntry, Event, Input, Manifest, ModelEntry, Opened, Picture, Prediction, Request, RiposteSettings,
+    Victim,
 };
 use web_sys::HtmlElement;
 
@@ -99,12 +100,16 @@ impl Arena {
 
     pub fn model_entry(self) -> ModelEntry {
         let id = self.model.get();
-        self.manifest.with_value(|manifest| manifest.models.iter().find(|model| model.id == id).cloned()).expect("it was chosen from these")
+        self.manifest
+            .with_value(|manifest| manifest.models.iter().find(|model| model.id == id).cloned())
+            .expect("it was chosen from these")
     }
 
     pub fn dataset(self) -> DatasetEntry {
         let id = self.model_entry().dataset;
-        self.manifest.with_value(|manifest| manifest.datasets.iter().find(|set| set.id == id).cloned()).expect("a model without its dataset is not in the manifest")
+        self.manifest
+            .with_value(|manifest| manifest.datasets.iter().find(|set| set.id == id).cloned())
+            .expect("a model without its dataset is not in the manifest")
     }
 
     /// The class that the attack leaves: the truth, or what the static model says where it is unknown.
@@ -126,7 +131,9 @@ impl Arena {
                 }
                 match event {
                     Event::Opened { opened, .. } => self.load.set(Load::Ready((**opened).clone())),
-                    Event::Failed { message, retry, .. } => self.load.set(Load::Failed { message: message.clone(), retry: *retry }),
+                    Event::Failed { message, retry, .. } => {
+                        self.load.set(Load::Failed { message: message.clone(), retry: *retry })
+                    }
                     _ => {}
                 }
             },

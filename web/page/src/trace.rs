@@ -31,8 +31,12 @@ const STEP: Duration = Duration::from_millis(70);
 
 impl Playhead {
     fn new() -> Self {
-        let playhead =
-            Self { count: RwSignal::new(0), at: RwSignal::new(0), playing: RwSignal::new(false), timer: StoredValue::new_local(None) };
+        let playhead = Self {
+            count: RwSignal::new(0),
+            at: RwSignal::new(0),
+            playing: RwSignal::new(false),
+            timer: StoredValue::new_local(None),
+        };
         on_cleanup(move || playhead.halt());
         playhead
     }

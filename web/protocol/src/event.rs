@@ -7,31 +7,79 @@ pub enum Event {
     /// The engine's code runs and takes requests.
     Booted,
     /// Bytes of a file on their way. `total` is known before the first byte.
-    Download { what: String, received: u64, total: u64 },
+    Download {
+        what: String,
+        received: u64,
+        total: u64,
+    },
     /// The device that computes.
     Device(DeviceNotice),
-    Opened { run: RunId, opened: Box<Opened> },
-    Gallery { run: RunId, samples: Vec<Sample> },
-    Classified { run: RunId, prediction: Prediction },
+    Opened {
+        run: RunId,
+        opened: Box<Opened>,
+    },
+    Gallery {
+        run: RunId,
+        samples: Vec<Sample>,
+    },
+    Classified {
+        run: RunId,
+        prediction: Prediction,
+    },
     /// Something worth a line of text while a run goes on ("compiling shaders").
-    Note { run: RunId, notice: Notice },
+    Note {
+        run: RunId,
+        notice: Notice,
+    },
     /// One step of an attack, or the start point (step 0).
-    Step { run: RunId, step: StepData },
+    Step {
+        run: RunId,
+        step: StepData,
+    },
     /// The neighbor search is done.
-    Neighbour { run: RunId, original: Prediction, neighbour: Prediction, image: Picture },
+    Neighbour {
+        run: RunId,
+        original: Prediction,
+        neighbour: Prediction,
+        image: Picture,
+    },
     /// Training samples of one minibatch, a few from each half. `perturbed`: shown as they are trained on.
-    Drawn { run: RunId, iteration: usize, samples: Vec<Sample>, perturbed: bool },
+    Drawn {
+        run: RunId,
+        iteration: usize,
+        samples: Vec<Sample>,
+        perturbed: bool,
+    },
     /// One iteration of post-training: its loss, and what the copy now says of the input.
-    Iteration { run: RunId, iteration: usize, loss: f32, logits: Vec<f32> },
+    Iteration {
+        run: RunId,
+        iteration: usize,
+        loss: f32,
+        logits: Vec<f32>,
+    },
     /// An attack is done.
-    Attacked { run: RunId, seconds: f64 },
+    Attacked {
+        run: RunId,
+        seconds: f64,
+    },
     /// The defence has answered.
-    Answered { run: RunId, verdict: Box<Verdict> },
-    Cancelled { run: RunId },
+    Answered {
+        run: RunId,
+        verdict: Box<Verdict>,
+    },
+    Cancelled {
+        run: RunId,
+    },
     /// A run could not be done. `message` is a sentence for the visitor; `retry`: the same request may work when sent again.
-    Failed { run: RunId, message: String, retry: bool },
+    Failed {
+        run: RunId,
+        message: String,
+        retry: bool,
+    },
     /// The engine is lost (out of memory, a bug, the device gone). A new worker is needed.
-    Crashed { message: String },
+    Crashed {
+        message: String,
+    },
 }
 
 impl Event {

@@ -9,7 +9,7 @@ mod picture;
 mod request;
 mod settings;
 
-pub use event::{DeviceKind, DeviceNotice, Event, Notice, Opened, Preset, Prediction, Sample, StepData, Verdict, Work};
+pub use event::{DeviceKind, DeviceNotice, Event, Notice, Opened, Prediction, Preset, Sample, StepData, Verdict, Work};
 pub use manifest::{Asset, DatasetEntry, Manifest, ModelEntry};
 pub use picture::Picture;
 pub use request::{DevicePreference, Input, Request, RunId, Victim};

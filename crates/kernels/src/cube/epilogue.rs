@@ -38,12 +38,7 @@ pub fn activate(value: f32, slope: f32, #[comptime] kind: ActivationKind) -> f32
 
 /// The gradient before an activation from the one after it: `gradient` where the output is positive.
 #[cube]
-pub fn deactivate(
-    gradient: f32,
-    output: f32,
-    slope: f32,
-    #[comptime] kind: ActivationKind,
-) -> f32 {
+pub fn deactivate(gradient: f32, output: f32, slope: f32, #[comptime] kind: ActivationKind) -> f32 {
     if comptime!(kind == ActivationKind::None) {
         gradient
     } else if comptime!(kind == ActivationKind::Relu) {
@@ -126,10 +121,7 @@ pub fn store<N: Size>(
                                     }
                                     ComptimeOption::None => value,
                                 };
-                                values.insert(
-                                    comptime!(e as usize),
-                                    activate(value, slope, activation),
-                                );
+                                values.insert(comptime!(e as usize), activate(value, slope, activation));
                             }
                             let index = place.offset + start + m * place.plane;
                             out[(index / width) as usize] = values;

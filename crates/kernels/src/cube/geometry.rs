@@ -82,7 +82,5 @@ pub struct Extents {
 pub fn extents(shape: &ConvShape, chunk: u32) -> ExtentsLaunch {
     let [batch, channels, height, width] = shape.x.map(|extent| extent as u32);
     let [_, filters, out_height, out_width] = shape.output().map(|extent| extent as u32);
-    ExtentsLaunch::new(
-        batch, channels, height, width, filters, out_height, out_width, chunk,
-    )
+    ExtentsLaunch::new(batch, channels, height, width, filters, out_height, out_width, chunk)
 }

@@ -92,12 +92,7 @@ impl Finish<'_> {
 }
 
 /// The output of `shape` and the row sums; with more than one split after adding the partial sums up.
-pub fn finish<const D: usize>(
-    parts: Parts,
-    plan: &Plan,
-    shape: [usize; D],
-    rest: Finish,
-) -> (CubeTensor, Option<CubeTensor>) {
+pub fn finish<const D: usize>(parts: Parts, plan: &Plan, shape: [usize; D], rest: Finish) -> (CubeTensor, Option<CubeTensor>) {
     if plan.splits == 1 {
         return (parts.sums, parts.row_sums);
     }
@@ -147,28 +142,15 @@ pub struct Signal {
 impl Signal {
     /// `reads`: how often the kernels that follow read an element of the gradient, in all. Reading the output along with
     /// it costs as much again; a pass of its own costs three accesses per element and a launch.
-    pub fn new(
-        gradient: CubeTensor,
-        output: Option<CubeTensor>,
-        activation: Activation,
-        reads: usize,
-    ) -> Self {
+    pub fn new(gradient: CubeTensor, output: Option<CubeTensor>, activation: Activation, reads: usize) -> Self {
         match output {
-            Some(output) if reads <= 3 * gradient.meta.num_elements() + LAUNCH => Self {
-                gradient,
-                output: Some(output),
-                activation,
-            },
-            Some(output) => Self {
-                gradient: before_activation(&gradient, &output, activation),
-                output: None,
-                activation: Activation::None,
-            },
-            None => Self {
-                gradient,
-                output: None,
-                activation: Activation::None,
-            },
+            Some(output) if reads <= 3 * gradient.meta.num_elements() + LAUNCH => {
+                Self { gradient, output: Some(output), activation }
+            }
+            Some(output) => {
+                Self { gradient: before_activation(&gradient, &output, activation), output: None, activation: Activation::None }
+            }
+            None => Self { gradient, output: None, activation: Activation::None },
         }
     }
 

@@ -29,8 +29,8 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
 use crate::{
-    Activation, BatchNormBackward, ConvOptions, ConvShape, KernelBackend, LayerBackward,
-    LayerGradients, SgdStep, SignedStep, stock,
+    Activation, BatchNormBackward, ConvOptions, ConvShape, KernelBackend, LayerBackward, LayerGradients, SgdStep, SignedStep,
+    stock,
 };
 use convolution::{ConvPlans, conv_backward, conv_forward};
 
@@ -42,11 +42,7 @@ impl KernelBackend for CubeBackend {
         options: ConvOptions,
         activation: Activation,
     ) -> CubeTensor {
-        let shape = ConvShape {
-            x: x.shape().dims(),
-            weight: weight.shape().dims(),
-            options,
-        };
+        let shape = ConvShape { x: x.shape().dims(), weight: weight.shape().dims(), options };
         match ConvPlans::new(&shape, &x.client) {
             Some(plans) if single([Some(&x), Some(&weight), bias.as_ref()]) => conv_forward(
                 into_contiguous(x),
@@ -62,19 +58,12 @@ impl KernelBackend for CubeBackend {
 
     fn conv2d_act_backward(pass: LayerBackward<Self>, shape: ConvShape) -> LayerGradients<Self> {
         match ConvPlans::new(&shape, &pass.gradient.client) {
-            Some(plans) if single(tensors(&pass)) => {
-                conv_backward(contiguous(pass), &shape, &plans)
-            }
+            Some(plans) if single(tensors(&pass)) => conv_backward(contiguous(pass), &shape, &plans),
             _ => stock::conv2d_act_backward(pass, shape),
         }
     }
 
-    fn linear_act(
-        x: CubeTensor,
-        weight: CubeTensor,
-        bias: Option<CubeTensor>,
-        activation: Activation,
-    ) -> CubeTensor {
+    fn linear_act(x: CubeTensor, weight: CubeTensor, bias: Option<CubeTensor>, activation: Activation) -> CubeTensor {
         if !single([Some(&x), Some(&weight), bias.as_ref()]) {
             return stock::linear_act::<Self>(x, weight, bias, activation);
         }

@@ -46,7 +46,9 @@ impl Problem {
         let splits = self.terms.div_ceil(chunk).max(1);
         let grid = [columns, rows, splits * self.copies];
         let (x, y, z) = hardware.max_cube_count;
-        let fits = grid[0] <= x && grid[1] <= y && grid[2] <= z
+        let fits = grid[0] <= x
+            && grid[1] <= y
+            && grid[2] <= z
             && tile.units() <= hardware.max_units_per_cube
             && tile.shared_bytes() <= hardware.max_shared_memory_size;
         fits.then_some(Plan { tile, splits, chunk, grid })
@@ -55,7 +57,19 @@ impl Problem {
     fn tile(self) -> Tile {
         if let Ok(text) = std::env::var("TILE") {
             let v: Vec<u32> = text.split(',').map(|t| t.parse().unwrap()).collect();
-            return Tile::new(v[0], v[1], self.run * match self.run { 1 => 16, 2 => 8, 3..=6 => 4, run => 24u32.div_ceil(run) }, v[2], v[3]);
+            return Tile::new(
+                v[0],
+                v[1],
+                self.run
+                    * match self.run {
+                        1 => 16,
+                        2 => 8,
+                        3..=6 => 4,
+                        run => 24u32.div_ceil(run),
+                    },
+                v[2],
+                v[3],
+            );
         }
         let k = self.run
             * match self.run {

@@ -8,7 +8,9 @@ use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::{Activation, ConvOptions, ConvShape, SgdStep, SignedStep, cross_entropy, conv2d, linear, batch_norm_act, sgd_step, signed_step};
+use crate::{
+    Activation, ConvOptions, ConvShape, SgdStep, SignedStep, batch_norm_act, conv2d, cross_entropy, linear, sgd_step, signed_step,
+};
 
 mod reference;
 mod timing;
@@ -62,13 +64,7 @@ fn check_conv(shape: ConvShape, activation: Activation, with_bias: bool) {
     let x_tensor = tensor(&x, shape.x, &device).require_grad();
     let weight_tensor = tensor(&weight, shape.weight, &device).require_grad();
     let bias_tensor = bias.as_ref().map(|bias| tensor(bias, [filters], &device).require_grad());
-    let y = conv2d(
-        x_tensor.clone(),
-        weight_tensor.clone(),
-        bias_tensor.clone(),
-        shape.options,
-        activation,
-    );
+    let y = conv2d(x_tensor.clone(), weight_tensor.clone(), bias_tensor.clone(), shape.options, activation);
     let gradients = (y.clone() * tensor(&upstream, shape.output(), &device)).sum().backward();
     let y = host(y.inner());
 
@@ -81,10 +77,7 @@ fn check_conv(shape: ConvShape, activation: Activation, with_bias: bool) {
     let signal = reference::before_activation(&upstream, &y, activation);
     let x_error = error(&host(x_tensor.grad(&gradients).unwrap()), &conv.data_gradient(&signal, &weight));
     assert!(x_error < 1e-5, "data gradient {x_error:e}: {case}");
-    let weight_error = error(
-        &host(weight_tensor.grad(&gradients).unwrap()),
-        &conv.weight_gradient(&signal, &x),
-    );
+    let weight_error = error(&host(weight_tensor.grad(&gradients).unwrap()), &conv.weight_gradient(&signal, &x));
     assert!(weight_error < 1e-4, "weight gradient {weight_error:e}: {case}");
     if let Some(bias) = bias_tensor {
         let bias_error = error(&host(bias.grad(&gradients).unwrap()), &conv.bias_gradient(&signal));
@@ -148,11 +141,7 @@ fn odd_extents_strides_and_paddings_agree_with_float64() {
         ([2, 4, 10, 10], [4, 4, 1, 1], [3, 3], [0, 0]),
         ([2, 4, 4, 4], [4, 4, 1, 1], [1, 1], [2, 2]),
     ] {
-        let shape = ConvShape {
-            x,
-            weight,
-            options: ConvOptions { stride, padding },
-        };
+        let shape = ConvShape { x, weight, options: ConvOptions { stride, padding } };
         check_conv(shape, Activation::None, true);
         check_conv(shape, Activation::LeakyRelu(0.1), true);
         check_conv(shape, Activation::Relu, false);

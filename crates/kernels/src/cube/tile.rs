@@ -26,13 +26,7 @@ pub struct Tile {
 impl Tile {
     /// Extents in this order: m, n, k, rows per unit, columns per unit.
     pub const fn new(m: u32, n: u32, k: u32, unit_m: u32, unit_n: u32) -> Self {
-        Self {
-            m,
-            n,
-            k,
-            unit_m,
-            unit_n,
-        }
+        Self { m, n, k, unit_m, unit_n }
     }
 
     /// Units along the columns.

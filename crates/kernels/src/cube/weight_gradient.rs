@@ -57,14 +57,8 @@ pub fn weight_gradient<NG: Size, N: Size>(
         k0 += tile.k;
     }
 
-    let place = Planes {
-        offset: CUBE_POS_Z * extents.filters * columns,
-        row0,
-        rows: extents.filters,
-        column0,
-        columns,
-        plane: columns,
-    };
+    let place =
+        Planes { offset: CUBE_POS_Z * extents.filters * columns, row0, rows: extents.filters, column0, columns, plane: columns };
     store(out, &sums, &ComptimeOption::new_None(), &place, slope, tile, BiasAxis::Rows, ActivationKind::None);
 
     #[comptime]
@@ -74,8 +68,7 @@ pub fn weight_gradient<NG: Size, N: Size>(
             for l in 0..4u32 {
                 let m = row0 + UNIT_POS * 4 + l;
                 if m < extents.filters {
-                    bias_out[(CUBE_POS_Z * extents.filters + m) as usize] =
-                        bias_sum.extract(comptime!(l as usize));
+                    bias_out[(CUBE_POS_Z * extents.filters + m) as usize] = bias_sum.extract(comptime!(l as usize));
                 }
             }
         }

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use burn::tensor::Tensor;
 use riposte::Classifier;
 use riposte::data::pool::ClassPools;
-use riposte::post_train::{Iteration, Progress};
 use riposte::models::Model;
+use riposte::post_train::{Iteration, Progress};
 use riposte::rng::Seed;
 use riposte_protocol::{
     Direction, Event, Input, Notice, Perturbation, Picture, Prediction, RiposteSettings, RunId, Sample, Verdict, Work,
@@ -39,7 +39,8 @@ pub async fn run(
 
     let started = now();
     let image = tensor(&input.image, engine.device()?);
-    let mut watch = Watch { run, settings, input: input.image.clone(), image: image.clone(), pools: &pools, change: None, base: None };
+    let mut watch =
+        Watch { run, settings, input: input.image.clone(), image: image.clone(), pools: &pools, change: None, base: None };
     let mut trouble = None;
     let defense = post_train(settings);
     let (seed, number) = (Seed(input.seed.into()), u64::from(input.number));
@@ -119,7 +120,11 @@ impl Watch<'_> {
                 let index = step.samples[place];
                 let mut image = picture(self.pools.images(), index);
                 if let (Some(direction), Some(change)) = (direction, &self.change) {
-                    let sign = if direction == Direction::Positive || (direction == Direction::Both && place < half) { 1.0 } else { -1.0 };
+                    let sign = if direction == Direction::Positive || (direction == Direction::Both && place < half) {
+                        1.0
+                    } else {
+                        -1.0
+                    };
                     image.pixels.iter_mut().zip(&change.pixels).for_each(|(pixel, change)| *pixel += sign * change);
                 }
                 Sample { number: index as u32, label: self.pools.label(index), image }

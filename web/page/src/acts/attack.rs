@@ -82,7 +82,9 @@ pub fn Triptych(trace: AttackTrace) -> impl IntoView {
         arena.natural.get().map(|natural| said(natural.class, natural.probabilities().get(natural.class).copied().unwrap_or(0.0)))
     };
     let of_result = move || {
-        shown.get().map(|step| said(step.prediction.class, step.prediction.probabilities().get(step.prediction.class).copied().unwrap_or(0.0)))
+        shown.get().map(|step| {
+            said(step.prediction.class, step.prediction.probabilities().get(step.prediction.class).copied().unwrap_or(0.0))
+        })
     };
     let units = move |value: f32| pixel_units(value, Some(&arena.dataset()));
     view! {
@@ -125,7 +127,11 @@ pub fn AttackWatch(trace: AttackTrace) -> impl IntoView {
     let race = Memo::new(move |_| trace.steps.with(|steps| attack_race(arena, steps)));
     let summary = move || {
         let words: Vec<String> = race.with(|race| {
-            race.iter().filter_map(|line| Some(format!("{} from {} to {}", line.name, percent(*line.values.first()?), percent(*line.values.last()?)))).collect()
+            race.iter()
+                .filter_map(|line| {
+                    Some(format!("{} from {} to {}", line.name, percent(*line.values.first()?), percent(*line.values.last()?)))
+                })
+                .collect()
         });
         words.join("; ")
     };

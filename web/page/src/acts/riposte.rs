@@ -17,7 +17,10 @@ pub fn RiposteAct() -> impl IntoView {
     let trace = arena.riposted;
     let done = move || trace.verdict.get().map_or_else(String::new, |verdict| summary(arena, &verdict));
     let input_choice = move |value: String| arena.on_attacked.set(value == "attacked");
-    let inputs = vec![("attacked".to_owned(), "the attacked image".to_owned()), ("untouched".to_owned(), "the untouched image".to_owned())];
+    let inputs = vec![
+        ("attacked".to_owned(), "the attacked image".to_owned()),
+        ("untouched".to_owned(), "the untouched image".to_owned()),
+    ];
     let missing = move || {
         let waits = arena.riposte_input().is_none() && trace.phase.get() == Phase::Idle;
         waits.then(|| view! { <p class="phase">"Attack an image first, or let it answer the untouched one."</p> })
@@ -92,7 +95,8 @@ fn Neighbours(trace: RiposteTrace) -> impl IntoView {
             found.as_ref().map(|found| class_name(arena, if neighbour { found.neighbour.class } else { found.original.class }))
         })
     };
-    let same = move || trace.found.with(|found| found.as_ref().is_some_and(|found| found.original.class == found.neighbour.class));
+    let same =
+        move || trace.found.with(|found| found.as_ref().is_some_and(|found| found.original.class == found.neighbour.class));
     let strip = move |second: bool| {
         let at = trace.playhead.at.get();
         trace.drawn.with(|drawn| {
@@ -148,20 +152,25 @@ fn Race(trace: RiposteTrace) -> impl IntoView {
     let arena = expect_context::<Arena>();
     let total = Signal::derive(move || arena.riposte.with(|riposte| riposte.iterations));
     let at = trace.playhead.at;
-    let classes = Memo::new(move |_| {
-        trace.found.with(|found| found.as_ref().map(|found| (found.original.class, found.neighbour.class)))
-    });
+    let classes =
+        Memo::new(move |_| trace.found.with(|found| found.as_ref().map(|found| (found.original.class, found.neighbour.class))));
     let race = Memo::new(move |_| {
         let Some((original, neighbour)) = classes.get() else { return Vec::new() };
         let line = |symbol: &str, class: usize, look: &'static str| Series {
             name: format!("{symbol} \u{201c}{}\u{201d}", class_name(arena, class)),
             look,
-            values: trace.iterations.with(|all| all.iter().map(|one| one.logits.get(class).copied().unwrap_or(f32::NAN)).collect()),
+            values: trace
+                .iterations
+                .with(|all| all.iter().map(|one| one.logits.get(class).copied().unwrap_or(f32::NAN)).collect()),
         };
         vec![line("y\u{2032}", original, "first"), line("y\u{2033}", neighbour, "second")]
     });
     let loss = Memo::new(move |_| {
-        vec![Series { name: "loss".to_owned(), look: "loss", values: trace.iterations.with(|all| all.iter().map(|one| one.loss).collect()) }]
+        vec![Series {
+            name: "loss".to_owned(),
+            look: "loss",
+            values: trace.iterations.with(|all| all.iter().map(|one| one.loss).collect()),
+        }]
     });
     let overtaken = move || {
         race.with(|race| {
@@ -239,4 +248,3 @@ fn work_words(work: &Work) -> String {
         thousands(speed.round() as usize),
     )
 }
-

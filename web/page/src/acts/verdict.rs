@@ -42,7 +42,11 @@ pub fn Verdicts(#[prop(into)] answers: Signal<Vec<Answer>>, caption: &'static st
         let stated = arena.subject.with(|subject| subject.as_ref().and_then(|subject: &Subject| subject.truth)).is_some();
         arena.class().map(|class| {
             let name = class_name(arena, class);
-            if stated { format!("The truth: {name}") } else { format!("Untouched, it was seen as {name}; the truth was not said") }
+            if stated {
+                format!("The truth: {name}")
+            } else {
+                format!("Untouched, it was seen as {name}; the truth was not said")
+            }
         })
     };
     view! {

@@ -108,8 +108,10 @@ fn stroke(paper: &HtmlCanvasElement, from: (f64, f64), to: (f64, f64)) {
 /// MNIST's own recipe: the ink fitted into a box of 20/28 of the edge, its center of mass in the middle.
 fn center_by_mass(image: Picture) -> Picture {
     let (height, width) = (image.height, image.width);
-    let ink: Vec<(usize, usize)> =
-        (0..height).flat_map(|row| (0..width).map(move |column| (row, column))).filter(|&(row, column)| image.at(0, row, column) > 0.1).collect();
+    let ink: Vec<(usize, usize)> = (0..height)
+        .flat_map(|row| (0..width).map(move |column| (row, column)))
+        .filter(|&(row, column)| image.at(0, row, column) > 0.1)
+        .collect();
     let Some(&(first, _)) = ink.first() else { return image };
     let last = ink.last().map_or(first, |&(row, _)| row);
     let left = ink.iter().map(|&(_, column)| column).min().unwrap_or(0);
@@ -117,7 +119,8 @@ fn center_by_mass(image: Picture) -> Picture {
     let extent = (last - first + 1).max(right - left + 1) as f32;
     let scale = extent / (20.0 / 28.0 * width as f32);
     let mass: f32 = image.pixels.iter().sum();
-    let moment = |of: &dyn Fn(usize) -> f32| image.pixels.iter().enumerate().map(|(index, value)| value * of(index)).sum::<f32>() / mass;
+    let moment =
+        |of: &dyn Fn(usize) -> f32| image.pixels.iter().enumerate().map(|(index, value)| value * of(index)).sum::<f32>() / mass;
     let (row_mean, column_mean) = (moment(&|index| (index / width) as f32), moment(&|index| (index % width) as f32));
     let (row_middle, column_middle) = ((height - 1) as f32 / 2.0, (width - 1) as f32 / 2.0);
     let pixels = (0..height * width)

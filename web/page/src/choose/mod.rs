@@ -73,13 +73,20 @@ pub fn Chooser() -> impl IntoView {
 #[component]
 fn Truth() -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let own = Memo::new(move |_| arena.subject.with(|subject| subject.as_ref().is_some_and(|subject| !matches!(subject.origin, Origin::Test(_)))));
+    let own = Memo::new(move |_| {
+        arena.subject.with(|subject| subject.as_ref().is_some_and(|subject| !matches!(subject.origin, Origin::Test(_))))
+    });
     let options = move || {
         let unknown = ("none".to_owned(), "I will not say".to_owned());
-        std::iter::once(unknown).chain(arena.dataset().classes.into_iter().enumerate().map(|(index, name)| (index.to_string(), name))).collect::<Vec<_>>()
+        std::iter::once(unknown)
+            .chain(arena.dataset().classes.into_iter().enumerate().map(|(index, name)| (index.to_string(), name)))
+            .collect::<Vec<_>>()
     };
     let value = move || {
-        arena.subject.with(|subject| subject.as_ref().and_then(|subject| subject.truth)).map_or_else(|| "none".to_owned(), |truth| truth.to_string())
+        arena
+            .subject
+            .with(|subject| subject.as_ref().and_then(|subject| subject.truth))
+            .map_or_else(|| "none".to_owned(), |truth| truth.to_string())
     };
     let set = move |value: String| {
         arena.subject.update(|subject| {
@@ -104,8 +111,11 @@ fn Truth() -> impl IntoView {
 /// Moves the focus to another child of the element's parent.
 fn focus_sibling(event: &web_sys::KeyboardEvent, index: usize) {
     use wasm_bindgen::JsCast;
-    let parent = event.current_target().and_then(|target| target.dyn_into::<web_sys::Element>().ok()).and_then(|own| own.parent_element());
-    let sibling = parent.and_then(|parent| parent.children().item(index as u32)).and_then(|child| child.dyn_into::<web_sys::HtmlElement>().ok());
+    let parent =
+        event.current_target().and_then(|target| target.dyn_into::<web_sys::Element>().ok()).and_then(|own| own.parent_element());
+    let sibling = parent
+        .and_then(|parent| parent.children().item(index as u32))
+        .and_then(|child| child.dyn_into::<web_sys::HtmlElement>().ok());
     if let Some(sibling) = sibling {
         _ = sibling.focus();
     }

@@ -99,11 +99,11 @@ pub fn Upload() -> impl IntoView {
 
 /// The picture in a file, in the dataset's shape; or a sentence that says why not.
 async fn read(file: &File, set: &DatasetEntry) -> Result<Picture, String> {
-    let sentence = || {
-        format!("\u{201c}{}\u{201d} is not a picture that this browser can read. Try a PNG, a JPEG or a WebP.", file.name())
-    };
+    let sentence =
+        || format!("\u{201c}{}\u{201d} is not a picture that this browser can read. Try a PNG, a JPEG or a WebP.", file.name());
     let promise = window().create_image_bitmap_with_blob(file).map_err(|_| sentence())?;
-    let bitmap: ImageBitmap = JsFuture::from(promise).await.ok().and_then(|bitmap| bitmap.dyn_into().ok()).ok_or_else(sentence)?;
+    let bitmap: ImageBitmap =
+        JsFuture::from(promise).await.ok().and_then(|bitmap| bitmap.dyn_into().ok()).ok_or_else(sentence)?;
     let (width, height) = (f64::from(bitmap.width()), f64::from(bitmap.height()));
     let edge = width.min(height);
     // Half-way size first: the browser's own smoothing looks at few source pixels when it shrinks a lot at once.

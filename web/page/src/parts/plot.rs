@@ -33,7 +33,11 @@ pub fn Plot(
     let frame = Memo::new(move |_| series.with(|series| Frame::around(series, bounds, total.get())));
     let lines = move || {
         let frame = frame.get();
-        series.get().into_iter().map(|line| view! { <path class=format!("line {}", line.look) d=frame.path(&line.values)/> }).collect_view()
+        series
+            .get()
+            .into_iter()
+            .map(|line| view! { <path class=format!("line {}", line.look) d=frame.path(&line.values)/> })
+            .collect_view()
     };
     let marks = move || {
         let (frame, at) = (frame.get(), at.get());
@@ -51,12 +55,15 @@ pub fn Plot(
         let tops = spread(ends.iter().map(|(.., top)| *top).collect());
         ends.into_iter()
             .zip(tops)
-            .map(|((name, look, _), top)| view! { <span class=format!("end {look}") style:top=format!("{top:.2}%")>{name}</span> })
+            .map(
+                |((name, look, _), top)| view! { <span class=format!("end {look}") style:top=format!("{top:.2}%")>{name}</span> },
+            )
             .collect_view()
     };
     let zero = move || {
         let frame = frame.get();
-        (frame.low < 0.0 && frame.high > 0.0).then(|| view! { <span class="zero" style:top=format!("{:.2}%", frame.y(0.0))></span> })
+        (frame.low < 0.0 && frame.high > 0.0)
+            .then(|| view! { <span class="zero" style:top=format!("{:.2}%", frame.y(0.0))></span> })
     };
     view! {
         <div class="plot">
@@ -94,7 +101,8 @@ impl Frame {
             return Self { low, high, steps };
         }
         let values = || series.iter().flat_map(|line| &line.values).copied().filter(|value| value.is_finite());
-        let (low, high) = values().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+        let (low, high) =
+            values().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
         if low > high {
             return Self { low: 0.0, high: 1.0, steps };
         }

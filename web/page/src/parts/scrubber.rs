@@ -6,7 +6,9 @@ use crate::trace::Playhead;
 
 /// A slider over the steps, with a button that plays them.
 #[component]
-pub fn Scrubber(playhead: Playhead, /// What a step is called: `Step`, `Iteration`.
+pub fn Scrubber(
+    playhead: Playhead,
+    /// What a step is called: `Step`, `Iteration`.
     unit: &'static str,
     /// Number of the first step.
     #[prop(default = 0)]

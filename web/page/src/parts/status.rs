@@ -27,7 +27,8 @@ pub fn DeviceLine() -> impl IntoView {
             </span>
         })
     };
-    let device_line = move || match engine.get() {
+    let device_line = move || {
+        match engine.get() {
         Engine::Starting => view! { <span class="lamp waiting"></span>"The engine is starting" }.into_any(),
         Engine::Ready(device) => {
             let kind = match device.kind {
@@ -47,6 +48,7 @@ pub fn DeviceLine() -> impl IntoView {
             <button type="button" class="small" on:click=move |_| arena.client.with_value(|client| client.restart())>"Start it again"</button>
         }
         .into_any(),
+    }
     };
     view! {
         <div class="device" role="status">

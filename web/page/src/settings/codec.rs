@@ -29,10 +29,13 @@ pub fn apply(key: &str, value: &str, attack: &mut AttackSettings, riposte: &mut 
         "pool" => set(&mut riposte.pool, named(&POOLS, value)),
         "augment" => {
             let padding = value.parse().ok().filter(|padding| *padding <= 16);
-            set(&mut riposte.augmentation, padding.map(|padding| match padding {
-                0 => Augmentation::None,
-                padding => Augmentation::CropFlip { padding },
-            }));
+            set(
+                &mut riposte.augmentation,
+                padding.map(|padding| match padding {
+                    0 => Augmentation::None,
+                    padding => Augmentation::CropFlip { padding },
+                }),
+            );
         }
         "k" => set(&mut riposte.iterations, value.parse().ok()),
         "m" => set(&mut riposte.batch, value.parse().ok()),
@@ -76,10 +79,13 @@ fn values(attack: &AttackSettings, riposte: &RiposteSettings) -> Vec<(&'static s
         ("s-loss", name(&LOSSES, search.loss)),
         ("train", perturbation_value(riposte.perturbation)),
         ("pool", name(&POOLS, riposte.pool)),
-        ("augment", match riposte.augmentation {
-            Augmentation::None => "0".to_owned(),
-            Augmentation::CropFlip { padding } => padding.to_string(),
-        }),
+        (
+            "augment",
+            match riposte.augmentation {
+                Augmentation::None => "0".to_owned(),
+                Augmentation::CropFlip { padding } => padding.to_string(),
+            },
+        ),
         ("k", riposte.iterations.to_string()),
         ("m", riposte.batch.to_string()),
         ("lr", riposte.learning_rate.to_string()),
@@ -108,9 +114,11 @@ fn perturbation(value: &str) -> Option<Perturbation> {
     match parts[..] {
         ["normal"] => Some(Perturbation::Normal),
         ["fast", epsilon, step] => Some(Perturbation::Fast { epsilon: parse_number(epsilon)?, step_size: parse_number(step)? }),
-        ["pgd", epsilon, step, steps] => {
-            Some(Perturbation::Pgd { epsilon: parse_number(epsilon)?, step_size: parse_number(step)?, steps: steps.parse().ok()? })
-        }
+        ["pgd", epsilon, step, steps] => Some(Perturbation::Pgd {
+            epsilon: parse_number(epsilon)?,
+            step_size: parse_number(step)?,
+            steps: steps.parse().ok()?,
+        }),
         _ => None,
     }
 }

@@ -21,7 +21,8 @@ pub fn AttackControls() -> impl IntoView {
             if method == "fgsm" {
                 (attack.steps, attack.step_size, attack.start) = (1, attack.epsilon, Start::Zero);
             } else if let Some(preset) = preset {
-                (attack.steps, attack.step_size, attack.start) = (preset.attack.steps, preset.attack.step_size, preset.attack.start);
+                (attack.steps, attack.step_size, attack.start) =
+                    (preset.attack.steps, preset.attack.step_size, preset.attack.start);
             }
         });
     };
@@ -38,7 +39,9 @@ pub fn AttackControls() -> impl IntoView {
         let any = ("any".to_owned(), "any other class".to_owned());
         let class = arena.class();
         let named = arena.dataset().classes.into_iter().enumerate().filter(move |(index, _)| Some(*index) != class);
-        std::iter::once(any).chain(named.map(|(index, name)| (index.to_string(), format!("only \u{201c}{name}\u{201d}")))).collect::<Vec<_>>()
+        std::iter::once(any)
+            .chain(named.map(|(index, name)| (index.to_string(), format!("only \u{201c}{name}\u{201d}"))))
+            .collect::<Vec<_>>()
     };
     view! {
         <Slide
@@ -126,7 +129,14 @@ pub fn MoreAttackControls() -> impl IntoView {
 pub fn RiposteControls() -> impl IntoView {
     let arena = expect_context::<Arena>();
     let riposte = arena.riposte;
-    let kinds = [("fixed-both", "fixed, both ways"), ("fixed-positive", "fixed, added"), ("fixed-negative", "fixed, subtracted"), ("fast", "fast (FGSM)"), ("pgd", "pgd"), ("normal", "none")];
+    let kinds = [
+        ("fixed-both", "fixed, both ways"),
+        ("fixed-positive", "fixed, added"),
+        ("fixed-negative", "fixed, subtracted"),
+        ("fast", "fast (FGSM)"),
+        ("pgd", "pgd"),
+        ("normal", "none"),
+    ];
     let kind = move || codec::perturbation_value(riposte.get().perturbation).split(':').next().unwrap_or_default().to_owned();
     let choose_kind = move |kind: String| {
         let Some(preset) = preset(arena) else { return };
@@ -259,4 +269,3 @@ fn count(text: &str, most: usize) -> Option<usize> {
 fn unit(text: &str) -> Option<f32> {
     parse_number(text).filter(|value| (0.0..=1.0).contains(value))
 }
-

@@ -26,9 +26,7 @@ pub fn activate(value: f64, activation: Activation) -> f64 {
 pub fn before_activation(gradient: &[f32], output: &[f32], activation: Activation) -> Vec<f64> {
     let slope = activation.negative_slope().map_or(1.0, f64::from);
     let pairs = gradient.iter().zip(output);
-    pairs
-        .map(|(g, y)| f64::from(*g) * if *y > 0.0 { 1.0 } else { slope })
-        .collect()
+    pairs.map(|(g, y)| f64::from(*g) * if *y > 0.0 { 1.0 } else { slope }).collect()
 }
 
 pub struct Conv {
@@ -59,8 +57,9 @@ impl Conv {
                                 if row < padding_h || row >= height + padding_h || count == 0 {
                                     continue;
                                 }
-                                let input = ((image * channels + channel) * height + row - padding_h) * width
-                                    + first * stride_w + kx - padding_w;
+                                let input =
+                                    ((image * channels + channel) * height + row - padding_h) * width + first * stride_w + kx
+                                        - padding_w;
                                 let output = ((image * filters + filter) * out_h + y) * out_w + first;
                                 visit(weight, input, output, count, stride_w);
                             }
