@@ -113,7 +113,7 @@ impl Bench {
             epochs: 1 + self.repeats / 8,
             batch_size: 256,
             rule: Rule::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.0 },
-            inner: InnerAttack { epsilon: 0.0, step_size: 0.0, steps: 0 },
+            inner: InnerAttack { epsilon: 0.0, step_size: 0.0, steps: 0, clip_start: false },
             ..TrainConfig::FAST_MNIST
         };
         let mut trainer = Trainer::new(self.model(), config, self.seed, self.samples(8 * 256)?)?;

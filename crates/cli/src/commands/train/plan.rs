@@ -44,7 +44,7 @@ impl Plan {
             (TrainMethod::Fast | TrainMethod::Natural, false) => TrainConfig::FAST_MNIST,
             // PGD-7 of 2/255: Madry et al. 2018.
             (TrainMethod::Pgd, true) => TrainConfig {
-                inner: InnerAttack { epsilon: 8.0 / 255.0, step_size: 2.0 / 255.0, steps: 7 },
+                inner: InnerAttack { epsilon: 8.0 / 255.0, step_size: 2.0 / 255.0, steps: 7, clip_start: true },
                 ..TrainConfig::FAST_CIFAR10
             },
             (TrainMethod::Fast | TrainMethod::Natural, true) => TrainConfig::FAST_CIFAR10,
@@ -55,11 +55,12 @@ impl Plan {
             bail!("--epsilon and --step-size belong to adversarial training, not to --method natural");
         }
         let inner = match args.method {
-            TrainMethod::Natural => InnerAttack { epsilon: 0.0, step_size: 0.0, steps: 0 },
+            TrainMethod::Natural => InnerAttack { epsilon: 0.0, step_size: 0.0, steps: 0, clip_start: false },
             TrainMethod::Fast | TrainMethod::Pgd => InnerAttack {
                 epsilon: args.epsilon.unwrap_or(base.inner.epsilon),
                 step_size: args.step_size.unwrap_or(base.inner.step_size),
                 steps: args.steps.unwrap_or(base.inner.steps),
+                ..base.inner
             },
         };
         let config = TrainConfig {
