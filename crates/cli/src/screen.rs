@@ -37,7 +37,7 @@ impl Screen {
     /// # Errors
     /// If the terminal cannot be written.
     pub fn say(&mut self, text: &str) -> Result<()> {
-        self.drawn = 0;
+        self.keep_frame();
         if self.live {
             for line in wrapped(text, usize::from(self.term.size().1).min(100)) {
                 self.term.write_line(&line)?;
@@ -66,6 +66,11 @@ impl Screen {
         self.drawn = lines.len();
         thread::sleep(Duration::from_millis(25));
         Ok(())
+    }
+
+    /// Leaves the frame on the screen: the next one is drawn below it.
+    pub fn keep_frame(&mut self) {
+        self.drawn = 0;
     }
 
     /// Pictures side by side under their names, as many as fit; none without a terminal or colors.

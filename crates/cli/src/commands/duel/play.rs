@@ -106,6 +106,7 @@ impl Duel<'_> {
                 screen.frame(&self.attack_frame(&title, &before, &floats(step.images)?, &logits, screen))?;
             }
         }
+        screen.keep_frame();
         let end = attack.finish();
         let fooled = most_likely(&floats(end.logits)?) != label;
         Ok(Attacked { image: end.images, fooled_after: fooled_after.filter(|_| fooled) })
