@@ -201,7 +201,10 @@ fn kind_of(api: Api, device: &Device) -> Kind {
         #[cfg(feature = "wgpu")]
         _ => graphics_kind(api, device),
         #[cfg(not(feature = "wgpu"))]
-        _ => Kind::Unknown,
+        _ => {
+            let _ = device;
+            Kind::Unknown
+        }
     }
 }
 

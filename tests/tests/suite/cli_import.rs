@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use riposte::weights::StateDict;
+use riposte::models::{Architecture, Model, ModelCard};
+use riposte::rng::Seed;
+use riposte::weights::{Precision, StateDict};
 use riposte_cli::weights_file;
 use tempfile::tempdir;
 
@@ -90,13 +92,40 @@ fn damaged_pytorch_files_give_an_error_or_weights_and_never_a_panic() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("damaged.pth");
     let originals = ["plain.pth", "legacy.pt", "checkpoint.pth"].map(|name| std::fs::read(fixture(name)).unwrap());
+    for_damaged(&originals, |bytes| {
+        std::fs::write(&path, bytes).unwrap();
+        let _ = weights_file::parse(&path, bytes);
+    });
+}
+
+#[test]
+fn damaged_safetensors_and_cards_give_an_error_or_a_model_and_never_a_panic() {
+    let architecture = Architecture::PreActResNet { width: 1, blocks: 1 };
+    let device = burn::tensor::Device::flex();
+    let model = Model::random(architecture, Seed(1), &device);
+    let weights = pollster::block_on(model.weights()).unwrap().to_safetensors(Precision::F16);
+    for_damaged(&[weights], |bytes| {
+        if let Ok(dict) = weights_file::parse(Path::new("damaged.safetensors"), bytes) {
+            let _ = Model::from_weights(architecture, &dict, &device);
+        }
+    });
+    let card = br#"{"id":"a","name":"A","architecture":"fast-mnist-cnn","dataset":"digits","epsilon":0.3,"training":"none",
+        "weights":"a.safetensors","sha256":"00","accuracies":[{"attack":"none","correct":1,"images":2,"command":"riposte eval"}]}"#;
+    ModelCard::from_json(card).expect("the undamaged card is one");
+    for_damaged(&[card.to_vec()], |bytes| {
+        let _ = ModelCard::from_json(bytes);
+    });
+}
+
+/// Calls `look` with up to 3000 damaged copies of `originals`, for at most 20 seconds. A panic or an abort fails the test.
+fn for_damaged(originals: &[Vec<u8>], mut look: impl FnMut(&[u8])) {
     let begin = Instant::now();
     // SplitMix64: reproducible, and any difference will do.
     let mut state = 7u64;
     let mut random = move |bound: usize| {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        ((mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb) >> 33) as usize % bound
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        ((mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 33) as usize % bound
     };
     for _ in 0..3000 {
         if begin.elapsed() > Duration::from_secs(20) {
@@ -118,8 +147,6 @@ fn damaged_pytorch_files_give_an_error_or_weights_and_never_a_panic() {
                 break;
             }
         }
-        std::fs::write(&path, &bytes).unwrap();
-        // A panic or an abort fails the test.
-        let _ = weights_file::parse(&path, &bytes);
+        look(&bytes);
     }
 }
