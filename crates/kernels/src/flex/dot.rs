@@ -2,7 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::simd::{dot_tile, run};
+use super::simd::{Lanes, dot_tile, run};
 
 /// Dot products of each of `count` rows of x with each of the rows `weights` of a weight matrix.
 pub(super) struct Dots<'a, F: FnMut(usize, usize, f32)> {
@@ -35,7 +35,7 @@ impl<F: FnMut(usize, usize, f32)> WithSimd for Dots<'_, F> {
         unsafe {
             let mut weight = 0;
             while weight < self.weights {
-                if S::REGISTER_COUNT >= 32 && weight + 4 <= self.weights {
+                if Lanes::many::<S>() && weight + 4 <= self.weights {
                     self.rows::<S, 4>(simd, weight);
                     weight += 4;
                 } else if weight + 2 <= self.weights {
@@ -62,7 +62,7 @@ impl<F: FnMut(usize, usize, f32)> Dots<'_, F> {
                     2 => self.tile::<S, 2, Q>(simd, row, weight),
                     3 => self.tile::<S, 3, Q>(simd, row, weight),
                     4 | 5 => self.tile::<S, 4, Q>(simd, row, weight),
-                    _ if S::REGISTER_COUNT >= 32 => self.tile::<S, 6, Q>(simd, row, weight),
+                    _ if Lanes::many::<S>() => self.tile::<S, 6, Q>(simd, row, weight),
                     _ => self.tile::<S, 4, Q>(simd, row, weight),
                 };
             }

@@ -150,7 +150,7 @@ impl Product<'_> {
         };
         let rows = self.rows.len();
         unsafe {
-            match (width - column >= lanes.panel(), S::REGISTER_COUNT >= 32) {
+            match (width - column >= lanes.panel(), Lanes::many::<S>()) {
                 (true, true) => wide_of_32(simd, tile, rows),
                 (false, true) => narrow_of_32(simd, tile, rows),
                 (true, false) => wide_of_16(simd, tile, rows),
@@ -187,5 +187,6 @@ macro_rules! rows_in_tiles {
 // Ten rows of two vectors fill 32 registers, leave room for the operands, and keep the rows' addresses in general registers.
 rows_in_tiles!(wide_of_32, 2, [1 2 3 4 5 6 7 8 9], 10);
 rows_in_tiles!(narrow_of_32, 1, [1 2 3 4 5 6 7 8 9 10 11 12 13], 14);
-rows_in_tiles!(wide_of_16, 2, [1 2 3 4 5], 6);
+// Without fused multiplication a product needs a register, too.
+rows_in_tiles!(wide_of_16, 2, [1 2 3 4], 5);
 rows_in_tiles!(narrow_of_16, 1, [1 2 3 4 5 6 7], 8);

@@ -48,6 +48,12 @@ impl Lanes {
         2 * self.count
     }
 
+    /// Whether there are 32 vector registers rather than 16. WebAssembly promises any number; what runs it often has 16.
+    #[inline(always)]
+    pub(super) const fn many<S: Simd>() -> bool {
+        S::REGISTER_COUNT >= 32 && !cfg!(target_family = "wasm")
+    }
+
     /// The next multiple of the vector length.
     #[inline(always)]
     pub(super) fn round_up(self, width: usize) -> usize {
@@ -105,7 +111,8 @@ pub(super) unsafe fn outer_tile<S: Simd, const V: usize, const R: usize>(simd: S
             for r in 0..R {
                 let gathered = simd.splat_f32s(*rows[r].add(step as usize));
                 for v in 0..V {
-                    sums[r][v] = simd.mul_add_f32s(shared[v], gathered, sums[r][v]);
+                    // Not `mul_add_f32s`, which fuses even where only software can: in WebAssembly, for one.
+                    sums[r][v] = simd.mul_add_e_f32s(shared[v], gathered, sums[r][v]);
                 }
             }
             factor = factor.wrapping_add(tile.stride);
@@ -147,7 +154,7 @@ pub(super) unsafe fn dot_tile<S: Simd, const R: usize, const Q: usize>(
             for r in 0..R {
                 let row = load::<S>(left[r].add(at));
                 for q in 0..Q {
-                    sums[r][q] = simd.mul_add_f32s(row, shared[q], sums[r][q]);
+                    sums[r][q] = simd.mul_add_e_f32s(row, shared[q], sums[r][q]);
                 }
             }
             at += lanes;
@@ -160,7 +167,7 @@ pub(super) unsafe fn dot_tile<S: Simd, const R: usize, const Q: usize>(
             for r in 0..R {
                 let row = load_rest(simd, left[r].add(whole), length - whole);
                 for q in 0..Q {
-                    sums[r][q] = simd.mul_add_f32s(row, shared[q], sums[r][q]);
+                    sums[r][q] = simd.mul_add_e_f32s(row, shared[q], sums[r][q]);
                 }
             }
         }
