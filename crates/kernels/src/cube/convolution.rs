@@ -32,6 +32,7 @@ impl ConvPlans {
             rows: filters,
             columns: positions,
             terms: channels * window.taps(),
+            run: window.kernel_w,
             copies: 1,
         };
         let data = Problem {
@@ -40,12 +41,14 @@ impl ConvPlans {
             terms: filters
                 * window.kernel_h.div_ceil(window.stride_h)
                 * window.kernel_w.div_ceil(window.stride_w),
+            run: window.row_taps(),
             copies: window.phases(),
         };
         let weight = Problem {
             rows: filters,
             columns: channels * window.taps(),
             terms: positions,
+            run: 1,
             copies: 1,
         };
         Some(Self {
@@ -79,7 +82,11 @@ pub fn conv_forward(
     plan: &Plan,
 ) -> CubeTensor {
     let [_, _, out_height, out_width] = shape.output();
+    let [_, channels, kernel_h, kernel_w] = shape.weight;
+    let weight_vectors = if plan.tile.k.is_multiple_of(4) { width(channels * kernel_h * kernel_w) } else { 1 };
     let plane = out_height * out_width;
+    let window = Window::new(shape);
+    let aligned = out_width.is_multiple_of(4) && window.runs_overlap();
     let sums = plan.output(&x, shape.output());
     let whole = plan.splits == 1;
     let applied = if whole { activation } else { Activation::None };
@@ -88,6 +95,8 @@ pub fn conv_forward(
             &x.client,
             plan.count(),
             plan.units(),
+            if aligned && window.stride_w == 1 { width(shape.x[3]) } else { 1 },
+            weight_vectors,
             width(plane),
             buffer(&x),
             buffer(&weight),
@@ -96,7 +105,8 @@ pub fn conv_forward(
             extents(shape, plan.chunk),
             slope(applied),
             plan.tile,
-            Window::new(shape),
+            window,
+            aligned,
             ActivationKind::from(applied),
         );
     }
@@ -126,6 +136,8 @@ pub fn conv_backward(
 
 fn data(signal: &Signal, weight: &CubeTensor, shape: &ConvShape, plan: &Plan) -> CubeTensor {
     let window = Window::new(shape);
+    let aligned = shape.x[3].div_ceil(shape.options.stride[1]).is_multiple_of(4);
+    let [_, _, _, out_width] = shape.output();
     let out = plan.output(weight, shape.x);
     let plane = shape.x[2] * shape.x[3];
     unsafe {
@@ -133,15 +145,17 @@ fn data(signal: &Signal, weight: &CubeTensor, shape: &ConvShape, plan: &Plan) ->
             &out.client,
             plan.count(),
             plan.units(),
+            if aligned && window.stride_w == 1 { width(out_width) } else { 1 },
             if window.phases() == 1 { width(plane) } else { 1 },
             buffer(&signal.gradient),
-            optional(signal.output.as_ref()),
+            signal.output.as_ref().map(buffer).into(),
             buffer(weight),
             buffer(&out),
             extents(shape, plan.chunk),
             slope(signal.activation),
             plan.tile,
             window,
+            aligned,
             ActivationKind::from(signal.activation),
         );
     }
@@ -157,6 +171,8 @@ fn weights(
     plan: &Plan,
 ) -> (CubeTensor, Option<CubeTensor>) {
     let [filters, channels, kernel_h, kernel_w] = shape.weight;
+    let [_, _, out_height, out_width] = shape.output();
+    let plane = out_height * out_width;
     let sums = plan.output(x, shape.weight);
     let row_sums = bias.then(|| plan.output(x, [filters]));
     unsafe {
@@ -164,9 +180,10 @@ fn weights(
             &sums.client,
             plan.count(),
             plan.units(),
+            width(plane),
             width(channels * kernel_h * kernel_w),
             buffer(&signal.gradient),
-            optional(signal.output.as_ref()),
+            signal.output.as_ref().map(buffer).into(),
             buffer(x),
             buffer(&sums),
             row_sums.as_ref().map(buffer).into(),

@@ -7,6 +7,7 @@
 
 use cubecl::prelude::*;
 
+use super::block::{Rows, copy_block, read_run};
 use super::epilogue::{ActivationKind, BiasAxis, Planes, deactivate, store};
 use super::geometry::{Extents, FAR, Window};
 use super::tile::{Tile, V4, accumulators, multiply};
@@ -49,17 +50,20 @@ fn phase(
 /// `out = weight^T * windows(gradient)`, or with more than one split the partial sums `[split, out]` of it.
 ///
 /// `gradient` is with respect to the layer's output; where `output` is given, it passes the activation backward first.
-/// `out` is addressed in vectors of `N`: 4 where the stride is 1 and 4 divides the positions of a plane, else 1.
+/// `tile.k` is a multiple of [`Window::row_taps`]. `aligned`: 4 divides the width of a phase, so that the four positions
+/// that a unit gathers together lie side by side. Memory is addressed in vectors of 1, or with a stride of 1 of 4:
+/// `gradient` and `output` where `aligned` and 4 divides their width; `out` where 4 divides the positions of a plane.
 #[cube(launch_unchecked)]
-pub fn data_gradient<N: Size>(
-    gradient: &[f32],
-    output: ComptimeOption<&[f32]>,
-    weight: &[f32],
+pub fn data_gradient<NG: Size, N: Size>(
+    gradient: &[Vector<f32, NG>],
+    output: ComptimeOption<&[Vector<f32, NG>]>,
+    weight: &[Vector<f32, Const<1>>],
     out: &mut [Vector<f32, N>],
     extents: Extents,
     slope: f32,
     #[comptime] tile: Tile,
     #[comptime] window: Window,
+    #[comptime] aligned: bool,
     #[comptime] activation: ActivationKind,
 ) {
     let residue = CUBE_POS_Z % comptime!(window.phases());
@@ -82,7 +86,10 @@ pub fn data_gradient<N: Size>(
     let phase_w = (extents.width + comptime!(window.stride_w - 1)) / window.stride_w;
     let plane = phase_h * phase_w;
     let columns = extents.batch * plane;
-    let terms = extents.filters * py.taps * px.taps;
+    // Phases that meet fewer taps of a row than others multiply by zero weights, those that meet none have no terms.
+    let taps = comptime!(window.row_taps());
+    let met = select(px.taps > 0, py.taps, 0);
+    let terms = extents.filters * met * taps;
     let first = split * extents.chunk;
     let last = min(first + extents.chunk, terms);
     let row0 = CUBE_POS_Y * tile.m;
@@ -112,47 +119,56 @@ pub fn data_gradient<N: Size>(
 
     let mut k0 = first;
     while k0 < last {
-        load_weight(
-            weight,
-            &mut a,
-            row0,
-            extents.channels,
-            &py,
-            &px,
-            k0,
-            last,
-            tile,
-            window,
-        );
-        #[unroll]
-        for i in 0..comptime!(tile.loads(tile.n)) {
-            let step = UNIT_POS / groups + i * comptime!(tile.units() / groups);
-            if comptime!(tile.even(tile.n)) || step < tile.k {
-                let k = k0 + step;
-                let filter = k / (py.taps * px.taps);
-                let tap = k % (py.taps * px.taps);
-                let jy = tap / px.taps;
-                let jx = tap % px.taps;
-                let base =
-                    (filter * extents.out_height - jy) * extents.out_width - jx;
+        load_weight(weight, &mut a, row0, extents.channels, &py, &px, k0, last, tile, window);
+
+        let pitch = comptime!(tile.pitch(tile.n));
+        for i in 0..comptime!(tile.loads(tile.n, taps)) {
+            let block = UNIT_POS / groups + i * comptime!(tile.units() / groups);
+            if comptime!(tile.even(tile.n, taps)) || block < comptime!(tile.k / taps) {
+                let k = k0 + block * taps;
+                let filter = k / taps / py.taps;
+                let jy = k / taps % py.taps;
+                let base = (filter * extents.out_height - jy) * extents.out_width;
                 let jy = select(k < last, jy, comptime!(2 * FAR).runtime());
-                let mut values = V4::empty();
-                #[unroll]
-                for j in 0..4usize {
-                    let inside =
-                        bottom[j] - jy < extents.out_height && right[j] - jx < extents.out_width;
-                    let index = select(inside, corner[j] + base, 0) as usize;
-                    let value = gradient[index];
-                    #[comptime]
-                    let value = match &output {
-                        ComptimeOption::Some(output) => {
-                            deactivate(value, output[index], slope, activation)
+                let target = block * comptime!(taps * pitch) + group;
+                if comptime!(aligned) {
+                    let mut inputs = Array::<f32>::new(comptime!((taps + 3) as usize));
+                    read_run(
+                        gradient,
+                        &output,
+                        slope,
+                        &mut inputs,
+                        corner[0usize] + base - comptime!(taps - 1),
+                        right[0usize] - comptime!(taps - 1),
+                        extents.out_width,
+                        bottom[0usize] - jy < extents.out_height,
+                        comptime!((window.padding_w + 4 * taps + 1 - taps) % 4),
+                        activation,
+                    );
+                    #[unroll]
+                    for jx in 0..taps {
+                        let mut values = V4::empty();
+                        #[unroll]
+                        for j in 0..4u32 {
+                            let value = inputs[comptime!((j + taps - 1 - jx) as usize)];
+                            values.insert(comptime!(j as usize), value);
                         }
-                        ComptimeOption::None => value,
-                    };
-                    values.insert(j, select(inside, value, 0.0));
+                        b[(target + comptime!(jx * pitch)) as usize] = met_or_zero(values, jx, &px, window);
+                    }
+                } else {
+                    for jx in 0..taps {
+                        let mut values = V4::empty();
+                        #[unroll]
+                        for j in 0..4usize {
+                            let row_inside = bottom[j] - jy < extents.out_height;
+                            let inside = row_inside && right[j] - jx < extents.out_width;
+                            let index = corner[j] + base - jx;
+                            let value = read(gradient, &output, slope, index, inside, activation);
+                            values.insert(j, value);
+                        }
+                        b[(target + jx * pitch) as usize] = met_or_zero(values, jx, &px, window);
+                    }
                 }
-                b[(step * comptime!(tile.pitch(tile.n)) + group) as usize] = values;
             }
         }
         sync_cube();
@@ -177,10 +193,42 @@ pub fn data_gradient<N: Size>(
     }
 }
 
+/// The element of the gradient at `index`, before the activation, or 0.
+#[cube]
+fn read<N: Size>(
+    gradient: &[Vector<f32, N>],
+    output: &ComptimeOption<&[Vector<f32, N>]>,
+    slope: f32,
+    index: u32,
+    inside: bool,
+    #[comptime] activation: ActivationKind,
+) -> f32 {
+    let index = select(inside, index, 0) as usize;
+    let value = gradient[index].extract(0usize);
+    #[comptime]
+    let value = match output {
+        ComptimeOption::Some(output) => {
+            deactivate(value, output[index].extract(0usize), slope, activation)
+        }
+        ComptimeOption::None => value,
+    };
+    select(inside, value, 0.0)
+}
+
+/// Zero for a tap that the phase does not meet: a weight of zero alone would make NaN of infinity.
+#[cube]
+fn met_or_zero(values: V4, jx: u32, px: &Phase, #[comptime] window: Window) -> V4 {
+    if comptime!(window.uniform_rows()) {
+        values
+    } else {
+        select(jx < px.taps, values, V4::new(0.0))
+    }
+}
+
 /// Fills the shared tile of weights, rows channels and steps `(filter, j of y, j of x)`, zero outside.
 #[cube]
 fn load_weight(
-    weight: &[f32],
+    weight: &[Vector<f32, Const<1>>],
     a: &mut [V4],
     row0: u32,
     channels: u32,
@@ -191,26 +239,35 @@ fn load_weight(
     #[comptime] tile: Tile,
     #[comptime] window: Window,
 ) {
-    let step = UNIT_POS % tile.k;
-    let k = k0 + step;
-    let filter = k / (py.taps * px.taps);
-    let tap = k % (py.taps * px.taps);
-    let ky = py.residue + tap / px.taps * window.stride_h;
-    let kx = px.residue + tap % px.taps * window.stride_w;
-    let base = filter * channels * comptime!(window.taps()) + ky * window.kernel_w + kx;
-    #[unroll]
-    for i in 0..comptime!(tile.loads(tile.m)) {
-        let group = UNIT_POS / tile.k + i * comptime!(tile.units() / tile.k);
-        if comptime!(tile.even(tile.m)) || group < comptime!(tile.m / 4) {
-            let mut values = V4::empty();
-            #[unroll]
-            for l in 0..4u32 {
-                let m = row0 + group * 4 + l;
-                let inside = m < channels && k < last;
-                let value = weight[select(inside, base + m * comptime!(window.taps()), 0) as usize];
-                values.insert(comptime!(l as usize), select(inside, value, 0.0));
-            }
-            a[(step * comptime!(tile.pitch(tile.m)) + group) as usize] = values;
+    let taps = comptime!(window.row_taps());
+    let pitch = comptime!(tile.pitch(tile.m));
+    for i in 0..comptime!(tile.loads(tile.m, 1)) {
+        let slot = UNIT_POS + i * comptime!(tile.units());
+        if comptime!(tile.even(tile.m, 1)) || slot < comptime!(tile.k * tile.m / 4) {
+            let step = slot % tile.k;
+            let group = slot / tile.k;
+            let k = k0 + step;
+            let filter = k / taps / py.taps;
+            let ky = py.residue + k / taps % py.taps * window.stride_h;
+            let kx = px.residue + k % taps * window.stride_w;
+            let exists = kx < window.kernel_w;
+            let block = Rows {
+                start: filter * channels * comptime!(window.taps()) + ky * window.kernel_w + kx,
+                stride: comptime!(window.taps()).runtime(),
+                first: row0 + group * 4,
+                count: channels,
+            };
+            copy_block(
+                weight,
+                &ComptimeOption::new_None(),
+                1.0,
+                &block,
+                k < last && exists,
+                a,
+                step * pitch + group,
+                pitch,
+                ActivationKind::None,
+            );
         }
     }
 }

@@ -28,7 +28,8 @@ pub fn add_splits<N: Size>(
         for split in 1..splits {
             sum += parts[(split * size + i) as usize];
         }
-        let width = comptime!(N::value() as u32);
+        let width = N::value();
+    let width = comptime!(width as u32);
         let mut values = Vector::<f32, N>::empty();
         #[unroll]
         for e in 0..width {
@@ -73,7 +74,7 @@ pub fn activation_gradient<N: Size>(
         let y = output[i];
         let mut values = Vector::<f32, N>::empty();
         #[unroll]
-        for e in 0..comptime!(N::value()) {
+        for e in 0..N::value() {
             values.insert(e, deactivate(g.extract(e), y.extract(e), slope, activation));
         }
         out[i] = values;

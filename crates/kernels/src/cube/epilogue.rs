@@ -93,7 +93,8 @@ pub fn store<N: Size>(
     let units_m = comptime!(tile.units_m());
     let row = UNIT_POS / units_n;
     let column = UNIT_POS % units_n;
-    let width = comptime!(N::value() as u32);
+    let width = N::value();
+    let width = comptime!(width as u32);
     let groups_n = comptime!(tile.unit_n / 4);
 
     #[unroll]

@@ -1,27 +1,33 @@
 //! Convolution forward as an implicit matrix product.
 //!
 //! Rows are filters, columns are output positions `(image, y, x)`, the reduction runs over `(channel, ky, kx)`. The
-//! matrix of windows is never stored: units gather it from x on the way to shared memory.
+//! matrix of windows is never stored: units gather it from x on the way to shared memory. Four neighbouring windows
+//! overlap; where they lie in one row of the output, their inputs under a row of the kernel are read once for all taps.
 
 use cubecl::prelude::*;
 
+use super::block::{Rows, copy_block, read_run};
 use super::epilogue::{ActivationKind, BiasAxis, Planes, store};
 use super::geometry::{Extents, FAR, Window};
 use super::tile::{Tile, V4, accumulators, multiply};
 
 /// `out = act(weight * windows(x) + bias)`, or with more than one split the partial sums `[split, out]` of it.
 ///
-/// `out` is addressed in vectors of `N`: 4 where 4 divides the positions of a plane, else 1.
+/// `tile.k` is a multiple of the kernel's width. `aligned`: 4 divides the output's width, so that the four windows that a
+/// unit gathers together lie side by side. Memory is addressed in vectors of 1, or of 4: x where `aligned`, the stride is 1
+/// and 4 divides x's width; `weight` where 4 divides a filter's weights and `tile.k`; `out` where 4 divides the positions of
+/// a plane.
 #[cube(launch_unchecked)]
-pub fn forward<N: Size>(
-    x: &[f32],
-    weight: &[f32],
+pub fn forward<NX: Size, NW: Size, N: Size>(
+    x: &[Vector<f32, NX>],
+    weight: &[Vector<f32, NW>],
     bias: ComptimeOption<&[f32]>,
     out: &mut [Vector<f32, N>],
     extents: Extents,
     slope: f32,
     #[comptime] tile: Tile,
     #[comptime] window: Window,
+    #[comptime] aligned: bool,
     #[comptime] activation: ActivationKind,
 ) {
     let plane = extents.out_height * extents.out_width;
@@ -36,7 +42,7 @@ pub fn forward<N: Size>(
     let mut b = Shared::<[V4]>::new_slice(comptime!(tile.shared(tile.n)));
     let mut sums = accumulators(tile);
 
-    // The four output positions whose windows this unit gathers.
+    // The four output positions whose windows this unit gathers: their corners in the image and in memory.
     let groups = comptime!(tile.n / 4);
     let group = UNIT_POS % groups;
     let mut top = Array::<u32>::new(4usize);
@@ -57,25 +63,54 @@ pub fn forward<N: Size>(
     let mut k0 = first;
     while k0 < last {
         load_weight(weight, &mut a, row0, extents.filters, terms, k0, last, tile);
-        #[unroll]
-        for i in 0..comptime!(tile.loads(tile.n)) {
-            let step = UNIT_POS / groups + i * comptime!(tile.units() / groups);
-            if comptime!(tile.even(tile.n)) || step < tile.k {
-                let k = k0 + step;
+
+        let pitch = comptime!(tile.pitch(tile.n));
+        for i in 0..comptime!(tile.loads(tile.n, window.kernel_w)) {
+            let block = UNIT_POS / groups + i * comptime!(tile.units() / groups);
+            if comptime!(tile.even(tile.n, window.kernel_w)) || block < comptime!(tile.k / window.kernel_w) {
+                let k = k0 + block * window.kernel_w;
                 let channel = k / comptime!(window.taps());
-                let tap = k % comptime!(window.taps());
-                let ky = tap / window.kernel_w;
-                let kx = tap % window.kernel_w;
-                let base = (channel * extents.height + ky) * extents.width + kx;
+                let ky = k / window.kernel_w % window.kernel_h;
+                let base = (channel * extents.height + ky) * extents.width;
                 let ky = select(k < last, ky, FAR.runtime());
-                let mut values = V4::empty();
-                #[unroll]
-                for j in 0..4usize {
-                    let inside = top[j] + ky < extents.height && left[j] + kx < extents.width;
-                    let value = x[select(inside, corner[j] + base, 0) as usize];
-                    values.insert(j, select(inside, value, 0.0));
+                let target = block * comptime!(window.kernel_w * pitch) + group;
+                if comptime!(aligned) {
+                    let mut inputs = Array::<f32>::new(comptime!(window.run() as usize));
+                    read_run(
+                        x,
+                        &ComptimeOption::new_None(),
+                        1.0,
+                        &mut inputs,
+                        corner[0usize] + base,
+                        left[0usize],
+                        extents.width,
+                        top[0usize] + ky < extents.height,
+                        comptime!((4 - window.padding_w % 4) % 4),
+                        ActivationKind::None,
+                    );
+                    #[unroll]
+                    for kx in 0..window.kernel_w {
+                        let mut values = V4::empty();
+                        #[unroll]
+                        for j in 0..4u32 {
+                            let from = comptime!((j * window.stride_w + kx) as usize);
+                            values.insert(comptime!(j as usize), inputs[from]);
+                        }
+                        b[(target + comptime!(kx * pitch)) as usize] = values;
+                    }
+                } else {
+                    for kx in 0..window.kernel_w {
+                        let mut values = V4::empty();
+                        #[unroll]
+                        for j in 0..4usize {
+                            let row_inside = top[j] + ky < extents.height;
+                            let inside = row_inside && left[j] + kx < extents.width;
+                            let value = x[select(inside, corner[j] + base + kx, 0) as usize].extract(0usize);
+                            values.insert(j, select(inside, value, 0.0));
+                        }
+                        b[(target + kx * pitch) as usize] = values;
+                    }
                 }
-                b[(step * comptime!(tile.pitch(tile.n)) + group) as usize] = values;
             }
         }
         sync_cube();
@@ -97,8 +132,8 @@ pub fn forward<N: Size>(
 
 /// Fills the shared tile of weights `[rows, terms]`, zero outside.
 #[cube]
-fn load_weight(
-    weight: &[f32],
+fn load_weight<N: Size>(
+    weight: &[Vector<f32, N>],
     a: &mut [V4],
     row0: u32,
     rows: u32,
@@ -107,21 +142,32 @@ fn load_weight(
     last: u32,
     #[comptime] tile: Tile,
 ) {
-    let step = UNIT_POS % tile.k;
-    let k = k0 + step;
-    #[unroll]
-    for i in 0..comptime!(tile.loads(tile.m)) {
-        let group = UNIT_POS / tile.k + i * comptime!(tile.units() / tile.k);
-        if comptime!(tile.even(tile.m)) || group < comptime!(tile.m / 4) {
-            let mut values = V4::empty();
-            #[unroll]
-            for l in 0..4u32 {
-                let m = row0 + group * 4 + l;
-                let inside = m < rows && k < last;
-                let value = weight[select(inside, m * terms + k, 0) as usize];
-                values.insert(comptime!(l as usize), select(inside, value, 0.0));
-            }
-            a[(step * comptime!(tile.pitch(tile.m)) + group) as usize] = values;
+    let steps = N::value();
+    let steps = comptime!(steps as u32);
+    let blocks = comptime!(tile.k / steps);
+    let pitch = comptime!(tile.pitch(tile.m));
+    for i in 0..comptime!(tile.loads(tile.m, steps)) {
+        let slot = UNIT_POS + i * comptime!(tile.units());
+        if comptime!(tile.even(tile.m, steps)) || slot < comptime!(blocks * tile.m / 4) {
+            let k = k0 + slot % blocks * steps;
+            let group = slot / blocks;
+            let block = Rows {
+                start: k,
+                stride: terms,
+                first: row0 + group * 4,
+                count: rows,
+            };
+            copy_block(
+                weight,
+                &ComptimeOption::new_None(),
+                1.0,
+                &block,
+                k < last,
+                a,
+                slot % blocks * comptime!(steps * pitch) + group,
+                pitch,
+                ActivationKind::None,
+            );
         }
     }
 }

@@ -38,6 +38,26 @@ impl Window {
         self.kernel_h * self.kernel_w
     }
 
+    /// Inputs under a row of the kernel in four neighbouring windows.
+    pub const fn run(self) -> u32 {
+        self.kernel_w + 3 * self.stride_w
+    }
+
+    /// Whether that is less than under each of them.
+    pub const fn runs_overlap(self) -> bool {
+        self.run() <= 4 * self.kernel_w
+    }
+
+    /// Most taps of one row of the kernel that an input position meets.
+    pub const fn row_taps(self) -> u32 {
+        self.kernel_w.div_ceil(self.stride_w)
+    }
+
+    /// Whether every phase meets [`row_taps`](Self::row_taps) taps of a row.
+    pub const fn uniform_rows(self) -> bool {
+        self.kernel_w.is_multiple_of(self.stride_w)
+    }
+
     /// Residues of input positions modulo the stride: each sees its own subset of the kernel's taps.
     pub const fn phases(self) -> u32 {
         self.stride_h * self.stride_w

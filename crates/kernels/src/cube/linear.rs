@@ -34,16 +34,17 @@ impl Product<'_> {
         let row_sums = row_sums.then(|| plan.output(self.a, [rows as usize]));
         let whole = plan.splits == 1 || self.output.is_some();
         let applied = if whole { activation } else { Activation::None };
-        let b_vectors = if self.layouts.b_steps_contiguous { 1 } else { width(columns as usize) };
+        let vectors = |steps_contiguous, extent| width(if steps_contiguous { terms } else { extent } as usize);
         unsafe {
             product::launch_unchecked(
                 &self.a.client,
                 plan.count(),
                 plan.units(),
-                b_vectors,
+                vectors(self.layouts.a_steps_contiguous, rows),
+                vectors(self.layouts.b_steps_contiguous, columns),
                 width(columns as usize),
                 buffer(self.a),
-                optional(self.output),
+                self.output.map(buffer).into(),
                 buffer(self.b),
                 optional(bias.filter(|_| plan.splits == 1)),
                 buffer(&sums),
@@ -122,6 +123,7 @@ fn problem(rows: usize, columns: usize, terms: usize) -> Problem {
         rows: rows as u32,
         columns: columns as u32,
         terms: terms as u32,
+        run: 1,
         copies: 1,
     }
 }

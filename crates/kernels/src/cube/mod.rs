@@ -5,6 +5,7 @@
 //! a device no more than WebGPU's defaults: f32 and u32, 16 KiB of workgroup memory, 256 units per workgroup, eight
 //! buffers, no subgroups, no atomics. Nothing is tuned at run time: [`plan`] picks tiles from a problem's extents.
 
+mod block;
 mod convolution;
 mod data_gradient;
 mod elementwise;

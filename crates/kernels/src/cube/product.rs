@@ -2,6 +2,7 @@
 
 use cubecl::prelude::*;
 
+use super::block::{Rows, copy_block};
 use super::epilogue::{ActivationKind, BiasAxis, Planes, deactivate, store};
 use super::tile::{Tile, V4, accumulators, multiply};
 
@@ -29,9 +30,9 @@ pub struct Layouts {
 /// Where `output` is given, `a` is a gradient of its shape that passes the activation backward first, and the activation
 /// is not applied to `out`. `row_sums`, if wanted, are those of `a`.
 #[cube(launch_unchecked)]
-pub fn product<NB: Size, N: Size>(
-    a: &[f32],
-    output: ComptimeOption<&[f32]>,
+pub fn product<NA: Size, NB: Size, N: Size>(
+    a: &[Vector<f32, NA>],
+    output: ComptimeOption<&[Vector<f32, NA>]>,
     b: &[Vector<f32, NB>],
     bias: ComptimeOption<&[f32]>,
     out: &mut [Vector<f32, N>],
@@ -54,68 +55,8 @@ pub fn product<NB: Size, N: Size>(
 
     let mut k0 = first;
     while k0 < last {
-        #[unroll]
-        for i in 0..comptime!(tile.loads(tile.m)) {
-            let slot = UNIT_POS + i * comptime!(tile.units());
-            if comptime!(tile.even(tile.m)) || slot < comptime!(tile.m / 4 * tile.k) {
-                let (step, group) = slot_place(slot, comptime!(tile.m / 4), layouts.a_steps_contiguous, tile);
-                let k = k0 + step;
-                let mut values = V4::empty();
-                #[unroll]
-                for l in 0..4u32 {
-                    let m = row0 + group * 4 + l;
-                    let inside = m < extents.rows && k < last;
-                    let index = if comptime!(layouts.a_steps_contiguous) {
-                        m * extents.terms + k
-                    } else {
-                        k * extents.rows + m
-                    };
-                    let index = select(inside, index, 0) as usize;
-                    let value = a[index];
-                    #[comptime]
-                    let value = match &output {
-                        ComptimeOption::Some(output) => {
-                            deactivate(value, output[index], slope, activation)
-                        }
-                        ComptimeOption::None => value,
-                    };
-                    values.insert(comptime!(l as usize), select(inside, value, 0.0));
-                }
-                shared_a[(step * comptime!(tile.pitch(tile.m)) + group) as usize] = values;
-            }
-        }
-        #[unroll]
-        for i in 0..comptime!(tile.loads(tile.n)) {
-            let slot = UNIT_POS + i * comptime!(tile.units());
-            if comptime!(tile.even(tile.n)) || slot < comptime!(tile.n / 4 * tile.k) {
-                let (step, group) = slot_place(slot, comptime!(tile.n / 4), layouts.b_steps_contiguous, tile);
-                let k = k0 + step;
-                let n = column0 + group * 4;
-                let mut values = V4::empty();
-                if comptime!(NB::value() == 4) {
-                    let inside = n < extents.columns && k < last;
-                    let index = select(inside, k * extents.columns + n, 0);
-                    let vector = b[(index / 4) as usize];
-                    #[unroll]
-                    for j in 0..4usize {
-                        values.insert(j, select(inside, vector.extract(j), 0.0));
-                    }
-                } else {
-                    #[unroll]
-                    for j in 0..4u32 {
-                        let inside = n + j < extents.columns && k < last;
-                        let index = if comptime!(layouts.b_steps_contiguous) {
-                            (n + j) * extents.terms + k
-                        } else {
-                            k * extents.columns + n + j
-                        };
-                        let value = b[select(inside, index, 0) as usize].extract(0usize);
-                        values.insert(comptime!(j as usize), select(inside, value, 0.0));
-                    }
-                }
-                shared_b[(step * comptime!(tile.pitch(tile.n)) + group) as usize] = values;
-            }
-        }
+        load(a, &output, slope, &mut shared_a, row0, extents.rows, extents.terms, k0, last, tile.m, layouts.a_steps_contiguous, tile, activation);
+        load(b, &ComptimeOption::new_None(), 1.0, &mut shared_b, column0, extents.columns, extents.terms, k0, last, tile.n, layouts.b_steps_contiguous, tile, ActivationKind::None);
         sync_cube();
         multiply(&shared_a, &shared_b, &mut sums, tile);
         if row_sums.is_some() && CUBE_POS_X == 0 && UNIT_POS < comptime!(tile.m / 4) {
@@ -152,18 +93,75 @@ pub fn product<NB: Size, N: Size>(
     }
 }
 
-/// The step and the group of four elements that load `slot` of a shared tile fills: neighbouring units take
-/// neighbouring addresses.
+/// Fills a shared tile of `extent` rows from row `first` of a factor, zero outside: of `count` rows in all, each of `terms`
+/// steps. The factor is stored by rows or, unless `steps_contiguous`, by steps.
 #[cube]
-fn slot_place(
-    slot: u32,
-    #[comptime] groups: u32,
+fn load<N: Size>(
+    factor: &[Vector<f32, N>],
+    output: &ComptimeOption<&[Vector<f32, N>]>,
+    slope: f32,
+    shared: &mut [V4],
+    first: u32,
+    count: u32,
+    terms: u32,
+    k0: u32,
+    last: u32,
+    #[comptime] extent: u32,
     #[comptime] steps_contiguous: bool,
     #[comptime] tile: Tile,
-) -> (u32, u32) {
+    #[comptime] activation: ActivationKind,
+) {
+    let width = N::value();
+    let width = comptime!(width as u32);
+    let pitch = comptime!(tile.pitch(extent));
     if comptime!(steps_contiguous) {
-        (slot % tile.k, slot / tile.k)
+        let blocks = comptime!(tile.k / width);
+        for i in 0..comptime!(tile.loads(extent, width)) {
+            let slot = UNIT_POS + i * comptime!(tile.units());
+            if comptime!(tile.even(extent, width)) || slot < comptime!(blocks * extent / 4) {
+                let step = slot % blocks * width;
+                let group = slot / blocks;
+                let block = Rows {
+                    start: k0 + step,
+                    stride: terms,
+                    first: first + group * 4,
+                    count,
+                };
+                let target = step * pitch + group;
+                copy_block(factor, output, slope, &block, k0 + step < last, shared, target, pitch, activation);
+            }
+        }
     } else {
-        (slot / groups, slot % groups)
+        let groups = comptime!(extent / 4);
+        for i in 0..comptime!(tile.loads(extent, 1)) {
+            let slot = UNIT_POS + i * comptime!(tile.units());
+            if comptime!(tile.even(extent, 1)) || slot < comptime!(groups * tile.k) {
+                let k = k0 + slot / groups;
+                let group = slot % groups;
+                let mut values = V4::empty();
+                #[unroll]
+                for part in 0..comptime!(4 / width) {
+                    let row = first + group * 4 + part * width;
+                    let inside = row < count && k < last;
+                    let index = (select(inside, k * count + row, 0) / width) as usize;
+                    let vector = factor[index];
+                    #[unroll]
+                    for e in 0..width {
+                        let value = vector.extract(comptime!(e as usize));
+                        #[comptime]
+                        let value = match output {
+                            ComptimeOption::Some(output) => {
+                                let gate = output[index].extract(comptime!(e as usize));
+                                deactivate(value, gate, slope, activation)
+                            }
+                            ComptimeOption::None => value,
+                        };
+                        let kept = select(inside, value, 0.0);
+                        values.insert(comptime!((part * width + e) as usize), kept);
+                    }
+                }
+                shared[(slot / groups * pitch + group) as usize] = values;
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ pub type V4 = Vector<f32, Const<4>>;
 /// Extents of a tile: a workgroup computes `m x n` outputs, `k` terms of the reduction at a time; each of its units
 /// computes `unit_m x unit_n` of them in registers.
 ///
-/// All are powers of two, `unit_m` and `unit_n` multiples of 4, and there are at least `k` units and `n / 4` units.
+/// All but `k` are powers of two; `unit_m` and `unit_n` are multiples of 4; there are at least 16 and `n / 4` units.
 #[derive_cube_comptime]
 pub struct Tile {
     /// Rows per workgroup.
@@ -66,14 +66,18 @@ impl Tile {
         (self.shared(self.m) + self.shared(self.n)) * 16
     }
 
-    /// Vectors that each unit loads to fill `extent x k` elements of shared memory; the last may be idle.
-    pub const fn loads(self, extent: u32) -> u32 {
-        (extent / 4 * self.k).div_ceil(self.units())
+    /// Blocks of `steps` steps of four elements, of which `extent` are held, that each unit copies; the last may be idle.
+    pub const fn loads(self, extent: u32, steps: u32) -> u32 {
+        self.blocks(extent, steps).div_ceil(self.units())
     }
 
-    /// Whether the units divide the loads of `extent x k` elements evenly.
-    pub const fn even(self, extent: u32) -> bool {
-        (extent / 4 * self.k).is_multiple_of(self.units())
+    /// Whether the units divide those blocks evenly.
+    pub const fn even(self, extent: u32, steps: u32) -> bool {
+        self.blocks(extent, steps).is_multiple_of(self.units())
+    }
+
+    const fn blocks(self, extent: u32, steps: u32) -> u32 {
+        extent / 4 * (self.k / steps)
     }
 }
 

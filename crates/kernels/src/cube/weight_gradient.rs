@@ -6,18 +6,20 @@
 
 use cubecl::prelude::*;
 
-use super::epilogue::{ActivationKind, BiasAxis, Planes, deactivate, store};
+use super::block::{Rows, copy_block};
+use super::epilogue::{ActivationKind, BiasAxis, Planes, store};
 use super::geometry::{Extents, FAR, Window};
 use super::tile::{Tile, V4, accumulators, multiply};
 
 /// `out = gradient * windows(x)^T` and `bias_out = row sums of gradient`, or the partial sums `[split, ..]` of both.
 ///
 /// `gradient` is with respect to the layer's output; where `output` is given, it passes the activation backward first.
-/// `out` is addressed in vectors of `N`: 4 where 4 divides the weights of a filter, else 1.
+/// Both are addressed in vectors of `NG`: 4 where 4 divides the positions of a plane, else 1; `out` in vectors of `N`: 4
+/// where 4 divides the weights of a filter, else 1. `tile.k` divides the number of units, 4 divides `tile.k`.
 #[cube(launch_unchecked)]
-pub fn weight_gradient<N: Size>(
-    gradient: &[f32],
-    output: ComptimeOption<&[f32]>,
+pub fn weight_gradient<NG: Size, N: Size>(
+    gradient: &[Vector<f32, NG>],
+    output: ComptimeOption<&[Vector<f32, NG>]>,
     x: &[f32],
     out: &mut [Vector<f32, N>],
     bias_out: ComptimeOption<&mut [f32]>,
@@ -40,78 +42,10 @@ pub fn weight_gradient<N: Size>(
     let mut sums = accumulators(tile);
     let mut bias_sum = V4::new(0.0);
 
-    // The weights whose inputs this unit gathers: their distance from a window's corner, and their tap.
-    let loads = comptime!(tile.loads(tile.n));
-    let mut distance = Array::<u32>::new(comptime!((loads * 4) as usize));
-    let mut taps = Array::<u32>::new(comptime!((loads * 4) as usize));
-    let step = UNIT_POS % tile.k;
-    #[unroll]
-    for i in 0..loads {
-        let group = UNIT_POS / tile.k + i * comptime!(tile.units() / tile.k);
-        #[unroll]
-        for j in 0..4u32 {
-            let column = column0 + group * 4 + j;
-            let channel = column / comptime!(window.taps());
-            let tap = column % comptime!(window.taps());
-            let ky = tap / window.kernel_w;
-            let kx = tap % window.kernel_w;
-            let index = comptime!((i * 4 + j) as usize);
-            distance[index] = (channel * extents.height + ky) * extents.width + kx;
-            taps[index] = select(column < columns, ky * 65536 + kx, FAR.runtime());
-        }
-    }
-
     let mut k0 = first;
     while k0 < last {
-        let k = k0 + step;
-        let image = k / plane;
-        let position = k % plane;
-
-        let base = image * extents.filters * plane + position;
-        #[unroll]
-        for i in 0..comptime!(tile.loads(tile.m)) {
-            let group = UNIT_POS / tile.k + i * comptime!(tile.units() / tile.k);
-            if comptime!(tile.even(tile.m)) || group < comptime!(tile.m / 4) {
-                let mut values = V4::empty();
-                #[unroll]
-                for l in 0..4u32 {
-                    let m = row0 + group * 4 + l;
-                    let inside = m < extents.filters && k < last;
-                    let index = select(inside, base + m * plane, 0) as usize;
-                    let value = gradient[index];
-                    #[comptime]
-                    let value = match &output {
-                        ComptimeOption::Some(output) => {
-                            deactivate(value, output[index], slope, activation)
-                        }
-                        ComptimeOption::None => value,
-                    };
-                    values.insert(comptime!(l as usize), select(inside, value, 0.0));
-                }
-                a[(step * comptime!(tile.pitch(tile.m)) + group) as usize] = values;
-            }
-        }
-
-        let y = position / extents.out_width * window.stride_h - window.padding_h;
-        let left = position % extents.out_width * window.stride_w - window.padding_w;
-        let corner = (image * extents.channels * extents.height + y) * extents.width + left;
-        let top = select(k < last, y, FAR.runtime());
-        #[unroll]
-        for i in 0..loads {
-            let group = UNIT_POS / tile.k + i * comptime!(tile.units() / tile.k);
-            if comptime!(tile.even(tile.n)) || group < comptime!(tile.n / 4) {
-                let mut values = V4::empty();
-                #[unroll]
-                for j in 0..4u32 {
-                    let index = comptime!((i * 4 + j) as usize);
-                    let inside = top + taps[index] / 65536 < extents.height
-                        && left + taps[index] % 65536 < extents.width;
-                    let value = x[select(inside, corner + distance[index], 0) as usize];
-                    values.insert(comptime!(j as usize), select(inside, value, 0.0));
-                }
-                b[(step * comptime!(tile.pitch(tile.n)) + group) as usize] = values;
-            }
-        }
+        load_gradient(gradient, &output, slope, &mut a, row0, plane, k0, last, &extents, tile, activation);
+        load_windows(x, &mut b, column0, columns, plane, k0, last, &extents, tile, window);
         sync_cube();
         multiply(&a, &b, &mut sums, tile);
         if bias_out.is_some() && CUBE_POS_X == 0 && UNIT_POS < comptime!(tile.m / 4) {
@@ -144,6 +78,92 @@ pub fn weight_gradient<N: Size>(
                         bias_sum.extract(comptime!(l as usize));
                 }
             }
+        }
+    }
+}
+
+/// Fills the shared tile of the gradient, rows filters and steps positions, zero outside.
+#[cube]
+fn load_gradient<N: Size>(
+    gradient: &[Vector<f32, N>],
+    output: &ComptimeOption<&[Vector<f32, N>]>,
+    slope: f32,
+    a: &mut [V4],
+    row0: u32,
+    plane: u32,
+    k0: u32,
+    last: u32,
+    extents: &Extents,
+    #[comptime] tile: Tile,
+    #[comptime] activation: ActivationKind,
+) {
+    let steps = N::value();
+    let steps = comptime!(steps as u32);
+    let blocks = comptime!(tile.k / steps);
+    let pitch = comptime!(tile.pitch(tile.m));
+    let step = UNIT_POS % blocks * steps;
+    let k = k0 + step;
+    for i in 0..comptime!(tile.loads(tile.m, steps)) {
+        let group = UNIT_POS / blocks + i * comptime!(tile.units() / blocks);
+        if comptime!(tile.even(tile.m, steps)) || group < comptime!(tile.m / 4) {
+            let block = Rows {
+                start: k / plane * extents.filters * plane + k % plane,
+                stride: plane,
+                first: row0 + group * 4,
+                count: extents.filters,
+            };
+            let target = step * pitch + group;
+            copy_block(gradient, output, slope, &block, k < last, a, target, pitch, activation);
+        }
+    }
+}
+
+/// Fills the shared tile of windows, steps positions and columns weights, zero outside.
+#[cube]
+fn load_windows(
+    x: &[f32],
+    b: &mut [V4],
+    column0: u32,
+    columns: u32,
+    plane: u32,
+    k0: u32,
+    last: u32,
+    extents: &Extents,
+    #[comptime] tile: Tile,
+    #[comptime] window: Window,
+) {
+    let step = UNIT_POS % tile.k;
+    let k = k0 + step;
+    let position = k % plane;
+    let y = position / extents.out_width * window.stride_h - window.padding_h;
+    let left = position % extents.out_width * window.stride_w - window.padding_w;
+    let corner = (k / plane * extents.channels * extents.height + y) * extents.width + left;
+    let top = select(k < last, y, FAR.runtime());
+    for i in 0..comptime!(tile.loads(tile.n, 1)) {
+        let group = UNIT_POS / tile.k + i * comptime!(tile.units() / tile.k);
+        if comptime!(tile.even(tile.n, 1)) || group < comptime!(tile.n / 4) {
+            let column = column0 + group * 4;
+            let mut channel = column / comptime!(window.taps());
+            let mut ky = column / window.kernel_w % window.kernel_h;
+            let mut kx = column % window.kernel_w;
+            let mut values = V4::empty();
+            #[unroll]
+            for j in 0..4u32 {
+                let row_inside = top + ky < extents.height && column + j < columns;
+                let inside = row_inside && left + kx < extents.width;
+                let index = corner + (channel * extents.height + ky) * extents.width + kx;
+                let value = x[select(inside, index, 0) as usize];
+                values.insert(comptime!(j as usize), select(inside, value, 0.0));
+                // On to the next weight.
+                kx += 1;
+                let row_done = kx == window.kernel_w;
+                kx = select(row_done, 0, kx);
+                ky += select(row_done, 1, 0);
+                let kernel_done = ky == window.kernel_h;
+                ky = select(kernel_done, 0, ky);
+                channel += select(kernel_done, 1, 0);
+            }
+            b[(step * comptime!(tile.pitch(tile.n)) + group) as usize] = values;
         }
     }
 }

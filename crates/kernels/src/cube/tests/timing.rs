@@ -1,10 +1,9 @@
 //! Times single kernels: `cargo test --release -p riposte-kernels --features wgpu -- --ignored timing --nocapture`.
 
-use std::time::Instant;
 
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
-use burn::backend::{Backend, TensorMetadata};
+use burn::backend::Backend;
 
 use super::*;
 use crate::{KernelBackend, LayerBackward, stock};
@@ -12,24 +11,21 @@ use crate::{KernelBackend, LayerBackward, stock};
 type B = CubeBackend;
 
 fn cube(values: &[f32], shape: Vec<usize>, device: &burn_cubecl::CubeDevice) -> CubeTensor {
-    burn_cubecl::ops::from_data(burn::tensor::TensorData::new(values.to_vec(), shape), device)
+    <B as burn::backend::ops::FloatTensorOps<B>>::float_from_data(burn::tensor::TensorData::new(values.to_vec(), shape), device)
 }
 
-fn median(mut run: impl FnMut(), device: &burn_cubecl::CubeDevice) -> f64 {
-    let budget = Instant::now();
+/// CPU time of all threads of this process, in seconds: a software adapter's work, whatever else the machine does.
+fn cpu() -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let times = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok());
+    times.map(|text| text.split(' ').next().unwrap().parse::<f64>().unwrap() * 1e-9).sum()
+}
+
+fn once(run: &mut dyn FnMut(), device: &burn_cubecl::CubeDevice) -> f64 {
+    let start = cpu();
     run();
     B::sync(device).unwrap();
-    let first = budget.elapsed().as_secs_f64();
-    let mut times = vec![];
-    while times.len() < 3 || (times.len() < 15 && budget.elapsed().as_secs_f64() < first + 1.0) {
-        let start = Instant::now();
-        run();
-        B::sync(device).unwrap();
-        times.push(start.elapsed().as_secs_f64());
-        if budget.elapsed().as_secs_f64() > 20.0 { break }
-    }
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    cpu() - start
 }
 
 #[test]
@@ -60,21 +56,28 @@ fn timing() {
         let pass = |x: Option<&CubeTensor>, w: Option<&CubeTensor>| LayerBackward::<B> {
             gradient: g.clone(), output: None, x: x.cloned(), weight: w.cloned(), bias: false, activation: Activation::None,
         };
-        let ours = [
-            median(|| { B::conv2d_act(x.clone(), w.clone(), None, shape.options, Activation::None); }, &device),
-            median(|| { B::conv2d_act_backward(pass(None, Some(&w)), shape); }, &device),
-            median(|| { B::conv2d_act_backward(pass(Some(&x), None), shape); }, &device),
+        let mut runs: Vec<Box<dyn FnMut() + '_>> = vec![
+            Box::new(|| { B::conv2d_act(x.clone(), w.clone(), None, shape.options, Activation::None); }),
+            Box::new(|| { B::conv2d_act_backward(pass(None, Some(&w)), shape); }),
+            Box::new(|| { B::conv2d_act_backward(pass(Some(&x), None), shape); }),
         ];
-        print!("{name:8}");
-        for t in ours { print!("  {:9.3} ms {:6.2} GF/s", t * 1e3, flops / t / 1e9); }
         if stock_too {
-            let theirs = [
-                median(|| { stock::conv2d_act::<B>(x.clone(), w.clone(), None, shape.options, Activation::None); }, &device),
-                median(|| { stock::conv2d_act_backward(pass(None, Some(&w)), shape); }, &device),
-                median(|| { stock::conv2d_act_backward(pass(Some(&x), None), shape); }, &device),
-            ];
-            print!("  stock");
-            for (t, o) in theirs.iter().zip(ours) { print!("  {:9.3} ms x{:.1}", t * 1e3, t / o); }
+            runs.push(Box::new(|| { stock::conv2d_act::<B>(x.clone(), w.clone(), None, shape.options, Activation::None); }));
+            runs.push(Box::new(|| { stock::conv2d_act_backward(pass(None, Some(&w)), shape); }));
+            runs.push(Box::new(|| { stock::conv2d_act_backward(pass(Some(&x), None), shape); }));
+        }
+        let first: Vec<f64> = runs.iter_mut().map(|run| once(run, &device)).collect();
+        let mut times = vec![vec![]; runs.len()];
+        let rounds: usize = std::env::var("ROUNDS").map_or(7, |r| r.parse().unwrap());
+        for _ in 0..rounds {
+            for (times, run) in times.iter_mut().zip(&mut runs) { times.push(once(run, &device)); }
+        }
+        for times in &mut times { times.sort_by(f64::total_cmp); }
+        print!("{name:8}");
+        for i in 0..3 {
+            let t = times[i][rounds / 2];
+            print!("  {:8.2} (min {:8.2}) ms {:6.2} GF/s compile {:4.0}", t * 1e3, times[i][0] * 1e3, flops / t / 1e9, (first[i] - t) * 1e3);
+            if stock_too { print!(" x{:.2}", times[i + 3][rounds / 2] / t); }
         }
         println!();
     }
