@@ -15,7 +15,7 @@ use crate::{Activation, stock};
 const UNITS: u32 = 64;
 
 /// A launch costs about as much as this many memory accesses.
-const LAUNCH: usize = 1 << 21;
+const LAUNCH: usize = 1 << 20;
 
 pub fn slope(activation: Activation) -> f32 {
     activation.negative_slope().unwrap_or(1.0)

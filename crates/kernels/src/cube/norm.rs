@@ -28,7 +28,8 @@ pub fn batch_norm<N: Size>(
     if (i as u32) < size {
         let channel = (i as u32 / plane % channels) as usize;
         let scale = gamma[channel] / (var[channel] + epsilon).sqrt();
-        let normal = (x[i] - Vector::new(mean[channel])) * Vector::new(scale) + Vector::new(beta[channel]);
+        let normal = (x[i] - Vector::new(mean[channel])) * Vector::new(scale)
+            + Vector::new(beta[channel]);
         let mut values = Vector::<f32, N>::empty();
         #[unroll]
         for e in 0..N::value() {
@@ -38,18 +39,39 @@ pub fn batch_norm<N: Size>(
     }
 }
 
-/// Gradients of [`batch_norm`]: of x elementwise, and the sums `[split, 2, channel]` over parts of the batch that make up
-/// those of gamma (first, where x is given) and beta. One workgroup per channel and split.
+/// Gradient of [`batch_norm`] with respect to x.
 #[cube(launch_unchecked)]
 pub fn batch_norm_gradient<N: Size>(
     gradient: &[Vector<f32, N>],
     output: ComptimeOption<&[Vector<f32, N>]>,
-    x: ComptimeOption<&[Vector<f32, N>]>,
     gamma: &[f32],
+    var: &[f32],
+    out: &mut [Vector<f32, N>],
+    size: u32,
+    channels: u32,
+    plane: u32,
+    epsilon: f32,
+    slope: f32,
+    #[comptime] activation: ActivationKind,
+) {
+    let i = ABSOLUTE_POS;
+    if (i as u32) < size {
+        let channel = (i as u32 / plane % channels) as usize;
+        let scale = gamma[channel] / (var[channel] + epsilon).sqrt();
+        out[i] = passed(gradient, &output, i, slope, activation) * Vector::new(scale);
+    }
+}
+
+/// The sums `[split, 2, channel]` over parts of the batch that make up the gradients of gamma (first, where x is given) and
+/// beta. One workgroup per channel and split.
+#[cube(launch_unchecked)]
+pub fn batch_norm_sums<N: Size>(
+    gradient: &[Vector<f32, N>],
+    output: ComptimeOption<&[Vector<f32, N>]>,
+    x: ComptimeOption<&[Vector<f32, N>]>,
     mean: &[f32],
     var: &[f32],
-    mut x_out: ComptimeOption<&mut [Vector<f32, N>]>,
-    sums: ComptimeOption<&mut [f32]>,
+    sums: &mut [f32],
     batch: u32,
     channels: u32,
     plane: u32,
@@ -59,54 +81,60 @@ pub fn batch_norm_gradient<N: Size>(
     #[comptime] activation: ActivationKind,
 ) {
     let channel = CUBE_POS_X;
-    let c = channel as usize;
-    let inverse = 1.0 / (var[c] + epsilon).sqrt();
-    let scale = gamma[c] * inverse;
-    let center = mean[c];
     let first = CUBE_POS_Y * images_per_split;
     let last = min(first + images_per_split, batch);
+    let center = mean[channel as usize];
     let mut gamma_sum = Vector::<f32, N>::new(0.0);
     let mut beta_sum = Vector::<f32, N>::new(0.0);
 
     let mut i = UNIT_POS;
     while i < (last - first) * plane {
         let index = (((first + i / plane) * channels + channel) * plane + i % plane) as usize;
-        let g = gradient[index];
-        let mut values = Vector::<f32, N>::empty();
-        #[unroll]
-        for e in 0..N::value() {
-            #[comptime]
-            let value = match &output {
-                ComptimeOption::Some(output) => deactivate(g.extract(e), output[index].extract(e), slope, activation),
-                ComptimeOption::None => g.extract(e),
-            };
-            values.insert(e, value);
-        }
-        beta_sum += values;
+        let signal = passed(gradient, &output, index, slope, activation);
+        beta_sum += signal;
         #[comptime]
         if let ComptimeOption::Some(x) = &x {
-            gamma_sum += values * (x[index] - Vector::new(center)) * Vector::new(inverse);
-        }
-        #[comptime]
-        if let ComptimeOption::Some(x_out) = &mut x_out {
-            x_out[index] = values * Vector::new(scale);
+            gamma_sum += signal * (x[index] - Vector::new(center));
         }
         i += UNITS;
     }
 
-    #[comptime]
-    if let ComptimeOption::Some(sums) = sums {
-        let place = CUBE_POS_Y * 2 * channels + channel;
-        if x.is_some() {
-            let total = add_units(gamma_sum);
-            if UNIT_POS == 0 {
-                sums[place as usize] = total;
-            }
-        }
-        let total = add_units(beta_sum);
+    let place = CUBE_POS_Y * 2 * channels + channel;
+    if x.is_some() {
+        let total = add_units(gamma_sum);
         if UNIT_POS == 0 {
-            sums[(place + channels) as usize] = total;
+            sums[place as usize] = total / (var[channel as usize] + epsilon).sqrt();
         }
+    }
+    let total = add_units(beta_sum);
+    if UNIT_POS == 0 {
+        sums[(place + channels) as usize] = total;
+    }
+}
+
+/// The gradient at `index` on the other side of the activation.
+#[cube]
+fn passed<N: Size>(
+    gradient: &[Vector<f32, N>],
+    output: &ComptimeOption<&[Vector<f32, N>]>,
+    index: usize,
+    slope: f32,
+    #[comptime] activation: ActivationKind,
+) -> Vector<f32, N> {
+    let values = gradient[index];
+    #[comptime]
+    match output {
+        ComptimeOption::Some(output) => {
+            let gate = output[index];
+            let mut passed = Vector::<f32, N>::empty();
+            #[unroll]
+            for e in 0..N::value() {
+                let value = deactivate(values.extract(e), gate.extract(e), slope, activation);
+                passed.insert(e, value);
+            }
+            passed
+        }
+        ComptimeOption::None => values,
     }
 }
 

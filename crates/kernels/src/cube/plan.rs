@@ -4,11 +4,8 @@ use cubecl::ir::HardwareProperties;
 
 use super::tile::Tile;
 
-/// Workgroups that keep a device busy; below that the reduction is split.
-const BUSY: u32 = 128;
-
 /// Shortest reduction worth a split of its own.
-const SHORTEST: u32 = 128;
+const SHORTEST: u32 = 256;
 
 /// How a product of `rows x columns` outputs and `terms` terms each is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,49 +32,52 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The plan on a device, or `None` if the problem exceeds its grid.
+    /// The plan on a device, or `None` if the problem exceeds its limits.
     pub fn plan(self, hardware: &HardwareProperties) -> Option<Plan> {
-        let tile = self.tile();
-        let columns = self.columns.div_ceil(tile.n);
-        let rows = self.rows.div_ceil(tile.m);
-        let workgroups = columns * rows * self.copies;
-        let wanted = BUSY.div_ceil(workgroups).min(self.terms / SHORTEST).max(1);
+        let adapter = Adapter::of(hardware);
+        let tile = self.tile(adapter);
+        let workgroups = self.workgroups(tile);
+        // Half busy is good enough to save the second pass.
+        let wanted = match workgroups < adapter.busy() / 2 {
+            true => adapter.busy().div_ceil(workgroups).min(self.terms / SHORTEST).max(1),
+            false => 1,
+        };
         let chunk = self.terms.div_ceil(wanted).next_multiple_of(tile.k);
         let splits = self.terms.div_ceil(chunk).max(1);
-        let grid = [columns, rows, splits * self.copies];
+        let grid = [
+            self.columns.div_ceil(tile.n),
+            self.rows.div_ceil(tile.m),
+            splits * self.copies,
+        ];
         let (x, y, z) = hardware.max_cube_count;
         let fits = grid[0] <= x
             && grid[1] <= y
             && grid[2] <= z
             && tile.units() <= hardware.max_units_per_cube
             && tile.shared_bytes() <= hardware.max_shared_memory_size;
-        fits.then_some(Plan { tile, splits, chunk, grid })
+        fits.then_some(Plan {
+            tile,
+            splits,
+            chunk,
+            grid,
+        })
     }
 
-    fn tile(self) -> Tile {
+    fn workgroups(self, tile: Tile) -> u32 {
+        self.columns.div_ceil(tile.n) * self.rows.div_ceil(tile.m) * self.copies
+    }
+
+    /// The table. Large tiles do more arithmetic per access, small ones spread a small problem over the device.
+    fn tile(self, adapter: Adapter) -> Tile {
         if let Ok(text) = std::env::var("TILE") {
             let v: Vec<u32> = text.split(',').map(|t| t.parse().unwrap()).collect();
-            return Tile::new(
-                v[0],
-                v[1],
-                self.run
-                    * match self.run {
-                        1 => 16,
-                        2 => 8,
-                        3..=6 => 4,
-                        run => 24u32.div_ceil(run),
-                    },
-                v[2],
-                v[3],
-            );
+            return Tile::new(v[0], v[1], self.step(), v[2], v[3]);
         }
-        let k = self.run
-            * match self.run {
-                1 => 16,
-                2 => 8,
-                3..=6 => 4,
-                run => 24u32.div_ceil(run),
-            };
+        let k = self.step();
+        let large = match adapter {
+            Adapter::Gpu => Tile::new(64, 64, k, 8, 8),
+            Adapter::Software => Tile::new(64, 64, k, 16, 8),
+        };
         match (self.rows, self.columns) {
             (..=4, _) => Tile::new(4, 256, k, 4, 4),
             (..=16, ..=16) => Tile::new(16, 16, k, 4, 4),
@@ -85,7 +85,46 @@ impl Problem {
             (_, ..=16) => Tile::new(64, 16, k, 4, 4),
             (..=32, _) => Tile::new(32, 64, k, 4, 4),
             (_, ..=32) => Tile::new(64, 32, k, 4, 4),
-            _ => Tile::new(64, 64, k, 8, 8),
+            _ if self.workgroups(large) * 4 < adapter.busy() => Tile::new(32, 32, k, 4, 4),
+            _ => large,
+        }
+    }
+
+    /// Terms per step of a tile: about 16, in whole runs.
+    fn step(self) -> u32 {
+        self.run
+            * match self.run {
+                1 => 16,
+                2 => 8,
+                3..=6 => 4,
+                run => 24u32.div_ceil(run),
+            }
+    }
+}
+
+/// What kind of machine executes the kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Adapter {
+    Gpu,
+    /// A CPU in a GPU's clothes, Mesa's lavapipe for one: memory accesses cost more beside arithmetic than on a GPU, and a
+    /// few workgroups occupy it.
+    Software,
+}
+
+impl Adapter {
+    /// GPUs have subgroups of 16 or more units, at least in one of their modes; a CPU's are as wide as its vectors.
+    fn of(hardware: &HardwareProperties) -> Self {
+        match hardware.plane_size_max {
+            ..=8 => Self::Software,
+            _ => Self::Gpu,
+        }
+    }
+
+    /// Workgroups that occupy the device.
+    fn busy(self) -> u32 {
+        match self {
+            Self::Gpu => 128,
+            Self::Software => 16,
         }
     }
 }

@@ -140,53 +140,71 @@ pub fn batch_norm_backward(pass: &BatchNormBackward<CubeBackend>) -> [Option<Cub
     let [x_wanted, gamma_wanted, beta_wanted] = pass.wanted;
     let plane = height * columns;
     let vectors = width(plane);
+    let kind = ActivationKind::from(pass.activation);
+    let x = x_wanted.then(|| {
+        let out = empty_like(&pass.gradient);
+        let size = pass.gradient.meta.num_elements() / vectors;
+        let (count, dim) = grid(size);
+        unsafe {
+            norm::batch_norm_gradient::launch_unchecked(
+                &out.client,
+                count,
+                dim,
+                vectors,
+                buffer(&pass.gradient),
+                pass.output.as_ref().map(buffer).into(),
+                buffer(&pass.gamma),
+                buffer(&pass.var),
+                buffer(&out),
+                size as u32,
+                channels as u32,
+                (plane / vectors) as u32,
+                pass.epsilon as f32,
+                slope(pass.activation),
+                kind,
+            );
+        }
+        out
+    });
+    if !gamma_wanted && !beta_wanted {
+        return [x, None, None];
+    }
     let splits = BUSY.div_ceil(channels).min(batch);
     let images = batch.div_ceil(splits);
     let splits = batch.div_ceil(images);
-    let x_out = x_wanted.then(|| empty_like(&pass.gradient));
-    let sums = (gamma_wanted || beta_wanted).then(|| empty(&pass.gradient, [splits, 2, channels]));
+    let sums = empty(&pass.gradient, [splits, 2, channels]);
+    let [gamma, beta] = [gamma_wanted, beta_wanted].map(|w| w.then(|| empty(&sums, [channels])));
+    let (count, dim) = grid(channels);
     unsafe {
-        norm::batch_norm_gradient::launch_unchecked(
-            &pass.gradient.client,
+        norm::batch_norm_sums::launch_unchecked(
+            &sums.client,
             CubeCount::Static(channels as u32, splits as u32, 1),
             CubeDim::new_1d(norm::UNITS),
             vectors,
             buffer(&pass.gradient),
             pass.output.as_ref().map(buffer).into(),
             pass.x.as_ref().map(buffer).into(),
-            buffer(&pass.gamma),
             buffer(&pass.mean),
             buffer(&pass.var),
-            x_out.as_ref().map(buffer).into(),
-            sums.as_ref().map(buffer).into(),
+            buffer(&sums),
             batch as u32,
             channels as u32,
             (plane / vectors) as u32,
             images as u32,
             pass.epsilon as f32,
             slope(pass.activation),
-            ActivationKind::from(pass.activation),
+            kind,
+        );
+        norm::add_channel_sums::launch_unchecked(
+            &sums.client,
+            count,
+            dim,
+            buffer(&sums),
+            gamma.as_ref().map(buffer).into(),
+            beta.as_ref().map(buffer).into(),
+            splits as u32,
+            channels as u32,
         );
     }
-    let [gamma, beta] = match sums {
-        Some(sums) => {
-            let out = [gamma_wanted, beta_wanted].map(|wanted| wanted.then(|| empty(&sums, [channels])));
-            let (count, dim) = grid(channels);
-            unsafe {
-                norm::add_channel_sums::launch_unchecked(
-                    &sums.client,
-                    count,
-                    dim,
-                    buffer(&sums),
-                    out[0].as_ref().map(buffer).into(),
-                    out[1].as_ref().map(buffer).into(),
-                    splits as u32,
-                    channels as u32,
-                );
-            }
-            out
-        }
-        None => [None, None],
-    };
-    [x_out, gamma, beta]
+    [x, gamma, beta]
 }

@@ -147,3 +147,302 @@ fn odd_extents_strides_and_paddings_agree_with_float64() {
         check_conv(shape, Activation::Relu, false);
     }
 }
+
+/// Forward and all gradients of one linear layer against the reference: a convolution over a single position.
+fn check_linear(batch: usize, inputs: usize, outputs: usize, activation: Activation, with_bias: bool) {
+    let Some(device) = gpu() else { return };
+    let conv = Conv {
+        shape: ConvShape {
+            x: [batch, inputs, 1, 1],
+            weight: [outputs, inputs, 1, 1],
+            options: ConvOptions::square(1, 0),
+        },
+    };
+    let x = noise(1, batch * inputs);
+    let weight = noise(2, outputs * inputs);
+    let bias = with_bias.then(|| noise(3, outputs));
+    let upstream = noise(4, batch * outputs);
+
+    let x_tensor = tensor(&x, [batch, inputs], &device).require_grad();
+    let weight_tensor = tensor(&weight, [outputs, inputs], &device).require_grad();
+    let bias_tensor = bias.as_ref().map(|bias| tensor(bias, [outputs], &device).require_grad());
+    let y = linear(x_tensor.clone(), weight_tensor.clone(), bias_tensor.clone(), activation);
+    let gradients = (y.clone() * tensor(&upstream, [batch, outputs], &device)).sum().backward();
+    let y = host(y.inner());
+
+    let case = format!("[{batch}, {inputs}] -> {outputs} {activation:?} bias {with_bias}");
+    let forward = error(&y, &conv.forward(&x, &weight, bias.as_deref(), activation));
+    assert!(forward < 1e-5, "forward {forward:e}: {case}");
+    let signal = reference::before_activation(&upstream, &y, activation);
+    let x_error = error(&host(x_tensor.grad(&gradients).unwrap()), &conv.data_gradient(&signal, &weight));
+    assert!(x_error < 1e-5, "data gradient {x_error:e}: {case}");
+    let weight_gradient = host(weight_tensor.grad(&gradients).unwrap());
+    let weight_error = error(&weight_gradient, &conv.weight_gradient(&signal, &x));
+    assert!(weight_error < 1e-4, "weight gradient {weight_error:e}: {case}");
+    if let Some(bias) = bias_tensor {
+        let bias_error = error(&host(bias.grad(&gradients).unwrap()), &conv.bias_gradient(&signal));
+        assert!(bias_error < 1e-4, "bias gradient {bias_error:e}: {case}");
+    }
+}
+
+#[test]
+fn linear_layers_agree_with_float64() {
+    for batch in [1, 7, 256] {
+        check_linear(batch, 1568, 100, Activation::Relu, true);
+        check_linear(batch, 100, 10, Activation::None, true);
+    }
+    check_linear(3, 3136, 1024, Activation::Relu, true);
+    check_linear(4, 512, 10, Activation::None, true);
+    check_linear(2, 640, 10, Activation::None, true);
+    check_linear(5, 13, 67, Activation::LeakyRelu(0.2), false);
+    check_linear(33, 1, 1, Activation::None, true);
+}
+
+#[test]
+fn gradients_reach_only_what_is_tracked() {
+    let Some(device) = gpu() else { return };
+    let shape = square(3, 5, 6, 7, 3, 1, 1);
+    let (x, weight, bias) = (noise(1, 3 * 5 * 36), noise(2, 7 * 5 * 9), noise(3, 7));
+    let upstream = noise(4, 3 * 7 * 36);
+    let conv = Conv { shape };
+    for tracked in 1..8u32 {
+        let wants = |bit: u32| tracked >> bit & 1 == 1;
+        let x_tensor = tensor(&x, shape.x, &device).set_require_grad(wants(0));
+        let weight_tensor = tensor(&weight, shape.weight, &device).set_require_grad(wants(1));
+        let bias_tensor = tensor(&bias, [7], &device).set_require_grad(wants(2));
+        let y = conv2d(
+            x_tensor.clone(),
+            weight_tensor.clone(),
+            Some(bias_tensor.clone()),
+            shape.options,
+            Activation::Relu,
+        );
+        let gradients = (y.clone() * tensor(&upstream, shape.output(), &device)).sum().backward();
+        let signal = reference::before_activation(&upstream, &host(y.inner()), Activation::Relu);
+        let found = [
+            x_tensor.grad(&gradients).map(|g| error(&host(g), &conv.data_gradient(&signal, &weight))),
+            weight_tensor.grad(&gradients).map(|g| error(&host(g), &conv.weight_gradient(&signal, &x))),
+            bias_tensor.grad(&gradients).map(|g| error(&host(g), &conv.bias_gradient(&signal))),
+        ];
+        for (bit, found) in found.into_iter().enumerate() {
+            assert_eq!(found.is_some(), wants(bit as u32), "gradient {bit} where {tracked:03b} are tracked");
+            assert!(found.unwrap_or(0.0) < 1e-5, "gradient {bit} where {tracked:03b} are tracked: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn permuted_tensors_count_as_their_values() {
+    let Some(device) = gpu() else { return };
+    let shape = square(2, 6, 8, 5, 3, 2, 1);
+    let (x, weight) = (noise(1, 2 * 6 * 64), noise(2, 5 * 6 * 9));
+    let plain = conv2d(
+        tensor(&x, shape.x, &device),
+        tensor(&weight, shape.weight, &device),
+        None,
+        shape.options,
+        Activation::None,
+    );
+    // The same values behind other strides.
+    let twisted = |t: Tensor<4>| (t.permute([3, 1, 0, 2]) * 1.0).permute([2, 1, 3, 0]);
+    let permuted = conv2d(
+        twisted(tensor(&x, shape.x, &device)),
+        twisted(tensor(&weight, shape.weight, &device)),
+        None,
+        shape.options,
+        Activation::None,
+    );
+    assert_eq!(host(plain), host(permuted));
+}
+
+#[test]
+fn nan_and_infinity_reach_exactly_the_outputs_that_see_them() {
+    let Some(device) = gpu() else { return };
+    let shape = square(2, 3, 6, 4, 3, 1, 1);
+    for poison in [f32::NAN, f32::INFINITY] {
+        let mut x = noise(1, 2 * 3 * 36);
+        x[36 + 7] = poison; // image 0, channel 1, row 1, column 1
+        let y = conv2d(
+            tensor(&x, shape.x, &device),
+            tensor(&noise(2, 4 * 27), shape.weight, &device),
+            None,
+            shape.options,
+            Activation::None,
+        );
+        for (i, value) in host(y).into_iter().enumerate() {
+            let (image, row, column) = (i / 144, i % 36 / 6, i % 6);
+            let sees = image == 0 && row <= 2 && column <= 2;
+            assert_eq!(value.is_finite(), !sees, "{poison} in, {value} at {i}");
+        }
+    }
+    let values = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -2.0];
+    let identity = tensor(&[1.0], [1, 1, 1, 1], &device);
+    for (activation, slope) in [(Activation::Relu, 0.0), (Activation::LeakyRelu(0.5), 0.5)] {
+        let x = tensor(&values, [1, 1, 1, 4], &device);
+        let y = host(conv2d(x, identity.clone(), None, ConvOptions::square(1, 0), activation));
+        assert!(y[0].is_nan() && y[1] == f32::INFINITY, "{activation:?}: {y:?}");
+        let low = if slope == 0.0 { 0.0 } else { f32::NEG_INFINITY };
+        assert!(y[2] == low && y[3] == -2.0 * slope, "{activation:?}: {y:?}");
+    }
+}
+
+#[test]
+fn batch_normalization_agrees_with_float64() {
+    let Some(device) = gpu() else { return };
+    for (shape, activation) in [
+        ([3, 64, 8, 8], Activation::Relu),
+        ([2, 5, 3, 7], Activation::LeakyRelu(0.1)),
+        ([1, 17, 1, 1], Activation::None),
+        ([33, 3, 16, 16], Activation::Relu),
+    ] {
+        let [_, channels, height, width] = shape;
+        let count = shape.iter().product();
+        let (x, upstream) = (noise(1, count), noise(2, count));
+        let (gamma, beta, mean) = (noise(3, channels), noise(4, channels), noise(5, channels));
+        let var: Vec<f32> = noise(6, channels).iter().map(|v| v.abs() + 0.1).collect();
+        let epsilon = 1e-3;
+        let tracked = |values: &[f32]| tensor(values, [channels], &device).require_grad();
+        let x_tensor = tensor(&x, shape, &device).require_grad();
+        let (gamma_tensor, beta_tensor) = (tracked(&gamma), tracked(&beta));
+        let y = batch_norm_act(
+            x_tensor.clone(),
+            gamma_tensor.clone(),
+            beta_tensor.clone(),
+            tensor(&mean, [channels], &device),
+            tensor(&var, [channels], &device),
+            epsilon,
+            activation,
+        );
+        let gradients = (y.clone() * tensor(&upstream, shape, &device)).sum().backward();
+        let y = host(y.inner());
+
+        let signal = reference::before_activation(&upstream, &y, activation);
+        let mut expected = [vec![0.0; count], vec![0.0; count], vec![0.0; channels], vec![0.0; channels]];
+        for i in 0..count {
+            let c = i / (height * width) % channels;
+            let inverse = 1.0 / (f64::from(var[c]) + epsilon).sqrt();
+            let normal = (f64::from(x[i]) - f64::from(mean[c])) * inverse;
+            let value = normal * f64::from(gamma[c]) + f64::from(beta[c]);
+            expected[0][i] = reference::activate(value, activation);
+            expected[1][i] = signal[i] * f64::from(gamma[c]) * inverse;
+            expected[2][c] += signal[i] * normal;
+            expected[3][c] += signal[i];
+        }
+        let found = [
+            y,
+            host(x_tensor.grad(&gradients).unwrap()),
+            host(gamma_tensor.grad(&gradients).unwrap()),
+            host(beta_tensor.grad(&gradients).unwrap()),
+        ];
+        for ((what, found), expected) in ["y", "x", "gamma", "beta"].iter().zip(found).zip(expected) {
+            let error = error(&found, &expected);
+            assert!(error < 1e-5, "{what} {error:e}: {shape:?} {activation:?}");
+        }
+    }
+}
+
+#[test]
+fn cross_entropy_and_its_gradient_agree_with_float64() {
+    let Some(device) = gpu() else { return };
+    for (samples, classes) in [(1, 10), (256, 10), (77, 3)] {
+        let logits: Vec<f32> = noise(1, samples * classes).iter().map(|v| v * 30.0).collect();
+        // Any weights, not only one-hot.
+        let targets: Vec<f32> = noise(2, samples * classes).iter().map(|v| v.max(0.0)).collect();
+        let upstream = noise(3, samples);
+        let logits_tensor = tensor(&logits, [samples, classes], &device).require_grad();
+        let loss = cross_entropy(logits_tensor.clone(), tensor(&targets, [samples, classes], &device));
+        let gradients = (loss.clone() * tensor(&upstream, [samples], &device)).sum().backward();
+        let mut expected = [vec![0.0; samples], vec![0.0; samples * classes]];
+        for sample in 0..samples {
+            let row = sample * classes..(sample + 1) * classes;
+            let highest = logits[row.clone()].iter().fold(f64::MIN, |m, v| m.max(f64::from(*v)));
+            let partition: f64 = logits[row.clone()].iter().map(|v| (f64::from(*v) - highest).exp()).sum();
+            let total: f64 = targets[row.clone()].iter().map(|v| f64::from(*v)).sum();
+            for i in row {
+                let log_probability = f64::from(logits[i]) - highest - partition.ln();
+                expected[0][sample] -= f64::from(targets[i]) * log_probability;
+                let gradient = log_probability.exp() * total - f64::from(targets[i]);
+                expected[1][i] = gradient * f64::from(upstream[sample]);
+            }
+        }
+        let loss_error = error(&host(loss.inner()), &expected[0]);
+        let gradient_error = error(&host(logits_tensor.grad(&gradients).unwrap()), &expected[1]);
+        assert!(loss_error < 1e-5 && gradient_error < 1e-5, "{loss_error:e} {gradient_error:e}");
+    }
+}
+
+#[test]
+fn signed_step_stays_in_the_ball_and_the_range_and_rests_where_inactive() {
+    let Some(device) = gpu() else { return };
+    let shape = [3, 2, 3, 5];
+    let origin: Vec<f32> = noise(1, 90).iter().map(|v| v.abs()).collect();
+    let x: Vec<f32> = origin.iter().zip(noise(2, 90)).map(|(o, d)| o + 0.1 * d).collect();
+    let mut gradient = noise(3, 90);
+    (gradient[0], gradient[1]) = (0.0, f32::NAN);
+    let active = [1.0, 0.0, 2.0];
+    let step = SignedStep {
+        step_size: 0.07,
+        epsilon: 0.1,
+        range: [0.0, 1.0],
+    };
+    let y = host(signed_step(
+        tensor(&x, shape, &device),
+        tensor(&gradient, shape, &device),
+        tensor(&origin, shape, &device),
+        Some(tensor(&active, [3], &device)),
+        step,
+    ));
+    for i in 0..90 {
+        let sign = if gradient[i] > 0.0 { 1.0 } else if gradient[i] < 0.0 { -1.0 } else { 0.0 };
+        let moved = (x[i] + 0.07 * sign).clamp(origin[i] - 0.1, origin[i] + 0.1).clamp(0.0, 1.0);
+        let expected = if active[i / 30] == 0.0 { x[i] } else { moved };
+        // One rounding of float32 on values up to 1.
+        assert!((y[i] - expected).abs() <= 1.2e-7, "{i}: {} instead of {expected}", y[i]);
+    }
+}
+
+#[test]
+fn sgd_steps_follow_pytorch_with_and_without_nesterov() {
+    let Some(device) = gpu() else { return };
+    for (count, nesterov) in [(1, true), (13, false), (1600, true)] {
+        let step = SgdStep {
+            learning_rate: 0.1,
+            momentum: 0.9,
+            nesterov,
+            weight_decay: 0.01,
+        };
+        let mut parameter = noise(1, count);
+        let mut velocity: Option<Vec<f32>> = None;
+        let mut on_device = (tensor(&parameter, [count], &device), None);
+        for round in 0..3 {
+            let gradient = noise(10 + round, count);
+            let (p, v) = sgd_step(on_device.0, tensor(&gradient, [count], &device), on_device.1, step);
+            on_device = (p, Some(v));
+            let mut new = vec![0.0; count];
+            for i in 0..count {
+                let g = gradient[i] + 0.01 * parameter[i];
+                new[i] = velocity.as_ref().map_or(g, |v| 0.9 * v[i] + g);
+                parameter[i] -= 0.1 * if nesterov { g + 0.9 * new[i] } else { new[i] };
+            }
+            velocity = Some(new);
+        }
+        for (found, expected) in host(on_device.0).iter().zip(&parameter) {
+            // A few roundings of float32 on values of about 1.
+            assert!((found - expected).abs() < 1e-6, "{found} instead of {expected}");
+        }
+    }
+}
+
+#[test]
+fn results_do_not_change_from_run_to_run() {
+    let Some(device) = gpu() else { return };
+    let shape = square(16, 8, 14, 12, 3, 1, 1);
+    let (x, weight) = (noise(1, 16 * 8 * 196), noise(2, 12 * 8 * 9));
+    let run = || {
+        let weight = tensor(&weight, shape.weight, &device).require_grad();
+        let y = conv2d(tensor(&x, shape.x, &device), weight.clone(), None, shape.options, Activation::Relu);
+        let gradients = y.sum().backward();
+        host(weight.grad(&gradients).unwrap())
+    };
+    assert_eq!(run(), run());
+}
