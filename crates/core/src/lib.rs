@@ -1,5 +1,63 @@
 //! Adaptive modeling against adversarial attacks.
+//!
+//! **Problem.** An adversarially trained classifier is fixed: an attacker who knows it searches, inside a small ball around
+//! an image, a perturbation that makes it err.
+//!
+//! **Method** (Yan & Ng, "Adaptive Modeling Against Adversarial Attacks", arXiv 2112.12431). Before it answers, the
+//! classifier adapts itself to the one input at hand. It takes its own prediction, the *original class* y'; attacks the
+//! input itself until the prediction changes to the *neighbor class* y''; then *post-trains* a copy of itself for a few
+//! steps on training samples of these two classes, and lets the copy answer. The copy is thrown away.
+//!
+//! **Modules**, in the order of the method: a [`classifier`] (one of the [`models`], with [`weights`]) meets an [`attack`];
+//! the [`neighbour`] search; [`post_train`], the only composition of search and adaptation; [`presets`] with the settings of
+//! the paper and of its code; [`eval`] for figures; [`train`] for base models; [`data`] for what they train on.
+//!
+//! Everything computes on the device of the tensors that it is given, and nothing here opens, fetches, prints, sleeps,
+//! spawns or reads a clock: the command line and the page do. Awaiting is reading back from the device.
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use riposte::data::digits::{self, Split};
+//! use riposte::data::pool::ClassPools;
+//! use riposte::models::{Architecture, Model};
+//! use riposte::presets::Preset;
+//! use riposte::rng::Seed;
+//! use riposte::attack::{Goal, Pgd};
+//! use std::ops::ControlFlow;
+//!
+//! # pollster::block_on(async {
+//! let device = Device::flex();
+//! let model = Model::random(Architecture::FastMnistCnn, Seed(0), &device);
+//! let test = digits::generate(0, Split::Test, 0..1)?;
+//! let pools = ClassPools::new(digits::generate(0, Split::Train, 0..200))?;
+//!
+//! // The attack: five steps of PGD, in the ball and in the pixel range.
+//! let image = test.images().to_tensor([0], &device);
+//! let goal = Goal::Untargeted { labels: vec![test.label(0)] };
+//! let attacked = Pgd { steps: 5, ..Pgd::MNIST }.attack(&model, image, &goal, Seed(1), &[0])?.finish();
+//!
+//! // The riposte: search, adapt, answer.
+//! let defense = riposte::post_train::PostTrain { iterations: 2, batch_size: 8, ..Preset::M_MNIST.post_train };
+//! let riposte = defense.run(&model, attacked.images, &pools, Seed(1), 0, async |_| ControlFlow::Continue(())).await?;
+//! assert_eq!(riposte.logits.dims(), [1, 10]);
+//! # Ok::<(), riposte::Error>(()) }).unwrap();
+//! ```
 
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::dbg_macro, clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod attack;
+pub mod classifier;
+pub mod data;
 pub mod error;
+pub mod eval;
+pub mod models;
+pub mod neighbour;
+pub mod optimizer;
+pub mod post_train;
+pub mod presets;
+pub mod rng;
+pub mod train;
+pub mod weights;
 
+pub use classifier::Classifier;
 pub use error::{Error, Result};

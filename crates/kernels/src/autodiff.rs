@@ -8,13 +8,10 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{
-    Autodiff, AutodiffBackend, Backend, ExtensionType, Shape, TensorMetadata, backend_extension,
-};
+use burn::backend::{Autodiff, AutodiffBackend, Backend, ExtensionType, Shape, TensorMetadata, backend_extension};
 
 use crate::{
-    Activation, BatchNormBackward, ConvOptions, ConvShape, KernelBackend, LayerBackward,
-    LayerGradients, SgdStep, SignedStep,
+    Activation, BatchNormBackward, ConvOptions, ConvShape, KernelBackend, LayerBackward, LayerGradients, SgdStep, SignedStep,
 };
 
 /// An optional tensor that can cross Burn's dispatch, which an `Option` cannot.
@@ -68,10 +65,9 @@ pub trait Routed: Backend {
         activation: Activation,
     ) -> FloatTensor<Self>;
 
-    fn routed_cross_entropy(
-        logits: FloatTensor<Self>,
-        targets: FloatTensor<Self>,
-    ) -> FloatTensor<Self>;
+    fn routed_max_pool(x: FloatTensor<Self>, size: usize) -> FloatTensor<Self>;
+
+    fn routed_cross_entropy(logits: FloatTensor<Self>, targets: FloatTensor<Self>) -> FloatTensor<Self>;
 
     fn routed_signed_step(
         x: FloatTensor<Self>,
@@ -121,10 +117,11 @@ impl<B: KernelBackend> Routed for B {
         B::batch_norm_act(x, gamma, beta, mean, var, epsilon, activation)
     }
 
-    fn routed_cross_entropy(
-        logits: FloatTensor<Self>,
-        targets: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
+    fn routed_max_pool(x: FloatTensor<Self>, size: usize) -> FloatTensor<Self> {
+        B::max_pool(x, size)
+    }
+
+    fn routed_cross_entropy(logits: FloatTensor<Self>, targets: FloatTensor<Self>) -> FloatTensor<Self> {
         B::cross_entropy(logits, targets).0
     }
 
@@ -156,11 +153,7 @@ impl<B: KernelBackend, C: CheckpointStrategy> Routed for Autodiff<B, C> {
         options: ConvOptions,
         activation: Activation,
     ) -> FloatTensor<Self> {
-        let shape = ConvShape {
-            x: x.shape().dims(),
-            weight: weight.shape().dims(),
-            options,
-        };
+        let shape = ConvShape { x: x.shape().dims(), weight: weight.shape().dims(), options };
         layer::<B, C>(x, weight, bias, activation, LayerKind::Conv2d(shape))
     }
 
@@ -186,20 +179,10 @@ impl<B: KernelBackend, C: CheckpointStrategy> Routed for Autodiff<B, C> {
         let gamma_tracked = gamma.is_tracked();
         let [x, gamma, beta, mean, var] = [x, gamma, beta, mean, var].map(|t| t.into_primitive());
         match BatchNormStep.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::UnTracked(prep) => prep.finish(B::batch_norm_act(
-                x, gamma, beta, mean, var, epsilon, activation,
-            )),
+            OpsKind::UnTracked(prep) => prep.finish(B::batch_norm_act(x, gamma, beta, mean, var, epsilon, activation)),
             OpsKind::Tracked(prep) => {
                 let kept_x = gamma_tracked.then(|| x.clone());
-                let output = B::batch_norm_act(
-                    x,
-                    gamma.clone(),
-                    beta,
-                    mean.clone(),
-                    var.clone(),
-                    epsilon,
-                    activation,
-                );
+                let output = B::batch_norm_act(x, gamma.clone(), beta, mean.clone(), var.clone(), epsilon, activation);
                 let state = BatchNormState {
                     output: (activation != Activation::None).then(|| output.clone()),
                     x: kept_x,
@@ -214,17 +197,18 @@ impl<B: KernelBackend, C: CheckpointStrategy> Routed for Autodiff<B, C> {
         }
     }
 
-    fn routed_cross_entropy(
-        logits: FloatTensor<Self>,
-        targets: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
+    fn routed_max_pool(x: FloatTensor<Self>, size: usize) -> FloatTensor<Self> {
+        let (x, node) = x.into_parts();
+        match MaxPoolStep.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x.clone(), size), B::max_pool(x, size)),
+            OpsKind::UnTracked(prep) => prep.finish(B::max_pool(x, size)),
+        }
+    }
+
+    fn routed_cross_entropy(logits: FloatTensor<Self>, targets: FloatTensor<Self>) -> FloatTensor<Self> {
         let (logits, node) = logits.into_parts();
         let (loss, gradient) = B::cross_entropy(logits, targets.into_primitive());
-        match CrossEntropyStep
-            .prepare::<C>([node])
-            .compute_bound()
-            .stateful()
-        {
+        match CrossEntropyStep.prepare::<C>([node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish(gradient, loss),
             OpsKind::UnTracked(prep) => prep.finish(loss),
         }
@@ -413,6 +397,23 @@ impl<B: KernelBackend> Backward<B, 3> for BatchNormStep {
             if let (Some(node), Some(gradient)) = (node, gradient) {
                 grads.register::<B>(node.id, gradient);
             }
+        }
+    }
+}
+
+/// Parent: input. State: the input and the windows' size.
+#[derive(Debug)]
+struct MaxPoolStep;
+
+impl<B: KernelBackend> Backward<B, 1> for MaxPoolStep {
+    type State = (FloatTensor<B>, usize);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [x] = ops.parents;
+        let gradient = grads.consume::<B>(&ops.node);
+        if let Some(node) = x {
+            let (x, size) = ops.state;
+            grads.register::<B>(node.id, B::max_pool_backward(gradient, x, size));
         }
     }
 }

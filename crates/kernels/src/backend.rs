@@ -137,12 +137,21 @@ pub trait KernelBackend: Backend {
         stock::batch_norm_act_backward(pass)
     }
 
+    /// Maximum of square windows `size` wide that do not overlap: x `[batch, channel, h, w]` to
+    /// `[batch, channel, h / size, w / size]`, rounded down. NaN where a window holds one.
+    fn max_pool(x: FloatTensor<Self>, size: usize) -> FloatTensor<Self> {
+        stock::max_pool::<Self>(x, size)
+    }
+
+    /// Gradient of [`max_pool`](Self::max_pool) with respect to x: each window's goes to the first of its elements that is
+    /// the maximum.
+    fn max_pool_backward(gradient: FloatTensor<Self>, x: FloatTensor<Self>, size: usize) -> FloatTensor<Self> {
+        stock::max_pool_backward::<Self>(gradient, x, size)
+    }
+
     /// Cross-entropy of each sample, `[batch]`, and its gradient with respect to the logits, `[batch, class]`, in one
     /// pass: `-sum(targets * log_softmax(logits))` and `softmax(logits) * sum(targets) - targets`, sums over classes.
-    fn cross_entropy(
-        logits: FloatTensor<Self>,
-        targets: FloatTensor<Self>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    fn cross_entropy(logits: FloatTensor<Self>, targets: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
         stock::cross_entropy::<Self>(logits, targets)
     }
 

@@ -5,7 +5,7 @@
 //! minutes of tuning on a GPU. Here each layer is one operation with its activation fused, its backward pass keeps no
 //! more than it needs, and gradients are computed only for tracked parents: an attack never pays for weight gradients.
 //!
-//! - [`conv2d`], [`linear`], [`batch_norm_act`], [`cross_entropy`]: differentiable (first order), ordinary `Tensor`s in
+//! - [`conv2d`], [`linear`], [`batch_norm_act`], [`max_pool`], [`cross_entropy`]: differentiable (first order), ordinary `Tensor`s in
 //!   and out, on any device;
 //! - [`signed_step`], [`sgd_step`]: the update rules, one pass over memory, not differentiable;
 //! - [`Path`]: the same operations through Burn's stock operations, to compare with;
@@ -24,7 +24,7 @@ mod ops;
 mod stock;
 
 pub use backend::{BatchNormBackward, ConvShape, KernelBackend, LayerBackward, LayerGradients};
-pub use ops::{Path, batch_norm_act, conv2d, cross_entropy, linear, sgd_step, signed_step};
+pub use ops::{Path, batch_norm_act, conv2d, cross_entropy, linear, max_pool, sgd_step, signed_step};
 
 /// The function applied to a layer's output.
 ///
@@ -63,10 +63,7 @@ pub struct ConvOptions {
 impl ConvOptions {
     /// The same stride and padding in both directions.
     pub const fn square(stride: usize, padding: usize) -> Self {
-        Self {
-            stride: [stride; 2],
-            padding: [padding; 2],
-        }
+        Self { stride: [stride; 2], padding: [padding; 2] }
     }
 }
 

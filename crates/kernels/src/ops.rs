@@ -31,12 +31,7 @@ pub fn conv2d(
 }
 
 /// [`Path::linear`] by [`Path::Kernels`].
-pub fn linear(
-    x: Tensor<2>,
-    weight: Tensor<2>,
-    bias: Option<Tensor<1>>,
-    activation: Activation,
-) -> Tensor<2> {
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>, activation: Activation) -> Tensor<2> {
     Path::Kernels.linear(x, weight, bias, activation)
 }
 
@@ -51,6 +46,11 @@ pub fn batch_norm_act(
     activation: Activation,
 ) -> Tensor<4> {
     Path::Kernels.batch_norm_act(x, gamma, beta, mean, var, epsilon, activation)
+}
+
+/// [`Path::max_pool`] by [`Path::Kernels`].
+pub fn max_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
+    Path::Kernels.max_pool(x, size)
 }
 
 /// [`Path::cross_entropy`] by [`Path::Kernels`].
@@ -107,20 +107,9 @@ impl Path {
     ///
     /// # Panics
     /// Where the shapes do not fit, naming them.
-    pub fn linear(
-        self,
-        x: Tensor<2>,
-        weight: Tensor<2>,
-        bias: Option<Tensor<1>>,
-        activation: Activation,
-    ) -> Tensor<2> {
+    pub fn linear(self, x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>, activation: Activation) -> Tensor<2> {
         let [out, inputs] = weight.dims();
-        assert!(
-            x.dims()[1] == inputs,
-            "linear: x {:?} does not fit weight {:?} ([out, in])",
-            x.dims(),
-            weight.dims(),
-        );
+        assert!(x.dims()[1] == inputs, "linear: x {:?} does not fit weight {:?} ([out, in])", x.dims(), weight.dims(),);
         check_bias("linear", &bias, out);
         check_slope(activation);
         let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
@@ -151,12 +140,7 @@ impl Path {
     ) -> Tensor<4> {
         let channels = x.dims()[1];
         for (name, tensor) in [("gamma", &gamma), ("beta", &beta), ("mean", &mean), ("var", &var)] {
-            assert!(
-                tensor.dims() == [channels],
-                "batch_norm_act: {name} {:?} does not fit x {:?}",
-                tensor.dims(),
-                x.dims(),
-            );
+            assert!(tensor.dims() == [channels], "batch_norm_act: {name} {:?} does not fit x {:?}", tensor.dims(), x.dims(),);
         }
         check_slope(activation);
         let x = x.into_dispatch();
@@ -164,6 +148,22 @@ impl Path {
         Tensor::from_dispatch(match self {
             Self::Kernels => Dispatch::routed_batch_norm(x, gamma, beta, mean, var, epsilon, activation),
             Self::Stock => stock::batch_norm_act::<Dispatch>(x, gamma, beta, mean, var, epsilon, activation),
+        })
+    }
+
+    /// Maximum of square windows `size` wide that do not overlap; NaN where a window holds one.
+    ///
+    /// x `[batch, channel, height, width]`; returns `[batch, channel, height / size, width / size]`, rounded down.
+    ///
+    /// # Panics
+    /// Where no window fits, naming the shape.
+    pub fn max_pool(self, x: Tensor<4>, size: usize) -> Tensor<4> {
+        let [_, _, height, width] = x.dims();
+        assert!(size > 0 && height >= size && width >= size, "max_pool: no window of size {size} fits x {:?}", x.dims());
+        let x = x.into_dispatch();
+        Tensor::from_dispatch(match self {
+            Self::Kernels => Dispatch::routed_max_pool(x, size),
+            Self::Stock => stock::max_pool::<Dispatch>(x, size),
         })
     }
 
@@ -201,12 +201,7 @@ impl Path {
         check_same("signed_step", &x, "gradient", &gradient);
         check_same("signed_step", &x, "origin", &origin);
         if let Some(active) = &active {
-            assert!(
-                active.dims()[0] == x.dims()[0],
-                "signed_step: active {:?} does not fit x {:?}",
-                active.dims(),
-                x.dims(),
-            );
+            assert!(active.dims()[0] == x.dims()[0], "signed_step: active {:?} does not fit x {:?}", active.dims(), x.dims(),);
         }
         let [x, gradient, origin] = [x, gradient, origin].map(Tensor::into_dispatch);
         let active = active.map(Tensor::into_dispatch);
@@ -245,21 +240,13 @@ impl Path {
 
 fn check_conv2d(x: &Tensor<4>, weight: &Tensor<4>, bias: &Option<Tensor<1>>, options: ConvOptions) {
     let (input, kernel) = (x.dims(), weight.dims());
-    assert!(
-        options.stride.iter().all(|&stride| stride > 0),
-        "conv2d: stride {:?} must be positive",
-        options.stride,
-    );
+    assert!(options.stride.iter().all(|&stride| stride > 0), "conv2d: stride {:?} must be positive", options.stride,);
     let fits = |axis: usize| input[axis] + 2 * options.padding[axis - 2] >= kernel[axis];
     assert!(
         input[1] == kernel[1] && fits(2) && fits(3),
         "conv2d: x {input:?} does not fit weight {kernel:?} ([out, in, height, width]) with {options:?}",
     );
-    let shape = ConvShape {
-        x: input,
-        weight: kernel,
-        options,
-    };
+    let shape = ConvShape { x: input, weight: kernel, options };
     assert!(
         kernel.iter().all(|&size| size > 0) && shape.output().iter().all(|&size| size > 0),
         "conv2d: empty tensors: x {input:?}, weight {kernel:?}",
@@ -269,11 +256,7 @@ fn check_conv2d(x: &Tensor<4>, weight: &Tensor<4>, bias: &Option<Tensor<1>>, opt
 
 fn check_bias(operation: &str, bias: &Option<Tensor<1>>, out: usize) {
     if let Some(bias) = bias {
-        assert!(
-            bias.dims() == [out],
-            "{operation}: bias {:?} does not fit {out} outputs",
-            bias.dims(),
-        );
+        assert!(bias.dims() == [out], "{operation}: bias {:?} does not fit {out} outputs", bias.dims(),);
     }
 }
 
@@ -285,10 +268,5 @@ fn check_slope(activation: Activation) {
 }
 
 fn check_same<const D: usize>(operation: &str, first: &Tensor<D>, name: &str, second: &Tensor<D>) {
-    assert!(
-        first.dims() == second.dims(),
-        "{operation}: {name} {:?} differs in shape from {:?}",
-        second.dims(),
-        first.dims(),
-    );
+    assert!(first.dims() == second.dims(), "{operation}: {name} {:?} differs in shape from {:?}", second.dims(), first.dims(),);
 }

@@ -5,10 +5,7 @@ use burn::backend::ops::ConvOptions as BurnConvOptions;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Scalar, Shape, TensorMetadata, get_or_init_device_settings};
 
-use crate::{
-    Activation, BatchNormBackward, ConvOptions, ConvShape, LayerBackward, LayerGradients, SgdStep,
-    SignedStep,
-};
+use crate::{Activation, BatchNormBackward, ConvOptions, ConvShape, LayerBackward, LayerGradients, SgdStep, SignedStep};
 
 pub(crate) fn conv2d_act<B: Backend>(
     x: FloatTensor<B>,
@@ -20,25 +17,16 @@ pub(crate) fn conv2d_act<B: Backend>(
     activate::<B>(B::conv2d(x, weight, bias, burn_options(options)), activation)
 }
 
-pub(crate) fn conv2d_act_backward<B: Backend>(
-    pass: LayerBackward<B>,
-    shape: ConvShape,
-) -> LayerGradients<B> {
+pub(crate) fn conv2d_act_backward<B: Backend>(pass: LayerBackward<B>, shape: ConvShape) -> LayerGradients<B> {
     let options = burn_options(shape.options);
     let gradient = before_activation::<B>(pass.gradient, pass.output, pass.activation);
     let (device, dtype) = (gradient.device(), gradient.dtype());
     // Burn reads only the shape of the tensor whose gradient it computes.
     let shaped = |shape: [usize; 4]| B::float_empty(Shape::new(shape), &device, dtype.into());
     LayerGradients {
-        x: pass
-            .weight
-            .map(|weight| B::conv2d_x_backward(shaped(shape.x), weight, gradient.clone(), options.clone())),
-        weight: pass
-            .x
-            .map(|x| B::conv2d_weight_backward(x, shaped(shape.weight), gradient.clone(), options)),
-        bias: pass
-            .bias
-            .then(|| sum_to_channels::<B>(gradient, &[0, 2, 3])),
+        x: pass.weight.map(|weight| B::conv2d_x_backward(shaped(shape.x), weight, gradient.clone(), options.clone())),
+        weight: pass.x.map(|x| B::conv2d_weight_backward(x, shaped(shape.weight), gradient.clone(), options)),
+        bias: pass.bias.then(|| sum_to_channels::<B>(gradient, &[0, 2, 3])),
     }
 }
 
@@ -62,12 +50,8 @@ pub(crate) fn linear_act<B: Backend>(
 pub(crate) fn linear_act_backward<B: Backend>(pass: LayerBackward<B>) -> LayerGradients<B> {
     let gradient = before_activation::<B>(pass.gradient, pass.output, pass.activation);
     LayerGradients {
-        x: pass
-            .weight
-            .map(|weight| B::float_matmul(gradient.clone(), weight)),
-        weight: pass
-            .x
-            .map(|x| B::float_matmul(B::float_transpose(gradient.clone()), x)),
+        x: pass.weight.map(|weight| B::float_matmul(gradient.clone(), weight)),
+        weight: pass.x.map(|x| B::float_matmul(B::float_transpose(gradient.clone()), x)),
         bias: pass.bias.then(|| sum_to_channels::<B>(gradient, &[0])),
     }
 }
@@ -84,15 +68,10 @@ pub(crate) fn batch_norm_act<B: Backend>(
     activate::<B>(B::batch_norm(x, gamma, beta, mean, var, epsilon), activation)
 }
 
-pub(crate) fn batch_norm_act_backward<B: Backend>(
-    pass: BatchNormBackward<B>,
-) -> [Option<FloatTensor<B>>; 3] {
+pub(crate) fn batch_norm_act_backward<B: Backend>(pass: BatchNormBackward<B>) -> [Option<FloatTensor<B>>; 3] {
     let gradient = before_activation::<B>(pass.gradient, pass.output, pass.activation);
     let per_channel = Shape::new([1, pass.gamma.shape()[0], 1, 1]);
-    let inverse_deviation = B::float_recip(B::float_sqrt(B::float_add_scalar(
-        pass.var,
-        Scalar::Float(pass.epsilon),
-    )));
+    let inverse_deviation = B::float_recip(B::float_sqrt(B::float_add_scalar(pass.var, Scalar::Float(pass.epsilon))));
     let [x_wanted, _, beta_wanted] = pass.wanted;
     let gamma_gradient = pass.x.map(|x| {
         let centered = B::float_sub(x, B::float_reshape(pass.mean, per_channel.clone()));
@@ -107,10 +86,18 @@ pub(crate) fn batch_norm_act_backward<B: Backend>(
     [x_gradient, gamma_gradient, beta_gradient]
 }
 
-pub(crate) fn cross_entropy<B: Backend>(
-    logits: FloatTensor<B>,
-    targets: FloatTensor<B>,
-) -> (FloatTensor<B>, FloatTensor<B>) {
+pub(crate) fn max_pool<B: Backend>(x: FloatTensor<B>, size: usize) -> FloatTensor<B> {
+    B::max_pool2d(x, [size; 2], [size; 2], [0; 2], [1; 2], false)
+}
+
+pub(crate) fn max_pool_backward<B: Backend>(gradient: FloatTensor<B>, x: FloatTensor<B>, size: usize) -> FloatTensor<B> {
+    let index_dtype = get_or_init_device_settings::<B>(&x.device()).int_dtype;
+    let pooled = B::max_pool2d_with_indices(x.clone(), [size; 2], [size; 2], [0; 2], [1; 2], false, index_dtype);
+    let gradients = B::max_pool2d_with_indices_backward(x, [size; 2], [size; 2], [0; 2], [1; 2], false, gradient, pooled.indices);
+    gradients.x_grad
+}
+
+pub(crate) fn cross_entropy<B: Backend>(logits: FloatTensor<B>, targets: FloatTensor<B>) -> (FloatTensor<B>, FloatTensor<B>) {
     let log_probabilities = B::log_softmax(logits, 1);
     let loss = negative_log_likelihood::<B>(log_probabilities.clone(), targets.clone());
     let weight = B::float_sum_dim(targets.clone(), 1);
@@ -119,10 +106,7 @@ pub(crate) fn cross_entropy<B: Backend>(
 }
 
 /// The loss alone, for Burn to differentiate.
-pub(crate) fn cross_entropy_loss<B: Backend>(
-    logits: FloatTensor<B>,
-    targets: FloatTensor<B>,
-) -> FloatTensor<B> {
+pub(crate) fn cross_entropy_loss<B: Backend>(logits: FloatTensor<B>, targets: FloatTensor<B>) -> FloatTensor<B> {
     negative_log_likelihood::<B>(B::log_softmax(logits, 1), targets)
 }
 
@@ -162,8 +146,7 @@ pub(crate) fn sgd_step<B: Backend>(
     velocity: Option<FloatTensor<B>>,
     step: SgdStep,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
-    let scaled =
-        |tensor: FloatTensor<B>, factor: f32| B::float_mul_scalar(tensor, Scalar::Float(factor.into()));
+    let scaled = |tensor: FloatTensor<B>, factor: f32| B::float_mul_scalar(tensor, Scalar::Float(factor.into()));
     let gradient = match step.weight_decay {
         0.0 => gradient,
         decay => B::float_add(gradient, scaled(parameter.clone(), decay)),
@@ -216,10 +199,7 @@ pub(crate) fn sum_to_channels<B: Backend>(tensor: FloatTensor<B>, axes: &[usize]
     B::float_reshape(B::float_sum_dims(tensor, axes), Shape::new([channels]))
 }
 
-fn negative_log_likelihood<B: Backend>(
-    log_probabilities: FloatTensor<B>,
-    targets: FloatTensor<B>,
-) -> FloatTensor<B> {
+fn negative_log_likelihood<B: Backend>(log_probabilities: FloatTensor<B>, targets: FloatTensor<B>) -> FloatTensor<B> {
     let batch = targets.shape()[0];
     let sum = B::float_sum_dim(B::float_mul(targets, log_probabilities), 1);
     B::float_reshape(B::float_neg(sum), Shape::new([batch]))

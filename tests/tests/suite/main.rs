@@ -1,1 +1,7 @@
 //! Tests of the whole product, in one binary.
+
+mod devices;
+mod formula;
+mod golden;
+mod official;
+mod properties;

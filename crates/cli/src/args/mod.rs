@@ -1,0 +1,90 @@
+//! The command line as the user types it. Parsed once; [`crate::settings`] turns it into plain settings.
+
+mod attack;
+mod parse;
+mod riposte;
+mod source;
+mod work;
+
+use clap::{Parser, Subcommand};
+
+pub use attack::{AttackArgs, AttackName, LossName, StartName, StopName};
+pub use parse::{count, pixels, positive};
+pub use riposte::{BatchNormName, DirectionName, PostDataName, RiposteArgs, RiposteName, SearchName};
+pub use source::{DataArgs, DatasetName, DeviceArgs, ModelArgs};
+pub use work::{
+    BenchArgs, BenchTask, DataArgsCommand, DataCommand, DevicesArgs, DuelArgs, EvalArgs, ImportArgs, Pick, SplitName, Switch,
+    TrainArgs, TrainMethod,
+};
+
+/// Attack an image classifier, watch it adapt to that one input, and see what it answers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "riposte",
+    version,
+    about,
+    long_about = "Attack an image classifier, watch it adapt to that one input, and see what it answers.\n\n\
+        Without a command it runs `duel`: one image, attacked and defended, and a report in HTML. Without data and weights it \
+        uses procedural digits and a model that comes with the program.",
+    after_help = "\
+Examples:
+  riposte                                         one digit, attacked and defended; report in riposte.html
+  riposte --dataset mnist --index 7 --riposte fast
+  riposte eval --preset f-mnist --weights fast.pth --architecture fast-mnist-cnn --dataset mnist --images 1000
+  riposte train --architecture fast-mnist-cnn --dataset digits --method fast --out runs/digits
+  riposte data fetch mnist
+  riposte help eval                               everything that a command takes",
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = false
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub duel: DuelArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Attack one image, let the classifier adapt to it, and write a report (the default command)
+    Duel(DuelArgs),
+    /// Attack and defend a range of test images: accuracies with intervals, JSON Lines, resumable
+    Eval(EvalArgs),
+    /// Convert a PyTorch file (.pth, .pt) to safetensors
+    Import(ImportArgs),
+    /// Train a robust base model, with checkpoints and exact resume
+    Train(TrainArgs),
+    /// Datasets: what there is, download, verification, a contact sheet
+    Data(DataArgsCommand),
+    /// Devices: what is available, and which one `auto` takes
+    Devices(DevicesArgs),
+    /// Time the hot paths, for comparison with other programs
+    BenchSpeed(BenchArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_without_a_command_are_those_of_duel() {
+        let cli = Cli::try_parse_from(["riposte", "--index", "7", "--epsilon", "8/255"]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.duel.index, Some(7));
+        assert_eq!(cli.duel.attack.epsilon, Some(8.0 / 255.0));
+    }
+
+    #[test]
+    fn every_command_shows_examples_in_its_help() {
+        for command in Cli::command().get_subcommands() {
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(examples.contains("Examples:"), "`{}` has no examples", command.get_name());
+        }
+    }
+}

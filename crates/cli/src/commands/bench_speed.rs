@@ -1,0 +1,162 @@
+//! `riposte bench-speed`: the hot paths against the clock. Random weights and procedural images: it needs no files.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use anyhow::Result;
+use burn::tensor::{Device, Tensor, TensorData};
+use riposte::attack::{Goal, Pgd};
+use riposte::data::pool::{Augmentation, ClassPools};
+use riposte::data::{Dataset, Images};
+use riposte::models::{Architecture, Model};
+use riposte::neighbour::Neighbours;
+use riposte::optimizer::Rule;
+use riposte::post_train::PostTrain;
+use riposte::presets::Preset;
+use riposte::rng::{self, Purpose, Seed};
+use riposte::train::{InnerAttack, TrainConfig, Trainer};
+use riposte::Classifier;
+use serde::Serialize;
+
+use crate::args::{BenchArgs, BenchTask};
+use crate::{device, output};
+
+#[derive(Debug, Serialize)]
+struct Timing {
+    task: &'static str,
+    architecture: String,
+    /// Of each timed run.
+    seconds: Vec<f64>,
+    device: String,
+    threads: usize,
+}
+
+/// # Errors
+/// If the device is not there or fails.
+pub fn run(args: BenchArgs) -> Result<()> {
+    device::limit_threads(args.device.threads)?;
+    let device = device::open(args.device.device)?;
+    let bench = Bench { architecture: args.architecture, seed: Seed(args.seed), device: device.device.clone(), repeats: args.repeats };
+    let (task, seconds) = match args.task {
+        BenchTask::PostTrain => ("post-train", bench.post_train()?),
+        BenchTask::PgdBatch => ("pgd-batch", bench.pgd(500)?),
+        BenchTask::PgdSingle => ("pgd-single", bench.pgd(1)?),
+        BenchTask::TrainStep => ("train-step", bench.train_step()?),
+    };
+    let threads = device::threads(args.device.threads);
+    let timing = Timing { task, architecture: args.architecture.to_string(), seconds, device: device.to_string(), threads };
+    if args.json { output::json(&timing) } else { output::line(&timing.in_words()) }
+}
+
+impl Timing {
+    fn in_words(&self) -> String {
+        let mut sorted = self.seconds.clone();
+        sorted.sort_by(f64::total_cmp);
+        let milliseconds = |seconds: f64| 1000.0 * seconds;
+        format!(
+            "{} of {} on {}, {} threads: median {:.2} ms, fastest {:.2} ms, slowest {:.2} ms, {} runs",
+            self.task,
+            self.architecture,
+            self.device,
+            self.threads,
+            milliseconds(sorted[sorted.len() / 2]),
+            milliseconds(sorted[0]),
+            milliseconds(sorted[sorted.len() - 1]),
+            sorted.len()
+        )
+    }
+}
+
+struct Bench {
+    architecture: Architecture,
+    seed: Seed,
+    device: Device,
+    repeats: usize,
+}
+
+impl Bench {
+    /// 50 SGD steps on batches of 200, the fixed perturbation: what one input costs after its search, drawing and uploading of
+    /// the samples included.
+    fn post_train(&self) -> Result<Vec<f64>> {
+        let model = self.model();
+        let pools = ClassPools::new(self.samples(4000)?);
+        let config = PostTrain { batch_size: 200, iterations: 50, augmentation: Augmentation::None, ..Preset::M_MNIST.post_train };
+        let image = self.images(1);
+        let logits = model.forward(image.clone());
+        let neighbours = Neighbours {
+            original: vec![0],
+            neighbour: vec![1],
+            images: (image.clone() + 0.1).clamp(0.0, 1.0),
+            logits: logits.clone(),
+            neighbour_logits: logits,
+        };
+        self.time(|| {
+            let observe = async |_: riposte::post_train::Progress<'_, Model>| ControlFlow::Continue(());
+            let answer = config.answer(&model, image.clone(), neighbours.clone(), &pools, self.seed, 0, observe);
+            finish(pollster::block_on(answer)?.logits)
+        })
+    }
+
+    /// 40 steps that never stop early, from the image.
+    fn pgd(&self, count: usize) -> Result<Vec<f64>> {
+        let (model, images) = (self.model(), self.images(count));
+        let goal = Goal::Untargeted { labels: (0..count).map(|index| index % 10).collect() };
+        let inputs: Vec<u64> = (0..count as u64).collect();
+        self.time(|| finish(Pgd::MNIST.attack(&model, images.clone(), &goal, self.seed, &inputs)?.finish().logits))
+    }
+
+    /// Forward, backward and update on unperturbed images.
+    fn train_step(&self) -> Result<Vec<f64>> {
+        let config = TrainConfig {
+            epochs: 1 + self.repeats / 8,
+            batch_size: 256,
+            rule: Rule::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.0 },
+            inner: InnerAttack { epsilon: 0.0, step_size: 0.0, steps: 0 },
+            ..TrainConfig::FAST_MNIST
+        };
+        let mut trainer = Trainer::new(self.model(), config, self.seed, self.samples(8 * 256)?)?;
+        self.time(|| {
+            let step = trainer.step().expect("the run is as long as the timing");
+            Ok(step.loss.try_into_scalar::<f32>().map(|_| ())?)
+        })
+    }
+
+    fn model(&self) -> Model {
+        Model::random(self.architecture, self.seed, &self.device)
+    }
+
+    /// Noise in the shape of the architecture's images, ten classes in turn.
+    fn samples(&self, count: usize) -> Result<Dataset> {
+        let [channels, height, width] = self.architecture.image_shape();
+        let mut stream = self.seed.stream(Purpose::Digits, 0);
+        let pixels = (0..count * channels * height * width).map(|_| rng::below(&mut stream, 256) as u8).collect();
+        let labels = (0..count).map(|index| (index % 10) as u8).collect();
+        Ok(Dataset::new(Images::new(pixels, channels, height, width)?, labels, 10)?)
+    }
+
+    /// Noise, `[count, channel, height, width]`.
+    fn images(&self, count: usize) -> Tensor<4> {
+        let [channels, height, width] = self.architecture.image_shape();
+        let mut stream = self.seed.stream(Purpose::Digits, 1);
+        let pixels: Vec<f32> = (0..count * channels * height * width).map(|_| rng::unit(&mut stream)).collect();
+        Tensor::from_data(TensorData::new(pixels, [count, channels, height, width]), &self.device)
+    }
+
+    /// Runs `work` once for nothing and then timed. `work` must wait for the device.
+    fn time(&self, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
+        work()?;
+        (0..self.repeats)
+            .map(|_| {
+                let begin = Instant::now();
+                work()?;
+                Ok(begin.elapsed().as_secs_f64())
+            })
+            .collect()
+    }
+}
+
+/// Waits for the device by reading back.
+fn finish(logits: Tensor<2>) -> Result<()> {
+    pollster::block_on(riposte::classifier::predictions(logits))?;
+    Ok(())
+}

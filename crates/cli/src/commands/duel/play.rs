@@ -1,0 +1,181 @@
+//! Plays a duel and shows it step by step.
+
+use std::ops::ControlFlow;
+
+use anyhow::Result;
+use burn::tensor::Tensor;
+use riposte::Classifier;
+use riposte::attack::{Goal, Pgd};
+use riposte::data::Dataset;
+use riposte::data::pool::ClassPools;
+use riposte::models::Model;
+use riposte::post_train::{PostTrain, Progress};
+use riposte::rng::Seed;
+
+use crate::args::DatasetName;
+use crate::host::floats;
+use crate::picture::Planar;
+use crate::screen::{Screen, bar};
+use crate::story::{Sample, Story, View, most_likely, softmax};
+
+/// Samples of each class that a story keeps.
+const SAMPLES: usize = 8;
+
+/// The parties of a duel.
+pub(super) struct Duel<'a> {
+    pub model: &'a Model,
+    pub name: &'a str,
+    pub dataset: DatasetName,
+    pub test: &'a Dataset,
+    pub pools: &'a ClassPools,
+    pub attack: Pgd,
+    pub riposte: PostTrain,
+    pub seed: Seed,
+}
+
+/// An image that the attack has ended with, `[1, channel, height, width]`.
+struct Attacked {
+    image: Tensor<4>,
+    fooled_after: Option<usize>,
+}
+
+/// What the observer of the post-training collects.
+#[derive(Default)]
+struct Watched {
+    race: Vec<Vec<f32>>,
+    losses: Vec<f32>,
+    samples: Vec<Sample>,
+    error: Option<anyhow::Error>,
+}
+
+impl Duel<'_> {
+    pub(super) fn play(&self, index: usize, screen: &mut Screen) -> Result<Story> {
+        let image = self.test.images().to_tensor([index], &self.model.device());
+        let label = self.test.label(index);
+        let attacked = self.play_attack(&image, label, index, screen)?;
+        let mut watched = Watched::default();
+        let observe = async |progress: Progress<'_, Model>| match self.watch(&attacked.image, progress, &mut watched, screen) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                watched.error = Some(error);
+                ControlFlow::Break(())
+            }
+        };
+        let run = self.riposte.run(self.model, attacked.image.clone(), self.pools, self.seed, index as u64, observe);
+        let outcome = pollster::block_on(run);
+        if let Some(error) = watched.error.take() {
+            return Err(error);
+        }
+        let riposte = outcome?;
+        let silent = async |_: Progress<'_, Model>| ControlFlow::Continue(());
+        let natural = self.riposte.run(self.model, image.clone(), self.pools, self.seed, index as u64, silent);
+        let natural_answer = most_likely(&floats(pollster::block_on(natural)?.logits)?);
+        Ok(Story {
+            dataset: self.dataset,
+            model: self.name.to_owned(),
+            index,
+            label,
+            shape: self.shape(),
+            attack: self.attack,
+            riposte: self.riposte,
+            image: self.view(image)?,
+            attacked: self.view(attacked.image)?,
+            neighbour: self.view(riposte.neighbours.images)?,
+            answer: softmax(&floats(riposte.logits)?),
+            fooled_after: attacked.fooled_after,
+            race: watched.race,
+            losses: watched.losses,
+            samples: watched.samples,
+            natural_answer,
+        })
+    }
+
+    fn play_attack(&self, image: &Tensor<4>, label: usize, index: usize, screen: &mut Screen) -> Result<Attacked> {
+        let goal = Goal::Untargeted { labels: vec![label] };
+        let inputs = [index as u64];
+        let mut attack = self.attack.attack(self.model, image.clone(), &goal, self.seed, &inputs)?;
+        let before = floats(image.clone())?;
+        let mut fooled_after = None;
+        while let Some(step) = attack.next() {
+            let logits = floats(step.logits)?;
+            if step.restart == 0 && fooled_after.is_none() && most_likely(&logits) != label {
+                fooled_after = Some(step.step);
+            }
+            if screen.is_live() {
+                let title = format!("Attack, step {} of {}: the image shows {label}", step.step, self.attack.steps);
+                screen.frame(&self.attack_frame(&title, &before, &floats(step.images)?, &logits, screen))?;
+            }
+        }
+        let end = attack.finish();
+        let fooled = most_likely(&floats(end.logits)?) != label;
+        Ok(Attacked { image: end.images, fooled_after: fooled_after.filter(|_| fooled) })
+    }
+
+    fn attack_frame(&self, title: &str, before: &[f32], now: &[f32], logits: &[f32], screen: &Screen) -> Vec<String> {
+        let change: Vec<f32> = now.iter().zip(before).map(|(now, before)| now - before).collect();
+        let planar = |pixels| Planar { pixels, shape: self.shape() };
+        let mut lines = vec![title.to_owned()];
+        lines.extend(screen.pictures(&[
+            ("image", planar(before).picture()),
+            ("attacked", planar(now).picture()),
+            ("perturbation", planar(&change).signed_picture(self.attack.epsilon)),
+        ]));
+        lines.extend(opinion(logits));
+        lines
+    }
+
+    /// Shows and keeps a step of the riposte.
+    fn watch(&self, input: &Tensor<4>, progress: Progress<'_, Model>, watched: &mut Watched, screen: &mut Screen) -> Result<()> {
+        match progress {
+            Progress::Searched(neighbours) => {
+                if neighbours.original[0] != neighbours.neighbour[0] {
+                    watched.race.push(floats(neighbours.logits.clone())?);
+                }
+            }
+            Progress::Adapted(iteration) => {
+                if iteration.index == 0 {
+                    watched.samples = self.some_of(iteration.samples);
+                }
+                let logits = floats(iteration.adaptation.model().forward(input.clone()))?;
+                let loss = floats(iteration.loss)?.first().copied().unwrap_or(f32::NAN);
+                let mut lines = vec![format!(
+                    "Riposte, step {} of {}: the copy on the attacked image, loss of the batch {loss:.3}",
+                    iteration.index + 1,
+                    self.riposte.iterations
+                )];
+                lines.extend(opinion(&logits));
+                screen.frame(&lines)?;
+                watched.losses.push(loss);
+                watched.race.push(logits);
+            }
+        }
+        Ok(())
+    }
+
+    /// The first samples of each half of a batch.
+    fn some_of(&self, batch: &[usize]) -> Vec<Sample> {
+        let (first, second) = batch.split_at(batch.len() / 2);
+        let some = first.iter().take(SAMPLES).chain(second.iter().take(SAMPLES));
+        some.map(|sample| Sample { label: self.pools.label(*sample), pixels: self.pools.images().to_f32([*sample]) }).collect()
+    }
+
+    fn view(&self, image: Tensor<4>) -> Result<View> {
+        let probabilities = softmax(&floats(self.model.forward(image.clone()))?);
+        Ok(View { pixels: floats(image)?, probabilities })
+    }
+
+    fn shape(&self) -> [usize; 3] {
+        let images = self.test.images();
+        [images.channels(), images.height(), images.width()]
+    }
+}
+
+/// The four most likely classes as bars, in the order of the classes so that they hold still.
+fn opinion(logits: &[f32]) -> Vec<String> {
+    let probabilities = softmax(logits);
+    let mut classes: Vec<usize> = (0..probabilities.len()).collect();
+    classes.sort_by(|a, b| probabilities[*b].total_cmp(&probabilities[*a]));
+    classes.truncate(4);
+    classes.sort_unstable();
+    classes.into_iter().map(|class| bar(&class.to_string(), probabilities[class])).collect()
+}

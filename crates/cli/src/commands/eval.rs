@@ -1,0 +1,242 @@
+//! `riposte eval`: accuracies of a model and of its riposte over a range of test images.
+
+mod table;
+
+use std::time::Instant;
+
+use anyhow::Result;
+use riposte::eval::{Record, Summary, paired_gain, wilson_interval};
+use riposte::rng::Seed;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::args::{DatasetName, EvalArgs, Switch};
+use crate::dataset::{self, Split};
+use crate::device::{self, Found};
+use crate::evaluation::Evaluation;
+use crate::interrupt::Interrupt;
+use crate::models::Source;
+use crate::output;
+use crate::paper::Published;
+use crate::progress;
+use crate::results::{Header, ResultsFile};
+use crate::settings::Setup;
+use crate::workers::Workers;
+
+/// Everything that the records depend on: the settings of a results file.
+#[derive(Debug, Serialize)]
+struct Settings<'a> {
+    architecture: String,
+    weights_sha256: &'a str,
+    dataset: String,
+    first: usize,
+    seed: u64,
+    device: &'a str,
+    batch: usize,
+    natural: bool,
+    attack: Option<riposte::attack::Pgd>,
+    riposte: Option<riposte::post_train::PostTrain>,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Report {
+    #[serde(flatten)]
+    summary: Summary,
+    /// Wall-clock time of this run, without loading; the images of an earlier run that it went on from are not in it.
+    seconds: f64,
+    /// Images computed in this run.
+    images_computed: usize,
+    /// 95 % Wilson intervals of the accuracies.
+    intervals: Intervals,
+    /// The riposte against the base model on the same images.
+    gain: Gains,
+    /// What the paper reports for these settings.
+    paper: Option<Published>,
+    model: String,
+    settings: Value,
+    device: Found,
+    threads: usize,
+    versions: Versions,
+}
+
+#[derive(Debug, Serialize)]
+struct Intervals {
+    natural: [f64; 2],
+    robust: Option<[f64; 2]>,
+    riposte_natural: Option<[f64; 2]>,
+    riposte_robust: Option<[f64; 2]>,
+    neighbour: Option<[f64; 2]>,
+}
+
+#[derive(Debug, Serialize)]
+struct Gains {
+    natural: Option<Gain>,
+    robust: Option<Gain>,
+}
+
+/// A difference of two accuracies on the same images.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct Gain {
+    /// Wrong before, right after.
+    won: usize,
+    /// Right before, wrong after.
+    lost: usize,
+    gain: f64,
+    /// 95 % interval for paired proportions.
+    interval: [f64; 2],
+}
+
+#[derive(Debug, Serialize)]
+struct Versions {
+    riposte: &'static str,
+    burn: &'static str,
+}
+
+/// # Errors
+/// For settings out of range, missing files, another run's results; [`riposte::Error::Cancelled`] after Ctrl-C.
+pub fn run(args: EvalArgs) -> Result<()> {
+    let source = Source::find(&args.model, args.data.dataset)?;
+    let dataset = dataset::chosen(&args.data, &source)?;
+    let setup = Setup::resolve(args.preset.as_deref(), dataset, &args.attack, &args.riposte)?;
+    device::limit_threads(args.device.threads)?;
+    let device = device::open(args.device.device)?;
+    let model = source.load(&device.device)?;
+    let test = dataset::load(dataset, Split::Test, args.data.data.as_deref())?;
+    dataset::check_shape(&test, source.architecture)?;
+    let end = args.first.checked_add(args.images).filter(|end| *end <= test.len());
+    let end = end.ok_or_else(|| {
+        let (first, images, all) = (args.first, args.images, test.len());
+        anyhow::anyhow!("{dataset} has {all} test images: {images} from number {first} on are more than there are")
+    })?;
+    let train = match setup.riposte {
+        Some(_) => Some(dataset::pools(dataset, args.data.data.as_deref())?),
+        None => None,
+    };
+    let threads = device::threads(args.device.threads);
+    let workers = if device.is_cpu() { Workers::on_cpu(threads)? } else { Workers::on_gpu() };
+    let batch = args.batch.unwrap_or(if device.is_cpu() { 128 } else { 512 });
+    let natural = args.natural == Switch::On;
+    let settings = Settings {
+        architecture: source.architecture.to_string(),
+        weights_sha256: &source.sha256,
+        dataset: dataset.to_string(),
+        first: args.first,
+        seed: args.seed,
+        device: device_kind(&device),
+        batch,
+        natural,
+        attack: setup.attack,
+        riposte: setup.riposte,
+    };
+    let settings = output::to_value(&settings)?;
+    let (mut file, mut records) = match &args.out {
+        Some(path) => {
+            let (file, records) = ResultsFile::open(path, &Header::new(settings.clone()), args.first as u64)?;
+            (Some(file), records)
+        }
+        None => (None, Vec::new()),
+    };
+    records.truncate(args.images);
+    let done = records.len();
+    if done > 0 {
+        eprintln!("Going on after {done} images in `{}`.", args.out.as_deref().unwrap_or("".as_ref()).display());
+    }
+    let evaluation = Evaluation {
+        model: &model,
+        test: &test,
+        pools: train.as_ref(),
+        attack: setup.attack,
+        riposte: setup.riposte,
+        natural,
+        seed: Seed(args.seed),
+        batch,
+    };
+    let interrupt = Interrupt::listen()?;
+    let bar = progress::bar(args.images as u64, "Evaluating");
+    bar.set_position(done as u64);
+    let begin = Instant::now();
+    let outcome = evaluation.run(args.first..end, done, &workers, &interrupt, |record| {
+        if let Some(file) = &mut file {
+            file.append(&record)?;
+        }
+        records.push(record);
+        bar.inc(1);
+        if !bar.is_hidden() && records.len() % 16 == 0 {
+            bar.set_message(table::in_short(&Summary::of(&records)));
+        }
+        Ok(())
+    });
+    let seconds = begin.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    if outcome.is_err() && interrupt.pressed() {
+        match &args.out {
+            Some(path) => eprintln!("{} of {} images are in `{}`; the same command goes on.", records.len(), args.images, path.display()),
+            None => eprintln!("{} of {} images were done; --out FILE would have kept them.", records.len(), args.images),
+        }
+    }
+    outcome?;
+    let report = Report::new(&records, done, seconds, &setup, &source, settings, device, threads);
+    if args.json { output::json(&report) } else { output::line(&table::of(&report, dataset, &source)) }
+}
+
+/// `cpu` or `gpu`: figures of the two agree within float tolerance, not bit for bit.
+fn device_kind(device: &Found) -> &'static str {
+    if device.is_cpu() { "cpu" } else { "gpu" }
+}
+
+impl Report {
+    #[allow(clippy::too_many_arguments, reason = "it is everything that a report tells")]
+    fn new(
+        records: &[Record],
+        done: usize,
+        seconds: f64,
+        setup: &Setup,
+        source: &Source,
+        settings: Value,
+        device: Found,
+        threads: usize,
+    ) -> Self {
+        let summary = Summary::of(records);
+        let interval = |count: usize| wilson_interval(count, summary.images);
+        Self {
+            intervals: Intervals {
+                natural: interval(summary.natural_correct),
+                robust: summary.robust_correct.map(interval),
+                riposte_natural: summary.riposte_natural_correct.map(interval),
+                riposte_robust: summary.riposte_robust_correct.map(interval),
+                neighbour: summary.neighbour_correct.map(interval),
+            },
+            gain: Gains {
+                natural: Gain::of(records, |r| Some((r.natural, r.riposte_natural?.answer))),
+                robust: Gain::of(records, |r| Some((r.attacked?, r.riposte_attacked?.answer))),
+            },
+            paper: Published::of(setup, source.architecture),
+            images_computed: records.len() - done,
+            summary,
+            seconds,
+            model: source.name.clone(),
+            settings,
+            device,
+            threads,
+            versions: Versions { riposte: env!("CARGO_PKG_VERSION"), burn: env!("BURN_VERSION") },
+        }
+    }
+}
+
+impl Gain {
+    /// Compares two answers to each input; `None` if there are none.
+    fn of(records: &[Record], answers: impl Fn(&Record) -> Option<(usize, usize)>) -> Option<Self> {
+        let verdicts: Vec<(bool, bool)> = records
+            .iter()
+            .filter_map(|record| answers(record).map(|(before, after)| (before == record.label, after == record.label)))
+            .collect();
+        if verdicts.is_empty() {
+            return None;
+        }
+        let won = verdicts.iter().filter(|(before, after)| !before && *after).count();
+        let lost = verdicts.iter().filter(|(before, after)| *before && !after).count();
+        let [gain, low, high] = paired_gain(won, lost, verdicts.len());
+        Some(Self { won, lost, gain, interval: [low, high] })
+    }
+}

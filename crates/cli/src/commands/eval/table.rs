@@ -1,0 +1,83 @@
+//! The figures of an evaluation for people.
+
+use std::fmt::Write;
+
+use riposte::eval::Summary;
+
+use super::{Gain, Report};
+use crate::args::DatasetName;
+use crate::models::Source;
+use crate::output::{percent, points};
+
+/// One line for a progress bar.
+pub(super) fn in_short(summary: &Summary) -> String {
+    let share = |count: usize| percent(count as f64 / summary.images as f64);
+    match (summary.robust_correct, summary.riposte_robust_correct) {
+        (Some(base), Some(riposte)) => format!("robust {} -> {}", share(base), share(riposte)),
+        (Some(base), None) => format!("robust {}", share(base)),
+        (None, _) => match summary.riposte_natural_correct {
+            Some(riposte) => format!("natural {} -> {}", share(summary.natural_correct), share(riposte)),
+            None => format!("natural {}", share(summary.natural_correct)),
+        },
+    }
+}
+
+/// All figures, in lines of at most 100 characters.
+pub(super) fn of(report: &Report, dataset: DatasetName, source: &Source) -> String {
+    let summary = &report.summary;
+    let images = summary.images;
+    let mut text = String::new();
+    let mut line = |line: String| writeln!(text, "{line}").expect("a string takes it");
+    line(format!("{} ({}), {images} test images of {dataset}, {}", source.name, source.architecture, report.device));
+    line(String::new());
+    line(format!("{:<28}{:>7}  {:>9}  95 % interval", "", "right", "accuracy"));
+    let rows = [
+        ("base, natural", Some(summary.natural_correct), Some(report.intervals.natural)),
+        ("base, attacked", summary.robust_correct, report.intervals.robust),
+        ("riposte, natural", summary.riposte_natural_correct, report.intervals.riposte_natural),
+        ("riposte, attacked", summary.riposte_robust_correct, report.intervals.riposte_robust),
+        ("label is y' or y''", summary.neighbour_correct, report.intervals.neighbour),
+    ];
+    for (name, count, interval) in rows {
+        if let (Some(count), Some([low, high])) = (count, interval) {
+            let share = percent(count as f64 / images as f64);
+            line(format!("{name:<28}{count:>7}  {share:>9}  {} to {}", percent(low), percent(high)));
+        }
+    }
+    for (name, gain, published) in [
+        ("gain, attacked", report.gain.robust, report.paper.map(|paper| paper.gains()[0])),
+        ("gain, natural", report.gain.natural, report.paper.map(|paper| paper.gains()[1])),
+    ] {
+        if let Some(gain) = gain {
+            line(gain_line(name, gain));
+            if let (Some(published), Some(paper)) = (published, report.paper) {
+                line(format!("{:<28}{:>18}  (the paper's figure: {}, {} + {})", "", points(published), paper.table, paper.preset, paper.riposte));
+            }
+        }
+    }
+    line(String::new());
+    if let Some(riposted) = summary.riposted {
+        line(format!("A neighbor was found for {riposted} of {images} images; the others were answered by the base model."));
+    }
+    if let Some(perturbation) = summary.max_perturbation {
+        line(format!("Largest change of a pixel by the attack: {perturbation:.4}"));
+    }
+    if summary.nan_count > 0 {
+        line(format!("Images with logits that are not numbers: {}", summary.nan_count));
+    }
+    line(format!("{:.1} s for {} images", report.seconds, report.images_computed));
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn gain_line(name: &str, gain: Gain) -> String {
+    let [low, high] = gain.interval;
+    format!(
+        "{name:<28}{:>18}  {} to {} points ({} won, {} lost)",
+        points(gain.gain),
+        points(low),
+        points(high),
+        gain.won,
+        gain.lost
+    )
+}

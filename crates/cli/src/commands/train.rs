@@ -1,0 +1,189 @@
+//! `riposte train`: a robust base model, step by step, with checkpoints from which a run goes on exactly.
+
+mod folder;
+mod plan;
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use indicatif::ProgressBar;
+use riposte::data::Dataset;
+use riposte::eval::{Record, Summary};
+use riposte::models::{Accuracy, Model, ModelCard};
+use riposte::rng::Seed;
+use riposte::train::Trainer;
+use riposte::weights::Precision;
+
+use crate::args::TrainArgs;
+use crate::dataset::{self, Split};
+use crate::device::{self, Found};
+use crate::evaluation::Evaluation;
+use crate::interrupt::Interrupt;
+use crate::workers::Workers;
+use crate::{models, output, progress};
+use folder::{Folder, LogLine};
+use plan::Plan;
+
+/// # Errors
+/// For settings out of range, missing data, a folder with another run; [`riposte::Error::Cancelled`] after Ctrl-C, when the
+/// checkpoint is written.
+pub fn run(args: TrainArgs) -> Result<()> {
+    let plan = Plan::resolve(&args)?;
+    let mut folder = Folder::open(&args.out, &plan, args.resume)?;
+    device::limit_threads(args.device.threads)?;
+    let device = device::open(args.device.device)?;
+    let train = dataset::load(plan.dataset, Split::Train, args.data.as_deref())?;
+    dataset::check_shape(&train, plan.architecture)?;
+    let train = match args.samples {
+        Some(count) => dataset::first(train, count)?,
+        None => train,
+    };
+    let test = dataset::load(plan.dataset, Split::Test, args.data.as_deref())?;
+    let seed = Seed(plan.seed);
+    let mut trainer = match folder.checkpoint()? {
+        Some(checkpoint) => {
+            let trainer = Trainer::resume(plan.architecture, plan.config, seed, train, &checkpoint, &device.device)
+                .with_context(|| format!("cannot go on from the checkpoint in `{}`", args.out.display()))?;
+            eprintln!("Going on after step {} of {}.", trainer.steps_made(), trainer.total_steps());
+            trainer
+        }
+        None => Trainer::new(Model::random(plan.architecture, seed, &device.device), plan.config, seed, train)?,
+    };
+    folder.drop_log_after(trainer.steps_made())?;
+    let workers = if device.is_cpu() { Workers::on_cpu(device::threads(args.device.threads))? } else { Workers::on_gpu() };
+    let session = Session { plan: &plan, test: &test, workers, device, interrupt: Interrupt::listen()? };
+    session.train(&mut trainer, &mut folder, &args)?;
+    session.finish(&trainer.model(), &folder, args.test_images)
+}
+
+struct Session<'a> {
+    plan: &'a Plan,
+    test: &'a Dataset,
+    workers: Workers,
+    device: Found,
+    interrupt: Interrupt,
+}
+
+impl Session<'_> {
+    fn train(&self, trainer: &mut Trainer, folder: &mut Folder, args: &TrainArgs) -> Result<()> {
+        let bar = progress::bar(trainer.total_steps() as u64, "Training");
+        bar.set_position(trainer.steps_made() as u64);
+        let mut losses = Losses::default();
+        let begin = Instant::now();
+        loop {
+            let steps = trainer.steps_made();
+            let epoch_ended = steps > 0 && steps % trainer.steps_per_epoch() == 0;
+            // Also after a stop between the end of an epoch and its log line.
+            if epoch_ended && !folder.has_logged(steps) {
+                let summary = self.measure(&trainer.model(), args.check_images.min(self.test.len()), &bar)?;
+                let line = LogLine::new(steps, trainer.steps_per_epoch(), losses.take_mean(), &summary, begin.elapsed());
+                bar.suspend(|| eprintln!("{line}"));
+                folder.log(line)?;
+            }
+            let Some(step) = trainer.step() else { break };
+            // One number a step: on a GPU this also keeps the queue short.
+            losses.add(step.loss.try_into_scalar::<f32>().map_err(|error| riposte::Error::Device(error.to_string()))?);
+            bar.set_position(step.step as u64);
+            bar.set_message(losses.message.clone());
+            let stop = self.interrupt.pressed();
+            if stop || step.step % trainer.steps_per_epoch() == 0 || step.step % args.checkpoint_steps == 0 {
+                folder.save(&pollster::block_on(trainer.checkpoint())?)?;
+            }
+            if stop {
+                bar.finish_and_clear();
+                let (step, all) = (step.step, trainer.total_steps());
+                eprintln!("Stopped after step {step} of {all}; the same command with --resume goes on.");
+                return Err(riposte::Error::Cancelled.into());
+            }
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Measures the finished model on the test set and writes it with its card.
+    fn finish(&self, model: &Model, folder: &Folder, images: Option<usize>) -> Result<()> {
+        let images = images.unwrap_or(usize::MAX).min(self.test.len());
+        let bar = progress::bar(images as u64, "Measuring");
+        let summary = self.measure(model, images, &bar)?;
+        bar.finish_and_clear();
+        let weights = pollster::block_on(model.weights())?.to_safetensors(Precision::F32);
+        let plan = self.plan;
+        let accuracy = |attack: String, correct: usize, flags: &str| Accuracy {
+            attack,
+            correct,
+            images: summary.images,
+            command: format!("riposte eval --model {} --dataset {} --images {} {flags}", plan.id, plan.dataset, summary.images),
+        };
+        let robust = summary.robust_correct.context("the measurement attacks")?;
+        let card = ModelCard {
+            id: plan.id.clone(),
+            name: plan.title(),
+            architecture: plan.architecture.to_string(),
+            dataset: plan.dataset.to_string(),
+            epsilon: plan.measured.epsilon,
+            training: format!("{}: {}", plan.title(), plan.command()),
+            weights: format!("{}.safetensors", plan.id),
+            sha256: models::sha256(&weights),
+            accuracies: vec![
+                accuracy("none".to_owned(), summary.natural_correct, "--attack none --riposte none"),
+                accuracy(plan.attack_in_words(), robust, &plan.attack_flags()),
+            ],
+        };
+        let path = folder.save_model(&card, &weights)?;
+        output::line(&format!(
+            "`{}`: {} of {images} test images right, {robust} under attack ({})",
+            path.display(),
+            summary.natural_correct,
+            plan.attack_in_words()
+        ))
+    }
+
+    fn measure(&self, model: &Model, images: usize, bar: &ProgressBar) -> Result<Summary> {
+        let evaluation = Evaluation {
+            model,
+            test: self.test,
+            pools: None,
+            attack: Some(self.plan.measured),
+            riposte: None,
+            natural: false,
+            seed: Seed(self.plan.seed),
+            batch: if self.device.is_cpu() { 128 } else { 512 },
+        };
+        let measuring = bar.length() == Some(images as u64);
+        let mut records: Vec<Record> = Vec::with_capacity(images);
+        evaluation.run(0..images, 0, &self.workers, &self.interrupt, |record| {
+            records.push(record);
+            if measuring {
+                bar.set_position(records.len() as u64);
+            }
+            Ok(())
+        })?;
+        Ok(Summary::of(&records))
+    }
+}
+
+/// The mean loss since the last log line, and what the bar says.
+#[derive(Debug, Default)]
+struct Losses {
+    sum: f64,
+    count: usize,
+    recent: Option<f64>,
+    message: String,
+}
+
+impl Losses {
+    fn add(&mut self, loss: f32) {
+        let loss = f64::from(loss);
+        self.sum += loss;
+        self.count += 1;
+        let recent = self.recent.map_or(loss, |recent| 0.95 * recent + 0.05 * loss);
+        self.recent = Some(recent);
+        self.message = format!("loss {recent:.4}");
+    }
+
+    fn take_mean(&mut self) -> Option<f64> {
+        let mean = (self.count > 0).then(|| self.sum / self.count as f64);
+        (self.sum, self.count) = (0.0, 0);
+        mean
+    }
+}

@@ -1,0 +1,139 @@
+//! The folder of a training run: settings, checkpoint, log, and in the end the model with its card.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use riposte::eval::Summary;
+use riposte::models::ModelCard;
+use riposte::weights::{Precision, StateDict};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::plan::Plan;
+use crate::{file, output};
+
+const SETTINGS: &str = "run.json";
+const CHECKPOINT: &str = "checkpoint.safetensors";
+const LOG: &str = "log.jsonl";
+
+pub(super) struct Folder {
+    path: PathBuf,
+    log: Vec<LogLine>,
+}
+
+/// The end of an epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct LogLine {
+    epoch: usize,
+    step: usize,
+    /// Mean loss on the perturbed batches of the epoch, or of its part since the run went on.
+    loss: Option<f64>,
+    /// Test images looked at.
+    images: usize,
+    natural_correct: usize,
+    robust_correct: Option<usize>,
+    /// Since the run began or went on.
+    seconds: f64,
+}
+
+impl Folder {
+    /// Opens the folder at `path` for a new run, or for one that goes on.
+    pub(super) fn open(path: &Path, plan: &Plan, resume: bool) -> Result<Self> {
+        let settings = output::to_value(&plan.settings())?;
+        let known = path.join(CHECKPOINT).exists();
+        ensure!(resume || !known, "`{}` already holds a run: --resume goes on with it, another --out begins a new one", path.display());
+        if known {
+            let found: Value = serde_json::from_slice(&file::read(&path.join(SETTINGS))?)
+                .with_context(|| format!("`{}` is damaged", path.join(SETTINGS).display()))?;
+            if found != settings {
+                bail!("the run in `{}` has other settings: {found} there, {settings} here", path.display());
+            }
+        } else if resume {
+            eprintln!("No checkpoint in `{}`: starting.", path.display());
+        }
+        file::write_atomically(&path.join(SETTINGS), serde_json::to_string_pretty(&settings)?.as_bytes())?;
+        let log = match std::fs::read_to_string(path.join(LOG)) {
+            Ok(text) if known => text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
+            _ => Vec::new(),
+        };
+        Ok(Self { path: path.to_owned(), log })
+    }
+
+    /// The checkpoint to go on from.
+    pub(super) fn checkpoint(&self) -> Result<Option<StateDict>> {
+        let path = self.path.join(CHECKPOINT);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let dict = StateDict::from_safetensors(&file::read(&path)?);
+        dict.map(Some).with_context(|| format!("the checkpoint `{}` is damaged", path.display()))
+    }
+
+    pub(super) fn save(&self, checkpoint: &StateDict) -> Result<()> {
+        file::write_atomically(&self.path.join(CHECKPOINT), &checkpoint.to_safetensors(Precision::F32))
+    }
+
+    pub(super) fn has_logged(&self, step: usize) -> bool {
+        self.log.iter().any(|line| line.step == step)
+    }
+
+    pub(super) fn log(&mut self, line: LogLine) -> Result<()> {
+        self.log.push(line);
+        self.write_log()
+    }
+
+    /// Forgets what was logged of steps that the checkpoint does not have: they will be made again.
+    pub(super) fn drop_log_after(&mut self, step: usize) -> Result<()> {
+        self.log.retain(|line| line.step <= step);
+        self.write_log()
+    }
+
+    /// Writes the weights and then the card, and gives the path of the weights.
+    pub(super) fn save_model(&self, card: &ModelCard, weights: &[u8]) -> Result<PathBuf> {
+        let path = self.path.join(&card.weights);
+        file::write_atomically(&path, weights)?;
+        let json = serde_json::to_string_pretty(card)? + "\n";
+        file::write_atomically(&self.path.join(format!("{}.json", card.id)), json.as_bytes())?;
+        Ok(path)
+    }
+
+    /// Whole each time: an epoch is long and a log is short.
+    fn write_log(&self) -> Result<()> {
+        let mut text = String::new();
+        for line in &self.log {
+            text += &serde_json::to_string(line)?;
+            text.push('\n');
+        }
+        file::write_atomically(&self.path.join(LOG), text.as_bytes())
+    }
+}
+
+impl LogLine {
+    pub(super) fn new(step: usize, per_epoch: usize, loss: Option<f64>, summary: &Summary, elapsed: Duration) -> Self {
+        Self {
+            epoch: step / per_epoch,
+            step,
+            loss,
+            images: summary.images,
+            natural_correct: summary.natural_correct,
+            robust_correct: summary.robust_correct,
+            seconds: elapsed.as_secs_f64(),
+        }
+    }
+}
+
+impl fmt::Display for LogLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let share = |count: usize| output::percent(count as f64 / self.images as f64);
+        write!(f, "Epoch {}: natural {}", self.epoch, share(self.natural_correct))?;
+        if let Some(robust) = self.robust_correct {
+            write!(f, ", robust {}", share(robust))?;
+        }
+        if let Some(loss) = self.loss {
+            write!(f, ", loss {loss:.4}")?;
+        }
+        write!(f, " ({:.0} s)", self.seconds)
+    }
+}

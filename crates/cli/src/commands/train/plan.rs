@@ -1,0 +1,170 @@
+//! What a training run is made of, resolved from the flags.
+
+use anyhow::{Result, bail, ensure};
+use riposte::attack::Pgd;
+use riposte::models::Architecture;
+use riposte::train::{InnerAttack, TrainConfig};
+use serde::Serialize;
+
+use crate::args::{DatasetName, TrainArgs, TrainMethod};
+use crate::models::quoted;
+use crate::settings::recommended;
+
+/// Everything that a run depends on.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Plan {
+    pub id: String,
+    pub architecture: Architecture,
+    pub dataset: DatasetName,
+    pub method: TrainMethod,
+    pub config: TrainConfig,
+    pub samples: Option<usize>,
+    pub seed: u64,
+    /// The attack of the checks and of the card.
+    pub measured: Pgd,
+}
+
+/// A plan as the run's folder keeps it.
+#[derive(Debug, Serialize)]
+pub(super) struct Settings {
+    architecture: String,
+    dataset: String,
+    config: TrainConfig,
+    samples: Option<usize>,
+    seed: u64,
+}
+
+impl Plan {
+    pub(super) fn resolve(args: &TrainArgs) -> Result<Self> {
+        let color = args.dataset == DatasetName::Cifar10;
+        let base = match (args.method, color) {
+            (TrainMethod::Pgd, false) => TrainConfig::PGD_MNIST,
+            (TrainMethod::Fast | TrainMethod::Natural, false) => TrainConfig::FAST_MNIST,
+            // PGD-7 of 2/255: Madry et al. 2018.
+            (TrainMethod::Pgd, true) => TrainConfig {
+                inner: InnerAttack { epsilon: 8.0 / 255.0, step_size: 2.0 / 255.0, steps: 7 },
+                ..TrainConfig::FAST_CIFAR10
+            },
+            (TrainMethod::Fast | TrainMethod::Natural, true) => TrainConfig::FAST_CIFAR10,
+        };
+        ensure!(args.steps.is_none() || args.method == TrainMethod::Pgd, "--steps belongs to --method pgd");
+        let attacked = args.epsilon.is_some() || args.step_size.is_some();
+        if attacked && args.method == TrainMethod::Natural {
+            bail!("--epsilon and --step-size belong to adversarial training, not to --method natural");
+        }
+        let inner = match args.method {
+            TrainMethod::Natural => InnerAttack { epsilon: 0.0, step_size: 0.0, steps: 0 },
+            TrainMethod::Fast | TrainMethod::Pgd => InnerAttack {
+                epsilon: args.epsilon.unwrap_or(base.inner.epsilon),
+                step_size: args.step_size.unwrap_or(base.inner.step_size),
+                steps: args.steps.unwrap_or(base.inner.steps),
+            },
+        };
+        let config = TrainConfig {
+            epochs: args.epochs.unwrap_or(base.epochs),
+            batch_size: args.batch_size.unwrap_or(base.batch_size),
+            peak_learning_rate: args.lr.unwrap_or(base.peak_learning_rate),
+            inner,
+            ..base
+        };
+        let attack = recommended(args.dataset).attack;
+        let measured = Pgd { epsilon: args.epsilon.unwrap_or(attack.epsilon), ..attack };
+        measured.check()?;
+        let id = args.id.clone().unwrap_or_else(|| format!("{}-{}-{}", args.architecture, args.dataset, name(args.method)));
+        let simple = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
+        ensure!(
+            !id.is_empty() && !id.starts_with('.') && id.chars().all(simple),
+            "an id is made of letters, digits, hyphens, underscores and dots, not `{id}`"
+        );
+        Ok(Self {
+            id,
+            architecture: args.architecture,
+            dataset: args.dataset,
+            method: args.method,
+            config,
+            samples: args.samples,
+            seed: args.seed,
+            measured,
+        })
+    }
+
+    /// What has to stay the same when a run goes on.
+    pub(super) fn settings(&self) -> Settings {
+        Settings {
+            architecture: self.architecture.to_string(),
+            dataset: self.dataset.to_string(),
+            config: self.config,
+            samples: self.samples,
+            seed: self.seed,
+        }
+    }
+
+    pub(super) fn title(&self) -> String {
+        let method = match self.method {
+            TrainMethod::Fast => "Fast-FGSM adversarial training",
+            TrainMethod::Pgd => "PGD adversarial training",
+            TrainMethod::Natural => "ordinary training",
+        };
+        format!("{method} of {} on {}", self.architecture, self.dataset)
+    }
+
+    /// The command that repeats the run.
+    pub(super) fn command(&self) -> String {
+        let TrainConfig { epochs, batch_size, peak_learning_rate, inner, .. } = self.config;
+        let mut command = format!(
+            "riposte train --architecture {} --dataset {} --method {} --epochs {epochs} --batch-size {batch_size} \
+             --lr {peak_learning_rate} --seed {}",
+            self.architecture,
+            self.dataset,
+            name(self.method),
+            self.seed
+        );
+        if self.method != TrainMethod::Natural {
+            command += &format!(" --epsilon {} --step-size {}", inner.epsilon, inner.step_size);
+        }
+        if self.method == TrainMethod::Pgd {
+            command += &format!(" --steps {}", inner.steps);
+        }
+        if let Some(samples) = self.samples {
+            command += &format!(" --samples {samples}");
+        }
+        command + &format!(" --id {} --out runs/{}", quoted(&self.id), quoted(&self.id))
+    }
+
+    pub(super) fn attack_in_words(&self) -> String {
+        let Pgd { epsilon, step_size, steps, .. } = self.measured;
+        format!("pgd epsilon {epsilon} step-size {step_size} steps {steps} start {} stop {}", self.start(), self.stop())
+    }
+
+    pub(super) fn attack_flags(&self) -> String {
+        let Pgd { epsilon, step_size, steps, .. } = self.measured;
+        format!(
+            "--attack pgd --epsilon {epsilon} --step-size {step_size} --steps {steps} --start {} --stop {} --seed {} --riposte none",
+            self.start(),
+            self.stop(),
+            self.seed
+        )
+    }
+
+    fn start(&self) -> &'static str {
+        match self.measured.start {
+            riposte::attack::Start::Zero => "zero",
+            riposte::attack::Start::Uniform => "uniform",
+        }
+    }
+
+    fn stop(&self) -> &'static str {
+        match self.measured.stop {
+            riposte::attack::Stop::Never => "never",
+            riposte::attack::Stop::AtSuccess => "success",
+        }
+    }
+}
+
+fn name(method: TrainMethod) -> &'static str {
+    match method {
+        TrainMethod::Fast => "fast",
+        TrainMethod::Pgd => "pgd",
+        TrainMethod::Natural => "natural",
+    }
+}

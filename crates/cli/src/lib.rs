@@ -1,0 +1,63 @@
+//! The command line: files, downloads, devices, progress bars, tables and reports around the core.
+//!
+//! [`args`] is what the user types, [`settings`] what a run is made of, [`commands`] one file for each command.
+
+pub mod args;
+pub mod commands;
+pub mod data;
+pub mod dataset;
+pub mod device;
+pub mod evaluation;
+pub mod file;
+pub mod host;
+pub mod interrupt;
+pub mod models;
+pub mod output;
+pub mod paper;
+pub mod picture;
+pub mod progress;
+pub mod report;
+pub mod results;
+pub mod screen;
+pub mod settings;
+pub mod story;
+pub mod weights_file;
+pub mod workers;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+
+/// Runs the program: 0 is success, 1 an error (one sentence on standard error), 2 wrong usage, 130 cancelled.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        None => commands::duel::run(cli.duel),
+        Some(Command::Duel(args)) => commands::duel::run(args),
+        Some(Command::Eval(args)) => commands::eval::run(args),
+        Some(Command::Import(args)) => commands::import::run(args),
+        Some(Command::Train(args)) => commands::train::run(args),
+        Some(Command::Data(args)) => commands::data::run(args),
+        Some(Command::Devices(args)) => commands::devices::run(args),
+        Some(Command::BenchSpeed(args)) => commands::bench_speed::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("riposte: {error:#}");
+            match error.downcast_ref() {
+                Some(riposte::Error::Cancelled) => ExitCode::from(interrupt::CANCELLED),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+/// Whether the reader of standard output has gone, as in `riposte devices | head -1`.
+fn closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
+}

@@ -1,0 +1,162 @@
+//! Models: those that come with the program, and weights files with or without a card beside them.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use burn::tensor::Device;
+use riposte::models::{Architecture, Model, ModelCard};
+use riposte::weights::StateDict;
+use sha2::{Digest, Sha256};
+
+use crate::args::{DatasetName, ModelArgs};
+use crate::{file, weights_file};
+
+mod embedded {
+    include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
+}
+
+/// Where a model comes from, before a device holds it.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub architecture: Architecture,
+    pub weights: StateDict,
+    /// Of the weights file, hexadecimal.
+    pub sha256: String,
+    pub card: Option<ModelCard>,
+    /// What to call it: the card's id, or the file's name.
+    pub name: String,
+    /// The flags that name it again.
+    pub flags: String,
+}
+
+impl Source {
+    /// The model that `args` ask for, or the one that comes with the program for `dataset`.
+    ///
+    /// # Errors
+    /// If there is no such model, or a file cannot be read or is not what it should be.
+    pub fn find(args: &ModelArgs, dataset: Option<DatasetName>) -> Result<Self> {
+        match (&args.weights, &args.model) {
+            (Some(path), _) => Self::from_file(path, args.architecture),
+            (None, Some(id)) => Self::embedded(|card| card.id == *id)?.with_context(|| {
+                let ids: Vec<String> = cards().map(|card| card.id).collect();
+                format!("no model `{id}` comes with this program (there are: {}); for a file use --weights", list(&ids))
+            }),
+            (None, None) => {
+                let dataset = dataset.unwrap_or(DatasetName::Digits);
+                Self::embedded(|card| card.dataset == dataset.to_string())?.with_context(|| {
+                    format!("no model for {dataset} comes with this program: name one with --weights FILE --architecture NAME")
+                })
+            }
+        }
+    }
+
+    /// The model on `device`.
+    ///
+    /// # Errors
+    /// If the weights belong to another architecture.
+    pub fn load(&self, device: &Device) -> Result<Model> {
+        Model::from_weights(self.architecture, &self.weights, device).with_context(|| format!("cannot use `{}`", self.name))
+    }
+
+    /// The dataset that it was trained on, or that its architecture takes.
+    pub fn dataset(&self) -> Option<DatasetName> {
+        let named = self.card.as_ref().map(|card| card.dataset.as_str());
+        match named {
+            Some("mnist") => Some(DatasetName::Mnist),
+            Some("digits") => Some(DatasetName::Digits),
+            Some("cifar10") => Some(DatasetName::Cifar10),
+            Some(_) => None,
+            None if self.architecture.image_shape()[0] == 3 => Some(DatasetName::Cifar10),
+            None => Some(DatasetName::Mnist),
+        }
+    }
+
+    fn from_file(path: &Path, architecture: Option<Architecture>) -> Result<Self> {
+        let bytes = file::read(path)?;
+        let weights = weights_file::parse(path, &bytes)?;
+        let card = match std::fs::read(path.with_extension("json")) {
+            Ok(json) => ModelCard::from_json(&json).ok(),
+            Err(_) => None,
+        };
+        let sha256 = sha256(&bytes);
+        // A card beside a file of the same name says nothing of it unless the checksum agrees.
+        let card = card.filter(|card| card.sha256 == sha256);
+        let architecture = match (architecture, &card) {
+            (Some(architecture), _) => architecture,
+            (None, Some(card)) => card.architecture.parse()?,
+            (None, None) => bail!(
+                "which architecture has `{}`? Say it with --architecture fast-mnist-cnn, madry-mnist-cnn, trades-mnist-cnn, ...",
+                path.display()
+            ),
+        };
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let flags = format!("--weights {} --architecture {architecture}", quoted(&path.to_string_lossy()));
+        Ok(Self { architecture, weights, sha256, card, name, flags })
+    }
+
+    fn embedded(wanted: impl Fn(&ModelCard) -> bool) -> Result<Option<Self>> {
+        for (card, weights) in embedded::EMBEDDED {
+            let card = ModelCard::from_json(card)?;
+            if wanted(&card) {
+                let sha256 = sha256(weights);
+                ensure!(card.sha256 == sha256, "the weights of `{}` are not those of its card (SHA-256 {sha256})", card.id);
+                return Ok(Some(Self {
+                    architecture: card.architecture.parse()?,
+                    weights: StateDict::from_safetensors(weights)?,
+                    sha256,
+                    name: card.id.clone(),
+                    flags: format!("--model {}", card.id),
+                    card: Some(card),
+                }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The cards of the models that come with the program.
+pub fn cards() -> impl Iterator<Item = ModelCard> {
+    embedded::EMBEDDED.iter().filter_map(|(card, _)| ModelCard::from_json(card).ok())
+}
+
+/// SHA-256 in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// `text` as one word of a shell's command line.
+pub fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./+:=@".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+fn list(ids: &[String]) -> String {
+    if ids.is_empty() { "none".to_owned() } else { ids.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn embedded_models_fit_their_cards() {
+        for card in cards() {
+            let source = Source::embedded(|other| other.id == card.id).unwrap().unwrap();
+            source.load(&Device::flex()).unwrap();
+            assert_eq!(card.weights, format!("{}.safetensors", card.id));
+            assert!(source.dataset().is_some(), "`{}` names an unknown dataset", card.id);
+        }
+    }
+
+    #[test]
+    fn sha256_is_the_standard_one() {
+        assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn words_with_spaces_are_quoted_for_the_shell() {
+        assert_eq!(quoted("runs/fast.pth"), "runs/fast.pth");
+        assert_eq!(quoted("my model.pth"), "'my model.pth'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+}

@@ -1,0 +1,237 @@
+//! The report of a duel: one HTML file with everything in it.
+
+mod plot;
+
+use std::fmt::Write;
+
+use anyhow::Result;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use riposte::attack::{Loss, Pgd, Start, Stop};
+use riposte::neighbour::SearchMethod;
+use riposte::post_train::{BatchNormMode, Direction, Perturbation, PostTrain, TrainingData};
+
+use crate::output::percent;
+use crate::picture::{Picture, Planar};
+use crate::story::{Outcome, Sample, Story};
+
+const TEMPLATE: &str = include_str!("report/template.html");
+
+/// What the report says of the run besides the story.
+#[derive(Debug, Clone)]
+pub struct Colophon {
+    /// The command that repeats it.
+    pub command: String,
+    pub device: String,
+    pub seed: u64,
+}
+
+/// The report as a self-contained HTML page.
+///
+/// # Errors
+/// If a picture cannot be encoded.
+pub fn html(story: &Story, colophon: &Colophon) -> Result<String> {
+    let acts: String = story.acts().iter().map(|act| format!("<p>{}</p>\n", escaped(act))).collect();
+    let parts = [
+        ("{{title}}", format!("Riposte: test image {} of {}", story.index, story.dataset)),
+        ("{{verdict}}", escaped(&story.verdict())),
+        ("{{outcome}}", if matches!(story.outcome(), Outcome::Answered | Outcome::NotFooled) { "right" } else { "wrong" }.to_owned()),
+        ("{{acts}}", acts),
+        ("{{pictures}}", pictures(story)?),
+        ("{{probabilities}}", probabilities(story)),
+        ("{{race}}", race(story)?),
+        ("{{samples}}", samples(story)?),
+        ("{{settings}}", settings(story, colophon)),
+        ("{{command}}", escaped(&colophon.command)),
+        ("{{version}}", format!("riposte {}, burn {}", env!("CARGO_PKG_VERSION"), env!("BURN_VERSION"))),
+    ];
+    let (mut page, mut rest) = (String::new(), TEMPLATE);
+    // From left to right, so that a text which happens to hold a marker is not filled in turn.
+    while let Some((at, (marker, text))) = parts.iter().filter_map(|part| Some((rest.find(part.0)?, part))).min_by_key(|(at, _)| *at) {
+        page += &rest[..at];
+        page += text;
+        rest = &rest[at + marker.len()..];
+    }
+    Ok(page + rest)
+}
+
+fn pictures(story: &Story) -> Result<String> {
+    let planar = |pixels| Planar { pixels, shape: story.shape };
+    let difference = |to: &[f32], from: &[f32]| -> Vec<f32> { to.iter().zip(from).map(|(to, from)| to - from).collect() };
+    let attack = difference(&story.attacked.pixels, &story.image.pixels);
+    let search = difference(&story.neighbour.pixels, &story.attacked.pixels);
+    let radius = story.riposte.search.attack.epsilon;
+    let says = |class: usize| format!("the base model says {}", story.name(class));
+    let mut html = String::new();
+    for (picture, name, caption) in [
+        (planar(&story.image.pixels).picture(), "Image", says(story.image.class())),
+        (planar(&attack).signed_picture(story.attack.epsilon), "Attack", format!("red +{0}, blue -{0}", story.attack.epsilon)),
+        (planar(&story.attacked.pixels).picture(), "Attacked image x'", says(story.original_class())),
+        (planar(&search).signed_picture(radius), "Search x'' - x'", format!("red +{radius}, blue -{radius}")),
+        (planar(&story.neighbour.pixels).picture(), "Neighbor x''", says(story.neighbour_class())),
+    ] {
+        let (name, caption) = (escaped(name), escaped(&caption));
+        let source = data_uri(&picture)?;
+        writeln!(html, r#"<figure><img src="{source}" alt="{name}: {caption}"><figcaption><b>{name}</b><br>{caption}</figcaption></figure>"#)?;
+    }
+    Ok(html)
+}
+
+/// A row for each class, a column for each question.
+fn probabilities(story: &Story) -> String {
+    let columns = [&story.image.probabilities, &story.attacked.probabilities, &story.neighbour.probabilities, &story.answer];
+    let mut html = String::new();
+    for class in 0..story.answer.len() {
+        let mut marks = Vec::new();
+        for (mark, marked) in [("label", story.label), ("y'", story.original_class()), ("y''", story.neighbour_class())] {
+            if class == marked {
+                marks.push(mark);
+            }
+        }
+        html += &format!("<tr><th scope=\"row\">{} <small>{}</small></th>", escaped(&story.name(class)), escaped(&marks.join(", ")));
+        for column in columns {
+            let share = f64::from(column[class]);
+            html += &format!("<td style=\"--p:{:.1}%\">{}</td>", 100.0 * share, percent(share));
+        }
+        html += "</tr>\n";
+    }
+    html
+}
+
+fn race(story: &Story) -> Result<String> {
+    if story.race.is_empty() {
+        return Ok("<p>There is no neighbor class, so nothing adapted.</p>".to_owned());
+    }
+    let classes = [("y1", story.original_class(), "y'"), ("y2", story.neighbour_class(), "y''"), ("label", story.label, "label")];
+    // The label has a line of its own only where it is neither y' nor y''.
+    let shown = if story.label == classes[0].1 || story.label == classes[1].1 { 2 } else { 3 };
+    let lines: Vec<(&str, Vec<f32>)> =
+        classes[..shown].iter().map(|(color, class, _)| (*color, story.race.iter().map(|logits| logits[*class]).collect())).collect();
+    let legend: String = classes[..shown]
+        .iter()
+        .map(|(color, class, name)| format!("<span class=\"{color}\">{} = {}</span> ", escaped(name), escaped(&story.name(*class))))
+        .collect();
+    Ok(format!("<p class=\"legend\">{legend}</p>\n{}", plot::lines(&lines, "steps of the post-training", "logit")?))
+}
+
+fn samples(story: &Story) -> Result<String> {
+    let mut html = String::new();
+    for samples in [story.samples.get(..story.samples.len() / 2), story.samples.get(story.samples.len() / 2..)].into_iter().flatten() {
+        if samples.is_empty() {
+            continue;
+        }
+        let pictures: Vec<Picture> = samples.iter().map(|s| Planar { pixels: &s.pixels, shape: story.shape }.picture()).collect();
+        let sheet = Picture::sheet(&pictures, pictures.len(), [128; 3])?;
+        let name = escaped(&labels(story, samples));
+        writeln!(html, r#"<figure class="wide"><img src="{}" alt="{name}"><figcaption>{name}</figcaption></figure>"#, data_uri(&sheet)?)?;
+    }
+    if html.is_empty() {
+        return Ok("<p>None.</p>".to_owned());
+    }
+    Ok(html)
+}
+
+fn labels(story: &Story, samples: &[Sample]) -> String {
+    let mut classes: Vec<usize> = samples.iter().map(|sample| sample.label).collect();
+    classes.dedup();
+    let names: Vec<String> = classes.iter().map(|class| story.name(*class)).collect();
+    format!("Training samples of class {}", names.join(", "))
+}
+
+fn settings(story: &Story, colophon: &Colophon) -> String {
+    let PostTrain { search, perturbation, data, iterations, batch_size, learning_rate, momentum, batch_norm, .. } = story.riposte;
+    let method = match search.method {
+        SearchMethod::Untargeted => "untargeted",
+        SearchMethod::Targeted => "targeted at each class",
+    };
+    let data = match data {
+        TrainingData::OriginalAndNeighbour => "original and neighbor class",
+        TrainingData::OriginalAndRandom => "original and random class",
+        TrainingData::WholeSet => "whole training set",
+    };
+    let norm = match batch_norm {
+        BatchNormMode::Frozen => "running statistics",
+        BatchNormMode::BatchStatistics => "batch statistics",
+    };
+    let rows = [
+        ("Model", story.model.clone()),
+        ("Attack", attack_in_words(&story.attack)),
+        ("Neighbor search", format!("{method}, {}", attack_in_words(&search.attack))),
+        (
+            "Post-training",
+            format!("{iterations} steps of {batch_size} samples ({data}), learning rate {learning_rate}, momentum {momentum}"),
+        ),
+        ("Perturbation of the samples", perturbation_in_words(&perturbation)),
+        ("Batch normalization", norm.to_owned()),
+        ("Seed", colophon.seed.to_string()),
+        ("Device", colophon.device.clone()),
+    ];
+    rows.iter().map(|(name, value)| format!("<tr><th scope=\"row\">{name}</th><td>{}</td></tr>\n", escaped(value))).collect()
+}
+
+fn attack_in_words(attack: &Pgd) -> String {
+    let Pgd { epsilon, step_size, steps, restarts, start, stop, loss } = *attack;
+    let start = match start {
+        Start::Zero => "from the image",
+        Start::Uniform => "from a random point",
+    };
+    let stop = match stop {
+        Stop::Never => "no early stop",
+        Stop::AtSuccess => "stops at success",
+    };
+    let loss = match loss {
+        Loss::CrossEntropy => "cross-entropy",
+        Loss::Margin => "margin",
+    };
+    format!("L-infinity {epsilon}, {steps} steps of {step_size} {start}, {restarts} start(s), {stop}, {loss}")
+}
+
+fn perturbation_in_words(perturbation: &Perturbation) -> String {
+    match perturbation {
+        Perturbation::Fixed(Direction::Positive) => "x'' - x' added to all".to_owned(),
+        Perturbation::Fixed(Direction::Negative) => "x'' - x' taken from all".to_owned(),
+        Perturbation::Fixed(Direction::Both) => "x'' - x' added to those of y', taken from those of y''".to_owned(),
+        Perturbation::Fast { epsilon, step_size } => format!("FGSM from a random start, epsilon {epsilon}, step {step_size}"),
+        Perturbation::Pgd { epsilon, step_size, steps } => format!("PGD, epsilon {epsilon}, {steps} steps of {step_size}"),
+        Perturbation::Normal => "none".to_owned(),
+    }
+}
+
+fn data_uri(picture: &Picture) -> Result<String> {
+    Ok(format!("data:image/png;base64,{}", STANDARD.encode(picture.png()?)))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::story::tests::story;
+
+    fn page(classes: [usize; 4]) -> String {
+        let colophon = Colophon { command: "riposte duel --index 4 --weights '<a&b>'".to_owned(), device: "CPU".to_owned(), seed: 0 };
+        html(&story(3, classes), &colophon).unwrap()
+    }
+
+    #[test]
+    fn a_report_holds_all_its_parts_and_needs_nothing_else() {
+        let page = page([3, 5, 3, 3]);
+        assert!(!page.contains("{{"), "a marker was not filled");
+        assert!(page.contains("The riposte answers rightly: 3."));
+        assert_eq!(page.matches("<img src=\"data:image/png;base64,").count(), 7, "five pictures, two strips of samples");
+        assert!(page.contains("<svg") && page.contains("polyline"));
+        assert!(page.contains("--weights '&lt;a&amp;b&gt;'"), "the command is escaped");
+        for outside in ["http://", "https://", "<script", "<link"] {
+            let page = page.replace("http://www.w3.org/2000/svg", "");
+            assert!(!page.contains(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn without_a_neighbor_the_report_says_so() {
+        let page = page([3, 5, 5, 5]);
+        assert!(page.contains("nothing adapted") && !page.contains("<svg"));
+    }
+}

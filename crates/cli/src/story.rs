@@ -1,0 +1,285 @@
+//! What happened in a duel, in numbers and in plain words.
+
+use riposte::attack::Pgd;
+use riposte::post_train::{Perturbation, PostTrain};
+use serde::Serialize;
+
+use crate::args::DatasetName;
+use crate::output::percent;
+use crate::paper;
+
+/// A duel from the image to the answer.
+#[derive(Debug, Clone)]
+pub struct Story {
+    pub dataset: DatasetName,
+    pub model: String,
+    /// Number of the test image.
+    pub index: usize,
+    pub label: usize,
+    /// Channels, height, width of all pictures.
+    pub shape: [usize; 3],
+    pub attack: Pgd,
+    pub riposte: PostTrain,
+    pub image: View,
+    pub attacked: View,
+    /// x'': where the neighbor search ended.
+    pub neighbour: View,
+    /// The adapted model's probabilities for the attacked image; the base model's where there is no neighbor.
+    pub answer: Vec<f32>,
+    /// Of the first step of the attack after which the base model is wrong.
+    pub fooled_after: Option<usize>,
+    /// The adapting model on the attacked image: logits before the post-training and after each of its steps. Empty without a
+    /// neighbor.
+    pub race: Vec<Vec<f32>>,
+    /// Loss of each batch.
+    pub losses: Vec<f32>,
+    /// Some samples of the first batch.
+    pub samples: Vec<Sample>,
+    /// What the riposte says of the image before the attack.
+    pub natural_answer: usize,
+}
+
+/// An image and what the base model says of it.
+#[derive(Debug, Clone)]
+pub struct View {
+    pub pixels: Vec<f32>,
+    pub probabilities: Vec<f32>,
+}
+
+/// A training sample that the post-training drew.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    pub label: usize,
+    pub pixels: Vec<f32>,
+}
+
+/// How a duel ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The base model was fooled and the riposte is right.
+    Answered,
+    /// The base model was fooled, it adapted, and is still wrong.
+    Failed,
+    /// The base model was fooled and the search found no neighbor class.
+    NoNeighbour,
+    /// The attack did not fool the base model and the riposte is right, too.
+    NotFooled,
+    /// The attack did not fool the base model and the riposte is wrong.
+    Spoiled,
+}
+
+impl View {
+    /// The base model's class.
+    pub fn class(&self) -> usize {
+        most_likely(&self.probabilities)
+    }
+}
+
+impl Story {
+    /// y', the class that the base model gives the attacked image.
+    pub fn original_class(&self) -> usize {
+        self.attacked.class()
+    }
+
+    /// y'', equal to y' where the search found no neighbor.
+    pub fn neighbour_class(&self) -> usize {
+        self.neighbour.class()
+    }
+
+    /// The riposte's answer.
+    pub fn answer_class(&self) -> usize {
+        most_likely(&self.answer)
+    }
+
+    /// Largest absolute change of a pixel by the attack.
+    pub fn perturbation(&self) -> f32 {
+        self.image.pixels.iter().zip(&self.attacked.pixels).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    }
+
+    pub fn outcome(&self) -> Outcome {
+        let fooled = self.original_class() != self.label;
+        match (fooled, self.answer_class() == self.label) {
+            (true, true) => Outcome::Answered,
+            (true, false) if self.original_class() == self.neighbour_class() => Outcome::NoNeighbour,
+            (true, false) => Outcome::Failed,
+            (false, true) => Outcome::NotFooled,
+            (false, false) => Outcome::Spoiled,
+        }
+    }
+
+    /// The outcome in a sentence.
+    pub fn verdict(&self) -> String {
+        let (label, answer) = (self.name(self.label), self.name(self.answer_class()));
+        match self.outcome() {
+            Outcome::Answered => format!("The riposte answers rightly: {label}."),
+            Outcome::Failed => format!("The riposte fails: it says {answer}, and the image shows {label}."),
+            Outcome::NoNeighbour => format!("No riposte: the search found no neighbor class, and {answer} stands. It is wrong."),
+            Outcome::NotFooled => format!("The attack fails, and the riposte keeps the right answer: {label}."),
+            Outcome::Spoiled => format!("The attack fails, but the riposte does harm: it says {answer}, and the image shows {label}."),
+        }
+    }
+
+    /// What happened, a paragraph for each act.
+    pub fn acts(&self) -> Vec<String> {
+        let name = |class: usize| self.name(class);
+        let sure = |probabilities: &[f32]| percent(f64::from(probabilities[most_likely(probabilities)]));
+        let mut acts = vec![format!(
+            "Test image {} of {} shows {}. The base model, {}, says {} ({}).",
+            self.index,
+            self.dataset,
+            name(self.label),
+            self.model,
+            name(self.image.class()),
+            sure(&self.image.probabilities)
+        )];
+        if self.image.class() != self.label {
+            acts[0] += " That is wrong without any attack.";
+        }
+        acts.push(self.attack_act());
+        let (original, neighbour) = (self.original_class(), self.neighbour_class());
+        let known = if self.label == original || self.label == neighbour { "is" } else { "is not" };
+        if original == neighbour {
+            acts.push(format!(
+                "The riposte knows neither the label nor the attack. It takes the model's answer, y' = {}, and attacks the input \
+                 itself, by up to {} a pixel, to see to which class it is nearest. The answer does not change: there is no \
+                 neighbor class, the model does not adapt, and the base model's answer stands.",
+                name(original),
+                self.riposte.search.attack.epsilon
+            ));
+        } else {
+            acts.push(format!(
+                "The riposte knows neither the label nor the attack. It takes the model's answer, y' = {}, and attacks the input \
+                 itself, by up to {} a pixel, until the answer changes: y'' = {}. The label {known} one of the two.",
+                name(original),
+                self.riposte.search.attack.epsilon,
+                name(neighbour)
+            ));
+            acts.push(self.adaptation_act());
+        }
+        acts.push(self.verdict());
+        let natural = self.natural_answer;
+        let judgment = if natural == self.label { "right" } else { "wrong" };
+        acts.push(format!("Of the image before the attack, the riposte says {}, which is {judgment}.", name(natural)));
+        acts
+    }
+
+    /// A class by its name: a digit, or CIFAR-10's word.
+    pub fn name(&self, class: usize) -> String {
+        const CIFAR10: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+        match self.dataset {
+            DatasetName::Cifar10 => CIFAR10.get(class).map_or_else(|| class.to_string(), |name| (*name).to_owned()),
+            DatasetName::Digits | DatasetName::Mnist => class.to_string(),
+        }
+    }
+
+    fn attack_act(&self) -> String {
+        let Pgd { epsilon, step_size, steps, restarts, .. } = self.attack;
+        let what = match (steps, restarts) {
+            (1, _) => "one signed step".to_owned(),
+            (_, 1) => format!("PGD, {steps} steps of {step_size}"),
+            _ => format!("PGD, {restarts} starts, {steps} steps of {step_size}"),
+        };
+        let change = format!("The attack ({what}) may change a pixel by {epsilon} and changes none by more than {:.3}.", self.perturbation());
+        let says = self.name(self.original_class());
+        let sure = percent(f64::from(self.attacked.probabilities[self.original_class()]));
+        if self.original_class() == self.label {
+            return format!("{change} It fails: the base model still says {says} ({sure}).");
+        }
+        let when = match self.fooled_after {
+            Some(0) => " from the start".to_owned(),
+            Some(1) => " after one step".to_owned(),
+            Some(step) => format!(" after {step} steps"),
+            None => String::new(),
+        };
+        format!("{change} The base model is fooled{when}: it says {says} ({sure}).")
+    }
+
+    fn adaptation_act(&self) -> String {
+        let PostTrain { iterations, batch_size, perturbation, .. } = self.riposte;
+        let how = match perturbation {
+            Perturbation::Fixed(_) => "moved by the difference x'' - x'".to_owned(),
+            Perturbation::Normal => "as they are".to_owned(),
+            other => format!("perturbed by {} adversarial training", paper::kind(&other)),
+        };
+        format!(
+            "A copy of the model trains for {iterations} steps on {batch_size} training samples each, {how}, and answers {} ({}).",
+            self.name(self.answer_class()),
+            percent(f64::from(self.answer[self.answer_class()]))
+        )
+    }
+}
+
+/// Probabilities from logits.
+pub fn softmax(logits: &[f32]) -> Vec<f32> {
+    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exponentials: Vec<f32> = logits.iter().map(|logit| (logit - highest).exp()).collect();
+    let sum: f32 = exponentials.iter().sum();
+    exponentials.into_iter().map(|value| value / sum).collect()
+}
+
+/// Index of the largest value, the first of equal ones.
+pub fn most_likely(values: &[f32]) -> usize {
+    (0..values.len()).reduce(|best, index| if values[index] > values[best] { index } else { best }).unwrap_or(0)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use riposte::presets::Preset;
+
+    /// A story over two classes of pixels; `classes` are of the image, of the attacked image, of x'' and the answer.
+    pub(crate) fn story(label: usize, classes: [usize; 4]) -> Story {
+        let one_hot = |class: usize| (0..10).map(|index| if index == class { 0.91 } else { 0.01 }).collect::<Vec<f32>>();
+        let view = |value: f32, class: usize| View { pixels: vec![value; 784], probabilities: one_hot(class) };
+        let adapted = classes[1] != classes[2];
+        Story {
+            dataset: DatasetName::Digits,
+            model: "test".to_owned(),
+            index: 4,
+            label,
+            shape: [1, 28, 28],
+            attack: Preset::M_MNIST.attack,
+            riposte: Preset::M_MNIST.post_train,
+            image: view(0.0, classes[0]),
+            attacked: view(0.3, classes[1]),
+            neighbour: view(0.1, classes[2]),
+            answer: one_hot(classes[3]),
+            fooled_after: Some(3),
+            race: if adapted { (0..51).map(|step| (0..10).map(|class| (step * class) as f32).collect()).collect() } else { Vec::new() },
+            losses: if adapted { vec![0.5; 50] } else { Vec::new() },
+            samples: if adapted { vec![Sample { label: classes[1], pixels: vec![0.5; 784] }; 16] } else { Vec::new() },
+            natural_answer: label,
+        }
+    }
+
+    #[test]
+    fn each_outcome_is_told_as_it_is() {
+        let cases = [
+            ([3, 5, 3, 3], Outcome::Answered, "answers rightly: 3"),
+            ([3, 5, 3, 5], Outcome::Failed, "fails: it says 5"),
+            ([3, 5, 5, 5], Outcome::NoNeighbour, "It is wrong"),
+            ([3, 3, 5, 3], Outcome::NotFooled, "attack fails"),
+            ([3, 3, 5, 5], Outcome::Spoiled, "does harm"),
+        ];
+        for (classes, outcome, words) in cases {
+            let story = story(3, classes);
+            assert_eq!(story.outcome(), outcome);
+            assert!(story.verdict().contains(words), "{}", story.verdict());
+            assert!(story.acts().contains(&story.verdict()));
+        }
+    }
+
+    #[test]
+    fn a_story_says_whether_the_label_was_a_candidate() {
+        assert!(story(3, [3, 5, 3, 3]).acts().join(" ").contains("The label is one of the two"));
+        assert!(story(3, [3, 5, 8, 8]).acts().join(" ").contains("The label is not one of the two"));
+    }
+
+    #[test]
+    fn probabilities_sum_to_one_for_any_logits() {
+        let probabilities = softmax(&[1000.0, 999.0, -1000.0]);
+        assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        assert_eq!(most_likely(&probabilities), 0);
+    }
+}

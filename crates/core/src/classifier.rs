@@ -1,0 +1,51 @@
+//! What the method asks of a model: images in, logits out.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+/// An image classifier.
+///
+/// Normalization is part of the classifier, so that `epsilon` is in pixel units for every model and every attack.
+pub trait Classifier: Module {
+    /// Logits `[batch, class]` of images `[batch, channel, height, width]` with pixels in `[0, 1]`.
+    fn forward(&self, images: Tensor<4>) -> Tensor<2>;
+
+    /// Number of classes.
+    fn classes(&self) -> usize;
+
+    /// The device that holds the parameters, without autodiff.
+    fn device(&self) -> Device {
+        let devices = self.devices();
+        devices.into_iter().next().expect("a classifier has parameters").without_autodiff()
+    }
+}
+
+/// The predicted class of each row of `logits` `[batch, class]`, read back from the device.
+///
+/// # Errors
+/// [`Error::Device`](crate::Error::Device) if the device fails.
+pub async fn predictions(logits: Tensor<2>) -> crate::Result<Vec<usize>> {
+    let [_, classes] = logits.dims();
+    let values = read(logits).await?;
+    Ok(values.chunks_exact(classes).map(argmax).collect())
+}
+
+/// Reads a tensor back as `f32`, row-major. This is the core's only way from the device to the host.
+///
+/// # Errors
+/// [`Error::Device`](crate::Error::Device) if the device fails.
+pub async fn read<const D: usize>(tensor: Tensor<D>) -> crate::Result<Vec<f32>> {
+    let data = tensor.into_data_async().await.map_err(|error| crate::Error::Device(error.to_string()))?;
+    data.convert::<f32>().try_into_vec().map_err(|error| crate::Error::Device(error.to_string()))
+}
+
+/// Index of the largest value; the first one when several are equal. Never a NaN unless all are.
+pub(crate) fn argmax(row: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, value) in row.iter().enumerate() {
+        if *value > row[best] || (row[best].is_nan() && !value.is_nan()) {
+            best = index;
+        }
+    }
+    best
+}

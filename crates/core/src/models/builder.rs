@@ -1,0 +1,116 @@
+//! Builds the layers of an architecture, either from a state dict or with fresh random parameters.
+
+use std::collections::BTreeSet;
+
+use burn::module::{Param, RunningState};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::layers::{BatchNorm2d, Conv2d, Linear};
+use crate::rng::{self, Stream};
+use crate::weights::StateDict;
+use crate::{Error, Result};
+
+/// Where parameters come from.
+pub(crate) enum Source<'a> {
+    Weights(&'a StateDict),
+    Random(&'a mut Stream),
+}
+
+/// Hands out layers by their PyTorch names and remembers the names in the order in which a module visitor meets them.
+pub(crate) struct Builder<'a> {
+    architecture: String,
+    source: Source<'a>,
+    device: &'a Device,
+    keys: Vec<String>,
+}
+
+/// The distribution of fresh parameters.
+enum Init {
+    /// Uniform in `[-bound, bound)`: PyTorch's default for convolutions and linear layers is `1 / sqrt(fan_in)`.
+    Uniform(f32),
+    Constant(f32),
+}
+
+impl<'a> Builder<'a> {
+    pub(crate) fn new(architecture: String, source: Source<'a>, device: &'a Device) -> Self {
+        Self { architecture, source, device, keys: Vec::new() }
+    }
+
+    /// A convolution named `name` with a weight `[out, in, height, width]`.
+    pub(crate) fn conv2d(&mut self, name: &str, shape: [usize; 4], stride: usize, padding: usize, bias: bool) -> Result<Conv2d> {
+        let [out, input, height, width] = shape;
+        let bound = 1.0 / ((input * height * width) as f32).sqrt();
+        let weight = self.parameter(&format!("{name}.weight"), shape, Init::Uniform(bound))?;
+        let bias = match bias {
+            true => Some(self.parameter(&format!("{name}.bias"), [out], Init::Uniform(bound))?),
+            false => None,
+        };
+        Ok(Conv2d { weight: Param::from_tensor(weight), bias: bias.map(Param::from_tensor), stride, padding })
+    }
+
+    /// A linear layer named `name` with a weight `[out, in]` and a bias.
+    pub(crate) fn linear(&mut self, name: &str, input: usize, out: usize) -> Result<Linear> {
+        let bound = 1.0 / (input as f32).sqrt();
+        let weight = self.parameter(&format!("{name}.weight"), [out, input], Init::Uniform(bound))?;
+        let bias = self.parameter(&format!("{name}.bias"), [out], Init::Uniform(bound))?;
+        Ok(Linear { weight: Param::from_tensor(weight), bias: Param::from_tensor(bias) })
+    }
+
+    /// A batch normalization named `name` over `channels` feature maps.
+    pub(crate) fn batch_norm(&mut self, name: &str, channels: usize) -> Result<BatchNorm2d> {
+        let weight = self.parameter(&format!("{name}.weight"), [channels], Init::Constant(1.0))?;
+        let bias = self.parameter(&format!("{name}.bias"), [channels], Init::Constant(0.0))?;
+        let mean = self.parameter(&format!("{name}.running_mean"), [channels], Init::Constant(0.0))?;
+        let variance = self.parameter(&format!("{name}.running_var"), [channels], Init::Constant(1.0))?;
+        Ok(BatchNorm2d {
+            weight: Param::from_tensor(weight),
+            bias: Param::from_tensor(bias),
+            running_mean: RunningState::new(mean),
+            running_var: RunningState::new(variance),
+            training: Param::from_bool(true),
+        })
+    }
+
+    /// The names handed out, after checking that the state dict holds nothing else.
+    pub(crate) fn finish(self) -> Result<Vec<String>> {
+        if let Source::Weights(dict) = self.source {
+            let known: BTreeSet<&str> = self.keys.iter().map(String::as_str).collect();
+            let unexpected: Vec<String> = dict.0.keys().filter(|key| !known.contains(key.as_str())).cloned().collect();
+            if !unexpected.is_empty() {
+                return Err(Error::UnexpectedKeys { architecture: self.architecture, keys: unexpected });
+            }
+        }
+        Ok(self.keys)
+    }
+
+    fn parameter<const D: usize>(&mut self, key: &str, shape: [usize; D], init: Init) -> Result<Tensor<D>> {
+        let values = match &mut self.source {
+            Source::Random(stream) => {
+                let count = shape.iter().product();
+                match init {
+                    Init::Uniform(bound) => (0..count).map(|_| rng::symmetric(stream, bound)).collect(),
+                    Init::Constant(value) => vec![value; count],
+                }
+            }
+            Source::Weights(dict) => {
+                let parameter = dict.0.get(key).ok_or_else(|| Error::MissingKey {
+                    architecture: self.architecture.clone(),
+                    key: key.to_owned(),
+                    expected: shape.to_vec(),
+                    found: format!("{:?}", dict.0.keys().collect::<Vec<_>>()),
+                })?;
+                if parameter.shape != shape {
+                    return Err(Error::Shape {
+                        architecture: self.architecture.clone(),
+                        key: key.to_owned(),
+                        expected: shape.to_vec(),
+                        found: parameter.shape.clone(),
+                    });
+                }
+                parameter.values.clone()
+            }
+        };
+        self.keys.push(key.to_owned());
+        Ok(Tensor::from_data(TensorData::new(values, shape), self.device))
+    }
+}

@@ -1,0 +1,103 @@
+//! The layers of the models: Burn modules over `riposte-kernels`, with PyTorch's parameter names and layouts.
+
+use burn::module::{Flag, Module, Param, RunningState};
+use burn::tensor::Tensor;
+use burn::tensor::activation::{leaky_relu, relu};
+use burn::tensor::module::batch_norm_train;
+use riposte_kernels::{Activation, ConvOptions, batch_norm_act, conv2d, linear};
+
+/// A 2-D convolution with a square stride and padding, and its activation.
+#[derive(Module, Debug)]
+pub struct Conv2d {
+    /// `[out, in, height, width]`
+    pub(crate) weight: Param<Tensor<4>>,
+    /// `[out]`
+    pub(crate) bias: Option<Param<Tensor<1>>>,
+    pub(crate) stride: usize,
+    pub(crate) padding: usize,
+}
+
+impl Conv2d {
+    /// `activation(conv(x) + bias)`; `x` is `[batch, in, height, width]`.
+    pub(crate) fn forward(&self, x: Tensor<4>, activation: Activation) -> Tensor<4> {
+        let options = ConvOptions::square(self.stride, self.padding);
+        conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options, activation)
+    }
+}
+
+/// A fully connected layer and its activation.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// `[out, in]`
+    pub(crate) weight: Param<Tensor<2>>,
+    /// `[out]`
+    pub(crate) bias: Param<Tensor<1>>,
+}
+
+impl Linear {
+    /// `activation(x weight^T + bias)`; `x` is `[batch, in]`.
+    pub(crate) fn forward(&self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
+        linear(x, self.weight.val(), Some(self.bias.val()), activation)
+    }
+}
+
+/// Batch normalization over feature maps, and its activation.
+///
+/// It normalizes with the statistics of the batch, and updates the running ones, when the input carries autodiff and
+/// `training` is on; otherwise with the running statistics. Post-training in the F setups needs the second with trainable
+/// affine parameters: switch `training` off with [`freeze_statistics`].
+#[derive(Module, Debug)]
+pub struct BatchNorm2d {
+    pub(crate) weight: Param<Tensor<1>>,
+    pub(crate) bias: Param<Tensor<1>>,
+    pub(crate) running_mean: RunningState<Tensor<1>>,
+    pub(crate) running_var: RunningState<Tensor<1>>,
+    pub(crate) training: Param<Flag>,
+}
+
+/// PyTorch's defaults.
+const EPSILON: f64 = 1e-5;
+const MOMENTUM: f32 = 0.1;
+
+impl BatchNorm2d {
+    /// `activation(norm(x) * weight + bias)`; `x` is `[batch, channel, height, width]`.
+    pub(crate) fn forward(&self, x: Tensor<4>, activation: Activation) -> Tensor<4> {
+        if x.device().is_autodiff() && self.training.is_enabled() {
+            let x = self.normalize_by_batch(x);
+            match activation {
+                Activation::None => x,
+                Activation::Relu => relu(x),
+                Activation::LeakyRelu(slope) => leaky_relu(x, f64::from(slope)),
+            }
+        } else {
+            let (mean, variance) = (self.running_mean.value_sync(), self.running_var.value_sync());
+            batch_norm_act(x, self.weight.val(), self.bias.val(), mean.inner(), variance.inner(), EPSILON, activation)
+        }
+    }
+
+    fn normalize_by_batch(&self, x: Tensor<4>) -> Tensor<4> {
+        let [batch, _, height, width] = x.dims();
+        let count = (batch * height * width) as f32;
+        let result = batch_norm_train(x, self.weight.val(), self.bias.val(), EPSILON);
+        // PyTorch normalizes with the biased variance of the batch but keeps the unbiased one as running statistics.
+        let unbiased = result.variance.detach() * (count / (count - 1.0));
+        let mean = self.running_mean.value_sync() * (1.0 - MOMENTUM) + result.mean.detach() * MOMENTUM;
+        let variance = self.running_var.value_sync() * (1.0 - MOMENTUM) + unbiased * MOMENTUM;
+        self.running_mean.update(mean.detach());
+        self.running_var.update(variance.detach());
+        result.output
+    }
+}
+
+/// Makes every batch normalization of `model` use its running statistics, whatever mode the model is in.
+///
+/// Not Burn's `freeze`: that would also stop the gradients of the affine parameters, which post-training trains.
+pub(crate) fn freeze_statistics<M: Module>(model: M) -> M {
+    struct Freeze;
+    impl burn::module::ModuleMapper for Freeze {
+        fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
+            flag.with_value(false)
+        }
+    }
+    model.map(&mut Freeze)
+}

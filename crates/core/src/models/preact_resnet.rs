@@ -1,0 +1,106 @@
+//! Pre-activation ResNets for CIFAR-10 (He et al., "Identity mappings in deep residual networks", 2016), as in the code of
+//! Fast-FGSM training.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use burn::tensor::module::avg_pool2d;
+use burn::tensor::ops::AvgPoolOptions;
+use riposte_kernels::Activation::{None, Relu};
+
+use super::builder::Builder;
+use super::card::Normalization;
+use super::layers::{BatchNorm2d, Conv2d, Linear};
+use crate::Result;
+
+/// Four stages of pre-activation blocks, with CIFAR-10 normalization inside.
+#[derive(Module, Debug)]
+pub struct PreActResNet {
+    conv1: Conv2d,
+    layer1: Vec<Block>,
+    layer2: Vec<Block>,
+    layer3: Vec<Block>,
+    layer4: Vec<Block>,
+    bn: BatchNorm2d,
+    linear: Linear,
+}
+
+/// Norm, ReLU, convolution, twice, around a shortcut.
+#[derive(Module, Debug)]
+struct Block {
+    bn1: BatchNorm2d,
+    conv1: Conv2d,
+    bn2: BatchNorm2d,
+    conv2: Conv2d,
+    shortcut: Option<Conv2d>,
+}
+
+impl PreActResNet {
+    pub(super) fn build(builder: &mut Builder, width: usize, blocks: usize) -> Result<Self> {
+        let conv1 = builder.conv2d("conv1", [width, 3, 3, 3], 1, 1, false)?;
+        let layer1 = stage(builder, "layer1", [width, width], 1, blocks)?;
+        let layer2 = stage(builder, "layer2", [width, 2 * width], 2, blocks)?;
+        let layer3 = stage(builder, "layer3", [2 * width, 4 * width], 2, blocks)?;
+        let layer4 = stage(builder, "layer4", [4 * width, 8 * width], 2, blocks)?;
+        let bn = builder.batch_norm("bn", 8 * width)?;
+        let linear = builder.linear("linear", 8 * width, 10)?;
+        Ok(Self { conv1, layer1, layer2, layer3, layer4, bn, linear })
+    }
+
+    /// Logits `[batch, 10]` of images `[batch, 3, 32, 32]` in `[0, 1]`.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let mut x = self.conv1.forward(Normalization::CIFAR10.apply(images), None);
+        for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten() {
+            x = block.forward(x);
+        }
+        let x = avg_pool2d(self.bn.forward(x, Relu), AvgPoolOptions::new([4, 4]));
+        self.linear.forward(x.flatten(1, 3), None)
+    }
+}
+
+impl Block {
+    fn build(builder: &mut Builder, name: &str, [input, out]: [usize; 2], stride: usize) -> Result<Self> {
+        Ok(Self {
+            bn1: builder.batch_norm(&format!("{name}.bn1"), input)?,
+            conv1: builder.conv2d(&format!("{name}.conv1"), [out, input, 3, 3], stride, 1, false)?,
+            bn2: builder.batch_norm(&format!("{name}.bn2"), out)?,
+            conv2: builder.conv2d(&format!("{name}.conv2"), [out, out, 3, 3], 1, 1, false)?,
+            shortcut: match stride != 1 || input != out {
+                true => Some(builder.conv2d(&format!("{name}.shortcut.0"), [out, input, 1, 1], stride, 0, false)?),
+                false => Option::None,
+            },
+        })
+    }
+
+    /// The shortcut takes the block's input, not its activation: that is what the reference code does, against the paper
+    /// of the architecture.
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let out = self.conv1.forward(self.bn1.forward(x.clone(), Relu), None);
+        let out = self.conv2.forward(self.bn2.forward(out, Relu), None);
+        let shortcut = match &self.shortcut {
+            Some(conv) => conv.forward(x, None),
+            Option::None => x,
+        };
+        out + shortcut
+    }
+}
+
+fn stage(builder: &mut Builder, name: &str, [input, out]: [usize; 2], stride: usize, blocks: usize) -> Result<Vec<Block>> {
+    (0..blocks)
+        .map(|index| match index {
+            0 => Block::build(builder, &format!("{name}.0"), [input, out], stride),
+            _ => Block::build(builder, &format!("{name}.{index}"), [out, out], 1),
+        })
+        .collect()
+}
+
+/// Of one forward pass of one 32x32 image.
+pub(super) fn multiply_accumulates(width: u64, blocks: u64) -> u64 {
+    let mut total = 32 * 32 * width * 27 + 8 * width * 10;
+    let mut input = width;
+    for (out, side) in [(width, 32), (2 * width, 16), (4 * width, 8), (8 * width, 4)] {
+        let shortcut = if input == out { 0 } else { input * out };
+        total += side * side * (9 * (input * out + out * out) + shortcut + (blocks - 1) * 18 * out * out);
+        input = out;
+    }
+    total
+}

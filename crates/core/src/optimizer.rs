@@ -1,0 +1,105 @@
+//! Optimizers over all parameters of a module: PyTorch's SGD and Adam, step for step.
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Gradients, Tensor};
+use riposte_kernels::{SgdStep, sgd_step};
+use serde::{Deserialize, Serialize};
+
+/// Which rule turns gradients into steps. The learning rate is given step by step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// Stochastic gradient descent, dampening 0.
+    ///
+    /// Burn's own momentum has dampening 0.1 by default, PyTorch's has 0; the reference code uses the latter.
+    Sgd { momentum: f32, nesterov: bool, weight_decay: f32 },
+    /// Adam (Kingma & Ba 2015) with betas 0.9 and 0.999 and epsilon 1e-8.
+    Adam,
+}
+
+/// A rule with its state.
+#[derive(Debug, Clone)]
+pub struct Optimizer {
+    rule: Rule,
+    steps: u32,
+    /// Of each parameter in the order of a module visitor, what the rule carries from step to step.
+    slots: Vec<Slot>,
+}
+
+/// Flattened moments of one parameter; none before its first step, nor for buffers.
+type Slot = Vec<Tensor<1>>;
+
+impl Optimizer {
+    pub fn new(rule: Rule) -> Self {
+        Self { rule, steps: 0, slots: Vec::new() }
+    }
+
+    /// `module` after one step along `gradients`.
+    pub fn step<M: Module>(&mut self, module: M, gradients: Gradients, learning_rate: f32) -> M {
+        self.steps += 1;
+        module.map(&mut Update { optimizer: self, gradients, learning_rate, index: 0 })
+    }
+
+    /// Number of steps made and, for each parameter, its moments: what a checkpoint needs.
+    pub fn state(&self) -> (u32, &[Vec<Tensor<1>>]) {
+        (self.steps, &self.slots)
+    }
+
+    /// An optimizer that goes on from a [`state`](Self::state).
+    pub fn resume(rule: Rule, steps: u32, slots: Vec<Vec<Tensor<1>>>) -> Self {
+        Self { rule, steps, slots }
+    }
+}
+
+struct Update<'a> {
+    optimizer: &'a mut Optimizer,
+    gradients: Gradients,
+    learning_rate: f32,
+    index: usize,
+}
+
+impl ModuleMapper for Update<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let index = self.index;
+        self.index += 1;
+        if self.optimizer.slots.len() == index {
+            self.optimizer.slots.push(Slot::new());
+        }
+        let (id, tensor, mapper) = param.consume();
+        let Some(gradient) = tensor.grad_remove(&mut self.gradients) else {
+            return Param::from_mapped_value(id, tensor, mapper);
+        };
+        let shape = tensor.dims();
+        let flat = tensor.inner().flatten(0, D - 1);
+        let slot = std::mem::take(&mut self.optimizer.slots[index]);
+        let (next, slot) =
+            update(self.optimizer.rule, self.optimizer.steps, self.learning_rate, flat, gradient.flatten(0, D - 1), slot);
+        self.optimizer.slots[index] = slot;
+        Param::from_mapped_value(id, next.reshape(shape).autodiff().require_grad(), mapper)
+    }
+}
+
+fn update(rule: Rule, steps: u32, learning_rate: f32, value: Tensor<1>, gradient: Tensor<1>, slot: Slot) -> (Tensor<1>, Slot) {
+    match rule {
+        Rule::Sgd { momentum, nesterov, weight_decay } => {
+            let step = SgdStep { learning_rate, momentum, nesterov, weight_decay };
+            let (value, velocity) = sgd_step(value, gradient, slot.into_iter().next(), step);
+            (value, vec![velocity])
+        }
+        Rule::Adam => {
+            const BETA1: f32 = 0.9;
+            const BETA2: f32 = 0.999;
+            let (first, second) = match <[Tensor<1>; 2]>::try_from(slot) {
+                Ok([first, second]) => (first, second),
+                Err(_) => (gradient.zeros_like(), gradient.zeros_like()),
+            };
+            let first = first * BETA1 + gradient.clone() * (1.0 - BETA1);
+            let second = second * BETA2 + gradient.clone() * gradient * (1.0 - BETA2);
+            let correction1 = 1.0 - f64::from(BETA1).powi(steps as i32);
+            let correction2 = 1.0 - f64::from(BETA2).powi(steps as i32);
+            let denominator = second.clone().sqrt() / correction2.sqrt() + 1e-8;
+            let value = value - first.clone() / denominator * (f64::from(learning_rate) / correction1);
+            (value, vec![first, second])
+        }
+    }
+}

@@ -1,1 +1,0 @@
-impl crate::KernelBackend for burn::backend::Flex {}

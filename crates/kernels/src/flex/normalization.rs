@@ -1,0 +1,95 @@
+//! Batch normalization with given statistics: a scale and a shift per channel.
+
+use core::mem::MaybeUninit;
+
+use super::elementwise::{map1, map2, masked_sums};
+use super::memory::{each_plane, map_parts, part_range, parts_of_pass, split};
+use crate::Activation;
+
+/// `y = act(x * scale + shift)`, x `[batch, channel, ...]` with `plane` elements a channel.
+pub(super) fn affine(x: &[f32], plane: usize, scale: &[f32], shift: &[f32], activation: Activation, y: &mut [MaybeUninit<f32>]) {
+    each_plane(x.len(), plane, y, |index, range, y| {
+        let (scale, shift) = (scale[index % scale.len()], shift[index % shift.len()]);
+        let x = &x[range];
+        match activation {
+            Activation::None => map1(x, y, |x| x * scale + shift),
+            Activation::Relu => map1(x, y, |x| {
+                let value = x * scale + shift;
+                if value <= 0.0 { 0.0 } else { value }
+            }),
+            Activation::LeakyRelu(slope) => map1(x, y, |x| {
+                let value = x * scale + shift;
+                if value <= 0.0 { value * slope } else { value }
+            }),
+        }
+    });
+}
+
+/// The backward pass of [`affine`].
+pub(super) struct Backward<'a> {
+    pub(super) gradient: &'a [f32],
+    pub(super) output: Option<&'a [f32]>,
+    pub(super) x: Option<&'a [f32]>,
+    pub(super) mean: &'a [f32],
+    pub(super) scale: &'a [f32],
+    pub(super) plane: usize,
+    pub(super) activation: Activation,
+    /// Whether the sums are wanted.
+    pub(super) sums: bool,
+}
+
+impl Backward<'_> {
+    /// Writes the gradient with respect to x, if there is somewhere to write it; returns for each channel the sums over
+    /// batch and plane of the gradient before the activation, and of it times `x - mean` (0 without an x).
+    pub(super) fn run(&self, to: Option<&mut [MaybeUninit<f32>]>) -> Vec<[f64; 2]> {
+        let planes = self.gradient.len() / self.plane;
+        let threads = parts_of_pass(self.gradient.len()).min(planes);
+        let ranges: Vec<_> = (0..threads).map(|part| part_range(planes, threads, part, 1)).collect();
+        let outputs: Vec<Option<&mut [MaybeUninit<f32>]>> = match to {
+            Some(to) => {
+                let lengths = ranges.iter().map(|range| range.len() * self.plane);
+                split(to, lengths).into_iter().map(Some).collect()
+            }
+            None => ranges.iter().map(|_| None).collect(),
+        };
+        let sums = map_parts(ranges.into_iter().zip(outputs).collect(), |(planes, mut to)| {
+            let mut sums = vec![[0.0; 2]; self.scale.len()];
+            for index in planes {
+                let of_channel = self.plane(index, &mut to);
+                let sums = &mut sums[index % self.scale.len()];
+                *sums = [0, 1].map(|which| sums[which] + f64::from(of_channel[which]));
+            }
+            sums
+        });
+        let add = |mut total: Vec<[f64; 2]>, part: Vec<[f64; 2]>| {
+            total.iter_mut().zip(part).for_each(|(a, b)| *a = [a[0] + b[0], a[1] + b[1]]);
+            total
+        };
+        sums.into_iter().reduce(add).unwrap_or_else(|| vec![[0.0; 2]; self.scale.len()])
+    }
+
+    /// One channel of one sample, all of it while it is in the cache. Takes its output off the front of `to`.
+    fn plane(&self, index: usize, to: &mut Option<&mut [MaybeUninit<f32>]>) -> [f32; 2] {
+        let channel = index % self.scale.len();
+        let range = index * self.plane..(index + 1) * self.plane;
+        let gradient = &self.gradient[range.clone()];
+        let output = self.output.map(|y| &y[range.clone()]);
+        if let Some(to) = to {
+            let to = to.split_off_mut(..self.plane).expect("a plane for each");
+            let scale = self.scale[channel];
+            match (self.activation, output) {
+                (Activation::None, _) | (_, None) => map1(gradient, to, |g| g * scale),
+                // Not a product with 0, which would keep an infinite or undefined gradient.
+                (Activation::Relu, Some(y)) => map2(gradient, y, to, |g, y| if y <= 0.0 { 0.0 } else { g * scale }),
+                (Activation::LeakyRelu(slope), Some(y)) => {
+                    map2(gradient, y, to, |g, y| if y <= 0.0 { g * slope * scale } else { g * scale });
+                }
+            }
+        }
+        if !self.sums {
+            return [0.0; 2];
+        }
+        let slope = self.activation.negative_slope().unwrap_or(1.0);
+        masked_sums(gradient, output, self.x.map(|x| &x[range]), self.mean[channel], slope)
+    }
+}

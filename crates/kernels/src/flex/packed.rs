@@ -1,0 +1,189 @@
+//! Matrices reordered for the tiles of a product.
+
+use core::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use super::memory::{map_parts, part_range, parts, split};
+use super::simd::{Lanes, run, transpose};
+
+/// What packing one element is worth in the multiplications that [`parts`] counts.
+const WORK_PER_ELEMENT: usize = 8;
+
+/// A matrix of `depth` rows and `width` columns, stored in panels of [`Lanes::panel`] columns: each panel's rows lie one
+/// after the other, the last panel filled up to whole vectors. What fills it up is never read as a result.
+pub(super) struct Packed {
+    data: Vec<f32>,
+    depth: usize,
+    width: usize,
+    lanes: Lanes,
+}
+
+impl Packed {
+    /// All zeros.
+    pub(super) fn zeros(depth: usize, width: usize) -> Self {
+        let lanes = Lanes::detect();
+        Self { data: vec![0.0; depth * lanes.round_up(width)], depth, width, lanes }
+    }
+
+    /// From columns that lie `stride` apart: `from[column * stride + row]`.
+    pub(super) fn from_columns(from: &[f32], stride: usize, depth: usize, width: usize) -> Self {
+        assert!(width == 0 || (width - 1) * stride + depth <= from.len());
+        Self::build(depth, width, |columns, to, size| {
+            run(Transpose { from: &from[columns.start * stride..], stride, rows: columns.len(), count: depth, to, size });
+        })
+    }
+
+    /// From matrices that lie one after the other, each `width` columns of `depth`: the rows of the first, of the second
+    /// and so on.
+    pub(super) fn from_columns_of_each<'a>(
+        matrices: impl Iterator<Item = &'a [f32]> + Clone + Send + Sync,
+        depth: usize,
+        width: usize,
+    ) -> Self {
+        Self::build(depth * matrices.clone().count(), width, |columns, to, size| {
+            run(TransposeEach { matrices: matrices.clone(), columns, depth, to, size });
+        })
+    }
+
+    /// From rows that lie `stride` apart: `from[row * stride + column]`.
+    pub(super) fn from_rows(from: &[f32], stride: usize, depth: usize, width: usize) -> Self {
+        Self::build(depth, width, |columns, to, size| {
+            for (row, to) in to.chunks_exact_mut(size).enumerate() {
+                to[..columns.len()].copy_from_slice(&from[row * stride..][columns.clone()]);
+            }
+        })
+    }
+
+    /// These rows of another, in this order.
+    pub(super) fn from_rows_of(other: &Self, rows: &[usize]) -> Self {
+        assert!(rows.iter().all(|&row| row < other.depth));
+        let mut packed = Self::zeros(rows.len(), other.width);
+        for panel in 0..packed.panels() {
+            let (start, (from, size)) = (packed.panel_start(panel), other.panel(panel));
+            let to = packed.data[start..].chunks_exact_mut(size);
+            to.zip(rows).for_each(|(to, row)| to.copy_from_slice(&from[row * size..(row + 1) * size]));
+        }
+        packed
+    }
+
+    /// Calls `fill` for every panel, on the threads that its size deserves, with the panel's columns, its elements and the
+    /// floats from one of its rows to the next.
+    pub(super) fn build(depth: usize, width: usize, fill: impl Fn(Range<usize>, &mut [f32], usize) + Send + Sync) -> Self {
+        let mut packed = Self::zeros(depth, width);
+        let (panels, lanes) = (packed.panels(), packed.lanes);
+        let threads = parts(depth * width * WORK_PER_ELEMENT).min(panels);
+        let ranges = (0..threads).map(|part| part_range(panels, threads, part, 1));
+        let lengths = ranges.clone().map(|panels| {
+            let columns = panels.start * lanes.panel()..width.min(panels.end * lanes.panel());
+            depth * lanes.round_up(columns.len())
+        });
+        let items = ranges.zip(split(&mut packed.data, lengths)).collect();
+        map_parts(items, |(panels, mut data)| {
+            for panel in panels {
+                let columns = columns(panel, width, lanes);
+                let size = lanes.round_up(columns.len());
+                let to = data.split_off_mut(..depth * size).expect("a panel's elements");
+                fill(columns, to, size);
+            }
+        });
+        packed
+    }
+
+    /// Sets `count` rows from `first` on: `from[column * stride + row - first]`.
+    pub(super) fn set_rows_from_columns(&mut self, first: usize, from: &[f32], stride: usize, count: usize) {
+        assert!(first + count <= self.depth);
+        assert!(self.width == 0 || (self.width - 1) * stride + count <= from.len());
+        for panel in 0..self.panels() {
+            let columns = columns(panel, self.width, self.lanes);
+            let size = self.lanes.round_up(columns.len());
+            let start = self.panel_start(panel) + first * size;
+            let to = &mut self.data[start..start + count * size];
+            run(Transpose { from: &from[columns.start * stride..], stride, rows: columns.len(), count, to, size });
+        }
+    }
+
+    /// Makes it `depth` deep, at most as deep as it was made; the contents are then to be set anew.
+    pub(super) fn set_depth(&mut self, depth: usize) {
+        assert!(depth * self.lanes.round_up(self.width) <= self.data.len());
+        self.depth = depth;
+    }
+
+    /// Rows.
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Columns, filled up to whole vectors.
+    pub(super) fn padded_width(&self) -> usize {
+        self.lanes.round_up(self.width)
+    }
+
+    /// The vectors it was packed for.
+    pub(super) fn lanes(&self) -> Lanes {
+        self.lanes
+    }
+
+    /// Elements of a panel from its first row on, and floats from one row to the next.
+    pub(super) fn panel(&self, panel: usize) -> (&[f32], usize) {
+        let size = self.lanes.round_up(columns(panel, self.width, self.lanes).len());
+        (&self.data[self.panel_start(panel)..], size)
+    }
+
+    fn panels(&self) -> usize {
+        self.width.div_ceil(self.lanes.panel())
+    }
+
+    fn panel_start(&self, panel: usize) -> usize {
+        panel * self.lanes.panel() * self.depth
+    }
+}
+
+fn columns(panel: usize, width: usize, lanes: Lanes) -> Range<usize> {
+    let start = panel * lanes.panel();
+    start..width.min(start + lanes.panel())
+}
+
+struct Transpose<'a> {
+    from: &'a [f32],
+    stride: usize,
+    rows: usize,
+    count: usize,
+    to: &'a mut [f32],
+    size: usize,
+}
+
+impl WithSimd for Transpose<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        assert!(self.rows <= self.size && self.count * self.size <= self.to.len());
+        // SAFETY: the assert above.
+        unsafe {
+            transpose(self.from, self.stride, self.rows, self.count, self.to.as_mut_ptr(), self.size);
+        }
+    }
+}
+
+struct TransposeEach<'a, I> {
+    matrices: I,
+    columns: Range<usize>,
+    depth: usize,
+    to: &'a mut [f32],
+    size: usize,
+}
+
+impl<'a, I: Iterator<Item = &'a [f32]>> WithSimd for TransposeEach<'_, I> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let (depth, size, columns) = (self.depth, self.size, self.columns.len());
+        assert!(columns <= size);
+        for (matrix, to) in self.matrices.zip(self.to.chunks_exact_mut(depth * size)) {
+            // SAFETY: a chunk has `depth` rows of `size`, of which the columns are written.
+            unsafe { transpose(&matrix[self.columns.start * depth..], depth, columns, depth, to.as_mut_ptr(), size) };
+        }
+    }
+}

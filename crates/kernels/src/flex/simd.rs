@@ -1,0 +1,265 @@
+//! The processor's vectors: which there are, and the two register tiles everything else is built from.
+
+use pulp::{Arch, Simd, WithSimd};
+
+/// Runs an operation compiled for the widest vectors this processor has.
+#[inline]
+pub(super) fn run<Op: WithSimd>(operation: Op) -> Op::Output {
+    let arch = Arch::new();
+    // `Arch` knows AVX2 only with a feature of pulp that Burn's dependencies leave off.
+    #[cfg(target_arch = "x86_64")]
+    if matches!(arch, Arch::Scalar)
+        && let Some(simd) = pulp::x86::V3::try_new()
+    {
+        return Simd::vectorize(simd, operation);
+    }
+    arch.dispatch(operation)
+}
+
+/// Vector registers of one kind of processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lanes {
+    /// Floats in one vector.
+    pub(super) count: usize,
+}
+
+impl Lanes {
+    /// Those that [`run`] uses.
+    pub(super) fn detect() -> Self {
+        struct Detect;
+        impl WithSimd for Detect {
+            type Output = Lanes;
+            #[inline(always)]
+            fn with_simd<S: Simd>(self, _: S) -> Lanes {
+                Lanes::of::<S>()
+            }
+        }
+        run(Detect)
+    }
+
+    #[inline(always)]
+    pub(super) fn of<S: Simd>() -> Self {
+        Self { count: S::F32_LANES }
+    }
+
+    /// Columns that a tile covers: two vectors.
+    #[inline(always)]
+    pub(super) fn panel(self) -> usize {
+        2 * self.count
+    }
+
+    /// Whether there are 32 vector registers rather than 16. WebAssembly promises any number; what runs it often has 16.
+    #[inline(always)]
+    pub(super) const fn many<S: Simd>() -> bool {
+        S::REGISTER_COUNT >= 32 && !cfg!(target_family = "wasm")
+    }
+
+    /// The next multiple of the vector length.
+    #[inline(always)]
+    pub(super) fn round_up(self, width: usize) -> usize {
+        width.next_multiple_of(self.count)
+    }
+}
+
+#[inline(always)]
+unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
+    unsafe { from.cast::<S::f32s>().read_unaligned() }
+}
+
+#[inline(always)]
+unsafe fn store<S: Simd>(to: *mut f32, value: S::f32s) {
+    unsafe { to.cast::<S::f32s>().write_unaligned(value) }
+}
+
+/// What one call of [`outer_tile`] reads and writes; all counts in floats.
+#[derive(Clone, Copy)]
+pub(super) struct OuterTile<'a> {
+    /// For each step, an offset that is added to every row's.
+    pub(super) steps: &'a [u32],
+    /// The shared matrix: per step, one row of `V` vectors, `stride` apart.
+    pub(super) factor: *const f32,
+    pub(super) stride: usize,
+    /// The gathered matrix: element (row, step) is `source[rows[row] + steps[step]]`.
+    pub(super) source: *const f32,
+    pub(super) rows: *const u32,
+    /// Results: `R` rows of `V` vectors, `out_stride` apart.
+    pub(super) out: *mut f32,
+    pub(super) out_stride: usize,
+    /// Add to what `out` holds instead of replacing it.
+    pub(super) accumulate: bool,
+}
+
+/// `out[r][v] (+)= sum over steps of source[rows[r] + step] * factor[step][v]`: `R` rows by `V` vectors in registers.
+///
+/// # Safety
+/// Every pointer must be valid for what [`OuterTile`] says is read or written through it.
+#[inline(always)]
+pub(super) unsafe fn outer_tile<S: Simd, const V: usize, const R: usize>(simd: S, tile: OuterTile) {
+    let lanes = S::F32_LANES;
+    unsafe {
+        let mut rows = [tile.source; R];
+        for r in 0..R {
+            rows[r] = tile.source.add(*tile.rows.add(r) as usize);
+        }
+        let mut sums = [[simd.splat_f32s(0.0); V]; R];
+        let mut factor = tile.factor;
+        for &step in tile.steps {
+            let mut shared = [simd.splat_f32s(0.0); V];
+            for v in 0..V {
+                shared[v] = load::<S>(factor.add(v * lanes));
+            }
+            for r in 0..R {
+                let gathered = simd.splat_f32s(*rows[r].add(step as usize));
+                for v in 0..V {
+                    // Not `mul_add_f32s`, which fuses even where only software can: in WebAssembly, for one.
+                    sums[r][v] = simd.mul_add_e_f32s(shared[v], gathered, sums[r][v]);
+                }
+            }
+            factor = factor.wrapping_add(tile.stride);
+        }
+        for r in 0..R {
+            for v in 0..V {
+                let to = tile.out.add(r * tile.out_stride + v * lanes);
+                let sum = match tile.accumulate {
+                    true => simd.add_f32s(load::<S>(to), sums[r][v]),
+                    false => sums[r][v],
+                };
+                store::<S>(to, sum);
+            }
+        }
+    }
+}
+
+/// `R` by `Q` dot products of rows of floats, `length` long each.
+///
+/// # Safety
+/// Every pointer must be valid for reading `length` floats.
+#[inline(always)]
+pub(super) unsafe fn dot_tile<S: Simd, const R: usize, const Q: usize>(
+    simd: S,
+    length: usize,
+    left: [*const f32; R],
+    right: [*const f32; Q],
+) -> [[f32; Q]; R] {
+    let lanes = S::F32_LANES;
+    let whole = length / lanes * lanes;
+    let mut sums = [[simd.splat_f32s(0.0); Q]; R];
+    unsafe {
+        let mut at = 0;
+        while at < whole {
+            let mut shared = [simd.splat_f32s(0.0); Q];
+            for q in 0..Q {
+                shared[q] = load::<S>(right[q].add(at));
+            }
+            for r in 0..R {
+                let row = load::<S>(left[r].add(at));
+                for q in 0..Q {
+                    sums[r][q] = simd.mul_add_e_f32s(row, shared[q], sums[r][q]);
+                }
+            }
+            at += lanes;
+        }
+        if whole < length {
+            let mut shared = [simd.splat_f32s(0.0); Q];
+            for q in 0..Q {
+                shared[q] = load_rest(simd, right[q].add(whole), length - whole);
+            }
+            for r in 0..R {
+                let row = load_rest(simd, left[r].add(whole), length - whole);
+                for q in 0..Q {
+                    sums[r][q] = simd.mul_add_e_f32s(row, shared[q], sums[r][q]);
+                }
+            }
+        }
+    }
+    let mut products = [[0.0; Q]; R];
+    for r in 0..R {
+        for q in 0..Q {
+            products[r][q] = simd.reduce_sum_f32s(sums[r][q]);
+        }
+    }
+    products
+}
+
+/// Fewer floats than a vector holds, the rest zeros.
+#[inline(always)]
+unsafe fn load_rest<S: Simd>(simd: S, from: *const f32, count: usize) -> S::f32s {
+    unsafe { simd.partial_load_f32s(core::slice::from_raw_parts(from, count)) }
+}
+
+/// Copies `count` floats, few of them: a call of `memcpy` takes longer than an image's row does.
+///
+/// # Safety
+/// `from` must be valid for reading and `to` for writing `count` floats; they must not overlap.
+#[inline(always)]
+pub(super) unsafe fn copy_short(from: *const f32, to: *mut f32, count: usize) {
+    /// As many whole blocks as fit, then one that ends with the row and may overlap the last of them.
+    #[inline(always)]
+    unsafe fn blocks<const N: usize>(from: *const f32, to: *mut f32, count: usize) {
+        let mut at = 0;
+        while at < count {
+            let start = at.min(count - N);
+            unsafe {
+                let block = from.add(start).cast::<[f32; N]>().read_unaligned();
+                to.add(start).cast::<[f32; N]>().write_unaligned(block);
+            }
+            at += N;
+        }
+    }
+    unsafe {
+        match count {
+            0 => {}
+            1 => *to = *from,
+            2..4 => blocks::<2>(from, to, count),
+            4..8 => blocks::<4>(from, to, count),
+            8..16 => blocks::<8>(from, to, count),
+            _ => blocks::<16>(from, to, count),
+        }
+    }
+}
+
+/// `to[column][row] = from[row][column]` for `rows` by `columns` floats; strides in floats.
+///
+/// # Safety
+/// `to` must be valid for writing `columns` rows of `rows` floats.
+#[inline(always)]
+pub(super) unsafe fn transpose(from: &[f32], from_stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {
+    const BLOCK: usize = 16;
+    assert!(rows == 0 || (rows - 1) * from_stride + columns <= from.len());
+    let mut r = 0;
+    while r < rows {
+        let mut c = 0;
+        while c < columns {
+            let count = BLOCK.min(columns - c);
+            // Whole blocks are read even where fewer columns are left, as long as there is something to read.
+            let readable = (r + BLOCK - 1) * from_stride + c + BLOCK <= from.len();
+            unsafe {
+                let from = from.as_ptr().add(r * from_stride + c);
+                let to = to.add(c * to_stride + r);
+                if r + BLOCK <= rows && count >= 4 && readable {
+                    let mut block = [[0.0; BLOCK]; BLOCK];
+                    for r in 0..BLOCK {
+                        block[r] = from.add(r * from_stride).cast::<[f32; BLOCK]>().read_unaligned();
+                    }
+                    let mut turned = [[0.0; BLOCK]; BLOCK];
+                    for c in 0..BLOCK {
+                        for r in 0..BLOCK {
+                            turned[c][r] = block[r][c];
+                        }
+                    }
+                    for c in 0..count {
+                        to.add(c * to_stride).cast::<[f32; BLOCK]>().write_unaligned(turned[c]);
+                    }
+                } else {
+                    for c in 0..count {
+                        for r in 0..BLOCK.min(rows - r) {
+                            *to.add(c * to_stride + r) = *from.add(r * from_stride + c);
+                        }
+                    }
+                }
+            }
+            c += BLOCK;
+        }
+        r += BLOCK;
+    }
+}

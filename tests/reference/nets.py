@@ -1,0 +1,138 @@
+"""The architectures of Riposte's reference, in PyTorch.
+
+Every net maps images [batch, channel, height, width] in [0, 1] to logits [batch, 10]; normalization is inside the net, so
+epsilon is in pixel units. State-dict keys are those of the public weights, where there are any.
+"""
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+CIFAR10_MEAN = (0.4914, 0.4822, 0.4465)
+CIFAR10_STD = (0.2471, 0.2435, 0.2616)
+
+
+def fast_mnist_cnn() -> nn.Module:
+    """The MNIST net of "Fast is better than free": keys 0, 2, 5, 7."""
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(32 * 7 * 7, 100),
+        nn.ReLU(),
+        nn.Linear(100, 10),
+    )
+
+
+class MadryMnistCnn(nn.Module):
+    """The MNIST net of Madry et al. 2018: keys conv1, conv2, fc1, fc2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 32, 5, padding=2)
+        self.conv2 = nn.Conv2d(32, 64, 5, padding=2)
+        self.fc1 = nn.Linear(64 * 7 * 7, 1024)
+        self.fc2 = nn.Linear(1024, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = F.max_pool2d(F.relu(self.conv1(images)), 2)
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        return self.fc2(F.relu(self.fc1(x.flatten(1))))
+
+
+def trades_mnist_cnn() -> nn.Module:
+    """The small CNN of TRADES, without its dropout (the identity in eval mode, the only mode it is used in here)."""
+    feature_extractor = nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(1, 32, 3),
+            relu1=nn.ReLU(),
+            conv2=nn.Conv2d(32, 32, 3),
+            relu2=nn.ReLU(),
+            maxpool1=nn.MaxPool2d(2),
+            conv3=nn.Conv2d(32, 64, 3),
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(64, 64, 3),
+            relu4=nn.ReLU(),
+            maxpool2=nn.MaxPool2d(2),
+            flatten=nn.Flatten(),
+        )
+    )
+    classifier = nn.Sequential(
+        OrderedDict(
+            fc1=nn.Linear(64 * 4 * 4, 200),
+            relu1=nn.ReLU(),
+            fc2=nn.Linear(200, 200),
+            relu2=nn.ReLU(),
+            fc3=nn.Linear(200, 10),
+        )
+    )
+    return nn.Sequential(OrderedDict(feature_extractor=feature_extractor, classifier=classifier))
+
+
+class PreActBlock(nn.Module):
+    """Pre-activation residual block. The 1x1 shortcut takes the block's input, not the activated value."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shortcut = self.shortcut(x) if hasattr(self, "shortcut") else x
+        x = self.conv1(F.relu(self.bn1(x)))
+        return self.conv2(F.relu(self.bn2(x))) + shortcut
+
+
+class PreActResNet(nn.Module):
+    """PreActResNet for 32x32 CIFAR-10 images, keys as in locuslab/fast_adversarial; [2, 2, 2, 2] of width 64 is ResNet-18."""
+
+    def __init__(self, width: int, blocks: list[int]) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        channels = width
+        for stage, count in enumerate(blocks):
+            outputs = width << stage
+            strides = [1 if stage == 0 else 2] + [1] * (count - 1)
+            layers = []
+            for stride in strides:
+                layers.append(PreActBlock(channels, outputs, stride))
+                channels = outputs
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*layers))
+        self.bn = nn.BatchNorm2d(channels)
+        self.linear = nn.Linear(channels, 10)
+        self.register_buffer("mean", torch.tensor(CIFAR10_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(CIFAR10_STD).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = self.conv1((images - self.mean) / self.std)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        x = F.avg_pool2d(F.relu(self.bn(x)), 4)
+        return self.linear(x.flatten(1))
+
+
+def tiny_preact_resnet() -> nn.Module:
+    """A PreActResNet of width 4 with one block per stage: small enough to carry BatchNorm through every test."""
+    return PreActResNet(4, [1, 1, 1, 1])
+
+
+ARCHITECTURES = {
+    "fast-mnist-cnn": fast_mnist_cnn,
+    "madry-mnist-cnn": MadryMnistCnn,
+    "trades-mnist-cnn": trades_mnist_cnn,
+    "tiny-preact-resnet": tiny_preact_resnet,
+}
+
+
+def load(architecture: str, path) -> nn.Module:
+    """The net with the weights of a PyTorch state-dict file, in eval mode."""
+    net = ARCHITECTURES[architecture]()
+    net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return net.eval()

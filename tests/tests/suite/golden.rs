@@ -1,0 +1,344 @@
+//! Parity with PyTorch, through the golden files of `tests/golden`: every quantity on every device.
+//!
+//! Tolerances. PyTorch's own f32 results differ from its f64 results by up to 2e-6 of the largest value for logits and
+//! losses, and by up to 1e-5 of it for input gradients (`deviations.json`). Another summation order costs as much
+//! again, hence five times that. Perturbations are compared entry by entry, and a share of 0.2 % of the entries may
+//! differ: the sign of a gradient entry of size 1e-9 is rounding.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use riposte::attack::{Goal, Loss, Pgd, Start, Stop};
+use riposte::data::pool::Augmentation;
+use riposte::models::{Architecture, Model};
+use riposte::neighbour::{NeighbourSearch, SearchMethod};
+use riposte::post_train::{Adaptation, BatchNormMode, Direction, Perturbation, PostTrain};
+use riposte::presets::Preset;
+use riposte::rng::Seed;
+use riposte::weights::StateDict;
+use riposte::{Classifier, classifier};
+use safetensors::SafeTensors;
+
+use crate::devices::devices;
+use crate::{formula, official};
+
+const LOGIT_TOLERANCE: f32 = 1e-5;
+const GRADIENT_TOLERANCE: f32 = 5e-5;
+const SHARE_OF_FLIPS: f32 = 2e-3;
+
+/// A golden file: tensors as f32, integers included.
+struct Golden {
+    tensors: HashMap<String, Vec<f32>>,
+    shapes: HashMap<String, Vec<usize>>,
+}
+
+/// A net, its inputs and what PyTorch says of them.
+struct Case {
+    golden: Golden,
+    model: Model,
+    device: Device,
+    images: Tensor<4>,
+    attacked: Tensor<4>,
+    labels: Vec<usize>,
+    batches: Vec<Tensor<4>>,
+    classes: [usize; 2],
+    walk: Pgd,
+    fixed: Tensor<4>,
+}
+
+#[test]
+fn the_formula_gives_the_same_bits() {
+    let golden = Golden::open("formula");
+    assert_eq!(formula::unit("images", 16), golden.tensors["images"]);
+    assert_eq!(formula::symmetric("delta_fix", 16, 8.0 / 255.0), golden.tensors["delta_fix"]);
+    for (architecture, key) in [
+        (Architecture::FastMnistCnn, "5.weight"),
+        (Architecture::FastMnistCnn, "5.bias"),
+        (TINY, "bn.weight"),
+        (TINY, "bn.bias"),
+        (TINY, "bn.running_mean"),
+        (TINY, "bn.running_var"),
+    ] {
+        assert_eq!(formula_weights(architecture).0[key].values[..16], golden.tensors[key][..16], "{key}");
+    }
+    let indices: Vec<f32> = formula::sample_indices("5.weight", 156_800).into_iter().map(|index| index as f32).collect();
+    assert_eq!(indices[..16], golden.tensors["sample_indices/5.weight"]);
+}
+
+#[test]
+fn logits_losses_and_input_gradients_equal_pytorchs() {
+    every_case(|case| {
+        close("logits", &read(case.model.forward(case.images.clone())), case.tensor("logits"), LOGIT_TOLERANCE);
+        let targets: Vec<usize> = case.labels.iter().map(|label| (label + 1) % 10).collect();
+        let untargeted = Goal::Untargeted { labels: case.labels.clone() };
+        for (name, goal, loss, sign) in [
+            ("ce", untargeted.clone(), Loss::CrossEntropy, 1.0),
+            ("margin", untargeted, Loss::Margin, 1.0),
+            ("target-ce", Goal::Targeted { targets }, Loss::CrossEntropy, -1.0),
+        ] {
+            let (losses, gradient) = riposte::attack::input_gradient(&case.model, case.images.clone(), &goal, loss);
+            let losses: Vec<f32> = read(losses).into_iter().map(|loss| loss * sign).collect();
+            close(name, &losses, case.tensor(&format!("{name}/loss")), LOGIT_TOLERANCE);
+            let expected = case.tensor(&format!("{name}/gradient"));
+            let gradient: Vec<f32> = read(gradient).into_iter().map(|value| value * sign).collect();
+            close(name, &gradient[..expected.len()], expected, GRADIENT_TOLERANCE);
+        }
+    });
+}
+
+#[test]
+fn five_pgd_steps_equal_pytorchs() {
+    every_case(|case| {
+        let expected = case.tensor("pgd/perturbation");
+        let walks = case.golden.shapes["pgd/perturbation"][1];
+        let images = case.images.clone().slice([0..walks]);
+        let goal = Goal::Untargeted { labels: case.labels[..walks].to_vec() };
+        let numbers: Vec<u64> = (0..walks as u64).collect();
+        let attack = case.walk.attack(&case.model, images.clone(), &goal, Seed(0), &numbers).unwrap();
+        let found: Vec<f32> = attack.skip(1).flat_map(|step| read(step.images - images.clone())).collect();
+        same_walk("perturbation", &found, expected);
+    });
+}
+
+#[test]
+fn neighbor_searches_equal_pytorchs() {
+    every_case(|case| {
+        for (name, attack) in SEARCHES {
+            let search = NeighbourSearch { attack, method: SearchMethod::Untargeted };
+            let found = pollster::block_on(search.search(&case.model, case.attacked.clone(), Seed(0), &case.numbers())).unwrap();
+            assert_eq!(found.original, case.indices(&format!("search/{name}/original")));
+            assert_eq!(found.neighbour, case.indices(&format!("search/{name}/neighbour")));
+            let delta = read(found.fixed_perturbations(case.attacked.clone()));
+            let expected = case.tensor(&format!("search/{name}/delta_fix"));
+            same_walk("delta_fix", &delta[..expected.len()], expected);
+            for (stop, suffix) in [(Stop::AtSuccess, "stop"), (Stop::Never, "full")] {
+                let search = NeighbourSearch { attack: Pgd { stop, ..attack }, method: SearchMethod::Targeted };
+                let found = pollster::block_on(search.search(&case.model, case.attacked.clone(), Seed(0), &case.numbers())).unwrap();
+                assert_eq!(found.neighbour, case.indices(&format!("targeted/{name}/{suffix}/neighbour")), "{name} {suffix}");
+            }
+        }
+    });
+}
+
+#[test]
+fn post_training_follows_pytorchs_trajectory() {
+    every_case(|case| {
+        let has_batch_norm = case.golden.tensors.contains_key("batch/logits");
+        let modes = [(BatchNormMode::Frozen, "frozen"), (BatchNormMode::BatchStatistics, "batch")];
+        for (batch_norm, mode) in modes.into_iter().take(if has_batch_norm { 2 } else { 1 }) {
+            for (variant, perturbation) in VARIANTS {
+                for (rate, learning_rate) in [("lr0.001", 0.001), ("lr0.05", 0.05)] {
+                    let config = PostTrain { perturbation, batch_norm, learning_rate, ..Preset::F_MNIST.post_train };
+                    case.check_trajectory(&format!("post_train/{mode}/{variant}/{rate}"), config);
+                }
+            }
+        }
+    });
+}
+
+const TINY: Architecture = Architecture::PreActResNet { width: 4, blocks: 1 };
+
+const F_SEARCH: Pgd = Pgd {
+    epsilon: 8.0 / 255.0,
+    step_size: 10.0 / 255.0,
+    steps: 20,
+    restarts: 1,
+    start: Start::Zero,
+    stop: Stop::AtSuccess,
+    loss: Loss::CrossEntropy,
+};
+
+const SEARCHES: [(&str, Pgd); 2] = [("small", F_SEARCH), ("large", Pgd { stop: Stop::AtSuccess, ..Pgd::MNIST })];
+
+const VARIANTS: [(&str, Perturbation); 6] = [
+    ("normal", Perturbation::Normal),
+    ("fixed-pos", Perturbation::Fixed(Direction::Positive)),
+    ("fixed-neg", Perturbation::Fixed(Direction::Negative)),
+    ("fixed-both", Perturbation::Fixed(Direction::Both)),
+    ("fast", Perturbation::Fast { epsilon: 8.0 / 255.0, step_size: 10.0 / 255.0 }),
+    ("pgd", Perturbation::Pgd { epsilon: 8.0 / 255.0, step_size: 2.0 / 255.0, steps: 7 }),
+];
+
+/// Runs a check on every net and every device, saying which one fails.
+fn every_case(check: impl Fn(&Case)) {
+    let synthetic = [
+        ("fast-mnist-cnn", Architecture::FastMnistCnn),
+        ("madry-mnist-cnn", Architecture::MadryMnistCnn),
+        ("trades-mnist-cnn", Architecture::TradesMnistCnn),
+        ("tiny-preact-resnet", TINY),
+    ];
+    for (device_name, device) in devices() {
+        for (name, architecture) in synthetic {
+            println!("{name} on {device_name}");
+            check(&Case::synthetic(name, architecture, &device));
+        }
+        let Some(shared) = official::shared() else { continue };
+        for (name, architecture, file) in [
+            ("imported-fast-mnist-cnn", Architecture::FastMnistCnn, "mnist_fast_adversarial_fgsm.pth"),
+            ("imported-trades-mnist-cnn", Architecture::TradesMnistCnn, "mnist_trades_smallcnn.pt"),
+        ] {
+            println!("{name} on {device_name}");
+            check(&Case::imported(name, architecture, &shared.weights(file), &device));
+        }
+    }
+}
+
+impl Golden {
+    fn open(name: &str) -> Self {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(format!("{name}.safetensors"));
+        let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let mut golden = Self { tensors: HashMap::new(), shapes: HashMap::new() };
+        for (key, view) in file.iter() {
+            let data = view.data();
+            let values = match view.dtype() {
+                safetensors::Dtype::F32 => data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect(),
+                safetensors::Dtype::I64 => data.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f32).collect(),
+                other => panic!("{key}: {other:?}"),
+            };
+            golden.tensors.insert(key.to_owned(), values);
+            golden.shapes.insert(key.to_owned(), view.shape().to_vec());
+        }
+        golden
+    }
+}
+
+impl Case {
+    fn synthetic(name: &str, architecture: Architecture, device: &Device) -> Self {
+        let [channels, height, width] = architecture.image_shape();
+        let shape = [8, channels, height, width];
+        let count = shape.iter().product();
+        let tensor = |values: Vec<f32>, batch: usize| Tensor::from_data(TensorData::new(values, [batch, channels, height, width]), device);
+        let images: Tensor<4> = tensor(formula::unit("images", count), 8);
+        let golden = Golden::open(name);
+        Self {
+            model: Model::from_weights(architecture, &formula_weights(architecture), device).unwrap(),
+            labels: indices(&golden.tensors["labels"]),
+            attacked: images.clone(),
+            images,
+            batches: (0..3).map(|index| tensor(formula::unit(&format!("batch{index}"), count), 8)).collect(),
+            classes: [3, 8],
+            walk: Pgd { epsilon: 0.1, step_size: 0.03, steps: 5, ..Pgd::MNIST },
+            fixed: tensor(formula::symmetric("delta_fix", count / 8, 8.0 / 255.0), 1),
+            device: device.clone(),
+            golden,
+        }
+    }
+
+    fn imported(name: &str, architecture: Architecture, weights: &StateDict, device: &Device) -> Self {
+        let golden = Golden::open(name);
+        let (train, test) = official::mnist();
+        let at = |key: &str| indices(&golden.tensors[key]);
+        let perturbation = Tensor::<4>::from_data(TensorData::new(golden.tensors["attacked/perturbation"].clone(), [4, 1, 28, 28]), device);
+        let fixed = golden.tensors["search/small/delta_fix"][..784].to_vec();
+        let classes = at("post_train/classes");
+        Self {
+            model: Model::from_weights(architecture, weights, device).unwrap(),
+            labels: at("labels"),
+            images: test.images().to_tensor(0..8, device),
+            attacked: test.images().to_tensor(at("attacked/test_indices"), device) + perturbation,
+            batches: at("post_train/training_indices").chunks(8).map(|rows| train.images().to_tensor(rows.to_vec(), device)).collect(),
+            classes: [classes[0], classes[1]],
+            walk: Pgd { steps: 5, ..Pgd::MNIST },
+            fixed: Tensor::from_data(TensorData::new(fixed, [1, 1, 28, 28]), device),
+            device: device.clone(),
+            golden,
+        }
+    }
+
+    fn tensor(&self, key: &str) -> &[f32] {
+        self.golden.tensors.get(key).unwrap_or_else(|| panic!("no golden tensor `{key}`"))
+    }
+
+    fn indices(&self, key: &str) -> Vec<usize> {
+        indices(self.tensor(key))
+    }
+
+    fn numbers(&self) -> Vec<u64> {
+        (0..self.attacked.dims()[0] as u64).collect()
+    }
+
+    fn check_trajectory(&self, prefix: &str, config: PostTrain) {
+        let before = pollster::block_on(self.model.weights()).unwrap();
+        let mut adaptation = Adaptation::new(&self.model, config);
+        let labels: Vec<usize> = [[self.classes[0]; 4], [self.classes[1]; 4]].concat();
+        let mut losses = Vec::new();
+        for (index, batch) in self.batches.iter().enumerate() {
+            let noise = formula::symmetric(&format!("noise{index}"), batch.dims().iter().product(), 8.0 / 255.0);
+            let noise = Tensor::from_data(TensorData::new(noise, batch.dims()), &self.device);
+            losses.extend(read(adaptation.step(batch.clone(), &labels, self.fixed.clone(), Some(noise))));
+        }
+        let adapted = adaptation.model();
+        // A sign that rounding flips in the inner attack of `fast` and `pgd` moves a sample by up to 16/255 in one pixel.
+        let slack = if prefix.contains("/fast/") || prefix.contains("/pgd/") { 10.0 } else { 1.0 };
+        close(&format!("{prefix}/losses"), &losses, self.tensor(&format!("{prefix}/losses")), slack * LOGIT_TOLERANCE);
+        let after = pollster::block_on(adapted.weights()).unwrap();
+        self.check_change(prefix, &before, &after, slack);
+        let logits = read(adapted.forward(self.attacked.clone()));
+        close(&format!("{prefix}/logits"), &logits, self.tensor(&format!("{prefix}/logits")), slack * 5.0 * LOGIT_TOLERANCE);
+    }
+
+    /// The change of each parameter, by its norm and at sampled entries: an error relative to the change itself, not to the
+    /// weight, which three small steps hardly move.
+    fn check_change(&self, prefix: &str, before: &StateDict, after: &StateDict, slack: f32) {
+        let keys: Vec<&String> = self.model.keys().iter().filter(|key| !key.contains("running_")).collect();
+        let (stored_before, stored_after) = (self.tensor("post_train/before"), self.tensor(&format!("{prefix}/after")));
+        let norms = self.tensor(&format!("{prefix}/change_norm"));
+        assert_eq!(norms.len(), keys.len());
+        let mut offset = 0;
+        for (key, norm) in keys.into_iter().zip(norms) {
+            let (old, new) = (&before.0[key].values, &after.0[key].values);
+            let change: f64 = old.iter().zip(new).map(|(a, b)| f64::from(b - a).powi(2)).sum::<f64>().sqrt();
+            // A change below 1e-5 is rounding of weights of size 0.1 (1e-8 an entry, up to 1e6 entries).
+            assert!((change as f32 - norm).abs() <= slack * 1e-3 * norm + 1e-5, "{prefix} {key}: norm {change} instead of {norm}");
+            let entries = formula::sample_indices(key, old.len());
+            let largest = entries.iter().enumerate().map(|(at, _)| (stored_after[offset + at] - stored_before[offset + at]).abs()).fold(0.0, f32::max);
+            for (at, entry) in entries.iter().enumerate() {
+                let expected = stored_after[offset + at] - stored_before[offset + at];
+                let found = new[*entry] - old[*entry];
+                // 2e-7: an ulp of a weight between 1 and 2 (batch normalization).
+                let allowed = slack * 2e-3 * largest + 2e-7;
+                assert!((found - expected).abs() <= allowed, "{prefix} {key}[{entry}]: moved {found} instead of {expected}");
+            }
+            offset += entries.len();
+        }
+        assert_eq!(offset, stored_before.len());
+        if prefix.contains("/batch/") {
+            for kind in ["running_mean", "running_var"] {
+                let found: Vec<f32> = self.model.keys().iter().filter(|key| key.ends_with(kind)).flat_map(|key| after.0[key].values.clone()).collect();
+                close(kind, &found, self.tensor(&format!("{prefix}/{kind}")), slack * 5.0 * LOGIT_TOLERANCE);
+            }
+        }
+    }
+}
+
+fn formula_weights(architecture: Architecture) -> StateDict {
+    let random = Model::random(architecture, Seed(0), &Device::flex());
+    formula::fill(&pollster::block_on(random.weights()).unwrap())
+}
+
+fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    pollster::block_on(classifier::read(tensor)).unwrap()
+}
+
+fn indices(values: &[f32]) -> Vec<usize> {
+    values.iter().map(|value| *value as usize).collect()
+}
+
+/// Every entry within `tolerance` of the largest expected value.
+fn close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let scale = expected.iter().fold(1e-6f32, |largest, value| largest.max(value.abs()));
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert!((found - expected).abs() <= tolerance * scale, "{what}[{index}]: {found} instead of {expected}, scale {scale}");
+    }
+}
+
+/// All but a small share of the entries equal: those whose gradient's sign is rounding may differ.
+fn same_walk(what: &str, found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    // 1e-4 is far above rounding of a pixel (1e-7) and far below the smallest step (0.01).
+    let differ = found.iter().zip(expected).filter(|(a, b)| (**a - **b).abs() > 1e-4).count();
+    assert!(differ as f32 <= SHARE_OF_FLIPS * found.len() as f32, "{what}: {differ} of {} entries differ", found.len());
+}

@@ -1,0 +1,55 @@
+//! The official data sets and public weights, where they are at hand. They are read in place and never part of the project.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use riposte::data::Dataset;
+use riposte::weights::StateDict;
+
+/// The folder with `data/` and `weights/`.
+pub struct Shared(PathBuf);
+
+/// `RIPOSTE_SHARED`, or `shared` beside the workspace. Without it the tests that need it say so and do nothing;
+/// `RIPOSTE_REQUIRE_DATA=1` makes that a failure.
+pub fn shared() -> Option<Shared> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let folder = std::env::var_os("RIPOSTE_SHARED").map_or(beside, PathBuf::from);
+    if folder.join("data").is_dir() && folder.join("weights").is_dir() {
+        return Some(Shared(folder));
+    }
+    assert!(std::env::var_os("RIPOSTE_REQUIRE_DATA").is_none(), "RIPOSTE_REQUIRE_DATA is set and {} is not there", folder.display());
+    println!("no official data and weights at {}: not tested", folder.display());
+    None
+}
+
+impl Shared {
+    pub fn data(&self) -> PathBuf {
+        self.0.join("data")
+    }
+
+    /// A PyTorch file from `weights/`, as the command line imports it.
+    pub fn weights(&self, file: &str) -> StateDict {
+        riposte_cli::weights_file::read(&self.0.join("weights").join(file)).unwrap()
+    }
+}
+
+/// MNIST's training and test set.
+///
+/// # Panics
+/// If the data is not at hand: ask [`shared`] first.
+pub fn mnist() -> &'static (Dataset, Dataset) {
+    static MNIST: OnceLock<(Dataset, Dataset)> = OnceLock::new();
+    MNIST.get_or_init(|| {
+        let folder = shared().expect("the data is at hand").data().join("mnist");
+        let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+        let split = |images: &str, labels: &str| {
+            let images = riposte::data::idx::parse_images(&read(images)).unwrap();
+            let labels = riposte::data::idx::parse_labels(&read(labels)).unwrap();
+            Dataset::new(images, labels, 10).unwrap()
+        };
+        (
+            split("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
+            split("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
+        )
+    })
+}
