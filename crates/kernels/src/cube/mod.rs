@@ -19,7 +19,7 @@ mod plan;
 mod product;
 mod small;
 #[cfg(test)]
-mod tests;
+mod timing;
 mod tile;
 mod weight_gradient;
 
@@ -111,6 +111,20 @@ impl KernelBackend for CubeBackend {
             var: into_contiguous(pass.var),
             ..pass
         })
+    }
+
+    fn max_pool(x: CubeTensor, size: usize) -> CubeTensor {
+        match single([Some(&x)]) {
+            true => small::max_pool(&into_contiguous(x), size),
+            false => stock::max_pool::<Self>(x, size),
+        }
+    }
+
+    fn max_pool_backward(gradient: CubeTensor, x: CubeTensor, size: usize) -> CubeTensor {
+        match single([Some(&gradient), Some(&x)]) {
+            true => small::max_pool_backward(&into_contiguous(gradient), &into_contiguous(x), size),
+            false => stock::max_pool_backward::<Self>(gradient, x, size),
+        }
     }
 
     fn cross_entropy(logits: CubeTensor, targets: CubeTensor) -> (CubeTensor, CubeTensor) {

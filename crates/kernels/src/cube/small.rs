@@ -208,3 +208,42 @@ pub fn batch_norm_backward(pass: &BatchNormBackward<CubeBackend>) -> [Option<Cub
     }
     [x, gamma, beta]
 }
+
+/// x `[batch, channel, height, width]`.
+pub fn max_pool(x: &CubeTensor, size: usize) -> CubeTensor {
+    let [batch, channels, height, columns] = x.meta.shape().dims();
+    let out = empty(x, [batch, channels, height / size, columns / size]);
+    let (count, dim) = grid(out.meta.num_elements());
+    unsafe {
+        elementwise::max_pool::launch_unchecked(
+            &x.client,
+            count,
+            dim,
+            buffer(x),
+            buffer(&out),
+            elementwise::PoolingLaunch::new((batch * channels) as u32, height as u32, columns as u32),
+            size as u32,
+        );
+    }
+    out
+}
+
+/// x `[batch, channel, height, width]`, gradient of the pooled shape.
+pub fn max_pool_backward(gradient: &CubeTensor, x: &CubeTensor, size: usize) -> CubeTensor {
+    let [batch, channels, height, columns] = x.meta.shape().dims();
+    let out = empty_like(x);
+    let (count, dim) = grid(x.meta.num_elements());
+    unsafe {
+        elementwise::max_pool_gradient::launch_unchecked(
+            &x.client,
+            count,
+            dim,
+            buffer(gradient),
+            buffer(x),
+            buffer(&out),
+            elementwise::PoolingLaunch::new((batch * channels) as u32, height as u32, columns as u32),
+            size as u32,
+        );
+    }
+    out
+}

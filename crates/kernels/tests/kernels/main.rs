@@ -1,6 +1,8 @@
 //! The kernels against the definitions, computed in double precision by loops written here.
 
 mod convolution;
+#[cfg(feature = "wgpu")]
+mod gpu;
 mod layers;
 mod random;
 mod reference;

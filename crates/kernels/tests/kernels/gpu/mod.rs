@@ -6,15 +6,22 @@
 
 use std::sync::OnceLock;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
+<<<<<<< HEAD:crates/kernels/src/cube/tests.rs
 use crate::{
     Activation, ConvOptions, ConvShape, SgdStep, SignedStep, batch_norm_act, conv2d, cross_entropy, linear, sgd_step, signed_step,
+=======
+use riposte_kernels::{
+    Activation, ConvOptions, ConvShape, SgdStep, SignedStep, batch_norm_act, conv2d, cross_entropy, linear, max_pool, sgd_step,
+    signed_step,
+>>>>>>> 826a4853ce3b6e201ca6371159d2aa8d26a4d328:crates/kernels/tests/kernels/gpu/mod.rs
 };
 
 mod reference;
-mod timing;
-use reference::{Conv, noise};
+
+use crate::random::{Random, relative_error, tensor, values};
+use reference::Conv;
 
 /// The adapter's device, with gradients; `None`, with a word on stderr, on a machine without an adapter.
 fn gpu() -> Option<Device> {
@@ -32,23 +39,8 @@ fn gpu() -> Option<Device> {
     .clone()
 }
 
-fn tensor<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) -> Tensor<D> {
-    Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
-}
-
-fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().convert::<f32>().try_to_vec().unwrap()
-}
-
-/// Largest difference relative to the largest entry of `expected`.
-fn error(actual: &[f32], expected: &[f64]) -> f64 {
-    assert_eq!(actual.len(), expected.len());
-    let scale = expected.iter().fold(0.0f64, |m, v| m.max(v.abs())).max(1e-30);
-    let differences = actual.iter().zip(expected).map(|(a, e)| {
-        let difference = (f64::from(*a) - e).abs();
-        if difference.is_nan() { f64::INFINITY } else { difference }
-    });
-    differences.fold(0.0, f64::max) / scale
+fn noise(seed: u64, count: usize) -> Vec<f32> {
+    Random::new(seed).numbers(count)
 }
 
 /// Forward and all gradients of one convolution against the reference.
@@ -66,21 +58,28 @@ fn check_conv(shape: ConvShape, activation: Activation, with_bias: bool) {
     let bias_tensor = bias.as_ref().map(|bias| tensor(bias, [filters], &device).require_grad());
     let y = conv2d(x_tensor.clone(), weight_tensor.clone(), bias_tensor.clone(), shape.options, activation);
     let gradients = (y.clone() * tensor(&upstream, shape.output(), &device)).sum().backward();
-    let y = host(y.inner());
+    let y = values(y.inner());
 
     let case = format!("{shape:?} {activation:?} bias {with_bias}");
     let expected = conv.forward(&x, &weight, bias.as_deref(), activation);
-    let forward = error(&y, &expected);
+    let forward = relative_error(y.iter().copied(), &expected);
     assert!(forward < 1e-5, "forward {forward:e}: {case}");
 
     // The mask from the device's own output: where rounding flips the sign of an output near 0, both answers are right.
     let signal = reference::before_activation(&upstream, &y, activation);
-    let x_error = error(&host(x_tensor.grad(&gradients).unwrap()), &conv.data_gradient(&signal, &weight));
+    let x_error = relative_error(values(x_tensor.grad(&gradients).unwrap()), &conv.data_gradient(&signal, &weight));
     assert!(x_error < 1e-5, "data gradient {x_error:e}: {case}");
+<<<<<<< HEAD:crates/kernels/src/cube/tests.rs
     let weight_error = error(&host(weight_tensor.grad(&gradients).unwrap()), &conv.weight_gradient(&signal, &x));
+=======
+    let weight_error = relative_error(
+        values(weight_tensor.grad(&gradients).unwrap()),
+        &conv.weight_gradient(&signal, &x),
+    );
+>>>>>>> 826a4853ce3b6e201ca6371159d2aa8d26a4d328:crates/kernels/tests/kernels/gpu/mod.rs
     assert!(weight_error < 1e-4, "weight gradient {weight_error:e}: {case}");
     if let Some(bias) = bias_tensor {
-        let bias_error = error(&host(bias.grad(&gradients).unwrap()), &conv.bias_gradient(&signal));
+        let bias_error = relative_error(values(bias.grad(&gradients).unwrap()), &conv.bias_gradient(&signal));
         assert!(bias_error < 1e-4, "bias gradient {bias_error:e}: {case}");
     }
 }
@@ -168,19 +167,19 @@ fn check_linear(batch: usize, inputs: usize, outputs: usize, activation: Activat
     let bias_tensor = bias.as_ref().map(|bias| tensor(bias, [outputs], &device).require_grad());
     let y = linear(x_tensor.clone(), weight_tensor.clone(), bias_tensor.clone(), activation);
     let gradients = (y.clone() * tensor(&upstream, [batch, outputs], &device)).sum().backward();
-    let y = host(y.inner());
+    let y = values(y.inner());
 
     let case = format!("[{batch}, {inputs}] -> {outputs} {activation:?} bias {with_bias}");
-    let forward = error(&y, &conv.forward(&x, &weight, bias.as_deref(), activation));
+    let forward = relative_error(y.iter().copied(), &conv.forward(&x, &weight, bias.as_deref(), activation));
     assert!(forward < 1e-5, "forward {forward:e}: {case}");
     let signal = reference::before_activation(&upstream, &y, activation);
-    let x_error = error(&host(x_tensor.grad(&gradients).unwrap()), &conv.data_gradient(&signal, &weight));
+    let x_error = relative_error(values(x_tensor.grad(&gradients).unwrap()), &conv.data_gradient(&signal, &weight));
     assert!(x_error < 1e-5, "data gradient {x_error:e}: {case}");
-    let weight_gradient = host(weight_tensor.grad(&gradients).unwrap());
-    let weight_error = error(&weight_gradient, &conv.weight_gradient(&signal, &x));
+    let weight_gradient = values(weight_tensor.grad(&gradients).unwrap());
+    let weight_error = relative_error(weight_gradient, &conv.weight_gradient(&signal, &x));
     assert!(weight_error < 1e-4, "weight gradient {weight_error:e}: {case}");
     if let Some(bias) = bias_tensor {
-        let bias_error = error(&host(bias.grad(&gradients).unwrap()), &conv.bias_gradient(&signal));
+        let bias_error = relative_error(values(bias.grad(&gradients).unwrap()), &conv.bias_gradient(&signal));
         assert!(bias_error < 1e-4, "bias gradient {bias_error:e}: {case}");
     }
 }
@@ -218,11 +217,11 @@ fn gradients_reach_only_what_is_tracked() {
             Activation::Relu,
         );
         let gradients = (y.clone() * tensor(&upstream, shape.output(), &device)).sum().backward();
-        let signal = reference::before_activation(&upstream, &host(y.inner()), Activation::Relu);
+        let signal = reference::before_activation(&upstream, &values(y.inner()), Activation::Relu);
         let found = [
-            x_tensor.grad(&gradients).map(|g| error(&host(g), &conv.data_gradient(&signal, &weight))),
-            weight_tensor.grad(&gradients).map(|g| error(&host(g), &conv.weight_gradient(&signal, &x))),
-            bias_tensor.grad(&gradients).map(|g| error(&host(g), &conv.bias_gradient(&signal))),
+            x_tensor.grad(&gradients).map(|g| relative_error(values(g), &conv.data_gradient(&signal, &weight))),
+            weight_tensor.grad(&gradients).map(|g| relative_error(values(g), &conv.weight_gradient(&signal, &x))),
+            bias_tensor.grad(&gradients).map(|g| relative_error(values(g), &conv.bias_gradient(&signal))),
         ];
         for (bit, found) in found.into_iter().enumerate() {
             assert_eq!(found.is_some(), wants(bit as u32), "gradient {bit} where {tracked:03b} are tracked");
@@ -252,7 +251,7 @@ fn permuted_tensors_count_as_their_values() {
         shape.options,
         Activation::None,
     );
-    assert_eq!(host(plain), host(permuted));
+    assert_eq!(values(plain), values(permuted));
 }
 
 #[test]
@@ -269,7 +268,7 @@ fn nan_and_infinity_reach_exactly_the_outputs_that_see_them() {
             shape.options,
             Activation::None,
         );
-        for (i, value) in host(y).into_iter().enumerate() {
+        for (i, value) in values(y).into_iter().enumerate() {
             let (image, row, column) = (i / 144, i % 36 / 6, i % 6);
             let sees = image == 0 && row <= 2 && column <= 2;
             assert_eq!(value.is_finite(), !sees, "{poison} in, {value} at {i}");
@@ -279,7 +278,7 @@ fn nan_and_infinity_reach_exactly_the_outputs_that_see_them() {
     let identity = tensor(&[1.0], [1, 1, 1, 1], &device);
     for (activation, slope) in [(Activation::Relu, 0.0), (Activation::LeakyRelu(0.5), 0.5)] {
         let x = tensor(&values, [1, 1, 1, 4], &device);
-        let y = host(conv2d(x, identity.clone(), None, ConvOptions::square(1, 0), activation));
+        let y = values(conv2d(x, identity.clone(), None, ConvOptions::square(1, 0), activation));
         assert!(y[0].is_nan() && y[1] == f32::INFINITY, "{activation:?}: {y:?}");
         let low = if slope == 0.0 { 0.0 } else { f32::NEG_INFINITY };
         assert!(y[2] == low && y[3] == -2.0 * slope, "{activation:?}: {y:?}");
@@ -314,7 +313,7 @@ fn batch_normalization_agrees_with_float64() {
             activation,
         );
         let gradients = (y.clone() * tensor(&upstream, shape, &device)).sum().backward();
-        let y = host(y.inner());
+        let y = values(y.inner());
 
         let signal = reference::before_activation(&upstream, &y, activation);
         let mut expected = [vec![0.0; count], vec![0.0; count], vec![0.0; channels], vec![0.0; channels]];
@@ -330,12 +329,12 @@ fn batch_normalization_agrees_with_float64() {
         }
         let found = [
             y,
-            host(x_tensor.grad(&gradients).unwrap()),
-            host(gamma_tensor.grad(&gradients).unwrap()),
-            host(beta_tensor.grad(&gradients).unwrap()),
+            values(x_tensor.grad(&gradients).unwrap()),
+            values(gamma_tensor.grad(&gradients).unwrap()),
+            values(beta_tensor.grad(&gradients).unwrap()),
         ];
         for ((what, found), expected) in ["y", "x", "gamma", "beta"].iter().zip(found).zip(expected) {
-            let error = error(&found, &expected);
+            let error = relative_error(found, &expected);
             assert!(error < 1e-5, "{what} {error:e}: {shape:?} {activation:?}");
         }
     }
@@ -365,8 +364,8 @@ fn cross_entropy_and_its_gradient_agree_with_float64() {
                 expected[1][i] = gradient * f64::from(upstream[sample]);
             }
         }
-        let loss_error = error(&host(loss.inner()), &expected[0]);
-        let gradient_error = error(&host(logits_tensor.grad(&gradients).unwrap()), &expected[1]);
+        let loss_error = relative_error(values(loss.inner()), &expected[0]);
+        let gradient_error = relative_error(values(logits_tensor.grad(&gradients).unwrap()), &expected[1]);
         assert!(loss_error < 1e-5 && gradient_error < 1e-5, "{loss_error:e} {gradient_error:e}");
     }
 }
@@ -385,7 +384,7 @@ fn signed_step_stays_in_the_ball_and_the_range_and_rests_where_inactive() {
         epsilon: 0.1,
         range: [0.0, 1.0],
     };
-    let y = host(signed_step(
+    let y = values(signed_step(
         tensor(&x, shape, &device),
         tensor(&gradient, shape, &device),
         tensor(&origin, shape, &device),
@@ -426,7 +425,7 @@ fn sgd_steps_follow_pytorch_with_and_without_nesterov() {
             }
             velocity = Some(new);
         }
-        for (found, expected) in host(on_device.0).iter().zip(&parameter) {
+        for (found, expected) in values(on_device.0).iter().zip(&parameter) {
             // A few roundings of float32 on values of about 1.
             assert!((found - expected).abs() < 1e-6, "{found} instead of {expected}");
         }
@@ -442,7 +441,37 @@ fn results_do_not_change_from_run_to_run() {
         let weight = tensor(&weight, shape.weight, &device).require_grad();
         let y = conv2d(tensor(&x, shape.x, &device), weight.clone(), None, shape.options, Activation::Relu);
         let gradients = y.sum().backward();
-        host(weight.grad(&gradients).unwrap())
+        values(weight.grad(&gradients).unwrap())
     };
     assert_eq!(run(), run());
+}
+
+#[test]
+fn max_pooling_passes_the_gradient_to_the_first_maximum() {
+    let Some(device) = gpu() else { return };
+    for (shape, size) in [([2, 3, 8, 8], 2), ([1, 2, 7, 5], 2), ([1, 1, 9, 10], 3)] {
+        let [batch, channels, height, width] = shape;
+        let (rows, columns) = (height / size, width / size);
+        // Few distinct values, so that maxima repeat.
+        let x: Vec<f32> = noise(1, shape.iter().product()).iter().map(|v| (v * 3.0).round()).collect();
+        let upstream = noise(2, batch * channels * rows * columns);
+        let x_tensor = tensor(&x, shape, &device).require_grad();
+        let y = max_pool(x_tensor.clone(), size);
+        let gradients = (y.clone() * tensor(&upstream, [batch, channels, rows, columns], &device)).sum().backward();
+
+        let mut expected = vec![0.0; x.len()];
+        let pooled: Vec<f32> = (0..upstream.len())
+            .map(|i| {
+                let start = (i / columns / rows * height + i / columns % rows * size) * width + i % columns * size;
+                let window = (0..size * size).map(|tap| start + tap / size * width + tap % size);
+                let best = window.reduce(|best, at| if x[at] > x[best] { at } else { best }).unwrap();
+                expected[best] += upstream[i];
+                x[best]
+            })
+            .collect();
+        assert_eq!(values(y.inner()), pooled);
+        assert_eq!(values(x_tensor.grad(&gradients).unwrap()), expected);
+    }
+    let poisoned = max_pool(tensor(&[1.0, f32::NAN, 5.0, 2.0], [1, 1, 2, 2], &device), 2);
+    assert!(values(poisoned)[0].is_nan());
 }

@@ -5,8 +5,7 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use burn::backend::Backend;
 
-use super::*;
-use crate::{KernelBackend, LayerBackward, stock};
+use crate::{Activation, ConvOptions, ConvShape, KernelBackend, LayerBackward, stock};
 
 type B = CubeBackend;
 
@@ -28,11 +27,24 @@ fn once(run: &mut dyn FnMut(), device: &burn_cubecl::CubeDevice) -> f64 {
     cpu() - start
 }
 
+fn noise(seed: u32, count: usize) -> Vec<f32> {
+    (0..count as u32).map(|i| ((i.wrapping_add(seed).wrapping_mul(2654435761) >> 8) % 1000) as f32 / 500.0 - 1.0).collect()
+}
+
+fn square(batch: usize, channels: usize, size: usize, filters: usize, kernel: usize, stride: usize, padding: usize) -> ConvShape {
+    ConvShape {
+        x: [batch, channels, size, size],
+        weight: [filters, channels, kernel, kernel],
+        options: ConvOptions::square(stride, padding),
+    }
+}
+
 #[test]
 #[ignore = "a measurement"]
 fn timing() {
-    gpu().unwrap();
+    burn::tensor::Device::wgpu_options().init().unwrap();
     let device = burn_cubecl::CubeDevice::default();
+    println!("{:?}", device.client().properties().hardware);
     let stock_too = std::env::var_os("STOCK").is_some();
     let only = std::env::var("ONLY").unwrap_or_default();
     for (name, shape) in [

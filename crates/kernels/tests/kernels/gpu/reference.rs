@@ -1,19 +1,6 @@
 //! Layers in float64 on the host, by their definitions.
 
-use crate::{Activation, ConvShape};
-
-/// Reproducible values in [-1, 1).
-pub fn noise(seed: u64, count: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    (0..count)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1u32 << 23) as f32 - 1.0
-        })
-        .collect()
-}
+use riposte_kernels::{Activation, ConvShape};
 
 pub fn activate(value: f64, activation: Activation) -> f64 {
     match activation.negative_slope() {
