@@ -28,34 +28,17 @@ impl ConvPlans {
         let [batch, channels, height, width] = shape.x.map(|extent| extent as u32);
         let [_, filters, out_height, out_width] = shape.output().map(|extent| extent as u32);
         let positions = batch * out_height * out_width;
-        let forward = Problem {
-            rows: filters,
-            columns: positions,
-            terms: channels * window.taps(),
-            run: window.kernel_w,
-            copies: 1,
-        };
+        let forward =
+            Problem { rows: filters, columns: positions, terms: channels * window.taps(), run: window.kernel_w, copies: 1 };
         let data = Problem {
             rows: channels,
             columns: batch * height.div_ceil(window.stride_h) * width.div_ceil(window.stride_w),
-            terms: filters
-                * window.kernel_h.div_ceil(window.stride_h)
-                * window.kernel_w.div_ceil(window.stride_w),
+            terms: filters * window.kernel_h.div_ceil(window.stride_h) * window.kernel_w.div_ceil(window.stride_w),
             run: window.row_taps(),
             copies: window.phases(),
         };
-        let weight = Problem {
-            rows: filters,
-            columns: channels * window.taps(),
-            terms: positions,
-            run: 1,
-            copies: 1,
-        };
-        Some(Self {
-            forward: forward.plan(hardware)?,
-            data: data.plan(hardware)?,
-            weight: weight.plan(hardware)?,
-        })
+        let weight = Problem { rows: filters, columns: channels * window.taps(), terms: positions, run: 1, copies: 1 };
+        Some(Self { forward: forward.plan(hardware)?, data: data.plan(hardware)?, weight: weight.plan(hardware)? })
     }
 
     /// How often the data gradient reads an element of the output's gradient.
@@ -115,11 +98,7 @@ pub fn conv_forward(
 }
 
 /// Tensors contiguous and f32.
-pub fn conv_backward(
-    pass: LayerBackward<CubeBackend>,
-    shape: &ConvShape,
-    plans: &ConvPlans,
-) -> LayerGradients<CubeBackend> {
+pub fn conv_backward(pass: LayerBackward<CubeBackend>, shape: &ConvShape, plans: &ConvPlans) -> LayerGradients<CubeBackend> {
     let reads = pass.weight.iter().map(|_| plans.data_reads(shape)).sum::<usize>()
         + pass.x.iter().map(|_| plans.weight_reads(shape)).sum::<usize>();
     let signal = Signal::new(pass.gradient, pass.output, pass.activation, reads);
@@ -163,13 +142,7 @@ fn data(signal: &Signal, weight: &CubeTensor, shape: &ConvShape, plan: &Plan) ->
     finish(parts, plan, shape.x, Finish::NOTHING).0
 }
 
-fn weights(
-    signal: &Signal,
-    x: &CubeTensor,
-    bias: bool,
-    shape: &ConvShape,
-    plan: &Plan,
-) -> (CubeTensor, Option<CubeTensor>) {
+fn weights(signal: &Signal, x: &CubeTensor, bias: bool, shape: &ConvShape, plan: &Plan) -> (CubeTensor, Option<CubeTensor>) {
     let [filters, channels, kernel_h, kernel_w] = shape.weight;
     let [_, _, out_height, out_width] = shape.output();
     let plane = out_height * out_width;

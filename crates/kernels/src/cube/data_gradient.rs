@@ -23,19 +23,9 @@ struct Phase {
 }
 
 #[cube]
-fn phase(
-    residue: u32,
-    #[comptime] kernel: u32,
-    #[comptime] stride: u32,
-    #[comptime] padding: u32,
-) -> Phase {
+fn phase(residue: u32, #[comptime] kernel: u32, #[comptime] stride: u32, #[comptime] padding: u32) -> Phase {
     if comptime!(stride == 1) {
-        Phase {
-            residue: 0u32.runtime(),
-            taps: kernel.runtime(),
-            start: 0u32.runtime(),
-            shift: padding.runtime(),
-        }
+        Phase { residue: 0u32.runtime(), taps: kernel.runtime(), start: 0u32.runtime(), shift: padding.runtime() }
     } else {
         let start = (residue + comptime!(stride - padding % stride)) % stride;
         Phase {
@@ -68,18 +58,8 @@ pub fn data_gradient<NG: Size, N: Size>(
 ) {
     let residue = CUBE_POS_Z % comptime!(window.phases());
     let split = CUBE_POS_Z / comptime!(window.phases());
-    let py = phase(
-        residue / window.stride_w,
-        window.kernel_h,
-        window.stride_h,
-        window.padding_h,
-    );
-    let px = phase(
-        residue % window.stride_w,
-        window.kernel_w,
-        window.stride_w,
-        window.padding_w,
-    );
+    let py = phase(residue / window.stride_w, window.kernel_h, window.stride_h, window.padding_h);
+    let px = phase(residue % window.stride_w, window.kernel_w, window.stride_w, window.padding_w);
 
     // Positions of the largest phase; a smaller one leaves its last row or column out when it stores.
     let phase_h = (extents.height + comptime!(window.stride_h - 1)) / window.stride_h;
@@ -113,8 +93,7 @@ pub fn data_gradient<NG: Size, N: Size>(
         let x = position % phase_w + px.shift;
         bottom[j as usize] = select(column < columns, y, FAR.runtime());
         right[j as usize] = x;
-        corner[j as usize] =
-            (column / plane * extents.filters * extents.out_height + y) * extents.out_width + x;
+        corner[j as usize] = (column / plane * extents.filters * extents.out_height + y) * extents.out_width + x;
     }
 
     let mut k0 = first;
@@ -179,14 +158,7 @@ pub fn data_gradient<NG: Size, N: Size>(
 
     let offset = split * extents.batch * extents.channels * extents.height * extents.width;
     if comptime!(window.phases() == 1) {
-        let place = Planes {
-            offset,
-            row0,
-            rows: extents.channels,
-            column0,
-            columns,
-            plane,
-        };
+        let place = Planes { offset, row0, rows: extents.channels, column0, columns, plane };
         store(out, &sums, &ComptimeOption::new_None(), &place, slope, tile, BiasAxis::Rows, ActivationKind::None);
     } else {
         scatter(out, &sums, offset, row0, column0, phase_h, phase_w, &py, &px, &extents, tile, window);
@@ -207,9 +179,7 @@ fn read<N: Size>(
     let value = gradient[index].extract(0usize);
     #[comptime]
     let value = match output {
-        ComptimeOption::Some(output) => {
-            deactivate(value, output[index].extract(0usize), slope, activation)
-        }
+        ComptimeOption::Some(output) => deactivate(value, output[index].extract(0usize), slope, activation),
         ComptimeOption::None => value,
     };
     select(inside, value, 0.0)
@@ -218,11 +188,7 @@ fn read<N: Size>(
 /// Zero for a tap that the phase does not meet: a weight of zero alone would make NaN of infinity.
 #[cube]
 fn met_or_zero(values: V4, jx: u32, px: &Phase, #[comptime] window: Window) -> V4 {
-    if comptime!(window.uniform_rows()) {
-        values
-    } else {
-        select(jx < px.taps, values, V4::new(0.0))
-    }
+    if comptime!(window.uniform_rows()) { values } else { select(jx < px.taps, values, V4::new(0.0)) }
 }
 
 /// Fills the shared tile of weights, rows channels and steps `(filter, j of y, j of x)`, zero outside.

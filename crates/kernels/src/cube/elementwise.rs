@@ -29,7 +29,7 @@ pub fn add_splits<N: Size>(
             sum += parts[(split * size + i) as usize];
         }
         let width = N::value();
-    let width = comptime!(width as u32);
+        let width = comptime!(width as u32);
         let mut values = Vector::<f32, N>::empty();
         #[unroll]
         for e in 0..width {
@@ -84,14 +84,7 @@ pub fn activation_gradient<N: Size>(
 /// Cross-entropy and its gradient: see [`KernelBackend::cross_entropy`](crate::KernelBackend::cross_entropy). One unit
 /// per sample.
 #[cube(launch_unchecked)]
-pub fn cross_entropy(
-    logits: &[f32],
-    targets: &[f32],
-    loss: &mut [f32],
-    gradient: &mut [f32],
-    samples: u32,
-    classes: u32,
-) {
+pub fn cross_entropy(logits: &[f32], targets: &[f32], loss: &mut [f32], gradient: &mut [f32], samples: u32, classes: u32) {
     let sample = ABSOLUTE_POS as u32;
     if sample < samples {
         let start = sample * classes;
@@ -145,9 +138,7 @@ pub fn signed_step(
         let moved = clamp_keeping_nan(moved, low, high);
         #[comptime]
         let moved = match &active {
-            ComptimeOption::Some(active) => {
-                select(active[(i as u32 / sample_size) as usize] != 0.0, moved, old)
-            }
+            ComptimeOption::Some(active) => select(active[(i as u32 / sample_size) as usize] != 0.0, moved, old),
             ComptimeOption::None => moved,
         };
         out[i] = moved;

@@ -56,8 +56,7 @@ pub fn forward<NX: Size, NW: Size, N: Size>(
         let x = position % extents.out_width * window.stride_w - window.padding_w;
         top[j as usize] = select(column < columns, y, FAR.runtime());
         left[j as usize] = x;
-        corner[j as usize] =
-            (column / plane * extents.channels * extents.height + y) * extents.width + x;
+        corner[j as usize] = (column / plane * extents.channels * extents.height + y) * extents.width + x;
     }
 
     let mut k0 = first;
@@ -119,14 +118,7 @@ pub fn forward<NX: Size, NW: Size, N: Size>(
         k0 += tile.k;
     }
 
-    let place = Planes {
-        offset: CUBE_POS_Z * extents.filters * columns,
-        row0,
-        rows: extents.filters,
-        column0,
-        columns,
-        plane,
-    };
+    let place = Planes { offset: CUBE_POS_Z * extents.filters * columns, row0, rows: extents.filters, column0, columns, plane };
     store(out, &sums, &bias, &place, slope, tile, BiasAxis::Rows, activation);
 }
 
@@ -151,12 +143,7 @@ fn load_weight<N: Size>(
         if comptime!(tile.even(tile.m, steps)) || slot < comptime!(blocks * tile.m / 4) {
             let k = k0 + slot % blocks * steps;
             let group = slot / blocks;
-            let block = Rows {
-                start: k,
-                stride: terms,
-                first: row0 + group * 4,
-                count: rows,
-            };
+            let block = Rows { start: k, stride: terms, first: row0 + group * 4, count: rows };
             copy_block(
                 weight,
                 &ComptimeOption::new_None(),

@@ -18,9 +18,9 @@ mod norm;
 mod plan;
 mod product;
 mod small;
+mod tile;
 #[cfg(test)]
 mod timing;
-mod tile;
 mod weight_gradient;
 
 use burn::backend::{DType, TensorMetadata};

@@ -28,8 +28,7 @@ pub fn batch_norm<N: Size>(
     if (i as u32) < size {
         let channel = (i as u32 / plane % channels) as usize;
         let scale = gamma[channel] / (var[channel] + epsilon).sqrt();
-        let normal = (x[i] - Vector::new(mean[channel])) * Vector::new(scale)
-            + Vector::new(beta[channel]);
+        let normal = (x[i] - Vector::new(mean[channel])) * Vector::new(scale) + Vector::new(beta[channel]);
         let mut values = Vector::<f32, N>::empty();
         #[unroll]
         for e in 0..N::value() {

@@ -44,23 +44,14 @@ impl Problem {
         };
         let chunk = self.terms.div_ceil(wanted).next_multiple_of(tile.k);
         let splits = self.terms.div_ceil(chunk).max(1);
-        let grid = [
-            self.columns.div_ceil(tile.n),
-            self.rows.div_ceil(tile.m),
-            splits * self.copies,
-        ];
+        let grid = [self.columns.div_ceil(tile.n), self.rows.div_ceil(tile.m), splits * self.copies];
         let (x, y, z) = hardware.max_cube_count;
         let fits = grid[0] <= x
             && grid[1] <= y
             && grid[2] <= z
             && tile.units() <= hardware.max_units_per_cube
             && tile.shared_bytes() <= hardware.max_shared_memory_size;
-        fits.then_some(Plan {
-            tile,
-            splits,
-            chunk,
-            grid,
-        })
+        fits.then_some(Plan { tile, splits, chunk, grid })
     }
 
     fn workgroups(self, tile: Tile) -> u32 {

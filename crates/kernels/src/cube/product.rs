@@ -55,8 +55,36 @@ pub fn product<NA: Size, NB: Size, N: Size>(
 
     let mut k0 = first;
     while k0 < last {
-        load(a, &output, slope, &mut shared_a, row0, extents.rows, extents.terms, k0, last, tile.m, layouts.a_steps_contiguous, tile, activation);
-        load(b, &ComptimeOption::new_None(), 1.0, &mut shared_b, column0, extents.columns, extents.terms, k0, last, tile.n, layouts.b_steps_contiguous, tile, ActivationKind::None);
+        load(
+            a,
+            &output,
+            slope,
+            &mut shared_a,
+            row0,
+            extents.rows,
+            extents.terms,
+            k0,
+            last,
+            tile.m,
+            layouts.a_steps_contiguous,
+            tile,
+            activation,
+        );
+        load(
+            b,
+            &ComptimeOption::new_None(),
+            1.0,
+            &mut shared_b,
+            column0,
+            extents.columns,
+            extents.terms,
+            k0,
+            last,
+            tile.n,
+            layouts.b_steps_contiguous,
+            tile,
+            ActivationKind::None,
+        );
         sync_cube();
         multiply(&shared_a, &shared_b, &mut sums, tile);
         if row_sums.is_some() && CUBE_POS_X == 0 && UNIT_POS < comptime!(tile.m / 4) {
@@ -85,8 +113,7 @@ pub fn product<NA: Size, NB: Size, N: Size>(
             for l in 0..4u32 {
                 let m = row0 + UNIT_POS * 4 + l;
                 if m < extents.rows {
-                    row_sums[(CUBE_POS_Z * extents.rows + m) as usize] =
-                        row_sum.extract(comptime!(l as usize));
+                    row_sums[(CUBE_POS_Z * extents.rows + m) as usize] = row_sum.extract(comptime!(l as usize));
                 }
             }
         }
@@ -121,12 +148,7 @@ fn load<N: Size>(
             if comptime!(tile.even(extent, width)) || slot < comptime!(blocks * extent / 4) {
                 let step = slot % blocks * width;
                 let group = slot / blocks;
-                let block = Rows {
-                    start: k0 + step,
-                    stride: terms,
-                    first: first + group * 4,
-                    count,
-                };
+                let block = Rows { start: k0 + step, stride: terms, first: first + group * 4, count };
                 let target = step * pitch + group;
                 copy_block(factor, output, slope, &block, k0 + step < last, shared, target, pitch, activation);
             }

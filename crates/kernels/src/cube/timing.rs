@@ -1,9 +1,8 @@
 //! Times single kernels: `cargo test --release -p riposte-kernels --features wgpu -- --ignored timing --nocapture`.
 
-
+use burn::backend::Backend;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
-use burn::backend::Backend;
 
 use crate::{Activation, ConvOptions, ConvShape, KernelBackend, LayerBackward, stock};
 
@@ -60,36 +59,67 @@ fn timing() {
         ("m1b1", square(1, 1, 28, 16, 4, 2, 1)),
         ("m2b1", square(1, 16, 14, 32, 4, 2, 1)),
     ] {
-        if !only.is_empty() && !only.split(',').any(|o| o == name) { continue }
+        if !only.is_empty() && !only.split(',').any(|o| o == name) {
+            continue;
+        }
         let x = cube(&noise(1, shape.x.iter().product()), shape.x.to_vec(), &device);
         let w = cube(&noise(2, shape.weight.iter().product()), shape.weight.to_vec(), &device);
         let g = cube(&noise(3, shape.output().iter().product()), shape.output().to_vec(), &device);
         let flops = 2.0 * (shape.output().iter().product::<usize>() * shape.weight[1..].iter().product::<usize>()) as f64;
         let pass = |x: Option<&CubeTensor>, w: Option<&CubeTensor>| LayerBackward::<B> {
-            gradient: g.clone(), output: None, x: x.cloned(), weight: w.cloned(), bias: false, activation: Activation::None,
+            gradient: g.clone(),
+            output: None,
+            x: x.cloned(),
+            weight: w.cloned(),
+            bias: false,
+            activation: Activation::None,
         };
         let mut runs: Vec<Box<dyn FnMut() + '_>> = vec![
-            Box::new(|| { B::conv2d_act(x.clone(), w.clone(), None, shape.options, Activation::None); }),
-            Box::new(|| { B::conv2d_act_backward(pass(None, Some(&w)), shape); }),
-            Box::new(|| { B::conv2d_act_backward(pass(Some(&x), None), shape); }),
+            Box::new(|| {
+                B::conv2d_act(x.clone(), w.clone(), None, shape.options, Activation::None);
+            }),
+            Box::new(|| {
+                B::conv2d_act_backward(pass(None, Some(&w)), shape);
+            }),
+            Box::new(|| {
+                B::conv2d_act_backward(pass(Some(&x), None), shape);
+            }),
         ];
         if stock_too {
-            runs.push(Box::new(|| { stock::conv2d_act::<B>(x.clone(), w.clone(), None, shape.options, Activation::None); }));
-            runs.push(Box::new(|| { stock::conv2d_act_backward(pass(None, Some(&w)), shape); }));
-            runs.push(Box::new(|| { stock::conv2d_act_backward(pass(Some(&x), None), shape); }));
+            runs.push(Box::new(|| {
+                stock::conv2d_act::<B>(x.clone(), w.clone(), None, shape.options, Activation::None);
+            }));
+            runs.push(Box::new(|| {
+                stock::conv2d_act_backward(pass(None, Some(&w)), shape);
+            }));
+            runs.push(Box::new(|| {
+                stock::conv2d_act_backward(pass(Some(&x), None), shape);
+            }));
         }
         let first: Vec<f64> = runs.iter_mut().map(|run| once(run, &device)).collect();
         let mut times = vec![vec![]; runs.len()];
         let rounds: usize = std::env::var("ROUNDS").map_or(7, |r| r.parse().unwrap());
         for _ in 0..rounds {
-            for (times, run) in times.iter_mut().zip(&mut runs) { times.push(once(run, &device)); }
+            for (times, run) in times.iter_mut().zip(&mut runs) {
+                times.push(once(run, &device));
+            }
         }
-        for times in &mut times { times.sort_by(f64::total_cmp); }
+        for times in &mut times {
+            times.sort_by(f64::total_cmp);
+        }
         print!("{name:8}");
         for i in 0..3 {
             let t = times[i][rounds / 2];
-            print!("  {:8.2} (min {:8.2}) ms {:6.2} GF/s compile {:4.0}", t * 1e3, times[i][0] * 1e3, flops / t / 1e9, (first[i] - t) * 1e3);
-            if stock_too { print!(" x{:.2}", times[i + 3][rounds / 2] / t); }
+            print!(
+                "  {:8.2} (min {:8.2}) ms {:6.2} GF/s compile {:4.0}",
+                t * 1e3,
+                times[i][0] * 1e3,
+                flops / t / 1e9,
+                (first[i] - t) * 1e3
+            );
+            if stock_too {
+                print!(" x{:.2}", times[i + 3][rounds / 2] / t);
+            }
         }
         println!();
     }

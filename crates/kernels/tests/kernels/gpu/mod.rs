@@ -8,14 +8,9 @@ use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor};
 
-<<<<<<< HEAD:crates/kernels/src/cube/tests.rs
-use crate::{
-    Activation, ConvOptions, ConvShape, SgdStep, SignedStep, batch_norm_act, conv2d, cross_entropy, linear, sgd_step, signed_step,
-=======
 use riposte_kernels::{
     Activation, ConvOptions, ConvShape, SgdStep, SignedStep, batch_norm_act, conv2d, cross_entropy, linear, max_pool, sgd_step,
     signed_step,
->>>>>>> 826a4853ce3b6e201ca6371159d2aa8d26a4d328:crates/kernels/tests/kernels/gpu/mod.rs
 };
 
 mod reference;
@@ -69,14 +64,7 @@ fn check_conv(shape: ConvShape, activation: Activation, with_bias: bool) {
     let signal = reference::before_activation(&upstream, &y, activation);
     let x_error = relative_error(values(x_tensor.grad(&gradients).unwrap()), &conv.data_gradient(&signal, &weight));
     assert!(x_error < 1e-5, "data gradient {x_error:e}: {case}");
-<<<<<<< HEAD:crates/kernels/src/cube/tests.rs
-    let weight_error = error(&host(weight_tensor.grad(&gradients).unwrap()), &conv.weight_gradient(&signal, &x));
-=======
-    let weight_error = relative_error(
-        values(weight_tensor.grad(&gradients).unwrap()),
-        &conv.weight_gradient(&signal, &x),
-    );
->>>>>>> 826a4853ce3b6e201ca6371159d2aa8d26a4d328:crates/kernels/tests/kernels/gpu/mod.rs
+    let weight_error = relative_error(values(weight_tensor.grad(&gradients).unwrap()), &conv.weight_gradient(&signal, &x));
     assert!(weight_error < 1e-4, "weight gradient {weight_error:e}: {case}");
     if let Some(bias) = bias_tensor {
         let bias_error = relative_error(values(bias.grad(&gradients).unwrap()), &conv.bias_gradient(&signal));
@@ -151,11 +139,7 @@ fn odd_extents_strides_and_paddings_agree_with_float64() {
 fn check_linear(batch: usize, inputs: usize, outputs: usize, activation: Activation, with_bias: bool) {
     let Some(device) = gpu() else { return };
     let conv = Conv {
-        shape: ConvShape {
-            x: [batch, inputs, 1, 1],
-            weight: [outputs, inputs, 1, 1],
-            options: ConvOptions::square(1, 0),
-        },
+        shape: ConvShape { x: [batch, inputs, 1, 1], weight: [outputs, inputs, 1, 1], options: ConvOptions::square(1, 0) },
     };
     let x = noise(1, batch * inputs);
     let weight = noise(2, outputs * inputs);
@@ -209,13 +193,7 @@ fn gradients_reach_only_what_is_tracked() {
         let x_tensor = tensor(&x, shape.x, &device).set_require_grad(wants(0));
         let weight_tensor = tensor(&weight, shape.weight, &device).set_require_grad(wants(1));
         let bias_tensor = tensor(&bias, [7], &device).set_require_grad(wants(2));
-        let y = conv2d(
-            x_tensor.clone(),
-            weight_tensor.clone(),
-            Some(bias_tensor.clone()),
-            shape.options,
-            Activation::Relu,
-        );
+        let y = conv2d(x_tensor.clone(), weight_tensor.clone(), Some(bias_tensor.clone()), shape.options, Activation::Relu);
         let gradients = (y.clone() * tensor(&upstream, shape.output(), &device)).sum().backward();
         let signal = reference::before_activation(&upstream, &values(y.inner()), Activation::Relu);
         let found = [
@@ -235,13 +213,8 @@ fn permuted_tensors_count_as_their_values() {
     let Some(device) = gpu() else { return };
     let shape = square(2, 6, 8, 5, 3, 2, 1);
     let (x, weight) = (noise(1, 2 * 6 * 64), noise(2, 5 * 6 * 9));
-    let plain = conv2d(
-        tensor(&x, shape.x, &device),
-        tensor(&weight, shape.weight, &device),
-        None,
-        shape.options,
-        Activation::None,
-    );
+    let plain =
+        conv2d(tensor(&x, shape.x, &device), tensor(&weight, shape.weight, &device), None, shape.options, Activation::None);
     // The same values behind other strides.
     let twisted = |t: Tensor<4>| (t.permute([3, 1, 0, 2]) * 1.0).permute([2, 1, 3, 0]);
     let permuted = conv2d(
@@ -379,11 +352,7 @@ fn signed_step_stays_in_the_ball_and_the_range_and_rests_where_inactive() {
     let mut gradient = noise(3, 90);
     (gradient[0], gradient[1]) = (0.0, f32::NAN);
     let active = [1.0, 0.0, 2.0];
-    let step = SignedStep {
-        step_size: 0.07,
-        epsilon: 0.1,
-        range: [0.0, 1.0],
-    };
+    let step = SignedStep { step_size: 0.07, epsilon: 0.1, range: [0.0, 1.0] };
     let y = values(signed_step(
         tensor(&x, shape, &device),
         tensor(&gradient, shape, &device),
@@ -392,7 +361,13 @@ fn signed_step_stays_in_the_ball_and_the_range_and_rests_where_inactive() {
         step,
     ));
     for i in 0..90 {
-        let sign = if gradient[i] > 0.0 { 1.0 } else if gradient[i] < 0.0 { -1.0 } else { 0.0 };
+        let sign = if gradient[i] > 0.0 {
+            1.0
+        } else if gradient[i] < 0.0 {
+            -1.0
+        } else {
+            0.0
+        };
         let moved = (x[i] + 0.07 * sign).clamp(origin[i] - 0.1, origin[i] + 0.1).clamp(0.0, 1.0);
         let expected = if active[i / 30] == 0.0 { x[i] } else { moved };
         // One rounding of float32 on values up to 1.
@@ -404,12 +379,7 @@ fn signed_step_stays_in_the_ball_and_the_range_and_rests_where_inactive() {
 fn sgd_steps_follow_pytorch_with_and_without_nesterov() {
     let Some(device) = gpu() else { return };
     for (count, nesterov) in [(1, true), (13, false), (1600, true)] {
-        let step = SgdStep {
-            learning_rate: 0.1,
-            momentum: 0.9,
-            nesterov,
-            weight_decay: 0.01,
-        };
+        let step = SgdStep { learning_rate: 0.1, momentum: 0.9, nesterov, weight_decay: 0.01 };
         let mut parameter = noise(1, count);
         let mut velocity: Option<Vec<f32>> = None;
         let mut on_device = (tensor(&parameter, [count], &device), None);
