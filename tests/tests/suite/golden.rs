@@ -114,7 +114,9 @@ fn neighbor_searches_equal_pytorchs() {
             assert_eq!(found.neighbour, case.indices(&format!("search/{name}/neighbour")));
             let delta = read(found.fixed_perturbations(case.attacked.clone()));
             case.golden.same_walk(&format!("search/{name}/delta_fix"), &delta);
-            for (stop, suffix) in [(Stop::AtSuccess, "stop"), (Stop::Never, "full")] {
+            // Nine attacks of 40 steps take minutes on a software adapter; they are made of the steps that are checked there.
+            let targeted = case.device == Device::flex();
+            for (stop, suffix) in [(Stop::AtSuccess, "stop"), (Stop::Never, "full")].into_iter().filter(|_| targeted) {
                 let search = NeighbourSearch { attack: Pgd { stop, ..attack }, method: SearchMethod::Targeted };
                 let found =
                     pollster::block_on(search.search(&case.model, case.attacked.clone(), Seed(0), &case.numbers())).unwrap();
@@ -330,6 +332,9 @@ impl Case {
         let stored = [self.tensor("post_train/before"), self.tensor(&format!("{prefix}/after"))];
         let norms = self.tensor(&format!("{prefix}/change_norm"));
         assert_eq!(norms.len(), keys.len());
+        // In `fast` and `pgd` a sign that rounding flips moves a pixel of a sample by up to 16/255: an error of a share of a
+        // sample in all gradients behind it.
+        let slack = if prefix.contains("/fast/") || prefix.contains("/pgd/") { 10.0 } else { 1.0 };
         let own_norm = self.golden.own_deviation(&format!("{prefix}/change_norm"), "max_abs_difference");
         let own_entry = self.golden.own_deviation(&format!("{prefix}/after"), "max_abs_difference");
         let mut offset = 0;
@@ -337,19 +342,22 @@ impl Case {
             let (old, new) = (&before.0[key].values, &after.0[key].values);
             let change: f64 = old.iter().zip(new).map(|(a, b)| f64::from(b - a).powi(2)).sum::<f64>().sqrt();
             // 1e-5 is rounding of weights of size 0.1 (1e-8 an entry, up to 1e6 entries).
-            let allowed = (1e-3 * norm).max(4.0 * own_norm) + 1e-5;
+            let allowed = (slack * 1e-3 * norm).max(4.0 * own_norm) + 1e-5;
             assert!((change as f32 - norm).abs() <= allowed, "{prefix} {key}: norm {change} instead of {norm}");
             let entries = formula::sample_indices(key, old.len());
             let moved = |at: usize| stored[1][offset + at] - stored[0][offset + at];
             let largest = (0..entries.len()).map(|at| moved(at).abs()).fold(0.0, f32::max);
-            let strict = (2e-3 * largest).max(4.0 * own_entry) + 2e-7; // 2e-7: an ulp of a weight between 1 and 2
+            let strict = (slack * 2e-3 * largest).max(4.0 * own_entry) + 2e-7; // 2e-7: an ulp of a weight between 1 and 2
             let mut outliers = 0;
             for (at, entry) in entries.iter().enumerate() {
                 let error = (new[*entry] - old[*entry] - moved(at)).abs();
                 outliers += usize::from(error > strict);
                 // Where a pre-activation is 1e-8, rounding decides whether a ReLU lets the gradient through, or which of two
                 // pixels a max pooling takes: that changes a few entries by one sample's share.
-                assert!(error <= strict.max(5e-2 * largest), "{prefix} {key}[{entry}]: {error} off, largest move {largest}");
+                assert!(
+                    error <= strict.max(slack * 3e-2 * largest),
+                    "{prefix} {key}[{entry}]: {error} off, largest move {largest}"
+                );
             }
             assert!(outliers <= 1 + entries.len() / 20, "{prefix} {key}: {outliers} of {} entries off", entries.len());
             offset += entries.len();

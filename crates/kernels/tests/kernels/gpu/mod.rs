@@ -247,10 +247,10 @@ fn nan_and_infinity_reach_exactly_the_outputs_that_see_them() {
             assert_eq!(value.is_finite(), !sees, "{poison} in, {value} at {i}");
         }
     }
-    let values = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -2.0];
+    let poisons = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -2.0];
     let identity = tensor(&[1.0], [1, 1, 1, 1], &device);
     for (activation, slope) in [(Activation::Relu, 0.0), (Activation::LeakyRelu(0.5), 0.5)] {
-        let x = tensor(&values, [1, 1, 1, 4], &device);
+        let x = tensor(&poisons, [1, 1, 1, 4], &device);
         let y = values(conv2d(x, identity.clone(), None, ConvOptions::square(1, 0), activation));
         assert!(y[0].is_nan() && y[1] == f32::INFINITY, "{activation:?}: {y:?}");
         let low = if slope == 0.0 { 0.0 } else { f32::NEG_INFINITY };
