@@ -239,8 +239,9 @@ pub fn max_pool_gradient(gradient: &[f32], x: &[f32], out: &mut [f32], pooling: 
 /// Whether `value` takes the maximum over; NaN does, and keeps it.
 #[cube]
 fn exceeds(value: f32, highest: f32) -> bool {
-    let held = highest != highest;
-    let nan = value != value;
+    // Not `x != x`: a shader compiler may take that for false.
+    let held = highest.is_nan();
+    let nan = value.is_nan();
     let greater = value > highest;
     (greater || nan) && !held
 }
