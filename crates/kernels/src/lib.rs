@@ -19,6 +19,7 @@ mod autodiff;
 mod backend;
 mod flex;
 mod ops;
+mod routing;
 mod stock;
 
 pub use backend::{BatchNormBackward, ConvShape, KernelBackend, LayerBackward, LayerGradients};

@@ -21,6 +21,8 @@ pub(super) fn run<Op: WithSimd>(operation: Op) -> Op::Output {
 pub(super) struct Lanes {
     /// Floats in one vector.
     pub(super) count: usize,
+    /// Vectors side by side in the widest tile.
+    vectors: usize,
 }
 
 impl Lanes {
@@ -39,13 +41,13 @@ impl Lanes {
 
     #[inline(always)]
     pub(super) fn of<S: Simd>() -> Self {
-        Self { count: S::F32_LANES }
+        Self { count: S::F32_LANES, vectors: if Self::many::<S>() { 4 } else { 2 } }
     }
 
-    /// Columns that a tile covers: two vectors.
+    /// Columns that the widest tile covers.
     #[inline(always)]
     pub(super) fn panel(self) -> usize {
-        2 * self.count
+        self.vectors * self.count
     }
 
     /// Whether there are 32 vector registers rather than 16. WebAssembly promises any number; what runs it often has 16.
