@@ -143,19 +143,22 @@ fn turn<S: Simd, A: Act, const LANES: usize>(
                 let from = &rows.data[start + row[p] * stride..];
                 match from.first_chunk::<LANES>() {
                     Some(whole) => block[p] = *whole,
-                    None => block[p][..channels].copy_from_slice(&from[..channels]),
+                    None => (0..channels).for_each(|c| block[p][c] = from[c]),
                 }
             }
             for c in 0..channels {
                 let bias = bias.map_or(0.0, |bias| bias[channel + c]);
                 let at = (channel + c) * positions + position;
-                let mut turned = [MaybeUninit::uninit(); BLOCK];
+                let mut turned = [0.0; BLOCK];
                 for p in 0..BLOCK {
-                    turned[p].write(act.apply(block[p][c] + bias));
+                    turned[p] = act.apply(block[p][c] + bias);
                 }
-                match y[at..].first_chunk_mut::<BLOCK>() {
-                    Some(to) if count == BLOCK => *to = turned,
-                    _ => y[at..at + count].copy_from_slice(&turned[..count]),
+                let to = &mut y[at..at + count];
+                if count == BLOCK {
+                    *to.first_chunk_mut().expect("a whole block") = turned.map(MaybeUninit::new);
+                } else {
+                    // One by one: a copy of any length would be a call, and for whole blocks too.
+                    to.iter_mut().zip(turned).for_each(|(to, value)| _ = to.write(value));
                 }
             }
         }
