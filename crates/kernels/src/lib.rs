@@ -21,6 +21,7 @@ mod backend;
 mod cube;
 mod flex;
 mod ops;
+mod routing;
 mod stock;
 
 pub use backend::{BatchNormBackward, ConvShape, KernelBackend, LayerBackward, LayerGradients};

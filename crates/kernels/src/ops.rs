@@ -3,7 +3,7 @@
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-use crate::autodiff::Routed;
+use crate::routing::Routed;
 use crate::{Activation, ConvOptions, ConvShape, SgdStep, SignedStep, stock};
 
 /// Which implementation computes a layer.

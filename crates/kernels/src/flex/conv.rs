@@ -7,15 +7,19 @@ use super::epilogue::{Positions, Rows, finish};
 use super::geometry::Geometry;
 use super::memory::{map_parts, part_range, parts, split};
 use super::packed::Packed;
-use super::product::{Factor, Product};
+use super::product::{Factor, Layout, Product};
 use super::simd::Lanes;
 use crate::Activation;
 
-/// Floats of scratch that a block of images may take: what fits the second-level cache beside the weights.
-const BLOCK_FLOATS: usize = 96 * 1024;
+/// Floats of results that a block of images may have: they are added to again and again, so they should stay in the
+/// second-level cache. Each block reads all of the weight or adds to all of its gradient, so there should be many, too.
+const BLOCK_FLOATS: usize = 192 * 1024;
 
-/// Positions in a block of images, at least: each block reads all of the weight or adds to all of its gradient.
-const POSITIONS_PER_BLOCK: usize = 160;
+/// Floats of results and framed images together beyond which a block takes only as many images as it must.
+const BLOCK_FLOATS_OF_ALL: usize = 96 * 1024;
+
+/// Positions that are enough for a block to be worth reading the weight for.
+const POSITIONS_PER_BLOCK: usize = 512;
 
 /// `y = act(conv2d(x, weight) + bias)`: writes every element of y.
 pub(super) fn forward(
@@ -45,8 +49,7 @@ pub(super) fn forward(
         return;
     }
     // Fewer images than threads: each thread takes some of the output channels of one image.
-    let ranges =
-        (0..threads).map(|part| part_range(geometry.out, threads, part, lanes.panel())).filter(|range| !range.is_empty());
+    let ranges = (0..threads).map(|part| part_range(geometry.out, threads, part, lanes.count)).filter(|range| !range.is_empty());
     for (x, y) in x.chunks_exact(geometry.image()).zip(y.chunks_exact_mut(output)) {
         let outputs = split(y, ranges.clone().map(|range| range.len() * geometry.positions()));
         map_parts(ranges.clone().zip(outputs).collect(), |(range, y)| {
@@ -69,10 +72,11 @@ fn samples_forward(
 ) {
     let samples = x.len() / geometry.image();
     let channels = y.len() / (samples * geometry.positions());
-    let out_stride = factor.padded_width();
-    let block = samples_per_block(geometry, out_stride, samples);
+    let width = factor.padded_width();
+    let block = samples_per_block(geometry, width, samples);
     let mut framed = Framed::new(geometry, block);
-    let mut sums = vec![0.0; block * geometry.positions() * out_stride];
+    let layout = Layout::Panels(block * geometry.positions());
+    let mut sums = vec![0.0; block * geometry.positions() * width];
     let taps = geometry.tap_offsets();
     let positions = geometry.position_offsets(block);
     let outputs = y.chunks_mut(block * channels * geometry.positions());
@@ -84,12 +88,13 @@ fn samples_forward(
             steps: &taps,
             factor,
             out: &mut sums,
-            out_stride,
+            layout,
+            first: 0,
             accumulate: false,
         }
         .run();
-        let rows = Rows { data: &sums, stride: out_stride, positions: Positions::InOrder(geometry.positions()), channels };
-        finish(rows, bias, activation, y);
+        let positions = Positions::InOrder(geometry.positions());
+        finish(Rows { data: &sums, layout, channels, positions }, bias, activation, y);
     }
 }
 
@@ -131,23 +136,20 @@ fn unfolded(
         let bias = bias.map(|bias| &bias[range.clone()]);
         let per_sample = sums.chunks_exact(geometry.positions() * range.len());
         for (y, sums) in y.chunks_exact_mut(output).zip(per_sample) {
-            let rows = Rows {
-                data: sums,
-                stride: range.len(),
-                positions: Positions::InOrder(geometry.positions()),
-                channels: range.len(),
-            };
+            let positions = Positions::InOrder(geometry.positions());
+            let rows = Rows { data: sums, layout: Layout::Rows(range.len()), channels: range.len(), positions };
             let channels = range.start * geometry.positions()..range.end * geometry.positions();
             finish(rows, bias, activation, &mut y[channels]);
         }
     }
 }
 
-/// Images whose frames and results fit the cache together, but enough of them to be worth reading the weight for.
-pub(super) fn samples_per_block(geometry: &Geometry, out_stride: usize, samples: usize) -> usize {
-    let floats = geometry.framed_image() + geometry.positions() * out_stride;
-    let enough = POSITIONS_PER_BLOCK.div_ceil(geometry.positions());
-    (BLOCK_FLOATS / floats).max(enough).min(samples)
+/// Images whose frames and results fit the cache together, or else enough of them to be worth reading the weight for.
+pub(super) fn samples_per_block(geometry: &Geometry, width: usize, samples: usize) -> usize {
+    let results = geometry.positions() * width;
+    let small = BLOCK_FLOATS_OF_ALL / (geometry.framed_image() + results);
+    let enough = (BLOCK_FLOATS / results).min(POSITIONS_PER_BLOCK.div_ceil(geometry.positions()));
+    small.max(enough).clamp(1, samples)
 }
 
 /// A block of images in their frames; without padding, the images themselves.

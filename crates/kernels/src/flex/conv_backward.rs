@@ -13,7 +13,7 @@ use super::geometry::Geometry;
 use super::memory::{filled, map_parts, part_range, parts, split, tensor};
 use super::packed::Packed;
 use super::pointwise::before_activation;
-use super::product::{Factor, Product};
+use super::product::{Factor, Layout, Product};
 use super::simd::Lanes;
 use crate::{Activation, LayerGradients};
 
@@ -83,7 +83,7 @@ fn by_samples(geometry: &Geometry, pass: &Pass, threads: usize) -> LayerGradient
 
 /// One thread's sums over its images.
 struct Sums {
-    /// `[tap, output channel]`, output channels filled up to whole vectors.
+    /// A row for each tap, a column for each output channel, in panels.
     weight: Vec<f32>,
     /// In double precision: a channel of a batch has up to a million addends.
     bias: Vec<f64>,
@@ -100,9 +100,9 @@ impl Sums {
         let [height, width] = geometry.kernel;
         let rows = Rows {
             data: &self.weight,
-            stride: Lanes::detect().round_up(geometry.out),
-            positions: Positions::InOrder(geometry.taps()),
+            layout: Layout::Panels(geometry.taps()),
             channels: geometry.out,
+            positions: Positions::InOrder(geometry.taps()),
         };
         let shape = [geometry.out, geometry.channels, height, width];
         // SAFETY: `finish` writes every element.
@@ -118,8 +118,7 @@ fn samples_backward(
     mut to: Option<&mut [MaybeUninit<f32>]>,
 ) -> Sums {
     let (image, output) = (geometry.image(), geometry.out * geometry.positions());
-    let out_stride = Lanes::detect().round_up(geometry.out);
-    let block = samples_per_block(geometry, out_stride, samples.len());
+    let block = samples_per_block(geometry, Lanes::detect().round_up(geometry.out), samples.len());
     let mut weight = pass.x.map(|_| WeightGradient::new(geometry, block));
     let mut data = data.map(|data| data.worker(block));
     let mut bias = vec![0.0; if pass.bias { geometry.out } else { 0 }];
@@ -156,7 +155,6 @@ fn samples_backward(
 /// The weight's gradient: for each tap and output channel, the sum over positions of what the tap saw times the gradient.
 struct WeightGradient {
     sums: Vec<f32>,
-    out_stride: usize,
     /// The gradient with one row per position.
     gradient: Packed,
     framed: Framed,
@@ -166,10 +164,8 @@ struct WeightGradient {
 
 impl WeightGradient {
     fn new(geometry: &Geometry, block: usize) -> Self {
-        let out_stride = Lanes::detect().round_up(geometry.out);
         Self {
-            sums: vec![0.0; geometry.taps() * out_stride],
-            out_stride,
+            sums: vec![0.0; geometry.taps() * Lanes::detect().round_up(geometry.out)],
             gradient: Packed::zeros(block * geometry.positions(), geometry.out),
             framed: Framed::new(geometry, block),
             taps: geometry.tap_offsets(),
@@ -190,7 +186,8 @@ impl WeightGradient {
             steps: &self.positions[..samples * count],
             factor: Factor::Packed(&self.gradient),
             out: &mut self.sums,
-            out_stride: self.out_stride,
+            layout: Layout::Panels(geometry.taps()),
+            first: 0,
             accumulate: true,
         }
         .run();

@@ -31,7 +31,7 @@ pub(super) fn update2(a: &mut [f32], b: &mut [f32], c: &[f32], map: impl Fn(f32,
 
 /// The sum of a slice.
 pub(super) fn sum(values: &[f32]) -> f32 {
-    masked_sums(values, None, None, 0.0, 1.0)[0]
+    run(Sum(values))
 }
 
 /// The sums of g and of `g * (x - mean)`, where g is scaled by `slope` wherever y is given and not positive; the latter 0
@@ -108,6 +108,24 @@ impl<F: Fn(f32, f32, f32) -> (f32, f32)> WithSimd for Update2<'_, F> {
         for ((a, b), &c) in self.a.iter_mut().zip(self.b).zip(self.c) {
             (*a, *b) = (self.map)(*a, *b, c);
         }
+    }
+}
+
+struct Sum<'a>(&'a [f32]);
+
+impl WithSimd for Sum<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f32 {
+        let (whole, rest) = self.0.as_chunks::<16>();
+        let mut sums = [0.0f32; 16];
+        for values in whole {
+            for lane in 0..16 {
+                sums[lane] += values[lane];
+            }
+        }
+        sums.iter().chain(rest).sum()
     }
 }
 

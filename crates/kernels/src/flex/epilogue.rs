@@ -4,15 +4,15 @@ use core::mem::MaybeUninit;
 
 use pulp::{Simd, WithSimd};
 
-use super::simd::run;
+use super::product::Layout;
+use super::simd::{Lanes, run};
 use crate::Activation;
 
 /// Results of a product: for each position one row of channels.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
     pub(super) data: &'a [f32],
-    /// Floats from one row to the next, at least `channels`.
-    pub(super) stride: usize,
+    pub(super) layout: Layout,
     pub(super) channels: usize,
     /// The row of each position of the first image.
     pub(super) positions: Positions<'a>,
@@ -47,7 +47,7 @@ impl Positions<'_> {
 
 /// `y[sample][channel][position] = act(rows[sample, position][channel] + bias[channel])`; writes every element of y.
 pub(super) fn finish(rows: Rows, bias: Option<&[f32]>, activation: Activation, y: &mut [MaybeUninit<f32>]) {
-    assert!(bias.is_none_or(|bias| bias.len() >= rows.channels) && rows.channels <= rows.stride);
+    assert!(bias.is_none_or(|bias| bias.len() >= rows.channels));
     match activation {
         Activation::None => run(Finish { rows, bias, y, act: Identity }),
         Activation::Relu => run(Finish { rows, bias, y, act: Relu }),
@@ -105,46 +105,62 @@ impl<A: Act> WithSimd for Finish<'_, '_, A> {
     fn with_simd<S: Simd>(self, _: S) {
         let image = self.rows.channels * self.rows.positions.count();
         for (sample, y) in self.y.chunks_exact_mut(image).enumerate() {
-            turn(sample, self.rows, self.bias, self.act, y);
+            match S::F32_LANES {
+                16 => turn::<S, A, 16>(sample, self.rows, self.bias, self.act, y),
+                8 => turn::<S, A, 8>(sample, self.rows, self.bias, self.act, y),
+                4 => turn::<S, A, 4>(sample, self.rows, self.bias, self.act, y),
+                _ => turn::<S, A, 1>(sample, self.rows, self.bias, self.act, y),
+            }
         }
     }
 }
 
-/// One image, in blocks of 16 positions by 16 channels.
+/// One image, in blocks of 16 positions by one vector of channels.
 #[inline(always)]
-fn turn<A: Act>(sample: usize, rows: Rows, bias: Option<&[f32]>, act: A, y: &mut [MaybeUninit<f32>]) {
+fn turn<S: Simd, A: Act, const LANES: usize>(
+    sample: usize,
+    rows: Rows,
+    bias: Option<&[f32]>,
+    act: A,
+    y: &mut [MaybeUninit<f32>],
+) {
     const BLOCK: usize = 16;
+    let lanes = Lanes::of::<S>();
     let positions = rows.positions.count();
-    let whole_positions = positions / BLOCK * BLOCK;
-    let whole_channels = rows.channels / BLOCK * BLOCK;
-    let bias_of = |channel: usize| bias.map_or(0.0, |bias| bias[channel]);
-    for position in (0..whole_positions).step_by(BLOCK) {
-        let mut starts = [0; BLOCK];
-        for p in 0..BLOCK {
-            starts[p] = rows.positions.row(sample, position + p) * rows.stride;
+    let width = lanes.round_up(rows.channels);
+    for position in (0..positions).step_by(BLOCK) {
+        let count = BLOCK.min(positions - position);
+        let mut row = [0; BLOCK];
+        for p in 0..count {
+            row[p] = rows.positions.row(sample, position + p);
         }
-        for channel in (0..whole_channels).step_by(BLOCK) {
-            let mut block = [[0.0; BLOCK]; BLOCK];
-            for p in 0..BLOCK {
-                block[p].copy_from_slice(&rows.data[starts[p] + channel..starts[p] + channel + BLOCK]);
-            }
-            for c in 0..BLOCK {
-                let bias = bias_of(channel + c);
-                let start = (channel + c) * positions + position;
-                let to = &mut y[start..start + BLOCK];
-                for p in 0..BLOCK {
-                    to[p].write(act.apply(block[p][c] + bias));
+        for channel in (0..rows.channels).step_by(LANES) {
+            let (start, stride) = rows.layout.panel(channel / lanes.panel(), width, lanes);
+            let start = start + channel % lanes.panel();
+            let channels = LANES.min(rows.channels - channel);
+            let mut block = [[0.0; LANES]; BLOCK];
+            for p in 0..count {
+                let from = &rows.data[start + row[p] * stride..];
+                match from.first_chunk::<LANES>() {
+                    Some(whole) => block[p] = *whole,
+                    None => (0..channels).for_each(|c| block[p][c] = from[c]),
                 }
             }
-        }
-    }
-    for channel in 0..rows.channels {
-        let first = if channel < whole_channels { whole_positions } else { 0 };
-        let bias = bias_of(channel);
-        let to = &mut y[channel * positions..(channel + 1) * positions];
-        for position in first..positions {
-            let value = rows.data[rows.positions.row(sample, position) * rows.stride + channel];
-            to[position].write(act.apply(value + bias));
+            for c in 0..channels {
+                let bias = bias.map_or(0.0, |bias| bias[channel + c]);
+                let at = (channel + c) * positions + position;
+                let mut turned = [0.0; BLOCK];
+                for p in 0..BLOCK {
+                    turned[p] = act.apply(block[p][c] + bias);
+                }
+                let to = &mut y[at..at + count];
+                if count == BLOCK {
+                    *to.first_chunk_mut().expect("a whole block") = turned.map(MaybeUninit::new);
+                } else {
+                    // One by one: a copy of any length would be a call, and for whole blocks too.
+                    to.iter_mut().zip(turned).for_each(|(to, value)| _ = to.write(value));
+                }
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use core::ops::Range;
 use super::epilogue::{Positions, Rows, finish};
 use super::geometry::{Frame, Geometry, Phase};
 use super::packed::Packed;
-use super::product::{Factor, Product};
+use super::product::{Factor, Layout, Product};
 use super::simd::Lanes;
 use crate::Activation;
 
@@ -34,8 +34,9 @@ struct Part {
 /// One thread's scratch.
 pub(super) struct GatheredScratch {
     framed: Vec<f32>,
-    /// For each part the results of a block of images.
+    /// For each part the results of a block of images, a row for each position, in panels.
     sums: Vec<f32>,
+    all_rows: usize,
     /// For each input position, its row in `sums` and the rows from one image to the next.
     rows: Vec<[u32; 2]>,
     block: usize,
@@ -72,13 +73,12 @@ impl<'a> Gathered<'a> {
         let framed = if self.frame.is_bare() { 0 } else { block * geometry.out * self.frame.plane() };
         // Zeros stay where no tap reaches.
         let sums = vec![0.0; first_row * Lanes::detect().round_up(self.channels)];
-        GatheredScratch { framed: vec![0.0; framed], sums, rows, block }
+        GatheredScratch { framed: vec![0.0; framed], sums, all_rows: first_row, rows, block }
     }
 
     pub(super) fn run(&self, scratch: &mut GatheredScratch, gradient: &[f32], to: &mut [MaybeUninit<f32>]) {
         let geometry = self.geometry;
         let samples = gradient.len() / (geometry.out * geometry.positions());
-        let out_stride = Lanes::detect().round_up(self.channels);
         let source = match self.frame.is_bare() {
             true => gradient,
             false => {
@@ -87,23 +87,23 @@ impl<'a> Gathered<'a> {
             }
         };
         let image = geometry.out * self.frame.plane();
-        let mut sums = scratch.sums.as_mut_slice();
+        let layout = Layout::Panels(scratch.all_rows);
+        let mut first = 0;
         for part in &self.phases {
-            let length = scratch.block * part.positions.len() * out_stride;
-            let out = sums.split_off_mut(..length).expect("every part has its rows");
-            if part.steps.is_empty() {
-                continue;
+            if !part.steps.is_empty() {
+                let of_sample = |sample| part.positions.iter().map(move |at| at + (sample * image) as u32);
+                let rows: Vec<u32> = (0..samples).flat_map(of_sample).collect();
+                let factor = Factor::Packed(part.weight.as_ref().unwrap_or(&self.weight));
+                let (steps, out) = (&part.steps, &mut scratch.sums);
+                Product { source, rows: &rows, steps, factor, out, layout, first, accumulate: false }.run();
             }
-            let of_sample = |sample| part.positions.iter().map(move |at| at + (sample * image) as u32);
-            let rows: Vec<u32> = (0..samples).flat_map(of_sample).collect();
-            let factor = Factor::Packed(part.weight.as_ref().unwrap_or(&self.weight));
-            Product { source, rows: &rows, steps: &part.steps, factor, out, out_stride, accumulate: false }.run();
+            first += scratch.block * part.positions.len();
         }
         let positions = match self.phases.len() {
             1 => Positions::InOrder(geometry.height * geometry.width),
             _ => Positions::Listed(&scratch.rows),
         };
-        let rows = Rows { data: &scratch.sums, stride: out_stride, channels: self.channels, positions };
+        let rows = Rows { data: &scratch.sums, layout, channels: self.channels, positions };
         finish(rows, None, Activation::None, to);
     }
 }

@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 
 use pulp::{Simd, WithSimd};
 
-use super::simd::{copy_short, run};
+use super::simd::{copy_row, run};
 use crate::ConvShape;
 
 /// A convolution's sizes, and the offsets of its taps in a zero-padded image.
@@ -76,16 +76,33 @@ impl WithSimd for CopyPlanes<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
+        // SAFETY: `copy` asserted that all rows lie inside both slices.
+        unsafe {
+            match self.frame.width {
+                0..4 => self.rows::<1>(),
+                4..8 => self.rows::<4>(),
+                8..16 => self.rows::<8>(),
+                _ => self.rows::<16>(),
+            }
+        }
+    }
+}
+
+impl CopyPlanes<'_> {
+    /// Copies all rows in blocks of N floats, N at most their width.
+    #[inline(always)]
+    unsafe fn rows<const N: usize>(self) {
         let frame = self.frame;
         let mut from = self.from.as_ptr();
         for plane in 0..self.planes {
             let first = plane * frame.plane() + frame.top * frame.framed_width + frame.left;
-            for row in 0..frame.height {
-                // SAFETY: `copy` asserted that all rows lie inside both slices.
+            let mut to = self.to[first..].as_mut_ptr();
+            for _ in 0..frame.height {
                 unsafe {
-                    copy_short(from, self.to.as_mut_ptr().add(first + row * frame.framed_width), frame.width);
+                    copy_row::<N>(from, to, frame.width);
                     from = from.add(frame.width);
                 }
+                to = to.wrapping_add(frame.framed_width);
             }
         }
     }

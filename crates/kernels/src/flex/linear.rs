@@ -9,7 +9,7 @@ use super::dot::Dots;
 use super::memory::{filled, map_parts, part_range, parts, split, tensor};
 use super::packed::Packed;
 use super::pointwise::before_activation;
-use super::product::{Factor, Product};
+use super::product::{Factor, Layout, Product};
 use super::simd::Lanes;
 use crate::{Activation, LayerGradients};
 
@@ -63,10 +63,10 @@ pub(super) fn forward(
 /// `x weight^T` with the weight packed; rows filled up to whole vectors.
 fn products(sizes: Sizes, x: &[f32], packed: &Packed, steps: &[u32]) -> Vec<f32> {
     let rows: Vec<u32> = (0..x.len() as u32).step_by(sizes.inputs).collect();
-    let out_stride = packed.padded_width();
-    let mut out = vec![0.0; rows.len() * out_stride];
+    let mut out = vec![0.0; rows.len() * packed.padded_width()];
     let factor = Factor::Packed(packed);
-    Product { source: x, rows: &rows, steps, factor, out: &mut out, out_stride, accumulate: false }.run();
+    let layout = Layout::Rows(packed.padded_width());
+    Product { source: x, rows: &rows, steps, factor, out: &mut out, layout, first: 0, accumulate: false }.run();
     out
 }
 
@@ -138,7 +138,8 @@ fn product([count, columns]: [usize; 2], source: &[f32], rows: &[u32], steps: &[
     let ranges = (0..threads).map(|part| part_range(count, threads, part, 1));
     let outputs = split(&mut out, ranges.clone().map(|range| range.len() * out_stride));
     map_parts(ranges.zip(outputs).collect(), |(range, out)| {
-        Product { source, rows: &rows[range], steps, factor, out, out_stride, accumulate: false }.run();
+        let layout = Layout::Rows(out_stride);
+        Product { source, rows: &rows[range], steps, factor, out, layout, first: 0, accumulate: false }.run();
     });
     if out_stride == columns {
         return tensor(out, [count, columns]);

@@ -1,6 +1,8 @@
 //! Matrices reordered for the tiles of a product.
 
+use core::mem::MaybeUninit;
 use core::ops::Range;
+use core::slice;
 
 use pulp::{Simd, WithSimd};
 
@@ -29,30 +31,40 @@ impl Packed {
     /// From columns that lie `stride` apart: `from[column * stride + row]`.
     pub(super) fn from_columns(from: &[f32], stride: usize, depth: usize, width: usize) -> Self {
         assert!(width == 0 || (width - 1) * stride + depth <= from.len());
-        Self::build(depth, width, |columns, to, size| {
-            run(Transpose { from: &from[columns.start * stride..], stride, rows: columns.len(), count: depth, to, size });
-        })
+        // SAFETY: a transpose writes every row and column that it is given.
+        unsafe {
+            Self::build(depth, width, |columns, to, size| {
+                let rows = columns.len();
+                run(Transpose { from: &from[columns.start * stride..], stride, rows, count: depth, to, size });
+            })
+        }
     }
 
-    /// From matrices that lie one after the other, each `width` columns of `depth`: the rows of the first, of the second
-    /// and so on.
+    /// From matrices of as many columns, which lie one after the other, as this has, and of `depth` rows: the rows of the
+    /// first, of the second and so on.
     pub(super) fn from_columns_of_each<'a>(
-        matrices: impl Iterator<Item = &'a [f32]> + Clone + Send + Sync,
+        matrices: impl ExactSizeIterator<Item = &'a [f32]> + Clone + Send + Sync,
         depth: usize,
         width: usize,
     ) -> Self {
-        Self::build(depth * matrices.clone().count(), width, |columns, to, size| {
-            run(TransposeEach { matrices: matrices.clone(), columns, depth, to, size });
-        })
+        // SAFETY: a transpose writes every row and column that it is given, and each matrix has its rows.
+        unsafe {
+            Self::build(depth * matrices.len(), width, |columns, to, size| {
+                run(TransposeEach { matrices: matrices.clone(), columns, depth, to, size });
+            })
+        }
     }
 
     /// From rows that lie `stride` apart: `from[row * stride + column]`.
     pub(super) fn from_rows(from: &[f32], stride: usize, depth: usize, width: usize) -> Self {
-        Self::build(depth, width, |columns, to, size| {
-            for (row, to) in to.chunks_exact_mut(size).enumerate() {
-                to[..columns.len()].copy_from_slice(&from[row * stride..][columns.clone()]);
-            }
-        })
+        // SAFETY: the columns of every row are copied.
+        unsafe {
+            Self::build(depth, width, |columns, to, size| {
+                for (row, to) in to.chunks_exact_mut(size).enumerate() {
+                    to[..columns.len()].write_copy_of_slice(&from[row * stride..][columns.clone()]);
+                }
+            })
+        }
     }
 
     /// These rows of another, in this order.
@@ -67,27 +79,40 @@ impl Packed {
         packed
     }
 
-    /// Calls `fill` for every panel, on the threads that its size deserves, with the panel's columns, its elements and the
+    /// Calls `fill` for every panel, on the threads that its size deserves, with the panel's columns, its elements, and the
     /// floats from one of its rows to the next.
-    pub(super) fn build(depth: usize, width: usize, fill: impl Fn(Range<usize>, &mut [f32], usize) + Send + Sync) -> Self {
-        let mut packed = Self::zeros(depth, width);
-        let (panels, lanes) = (packed.panels(), packed.lanes);
+    ///
+    /// # Safety
+    /// `fill` must write the given columns of every row.
+    unsafe fn build(
+        depth: usize,
+        width: usize,
+        fill: impl Fn(Range<usize>, &mut [MaybeUninit<f32>], usize) + Send + Sync,
+    ) -> Self {
+        let lanes = Lanes::detect();
+        let padded = lanes.round_up(width);
+        // Only what fills up the last vectors needs to be zeroed.
+        let mut data = if padded == width { Vec::new() } else { vec![0.0; depth * padded] };
+        data.reserve_exact(depth * padded - data.len());
+        // SAFETY: the vector has room for these elements.
+        let elements = unsafe { slice::from_raw_parts_mut(data.as_mut_ptr().cast(), depth * padded) };
+        let panels = width.div_ceil(lanes.panel());
         let threads = parts(depth * width * WORK_PER_ELEMENT).min(panels);
         let ranges = (0..threads).map(|part| part_range(panels, threads, part, 1));
         let lengths = ranges.clone().map(|panels| {
             let columns = panels.start * lanes.panel()..width.min(panels.end * lanes.panel());
             depth * lanes.round_up(columns.len())
         });
-        let items = ranges.zip(split(&mut packed.data, lengths)).collect();
-        map_parts(items, |(panels, mut data)| {
+        map_parts(ranges.zip(split(elements, lengths)).collect(), |(panels, mut elements)| {
             for panel in panels {
                 let columns = columns(panel, width, lanes);
                 let size = lanes.round_up(columns.len());
-                let to = data.split_off_mut(..depth * size).expect("a panel's elements");
-                fill(columns, to, size);
+                fill(columns, elements.split_off_mut(..depth * size).expect("a panel's elements"), size);
             }
         });
-        packed
+        // SAFETY: the caller's `fill` wrote the columns of every row, and the rest is zeros.
+        unsafe { data.set_len(depth * padded) };
+        Self { data, depth, width, lanes }
     }
 
     /// Sets `count` rows from `first` on: `from[column * stride + row - first]`.
@@ -99,6 +124,8 @@ impl Packed {
             let size = self.lanes.round_up(columns.len());
             let start = self.panel_start(panel) + first * size;
             let to = &mut self.data[start..start + count * size];
+            // SAFETY: a transpose writes floats, and nothing that is not initialized.
+            let to = unsafe { slice::from_raw_parts_mut(to.as_mut_ptr().cast(), to.len()) };
             run(Transpose { from: &from[columns.start * stride..], stride, rows: columns.len(), count, to, size });
         }
     }
@@ -149,7 +176,7 @@ struct Transpose<'a> {
     stride: usize,
     rows: usize,
     count: usize,
-    to: &'a mut [f32],
+    to: &'a mut [MaybeUninit<f32>],
     size: usize,
 }
 
@@ -161,7 +188,7 @@ impl WithSimd for Transpose<'_> {
         assert!(self.rows <= self.size && self.count * self.size <= self.to.len());
         // SAFETY: the assert above.
         unsafe {
-            transpose(self.from, self.stride, self.rows, self.count, self.to.as_mut_ptr(), self.size);
+            transpose(self.from, self.stride, self.rows, self.count, self.to.as_mut_ptr().cast(), self.size);
         }
     }
 }
@@ -170,7 +197,7 @@ struct TransposeEach<'a, I> {
     matrices: I,
     columns: Range<usize>,
     depth: usize,
-    to: &'a mut [f32],
+    to: &'a mut [MaybeUninit<f32>],
     size: usize,
 }
 
@@ -183,7 +210,7 @@ impl<'a, I: Iterator<Item = &'a [f32]>> WithSimd for TransposeEach<'_, I> {
         assert!(columns <= size);
         for (matrix, to) in self.matrices.zip(self.to.chunks_exact_mut(depth * size)) {
             // SAFETY: a chunk has `depth` rows of `size`, of which the columns are written.
-            unsafe { transpose(&matrix[self.columns.start * depth..], depth, columns, depth, to.as_mut_ptr(), size) };
+            unsafe { transpose(&matrix[self.columns.start * depth..], depth, columns, depth, to.as_mut_ptr().cast(), size) };
         }
     }
 }

@@ -15,7 +15,8 @@ use super::simd::{Lanes, OuterTile, outer_tile, run};
 /// Floats of the factor that one block of steps brings into the first-level cache.
 const BLOCK_FLOATS: usize = 6144;
 
-/// Steps at a time of a factor that is read as it lies.
+/// Steps at a time of a factor that is read as it lies: the processor fetches ahead along its rows, not across them, and
+/// along no more than a few at once.
 const STRIDED_BLOCK: usize = 32;
 
 /// The factor of a [`Product`].
@@ -70,15 +71,53 @@ impl Factor<'_> {
     }
 }
 
-/// `out[row][column] (+)= sum over steps of source[rows[row] + steps[step]] * factor[step][column]`.
+/// Where the rows of a result lie.
+#[derive(Clone, Copy)]
+pub(super) enum Layout {
+    /// One after the other, this many floats apart.
+    Rows(usize),
+    /// In panels as wide as a register tile, one after the other, each with this many rows: what a tile reads and writes is
+    /// contiguous, so that the processor fetches ahead.
+    Panels(usize),
+}
+
+impl Layout {
+    /// Where a panel starts and how far its rows are apart; `width` is that of all panels together, in whole vectors.
+    #[inline(always)]
+    pub(super) fn panel(self, panel: usize, width: usize, lanes: Lanes) -> (usize, usize) {
+        let column = panel * lanes.panel();
+        match self {
+            Self::Rows(stride) => (column, stride),
+            Self::Panels(rows) => (column * rows, lanes.panel().min(width - column)),
+        }
+    }
+
+    /// One past the last float of the first `rows` rows.
+    fn end(self, rows: usize, width: usize) -> usize {
+        match self {
+            Self::Rows(stride) => {
+                assert!(width <= stride);
+                (rows - 1) * stride + width
+            }
+            Self::Panels(all) => {
+                assert!(rows <= all);
+                all * width
+            }
+        }
+    }
+}
+
+/// `out[first + row][column] (+)= sum over steps of source[rows[row] + steps[step]] * factor[step][column]`.
 pub(super) struct Product<'a> {
     pub(super) source: &'a [f32],
     pub(super) rows: &'a [u32],
     pub(super) steps: &'a [u32],
     pub(super) factor: Factor<'a>,
-    /// Results, `out_stride` per row, at least the factor's padded width.
+    /// Results, as wide as the factor's padded width.
     pub(super) out: &'a mut [f32],
-    pub(super) out_stride: usize,
+    pub(super) layout: Layout,
+    /// Row of the results where these begin.
+    pub(super) first: usize,
     /// Add to what `out` holds instead of replacing it.
     pub(super) accumulate: bool,
 }
@@ -102,27 +141,20 @@ impl WithSimd for Product<'_> {
             return;
         };
         self.factor.check(lanes);
-        assert!(row + step < self.source.len());
-        assert!(self.factor.depth() == self.steps.len() && width <= self.out_stride);
-        assert!((self.rows.len() - 1) * self.out_stride + width <= self.out.len());
+        assert!(row + step < self.source.len() && self.factor.depth() == self.steps.len());
+        assert!(self.layout.end(self.first + self.rows.len(), width) <= self.out.len());
 
-        let panels = width.div_ceil(lanes.panel());
-        match self.factor {
-            Factor::Packed(..) => {
-                let block = BLOCK_FLOATS / lanes.panel();
-                for panel in 0..panels {
-                    for first in (0..self.steps.len()).step_by(block) {
-                        unsafe { self.panel(simd, panel, first..self.steps.len().min(first + block), width) };
-                    }
-                }
-            }
-            // Along few rows at a time: the processor fetches ahead along rows, not across them.
-            Factor::Strided { .. } => {
-                for first in (0..self.steps.len()).step_by(STRIDED_BLOCK) {
-                    for panel in 0..panels {
-                        unsafe { self.panel(simd, panel, first..self.steps.len().min(first + STRIDED_BLOCK), width) };
-                    }
-                }
+        let block = match self.factor {
+            Factor::Packed(..) => BLOCK_FLOATS / lanes.panel(),
+            Factor::Strided { .. } => STRIDED_BLOCK,
+        };
+        // All panels for some steps, then the next steps: the part of the source that these steps reach stays in the
+        // second-level cache, and a factor that does not fit it is read only once.
+        for first in (0..self.steps.len()).step_by(block) {
+            let steps = first..self.steps.len().min(first + block);
+            for panel in 0..width.div_ceil(lanes.panel()) {
+                // SAFETY: the asserts above bound what is read and written.
+                unsafe { self.panel(simd, panel, steps.clone(), width) };
             }
         }
     }
@@ -137,24 +169,27 @@ impl Product<'_> {
     unsafe fn panel<S: Simd>(&mut self, simd: S, panel: usize, steps: Range<usize>, width: usize) {
         let lanes = Lanes::of::<S>();
         let (factor, stride) = self.factor.panel(panel, lanes);
-        let column = panel * lanes.panel();
+        let (start, out_stride) = self.layout.panel(panel, width, lanes);
         let tile = OuterTile {
             steps: &self.steps[steps.clone()],
             factor: factor.wrapping_add(steps.start * stride),
             stride,
             source: self.source.as_ptr(),
             rows: self.rows.as_ptr(),
-            out: self.out[column..].as_mut_ptr(),
-            out_stride: self.out_stride,
+            out: self.out[start + self.first * out_stride..].as_mut_ptr(),
+            out_stride,
             accumulate: self.accumulate || steps.start > 0,
         };
         let rows = self.rows.len();
+        let vectors = lanes.panel().min(width - panel * lanes.panel()) / lanes.count;
         unsafe {
-            match (width - column >= lanes.panel(), Lanes::many::<S>()) {
-                (true, true) => wide_of_32(simd, tile, rows),
-                (false, true) => narrow_of_32(simd, tile, rows),
-                (true, false) => wide_of_16(simd, tile, rows),
-                (false, false) => narrow_of_16(simd, tile, rows),
+            match (Lanes::many::<S>(), vectors) {
+                (true, 4) => rows_of_4(simd, tile, rows),
+                (true, 3) => rows_of_3(simd, tile, rows),
+                (true, 2) => rows_of_2(simd, tile, rows),
+                (true, _) => rows_of_1(simd, tile, rows),
+                (false, 2) => short_rows_of_2(simd, tile, rows),
+                (false, _) => short_rows_of_1(simd, tile, rows),
             }
         }
     }
@@ -184,9 +219,12 @@ macro_rules! rows_in_tiles {
     };
 }
 
-// Ten rows of two vectors fill 32 registers, leave room for the operands, and keep the rows' addresses in general registers.
-rows_in_tiles!(wide_of_32, 2, [1 2 3 4 5 6 7 8 9], 10);
-rows_in_tiles!(narrow_of_32, 1, [1 2 3 4 5 6 7 8 9 10 11 12 13], 14);
-// Without fused multiplication a product needs a register, too.
-rows_in_tiles!(wide_of_16, 2, [1 2 3 4], 5);
-rows_in_tiles!(narrow_of_16, 1, [1 2 3 4 5 6 7], 8);
+// These fill 32 registers, leave room for the operands, and keep the rows' addresses in general registers. The widest loads
+// least for what it computes.
+rows_in_tiles!(rows_of_4, 4, [1 2 3 4 5], 6);
+rows_in_tiles!(rows_of_3, 3, [1 2 3 4 5 6 7], 8);
+rows_in_tiles!(rows_of_2, 2, [1 2 3 4 5 6 7 8 9], 10);
+rows_in_tiles!(rows_of_1, 1, [1 2 3 4 5 6 7 8 9 10 11 12 13], 14);
+// These fill 16; without fused multiplication a product needs a register, too.
+rows_in_tiles!(short_rows_of_2, 2, [1 2 3 4], 5);
+rows_in_tiles!(short_rows_of_1, 1, [1 2 3 4 5 6 7], 8);

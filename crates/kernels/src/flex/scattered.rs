@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 
 use super::geometry::Geometry;
 use super::packed::Packed;
-use super::product::{Factor, Product};
+use super::product::{Factor, Layout, Product};
 use super::simd::{Lanes, run};
 
 /// The weight of the wanted channels with one row per output channel, and where its columns, the taps, lie.
@@ -69,7 +69,8 @@ impl<'a> Scattered<'a> {
             steps: &steps,
             factor: self.factor(),
             out: &mut scratch.sums,
-            out_stride: scratch.out_stride,
+            layout: Layout::Rows(scratch.out_stride),
+            first: 0,
             accumulate: false,
         }
         .run();

@@ -21,6 +21,8 @@ pub(super) fn run<Op: WithSimd>(operation: Op) -> Op::Output {
 pub(super) struct Lanes {
     /// Floats in one vector.
     pub(super) count: usize,
+    /// Vectors side by side in the widest tile.
+    vectors: usize,
 }
 
 impl Lanes {
@@ -39,13 +41,13 @@ impl Lanes {
 
     #[inline(always)]
     pub(super) fn of<S: Simd>() -> Self {
-        Self { count: S::F32_LANES }
+        Self { count: S::F32_LANES, vectors: if Self::many::<S>() { 4 } else { 2 } }
     }
 
-    /// Columns that a tile covers: two vectors.
+    /// Columns that the widest tile covers.
     #[inline(always)]
     pub(super) fn panel(self) -> usize {
-        2 * self.count
+        self.vectors * self.count
     }
 
     /// Whether there are 32 vector registers rather than 16. WebAssembly promises any number; what runs it often has 16.
@@ -187,34 +189,21 @@ unsafe fn load_rest<S: Simd>(simd: S, from: *const f32, count: usize) -> S::f32s
     unsafe { simd.partial_load_f32s(core::slice::from_raw_parts(from, count)) }
 }
 
-/// Copies `count` floats, few of them: a call of `memcpy` takes longer than an image's row does.
+/// Copies `count` floats, at least N, in blocks of N, of which the last may overlap the one before: a call of `memcpy` takes
+/// longer than an image's row does.
 ///
 /// # Safety
 /// `from` must be valid for reading and `to` for writing `count` floats; they must not overlap.
 #[inline(always)]
-pub(super) unsafe fn copy_short(from: *const f32, to: *mut f32, count: usize) {
-    /// As many whole blocks as fit, then one that ends with the row and may overlap the last of them.
-    #[inline(always)]
-    unsafe fn blocks<const N: usize>(from: *const f32, to: *mut f32, count: usize) {
-        let mut at = 0;
-        while at < count {
-            let start = at.min(count - N);
-            unsafe {
-                let block = from.add(start).cast::<[f32; N]>().read_unaligned();
-                to.add(start).cast::<[f32; N]>().write_unaligned(block);
-            }
-            at += N;
+pub(super) unsafe fn copy_row<const N: usize>(from: *const f32, to: *mut f32, count: usize) {
+    let mut at = 0;
+    while at < count {
+        let start = at.min(count - N);
+        unsafe {
+            let block = from.add(start).cast::<[f32; N]>().read_unaligned();
+            to.add(start).cast::<[f32; N]>().write_unaligned(block);
         }
-    }
-    unsafe {
-        match count {
-            0 => {}
-            1 => *to = *from,
-            2..4 => blocks::<2>(from, to, count),
-            4..8 => blocks::<4>(from, to, count),
-            8..16 => blocks::<8>(from, to, count),
-            _ => blocks::<16>(from, to, count),
-        }
+        at += N;
     }
 }
 
