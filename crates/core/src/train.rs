@@ -26,6 +26,9 @@ pub struct TrainConfig {
     /// Where the peak is, as a fraction of the run.
     pub peak_at: f32,
     pub inner: InnerAttack,
+    /// The radius and the step of the inner attack rise linearly from 0 over this fraction of the run. At full strength from
+    /// the first step, PGD training on MNIST can stay where it began: all classes equally likely.
+    pub ramp: f32,
     pub augmentation: Augmentation,
 }
 
@@ -52,12 +55,15 @@ impl TrainConfig {
         peak_learning_rate: 5e-3,
         peak_at: 0.4,
         inner: InnerAttack { epsilon: 0.3, step_size: 0.375, steps: 1, clip_start: false },
+        ramp: 0.0,
         augmentation: Augmentation::None,
     };
-    /// PGD-40 on MNIST (Madry et al. 2018) with the schedule of [`FAST_MNIST`](Self::FAST_MNIST).
+    /// PGD-40 on MNIST (Madry et al. 2018) with the schedule of [`FAST_MNIST`](Self::FAST_MNIST), a lower learning
+    /// rate and a ramp.
     pub const PGD_MNIST: Self = Self {
         peak_learning_rate: 1e-3,
         inner: InnerAttack { epsilon: 0.3, step_size: 0.01, steps: 40, clip_start: true },
+        ramp: 0.3,
         ..Self::FAST_MNIST
     };
     /// Fast-FGSM on CIFAR-10: 15 epochs of batches of 128, SGD with momentum 0.9 and weight decay 5e-4, learning rate up to
@@ -69,6 +75,7 @@ impl TrainConfig {
         peak_learning_rate: 0.2,
         peak_at: 0.5,
         inner: InnerAttack { epsilon: 8.0 / 255.0, step_size: 10.0 / 255.0, steps: 1, clip_start: true },
+        ramp: 0.0,
         augmentation: Augmentation::CropFlip { padding: 4 },
     };
 
@@ -84,7 +91,16 @@ impl TrainConfig {
         if !(self.peak_learning_rate > 0.0 && self.peak_at > 0.0 && self.peak_at < 1.0) {
             return Err(Error::Config("the peak learning rate must be positive and its place between 0 and 1".to_owned()));
         }
+        if !(0.0..=1.0).contains(&self.ramp) {
+            return Err(Error::Config(format!("the ramp is a fraction of the run, from 0 to 1, not {}", self.ramp)));
+        }
         Ok(())
+    }
+
+    /// The inner attack after `progress` of the run, in `[0, 1]`.
+    fn inner_attack(&self, progress: f32) -> InnerAttack {
+        let strength = if progress < self.ramp { progress / self.ramp } else { 1.0 };
+        InnerAttack { epsilon: self.inner.epsilon * strength, step_size: self.inner.step_size * strength, ..self.inner }
     }
 
     /// Learning rate after `progress` of the run, in `[0, 1]`.
@@ -180,12 +196,12 @@ impl Trainer {
         let images = Tensor::<4>::from_data(TensorData::new(pixels, shape), &device);
         let labels: Vec<usize> = batch.iter().map(|sample| self.samples.label(*sample)).collect();
         let targets = one_hot(&labels, self.model.classes(), &device);
-        let noise = (self.config.inner.steps > 0).then(|| {
-            let noise: Vec<f32> =
-                (0..shape.iter().product()).map(|_| rng::symmetric(&mut stream, self.config.inner.epsilon)).collect();
+        let attack = self.config.inner_attack(self.step as f32 / self.total_steps() as f32);
+        let noise = (attack.steps > 0).then(|| {
+            let noise: Vec<f32> = (0..shape.iter().product()).map(|_| rng::symmetric(&mut stream, attack.epsilon)).collect();
             Tensor::from_data(TensorData::new(noise, shape), &device)
         });
-        let images = self.perturb(images, targets.clone(), noise);
+        let images = self.perturb(images, targets.clone(), noise, attack);
         let loss = cross_entropy(self.model.forward(images.autodiff()), targets).mean();
         let gradients = loss.backward();
         // The reference code sets the rate at the end of each step.
@@ -255,9 +271,9 @@ impl Trainer {
         order
     }
 
-    fn perturb(&self, images: Tensor<4>, targets: Tensor<2>, noise: Option<Tensor<4>>) -> Tensor<4> {
+    fn perturb(&self, images: Tensor<4>, targets: Tensor<2>, noise: Option<Tensor<4>>, attack: InnerAttack) -> Tensor<4> {
         let Some(noise) = noise else { return images };
-        let InnerAttack { epsilon, step_size, steps, clip_start } = self.config.inner;
+        let InnerAttack { epsilon, step_size, steps, clip_start } = attack;
         // No gradients of weights; batch normalization goes on in training mode and its running statistics move, as in the
         // reference code.
         let model = self.model.clone().no_grad();

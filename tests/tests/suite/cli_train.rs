@@ -9,7 +9,7 @@ use tempfile::tempdir;
 
 use crate::cli_program::{binary, failure, json, output, text};
 
-/// Three epochs of ten steps on a thousand digits.
+/// Three epochs of nine steps on 980 digits.
 fn arguments(out: &Path) -> Vec<&str> {
     vec![
         "train",

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use riposte::models::Architecture;
 
 use super::DeviceArgs;
-use super::parse::{count, pixels, positive};
+use super::parse::{count, fraction, pixels, positive};
 use crate::data::DatasetName;
 
 #[derive(Debug, Clone, Args)]
@@ -75,11 +75,14 @@ pub struct TrainArgs {
     /// Steps of the training attack (method pgd)
     #[arg(long, value_name = "N", value_parser = count)]
     pub steps: Option<usize>,
-    /// Train on the first N samples alone
+    /// The training attack grows to its full size over this fraction of the run
+    #[arg(long, value_name = "FRACTION", value_parser = fraction, allow_hyphen_values = true)]
+    pub ramp: Option<f32>,
+    /// Use the first N training samples alone
     #[arg(long, value_name = "N", value_parser = count)]
     pub samples: Option<usize>,
-    /// Test images measured at the end of each epoch
-    #[arg(long, value_name = "N", default_value = "500", value_parser = count)]
+    /// Training samples, the last ones, that are not trained on but measured at the end of each epoch: the best epoch is kept
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = count)]
     pub check_images: usize,
     /// Test images measured at the end of the run [default: all]
     #[arg(long, value_name = "N", value_parser = count)]

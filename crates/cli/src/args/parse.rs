@@ -35,6 +35,17 @@ pub fn positive(text: &str) -> Result<f32, String> {
     }
 }
 
+/// A fraction, 0 to 1.
+///
+/// # Errors
+/// A sentence for the user.
+pub fn fraction(text: &str) -> Result<f32, String> {
+    match text.trim().parse::<f32>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err(format!("`{text}` is not a number from 0 to 1")),
+    }
+}
+
 /// A count of at least 1.
 ///
 /// # Errors
@@ -72,6 +83,8 @@ mod tests {
         assert_eq!(count("3"), Ok(3));
         assert!(count("0").is_err() && count("-1").is_err() && count("1.5").is_err());
         assert_eq!(positive("1e-3"), Ok(1e-3));
+        assert_eq!(fraction("0.3"), Ok(0.3));
+        assert!(fraction("-0.1").is_err() && fraction("1.1").is_err() && fraction("nan").is_err());
         assert!(positive("0").is_err() && positive("-1").is_err() && positive("nan").is_err());
     }
 }

@@ -32,12 +32,13 @@ pub fn run(args: TrainArgs) -> Result<()> {
     let mut folder = Folder::open(&args.out, &plan, args.resume)?;
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
-    let train = dataset::load(plan.dataset, Split::Train, args.samples, args.data.as_deref())?;
-    dataset::check_shape(&train, plan.architecture)?;
-    let (asked, found) = (args.samples.unwrap_or(0), train.len());
+    let samples = dataset::load(plan.dataset, Split::Train, args.samples, args.data.as_deref())?;
+    dataset::check_shape(&samples, plan.architecture)?;
+    let (asked, found, held_out) = (args.samples.unwrap_or(0), samples.len(), args.check_images);
     ensure!(asked <= found, "{asked} samples are asked for and {} has {found}", plan.dataset);
-    let test =
-        dataset::load(plan.dataset, Split::Test, args.test_images.map(|n| n.max(args.check_images)), args.data.as_deref())?;
+    ensure!(held_out < found, "--check-images {held_out} leaves none of {found} samples to train on");
+    let (train, held_out) = samples.split_at(found - held_out);
+    let test = dataset::load(plan.dataset, Split::Test, args.test_images, args.data.as_deref())?;
     let seed = Seed(plan.seed);
     let mut trainer = match folder.checkpoint()? {
         Some(checkpoint) => {
@@ -50,21 +51,20 @@ pub fn run(args: TrainArgs) -> Result<()> {
     };
     folder.drop_log_after(trainer.steps_made())?;
     let workers = if device.is_cpu() { Workers::on_cpu(device::threads(args.device.threads))? } else { Workers::on_gpu() };
-    let session = Session { plan: &plan, test: &test, workers, device, interrupt: Interrupt::listen()? };
-    session.train(&mut trainer, &mut folder, &args)?;
-    session.finish(&trainer.model(), &folder, args.test_images)
+    let session = Session { plan: &plan, workers, device, interrupt: Interrupt::listen()? };
+    session.train(&mut trainer, &mut folder, &held_out, args.checkpoint_steps)?;
+    session.finish(&folder, &test)
 }
 
 struct Session<'a> {
     plan: &'a Plan,
-    test: &'a Dataset,
     workers: Workers,
     device: Found,
     interrupt: Interrupt,
 }
 
 impl Session<'_> {
-    fn train(&self, trainer: &mut Trainer, folder: &mut Folder, args: &TrainArgs) -> Result<()> {
+    fn train(&self, trainer: &mut Trainer, folder: &mut Folder, held_out: &Dataset, checkpoint_steps: usize) -> Result<()> {
         let bar = progress::bar(trainer.total_steps() as u64, "Training");
         bar.set_position(trainer.steps_made() as u64);
         let mut losses = Losses::default();
@@ -74,10 +74,19 @@ impl Session<'_> {
             let epoch_ended = steps > 0 && steps % trainer.steps_per_epoch() == 0;
             // Also after a stop between the end of an epoch and its log line.
             if epoch_ended && !folder.has_logged(steps) {
-                let summary = self.measure(&trainer.model(), args.check_images.min(self.test.len()), &bar)?;
+                let model = trainer.model();
+                let summary = self.measure(&model, held_out, &bar)?;
                 let line = LogLine::new(steps, trainer.steps_per_epoch(), losses.take_mean(), &summary, begin.elapsed());
                 bar.suspend(|| eprintln!("{line}"));
+                // The weights first: a run that is killed between the two measures the epoch again.
+                if folder.would_be_best(&line, self.plan) {
+                    folder.save_best(&pollster::block_on(model.weights())?)?;
+                }
                 folder.log(line)?;
+            }
+            if folder.has_collapsed(self.plan) {
+                bar.suspend(|| eprintln!("The accuracy under attack has collapsed (catastrophic overfitting): stopping here."));
+                break;
             }
             let Some(step) = trainer.step() else { break };
             // One number a step: on a GPU this also keeps the queue short.
@@ -85,7 +94,7 @@ impl Session<'_> {
             bar.set_position(step.step as u64);
             bar.set_message(losses.message.clone());
             let stop = self.interrupt.pressed();
-            if stop || step.step % trainer.steps_per_epoch() == 0 || step.step % args.checkpoint_steps == 0 {
+            if stop || step.step % trainer.steps_per_epoch() == 0 || step.step % checkpoint_steps == 0 {
                 folder.save(&pollster::block_on(trainer.checkpoint())?)?;
             }
             if stop {
@@ -99,11 +108,13 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Measures the finished model on the test set and writes it with its card.
-    fn finish(&self, model: &Model, folder: &Folder, images: Option<usize>) -> Result<()> {
-        let images = images.unwrap_or(usize::MAX).min(self.test.len());
+    /// Measures the model of the best epoch on the test set and writes it with its card.
+    fn finish(&self, folder: &Folder, test: &Dataset) -> Result<()> {
+        let images = test.len();
+        let best = folder.best(self.plan).context("a run has at least one epoch")?.epoch();
+        let model = &Model::from_weights(self.plan.architecture, &folder.best_weights()?, &self.device.device)?;
         let bar = progress::bar(images as u64, "Measuring");
-        let summary = self.measure(model, images, &bar)?;
+        let summary = self.measure(model, test, &bar)?;
         bar.finish_and_clear();
         let weights = pollster::block_on(model.weights())?.to_safetensors(Precision::F32);
         let plan = self.plan;
@@ -120,7 +131,13 @@ impl Session<'_> {
             architecture: plan.architecture.to_string(),
             dataset: plan.dataset.to_string(),
             epsilon: plan.measured.epsilon,
-            training: format!("{}: {}", plan.title(), plan.command()),
+            training: format!(
+                "{}: {}; epoch {best} of {}, the best on the {} held-out training samples",
+                plan.title(),
+                plan.command(),
+                plan.config.epochs,
+                plan.check_images
+            ),
             weights: format!("{}.safetensors", plan.id),
             sha256: models::sha256(&weights),
             accuracies: vec![
@@ -130,17 +147,17 @@ impl Session<'_> {
         };
         let path = folder.save_model(&card, &weights)?;
         output::line(&format!(
-            "`{}`: {} of {images} test images right, {robust} under attack ({})",
+            "`{}` (epoch {best}): {} of {images} test images right, {robust} under attack ({})",
             path.display(),
             summary.natural_correct,
             plan.attack_in_words()
         ))
     }
 
-    fn measure(&self, model: &Model, images: usize, bar: &ProgressBar) -> Result<Summary> {
+    fn measure(&self, model: &Model, images: &Dataset, bar: &ProgressBar) -> Result<Summary> {
         let evaluation = Evaluation {
             model,
-            test: self.test,
+            test: images,
             pools: None,
             attack: Some(self.plan.measured),
             riposte: None,
@@ -148,9 +165,9 @@ impl Session<'_> {
             seed: Seed(self.plan.seed),
             batch: if self.device.is_cpu() { 128 } else { 512 },
         };
-        let measuring = bar.length() == Some(images as u64);
-        let mut records: Vec<Record> = Vec::with_capacity(images);
-        evaluation.run(0..images, 0, &self.workers, &self.interrupt, |record| {
+        let measuring = bar.length() == Some(images.len() as u64);
+        let mut records: Vec<Record> = Vec::with_capacity(images.len());
+        evaluation.run(0..images.len(), 0, &self.workers, &self.interrupt, |record| {
             records.push(record);
             if measuring {
                 bar.set_position(records.len() as u64);

@@ -133,6 +133,17 @@ impl Dataset {
         Ok(Self { images, labels, classes })
     }
 
+    /// The samples before `index` and those from it on.
+    ///
+    /// # Panics
+    /// If there are fewer samples.
+    pub fn split_at(mut self, index: usize) -> (Self, Self) {
+        let pixels = self.images.pixels.split_off(index * self.images.image_len());
+        let labels = self.labels.split_off(index);
+        let rest = Self { images: Images { pixels, ..self.images }, labels, classes: self.classes };
+        (self, rest)
+    }
+
     /// Puts datasets of the same kind one after the other.
     ///
     /// # Errors

@@ -16,7 +16,12 @@ use crate::{file, output};
 
 const SETTINGS: &str = "run.json";
 const CHECKPOINT: &str = "checkpoint.safetensors";
+/// The weights of the best epoch so far.
+const BEST: &str = "best.safetensors";
 const LOG: &str = "log.jsonl";
+
+/// A drop by more than one of this many held-out images ends a run.
+const COLLAPSE: usize = 5;
 
 pub(super) struct Folder {
     path: PathBuf,
@@ -30,7 +35,7 @@ pub(super) struct LogLine {
     step: usize,
     /// Mean loss on the perturbed batches of the epoch, or of its part since the run went on.
     loss: Option<f64>,
-    /// Test images looked at.
+    /// Held-out images looked at.
     images: usize,
     natural_correct: usize,
     robust_correct: Option<usize>,
@@ -79,6 +84,31 @@ impl Folder {
         file::write_atomically(&self.path.join(CHECKPOINT), &checkpoint.to_safetensors(Precision::F32))
     }
 
+    pub(super) fn save_best(&self, weights: &StateDict) -> Result<()> {
+        file::write_atomically(&self.path.join(BEST), &weights.to_safetensors(Precision::F32))
+    }
+
+    pub(super) fn best_weights(&self) -> Result<StateDict> {
+        let path = self.path.join(BEST);
+        StateDict::from_safetensors(&file::read(&path)?).with_context(|| format!("`{}` is damaged", path.display()))
+    }
+
+    /// The epoch with the highest score, of equals the latest.
+    pub(super) fn best(&self, plan: &Plan) -> Option<&LogLine> {
+        self.log.iter().max_by_key(|line| line.score(plan))
+    }
+
+    pub(super) fn would_be_best(&self, line: &LogLine, plan: &Plan) -> bool {
+        self.best(plan).is_none_or(|best| line.score(plan) >= best.score(plan))
+    }
+
+    /// Whether the latest epoch is far below the best one: catastrophic overfitting (Wong et al. 2020), from which FGSM
+    /// training does not come back.
+    pub(super) fn has_collapsed(&self, plan: &Plan) -> bool {
+        let best = self.best(plan).map_or(0, |line| line.score(plan));
+        self.log.last().is_some_and(|last| last.score(plan) + last.images / COLLAPSE < best)
+    }
+
     pub(super) fn has_logged(&self, step: usize) -> bool {
         self.log.iter().any(|line| line.step == step)
     }
@@ -115,6 +145,14 @@ impl Folder {
 }
 
 impl LogLine {
+    pub(super) fn epoch(&self) -> usize {
+        self.epoch
+    }
+
+    fn score(&self, plan: &Plan) -> usize {
+        plan.score(self.natural_correct, self.robust_correct)
+    }
+
     pub(super) fn new(step: usize, per_epoch: usize, loss: Option<f64>, summary: &Summary, elapsed: Duration) -> Self {
         Self {
             epoch: step / per_epoch,

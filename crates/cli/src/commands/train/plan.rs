@@ -21,6 +21,8 @@ pub(super) struct Plan {
     pub method: TrainMethod,
     pub config: TrainConfig,
     pub samples: Option<usize>,
+    /// Samples held out of the training set to choose the best epoch by.
+    pub check_images: usize,
     pub seed: u64,
     /// The attack of the checks and of the card.
     pub measured: Pgd,
@@ -33,6 +35,7 @@ pub(super) struct Settings {
     dataset: String,
     config: TrainConfig,
     samples: Option<usize>,
+    check_images: usize,
     seed: u64,
 }
 
@@ -50,9 +53,9 @@ impl Plan {
             (TrainMethod::Fast | TrainMethod::Natural, true) => TrainConfig::FAST_CIFAR10,
         };
         ensure!(args.steps.is_none() || args.method == TrainMethod::Pgd, "--steps belongs to --method pgd");
-        let attacked = args.epsilon.is_some() || args.step_size.is_some();
+        let attacked = args.epsilon.is_some() || args.step_size.is_some() || args.ramp.is_some();
         if attacked && args.method == TrainMethod::Natural {
-            bail!("--epsilon and --step-size belong to adversarial training, not to --method natural");
+            bail!("--epsilon, --step-size and --ramp belong to adversarial training, not to --method natural");
         }
         let inner = match args.method {
             TrainMethod::Natural => InnerAttack { epsilon: 0.0, step_size: 0.0, steps: 0, clip_start: false },
@@ -68,6 +71,7 @@ impl Plan {
             batch_size: args.batch_size.unwrap_or(base.batch_size),
             peak_learning_rate: args.lr.unwrap_or(base.peak_learning_rate),
             inner,
+            ramp: if args.method == TrainMethod::Natural { 0.0 } else { args.ramp.unwrap_or(base.ramp) },
             ..base
         };
         let attack = recommended(args.dataset).attack;
@@ -86,6 +90,7 @@ impl Plan {
             method: args.method,
             config,
             samples: args.samples,
+            check_images: args.check_images,
             seed: args.seed,
             measured,
         })
@@ -98,6 +103,7 @@ impl Plan {
             dataset: self.dataset.to_string(),
             config: self.config,
             samples: self.samples,
+            check_images: self.check_images,
             seed: self.seed,
         }
     }
@@ -113,7 +119,7 @@ impl Plan {
 
     /// The command that repeats the run.
     pub(super) fn command(&self) -> String {
-        let TrainConfig { epochs, batch_size, peak_learning_rate, inner, .. } = self.config;
+        let TrainConfig { epochs, batch_size, peak_learning_rate, inner, ramp, .. } = self.config;
         let mut command = format!(
             "riposte train --architecture {} --dataset {} --method {} --epochs {epochs} --batch-size {batch_size} \
              --lr {peak_learning_rate} --seed {}",
@@ -124,6 +130,7 @@ impl Plan {
         );
         if self.method != TrainMethod::Natural {
             command += &format!(" --epsilon {} --step-size {}", pixels(inner.epsilon), pixels(inner.step_size));
+            command += &format!(" --ramp {ramp} --check-images {}", self.check_images);
         }
         if self.method == TrainMethod::Pgd {
             command += &format!(" --steps {}", inner.steps);
@@ -132,6 +139,14 @@ impl Plan {
             command += &format!(" --samples {samples}");
         }
         command + &format!(" --id {} --out runs/{}", quoted(&self.id), quoted(&self.id))
+    }
+
+    /// Of the samples that were held out, how many a model gets right: attacked ones, unless it was trained without attacks.
+    pub(super) fn score(&self, natural: usize, robust: Option<usize>) -> usize {
+        match self.method {
+            TrainMethod::Natural => natural,
+            TrainMethod::Fast | TrainMethod::Pgd => robust.unwrap_or(natural),
+        }
     }
 
     pub(super) fn attack_in_words(&self) -> String {
