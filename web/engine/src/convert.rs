@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use riposte::attack::{self, Goal, Pgd};
+use riposte::classifier::read;
 use riposte::data::pool;
 use riposte::neighbour::{NeighbourSearch, SearchMethod};
 use riposte::post_train::{self, PostTrain};
@@ -23,12 +24,6 @@ pub async fn read_point(images: Tensor<4>, logits: Tensor<2>) -> riposte::Result
     let mut pixels = read(both).await?;
     let logits = pixels.split_off(channels * height * width);
     Ok((Picture { channels, height, width, pixels }, Prediction::new(logits)))
-}
-
-/// The values of a tensor, row by row.
-pub async fn read<const D: usize>(tensor: Tensor<D>) -> riposte::Result<Vec<f32>> {
-    let data = tensor.into_data_async().await.map_err(|error| riposte::Error::Device(error.to_string()))?;
-    data.into_vec().map_err(|error| riposte::Error::Device(format!("{error:?}")))
 }
 
 pub fn pgd(settings: &AttackSettings) -> Pgd {

@@ -29,7 +29,7 @@ impl Numbered {
         match &entry.test {
             Some(asset) => {
                 let packed = store::load(base, asset, &format!("the test images of {}", entry.name), fresh).await?;
-                Self::unpack(&packed, entry).await
+                Self::unpack(&packed, entry)
             }
             None => Self::draw(entry, Split::Test, DRAWN_TEST).await,
         }
@@ -40,7 +40,7 @@ impl Numbered {
         let numbered = match &entry.train {
             Some(asset) => {
                 let packed = store::load(base, asset, &format!("the training images of {}", entry.name), false).await?;
-                Self::unpack(&packed, entry).await?
+                Self::unpack(&packed, entry)?
             }
             None => Self::draw(entry, Split::Train, DRAWN_TRAIN).await?,
         };
@@ -89,8 +89,8 @@ impl Numbered {
         Ok(Self { samples: Dataset::concat(portions)?, numbers: (0..count).collect() })
     }
 
-    async fn unpack(packed: &[u8], entry: &DatasetEntry) -> Result<Self, Trouble> {
-        let bytes = store::unpack(packed, &format!("the images of {}", entry.name)).await?;
+    fn unpack(packed: &[u8], entry: &DatasetEntry) -> Result<Self, Trouble> {
+        let bytes = store::unpack(packed, &format!("the images of {}", entry.name))?;
         let broken = |problem: String| Trouble::last(format!("The packed images of {} cannot be read: {problem}.", entry.name));
         let file = SafeTensors::deserialize(&bytes).map_err(|error| broken(error.to_string()))?;
         let part = |name: &str| file.tensor(name).map_err(|error| broken(error.to_string()));

@@ -12,10 +12,11 @@ use riposte::Classifier;
 use riposte::models::Model;
 use riposte_protocol::{DevicePreference, Event, Picture, Prediction, Request, RunId, Victim};
 
-use crate::convert::{self, tensor};
+use crate::convert::tensor;
 use crate::device;
 use crate::models::Ready;
 use crate::worker::{give_way, post};
+use riposte::classifier::read;
 
 /// Adapted copies kept: those of the visitor's latest ripostes. Forgotten ones make room sooner.
 const MOST_ADAPTED: usize = 8;
@@ -163,7 +164,7 @@ impl Engine {
 
     async fn classify(&self, model: &Model, image: &Picture) -> Result<Prediction, Trouble> {
         let logits = model.forward(tensor(image, self.device()?));
-        Ok(Prediction::new(convert::read(logits).await?))
+        Ok(Prediction::new(read(logits).await?))
     }
 
     /// Gives way to waiting messages, then says whether the run goes on.

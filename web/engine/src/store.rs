@@ -1,14 +1,14 @@
 //! Files of the site: fetched with progress, checked, kept in the browser's cache.
 
+use std::io::Read;
+
+use flate2::read::GzDecoder;
 use js_sys::{Array, Promise, Reflect, Uint8Array};
 use riposte_protocol::{Asset, Event};
 use sha2::{Digest, Sha256};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{
-    Blob, Cache, CompressionFormat, DecompressionStream, ReadableStream, ReadableStreamDefaultReader, ReadableWritablePair,
-    Request, RequestCache, RequestInit, Response,
-};
+use web_sys::{Cache, ReadableStream, ReadableStreamDefaultReader, Request, RequestCache, RequestInit, Response};
 
 use crate::run::Trouble;
 use crate::worker::{post, scope};
@@ -39,15 +39,12 @@ pub async fn load(base: &str, asset: &Asset, what: &str, fresh: bool) -> Result<
 }
 
 /// Undoes gzip.
-pub async fn unpack(bytes: &[u8], what: &str) -> Result<Vec<u8>, Trouble> {
-    let damaged = |_| Trouble::retry(format!("The file of {what} could not be unpacked."));
-    let parts = Array::of1(&Uint8Array::from(bytes));
-    let stream = Blob::new_with_u8_array_sequence(&parts).map_err(damaged)?.stream();
-    let gunzip = DecompressionStream::new(CompressionFormat::Gzip).map_err(damaged)?;
-    let pair = ReadableWritablePair::new(&gunzip.readable(), &gunzip.writable());
-    let plain = Response::new_with_opt_readable_stream(Some(&stream.pipe_through(&pair))).map_err(damaged)?;
-    let buffer = JsFuture::from(plain.array_buffer().map_err(damaged)?).await.map_err(damaged)?;
-    Ok(Uint8Array::new(&buffer).to_vec())
+pub fn unpack(bytes: &[u8], what: &str) -> Result<Vec<u8>, Trouble> {
+    let mut plain = Vec::new();
+    match GzDecoder::new(bytes).read_to_end(&mut plain) {
+        Ok(_) => Ok(plain),
+        Err(error) => Err(Trouble::retry(format!("The file of {what} could not be unpacked ({error})."))),
+    }
 }
 
 async fn download(url: &str, asset: &Asset, what: &str, fresh: bool) -> Result<Vec<u8>, Trouble> {

@@ -13,10 +13,11 @@ use riposte_protocol::{
 };
 
 use super::{Engine, Trouble};
-use crate::convert::{post_train, read, read_point, tensor};
+use crate::convert::{post_train, read_point, tensor};
 use crate::images::picture;
 use crate::models::Ready;
 use crate::worker::{now, post};
+use riposte::classifier::read;
 
 /// Samples of each half of a minibatch that the page shows.
 const SHOWN: usize = 10;
@@ -118,7 +119,7 @@ impl Watch<'_> {
         let samples = shown
             .map(|place| {
                 let index = step.samples[place];
-                let mut image = picture(self.pools.images(), index);
+                let mut image = picture(self.pools.samples().images(), index);
                 if let (Some(direction), Some(change)) = (direction, &self.change) {
                     let sign = if direction == Direction::Positive || (direction == Direction::Both && place < half) {
                         1.0
