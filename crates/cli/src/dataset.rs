@@ -46,12 +46,12 @@ pub fn load(name: DatasetName, split: Split, limit: Option<usize>, folder: Optio
     Ok(loaded.dataset)
 }
 
-/// The training samples by class.
+/// The training samples, or the first `limit` of them, by class.
 ///
 /// # Errors
 /// As [`load`].
-pub fn pools(name: DatasetName, folder: Option<&Path>) -> Result<ClassPools> {
-    Ok(ClassPools::new(load(name, Split::Train, None, folder)?))
+pub fn pools(name: DatasetName, limit: Option<usize>, folder: Option<&Path>) -> Result<ClassPools> {
+    Ok(ClassPools::new(load(name, Split::Train, limit, folder)?))
 }
 
 /// # Errors

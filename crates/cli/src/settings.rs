@@ -53,12 +53,9 @@ impl Setup {
     }
 }
 
-/// The preset that fits a dataset best when none is named.
+/// The preset that is taken when none is named.
 pub fn recommended(dataset: DatasetName) -> Preset {
-    match dataset {
-        DatasetName::Digits | DatasetName::Mnist => Preset::M_MNIST,
-        DatasetName::Cifar10 => Preset::F_CIFAR,
-    }
+    Preset::recommended(&dataset.to_string()).expect("every dataset has one")
 }
 
 fn resolve_attack(preset: Preset, args: &AttackArgs) -> Option<Pgd> {

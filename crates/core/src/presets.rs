@@ -105,6 +105,16 @@ impl Preset {
     /// All, in the order of the paper's tables.
     pub const ALL: [Self; 4] = [Self::F_CIFAR, Self::M_CIFAR, Self::F_MNIST, Self::M_MNIST];
 
+    /// What this project recommends for a dataset (`mnist`, `digits`, `cifar10`). For gray digits the setup in which the search
+    /// reaches as far as the attack does: with F-MNIST's 8/255 most inputs have no neighbor, and nothing adapts.
+    pub fn recommended(dataset: &str) -> Option<Self> {
+        match dataset {
+            "mnist" | "digits" => Some(Self::M_MNIST),
+            "cifar10" => Some(Self::F_CIFAR),
+            _ => None,
+        }
+    }
+
     /// The preset named `name`, as in [`Preset::name`].
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|preset| preset.name == name)

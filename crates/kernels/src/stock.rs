@@ -7,6 +7,14 @@ use burn::backend::{Backend, Scalar, Shape, TensorMetadata, get_or_init_device_s
 
 use crate::{Activation, BatchNormBackward, ConvOptions, ConvShape, LayerBackward, LayerGradients, SgdStep, SignedStep};
 
+/// Ends the program where the large operations were left out of the build: on a device of the page every tensor is f32 and every
+/// layer has a kernel.
+fn require() {
+    if cfg!(not(feature = "stock")) {
+        panic!("this build has no stock operations: riposte-kernels was compiled without its feature `stock`");
+    }
+}
+
 pub(crate) fn conv2d_act<B: Backend>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
@@ -14,10 +22,12 @@ pub(crate) fn conv2d_act<B: Backend>(
     options: ConvOptions,
     activation: Activation,
 ) -> FloatTensor<B> {
+    require();
     activate::<B>(B::conv2d(x, weight, bias, burn_options(options)), activation)
 }
 
 pub(crate) fn conv2d_act_backward<B: Backend>(pass: LayerBackward<B>, shape: ConvShape) -> LayerGradients<B> {
+    require();
     let options = burn_options(shape.options);
     let gradient = before_activation::<B>(pass.gradient, pass.output, pass.activation);
     let (device, dtype) = (gradient.device(), gradient.dtype());
@@ -36,6 +46,7 @@ pub(crate) fn linear_act<B: Backend>(
     bias: Option<FloatTensor<B>>,
     activation: Activation,
 ) -> FloatTensor<B> {
+    require();
     let y = B::float_matmul(x, B::float_transpose(weight));
     let y = match bias {
         Some(bias) => {
@@ -48,6 +59,7 @@ pub(crate) fn linear_act<B: Backend>(
 }
 
 pub(crate) fn linear_act_backward<B: Backend>(pass: LayerBackward<B>) -> LayerGradients<B> {
+    require();
     let gradient = before_activation::<B>(pass.gradient, pass.output, pass.activation);
     LayerGradients {
         x: pass.weight.map(|weight| B::float_matmul(gradient.clone(), weight)),

@@ -82,7 +82,9 @@ impl SiteArgs {
     }
 }
 
-/// The repository this program was compiled in.
+/// The repository: cargo says at run time where the package lies. What the compiler was told can be out of date, where a build cache is
+/// shared between checkouts.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("crates/xtask lies two folders deep").to_path_buf()
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    package.ancestors().nth(2).expect("crates/xtask lies two folders deep").to_path_buf()
 }

@@ -1,7 +1,7 @@
 //! Packed image pools for the page, from the official MNIST files.
 //!
-//! The official training set is 47 MB of pixels; a visitor needs a few hundred images of each class. A pack is a safetensors file
-//! (`images` u8 [n, 1, 28, 28], `labels` u8 [n], `numbers` u32 [n]), gzipped, with the first so many images of each class in the set's own order.
+//! The official training set is 47 MB of pixels; a visitor needs some thousands, and a gallery. A pack is a safetensors file
+//! (`images` u8 [n, 1, 28, 28], `labels` u8 [n], `numbers` u32 [n]), gzipped, with the images in the set's own order.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
+use riposte_protocol::TRAINING_IMAGES;
 use safetensors::tensor::{Dtype, TensorView};
 use sha2::{Digest, Sha256};
 
@@ -18,8 +19,6 @@ const CLASSES: usize = 10;
 const SIDE: usize = 28;
 /// Test images kept of each class: the gallery's pages.
 const TEST_PER_CLASS: usize = 80;
-/// Training images kept of each class: about ten times what one minibatch draws of it.
-const TRAIN_PER_CLASS: usize = 1000;
 
 /// The official files, with the sha256 of each.
 const FILES: [(&str, &str); 4] = [
@@ -41,8 +40,8 @@ pub fn mnist(root: &Path, data: Option<&Path>) -> Result<Option<Packs>> {
     let Some(folder) = find(root, data)? else { return Ok(None) };
     let [test_images, test_labels, train_images, train_labels] = FILES.map(|(name, _)| read_idx(&folder, name));
     Ok(Some(Packs {
-        test: pack(&test_images?, &test_labels?, TEST_PER_CLASS)?,
-        train: pack(&train_images?, &train_labels?, TRAIN_PER_CLASS)?,
+        test: pack(&test_images?, &test_labels?, usize::MAX, TEST_PER_CLASS)?,
+        train: pack(&train_images?, &train_labels?, TRAINING_IMAGES, usize::MAX)?,
     }))
 }
 
@@ -122,13 +121,13 @@ fn read_idx(folder: &Path, name: &str) -> Result<Vec<u8>> {
     Ok(bytes.split_off(header))
 }
 
-/// The first `per_class` images of each class, in the set's order.
-fn pack(images: &[u8], labels: &[u8], per_class: usize) -> Result<Vec<u8>> {
+/// Of the first `most` images the first `per_class` of each class.
+fn pack(images: &[u8], labels: &[u8], most: usize, per_class: usize) -> Result<Vec<u8>> {
     const PIXELS: usize = SIDE * SIDE;
     ensure!(images.len() == labels.len() * PIXELS, "{} pixels for {} labels", images.len(), labels.len());
     let mut taken = [0; CLASSES];
     let (mut kept_images, mut kept_labels, mut kept_numbers) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, (image, &label)) in images.chunks_exact(PIXELS).zip(labels).enumerate() {
+    for (index, (image, &label)) in images.chunks_exact(PIXELS).zip(labels).take(most).enumerate() {
         let count = taken.get_mut(usize::from(label)).with_context(|| format!("label {label}"))?;
         if *count < per_class {
             *count += 1;

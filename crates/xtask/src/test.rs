@@ -19,19 +19,20 @@ pub enum Part {
     Browser,
 }
 
-/// Runs the parts asked for; without any, formatting and the native tests.
+/// Runs the parts asked for; without any, all of them.
 pub fn run(root: &Path, site: &SiteArgs, only: &[Part]) -> Result<()> {
-    let wanted = |part: Part| if only.is_empty() { part != Part::Browser } else { only.contains(&part) };
+    let wanted = |part: Part| only.is_empty() || only.contains(&part);
     if wanted(Part::Format) {
         cargo(root, &["fmt", "--all", "--check"])?;
         cargo(&root.join("web"), &["fmt", "--all", "--check"])?;
     }
-    if wanted(Part::Native) {
-        native(root)?;
-    }
+    // The native summary comes last: it is what a reader of the log looks for.
     if wanted(Part::Browser) {
         let folder = site.build(root)?;
         browser(root, &folder)?;
+    }
+    if wanted(Part::Native) {
+        native(root)?;
     }
     Ok(())
 }
@@ -47,27 +48,33 @@ fn native(root: &Path) -> Result<()> {
     cargo(root, &[runner, &NATIVE].concat())
 }
 
+/// Installs Debian packages where that is asked of nobody: on a continuous-integration machine, as root.
+fn install(packages: &[&str]) -> Result<()> {
+    if std::env::var_os("CI").is_none() || on_path("apt-get").is_none() {
+        return Ok(());
+    }
+    command(Command::new("apt-get").args(["update", "-qq"]))?;
+    command(Command::new("apt-get").args(["install", "-y", "-qq", "--no-install-recommends"]).args(packages))
+}
+
 /// Installs Mesa's Vulkan driver for the processor where Debian's packages can be, so that the wgpu tests have an adapter.
 fn software_adapter() -> Result<()> {
     let drivers = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
     let driver = drivers.iter().any(|folder| Path::new(folder).read_dir().is_ok_and(|mut files| files.next().is_some()));
-    if driver || std::env::var_os("CI").is_none() || on_path("apt-get").is_none() {
-        return Ok(());
-    }
-    command(Command::new("apt-get").args(["update", "-qq"]))?;
-    command(Command::new("apt-get").args([
-        "install",
-        "-y",
-        "-qq",
-        "--no-install-recommends",
-        "mesa-vulkan-drivers",
-        "libvulkan1",
-    ]))
+    if driver { Ok(()) } else { install(&["mesa-vulkan-drivers", "libvulkan1"]) }
 }
 
 /// Drives the site with Playwright, in the Chromium that is installed.
 fn browser(root: &Path, site: &Path) -> Result<()> {
     let tests = root.join("tests/browser");
+    let missing: Vec<&str> = [("npm", on_path("npm")), ("chromium", chromium())]
+        .into_iter()
+        .filter(|(_, found)| found.is_none())
+        .map(|(name, _)| name)
+        .collect();
+    if !missing.is_empty() {
+        install(&missing)?;
+    }
     let chromium = chromium().context("no Chromium or Chrome was found: install one, or name its program in CHROMIUM")?;
     let lock = std::fs::read(tests.join("package-lock.json"))?;
     let installed = tests.join("node_modules/.riposte-lock");
@@ -75,7 +82,21 @@ fn browser(root: &Path, site: &Path) -> Result<()> {
         command(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&tests))?;
         std::fs::write(&installed, &lock)?;
     }
-    command(Command::new("npm").arg("test").current_dir(&tests).env("CHROMIUM", chromium).env("RIPOSTE_SITE", site))
+    command(
+        Command::new("npm")
+            .arg("test")
+            .current_dir(&tests)
+            .env("CHROMIUM", chromium)
+            .env("RIPOSTE_SITE", site)
+            .env("RIPOSTE_BINARY", riposte(root)?),
+    )
+}
+
+/// The native program, built.
+fn riposte(root: &Path) -> Result<PathBuf> {
+    cargo(root, &[&["build"][..], &NATIVE, &["--bins"]].concat())?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    Ok(root.join(target).join("release/riposte"))
 }
 
 fn chromium() -> Option<PathBuf> {

@@ -12,7 +12,7 @@ use tempfile::tempdir;
 use crate::cli_program::{failure, output, text};
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/pth").join(name)
+    crate::package().join("fixtures/pth").join(name)
 }
 
 /// `riposte import` of a fixture to `out`.

@@ -199,7 +199,7 @@ fn every_case(long: bool, check: impl Fn(&Case)) {
 
 impl Golden {
     fn open(name: &str) -> Self {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(format!("{name}.safetensors"));
+        let path = crate::package().join("golden").join(format!("{name}.safetensors"));
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let all = std::fs::read(path.with_file_name("deviations.json")).unwrap();

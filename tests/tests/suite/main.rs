@@ -16,3 +16,9 @@ mod formula;
 mod golden;
 mod official;
 mod properties;
+
+/// The folder of this package, as cargo says at run time. What the compiler was told can be out of date, where a build cache is shared
+/// between checkouts.
+fn package() -> std::path::PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it").into()
+}

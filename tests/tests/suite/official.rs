@@ -12,7 +12,7 @@ pub struct Shared(PathBuf);
 /// `RIPOSTE_SHARED`, or `shared` beside the workspace. Without it the tests that need it say so and do nothing;
 /// `RIPOSTE_REQUIRE_DATA=1` makes that a failure.
 pub fn shared() -> Option<Shared> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let beside = crate::package().join("../../shared");
     let folder = std::env::var_os("RIPOSTE_SHARED").map_or(beside, PathBuf::from);
     if folder.join("data").is_dir() && folder.join("weights").is_dir() {
         return Some(Shared(folder));

@@ -4,16 +4,15 @@ use riposte::data::digits::{self, Split};
 use riposte::data::pool::ClassPools;
 use riposte::data::{Dataset, Images};
 use riposte::rng::Seed;
-use riposte_protocol::{DatasetEntry, Picture, Sample};
+use riposte_protocol::{DatasetEntry, Picture, Sample, TRAINING_IMAGES};
 use safetensors::SafeTensors;
 
 use crate::run::Trouble;
 use crate::store;
 use crate::worker::give_way;
 
-/// Procedural digits at hand: as many as the packs of MNIST hold.
+/// Procedural test digits at hand: as many as the pack of MNIST holds.
 const DRAWN_TEST: u32 = 800;
-const DRAWN_TRAIN: u32 = 10_000;
 /// The seed of the procedural set: one for all visitors, as natively.
 const DRAWN_SEED: Seed = Seed(0);
 
@@ -42,7 +41,7 @@ impl Numbered {
                 let packed = store::load(base, asset, &format!("the training images of {}", entry.name), false).await?;
                 Self::unpack(&packed, entry)?
             }
-            None => Self::draw(entry, Split::Train, DRAWN_TRAIN).await?,
+            None => Self::draw(entry, Split::Train, TRAINING_IMAGES as u32).await?,
         };
         Ok(ClassPools::new(numbered.samples))
     }

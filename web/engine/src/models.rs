@@ -49,8 +49,8 @@ impl Ready {
         let like = if self.entry.channels == 1 { "mnist" } else { "cifar10" };
         let mut presets: Vec<_> =
             Preset::ALL.into_iter().filter(|preset| preset.dataset == like).map(|preset| describe(&preset)).collect();
-        // First the setup in which the search looks as far as the attack reaches, so that there is something to see.
-        presets.sort_by_key(|preset| !preset.name.starts_with("m-"));
+        let recommended = Preset::recommended(like).map(|preset| preset.name);
+        presets.sort_by_key(|preset| Some(preset.name.as_str()) != recommended);
         let multiply_accumulates = self.architecture.multiply_accumulates() as f64;
         Opened { model: id, test_images: self.test.per_class(), multiply_accumulates, presets }
     }

@@ -3,19 +3,19 @@
 mod attack;
 mod riposte_run;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use burn::tensor::Device;
 use riposte::Classifier;
-use riposte::models::Model;
-use riposte_protocol::{DevicePreference, Event, Picture, Prediction, Request, RunId, Victim};
+use riposte::models::{Architecture, Model};
+use riposte_protocol::{DeviceKind, DevicePreference, Event, Notice, Picture, Prediction, Request, RunId, Victim};
 
 use crate::convert::tensor;
 use crate::device;
 use crate::models::Ready;
-use crate::worker::{give_way, post};
+use crate::worker::{Gate, give_way, post};
 use riposte::classifier::read;
 
 /// Adapted copies kept: those of the visitor's latest ripostes. Forgotten ones make room sooner.
@@ -25,11 +25,24 @@ const MOST_ADAPTED: usize = 8;
 #[derive(Default)]
 pub struct Engine {
     device: OnceCell<Device>,
+    /// Whether it is a WebGPU device, which compiles a shader when it is first used.
+    compiles: Cell<bool>,
+    /// The kinds of runs whose shaders are compiled.
+    compiled: RefCell<HashSet<(Architecture, Shaders)>>,
+    /// Opened when the device is chosen: requests that need it wait there.
+    started: Gate,
     ready: RefCell<HashMap<String, Rc<Ready>>>,
     /// In the order in which they were made.
     adapted: RefCell<Vec<(RunId, Rc<Model>)>>,
     /// Runs to be stopped at their next step.
     stopped: RefCell<HashSet<RunId>>,
+}
+
+/// What a run needs shaders for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Shaders {
+    Attack,
+    PostTraining,
 }
 
 /// Why a run did not end as it should.
@@ -87,6 +100,9 @@ impl Engine {
     }
 
     async fn obey(&self, request: Request) -> Result<(), Trouble> {
+        if !matches!(request, Request::Start { .. } | Request::Forget { .. } | Request::Cancel { .. }) {
+            self.started.passed().await;
+        }
         match request {
             Request::Start { device } => self.start(device).await,
             Request::Open { run, base, dataset, model, fresh } => {
@@ -131,7 +147,9 @@ impl Engine {
         if self.device.get().is_none() {
             let (device, notice) = device::choose(preference).await;
             _ = self.device.set(device);
+            self.compiles.set(notice.kind == DeviceKind::WebGpu);
             post(&Event::Device(notice));
+            self.started.open();
         }
     }
 
@@ -152,6 +170,13 @@ impl Engine {
                 let found = adapted.iter().find(|(made_by, _)| made_by == run).map(|(_, model)| Rc::clone(model));
                 found.ok_or_else(|| Trouble::last("The adapted copy is gone. Let it riposte again.".to_owned()))
             }
+        }
+    }
+
+    /// Tells the visitor, before the first run of a kind, why it will take longer.
+    fn announce_shaders(&self, run: RunId, architecture: Architecture, shaders: Shaders) {
+        if self.compiles.get() && self.compiled.borrow_mut().insert((architecture, shaders)) {
+            post(&Event::Note { run, notice: Notice::CompilingShaders });
         }
     }
 

@@ -1,6 +1,6 @@
 //! The worker's surroundings: posting, the clock, giving way.
 
-use js_sys::Promise;
+use js_sys::{Function, Promise};
 use riposte_protocol::Event;
 use serde::Serialize;
 use serde_wasm_bindgen::Serializer;
@@ -34,4 +34,31 @@ pub async fn give_way() {
         _ = JsFuture::from(heard).await;
     }
     channel.port1().close();
+}
+
+/// Closed until it is opened, once.
+pub struct Gate {
+    promise: Promise,
+    resolve: Function,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        let mut kept = None;
+        let promise = Promise::new(&mut |resolve, _| kept = Some(resolve));
+        Self { promise, resolve: kept.expect("a promise calls its executor at once") }
+    }
+}
+
+impl Gate {
+    pub fn open(&self) {
+        // Nothing is thrown by resolving a promise.
+        _ = self.resolve.call0(&JsValue::UNDEFINED);
+    }
+
+    /// Waits until it is open.
+    pub async fn passed(&self) {
+        // It never rejects.
+        _ = JsFuture::from(self.promise.clone()).await;
+    }
 }

@@ -1,7 +1,7 @@
 //! Taking a run away: its images, its record, the command that repeats it, its link; and telling the embedding page.
 
 use leptos::prelude::*;
-use riposte_protocol::Picture;
+use riposte_protocol::{Picture, TRAINING_IMAGES};
 use serde_json::{Value, json};
 use wasm_bindgen::prelude::*;
 use web_sys::{Blob, BlobPropertyBag, CustomEvent, CustomEventInit, HtmlAnchorElement, Url};
@@ -173,8 +173,9 @@ fn command(arena: Arena) -> Option<String> {
     let Origin::Test(number) = arena.subject.get()?.origin else { return None };
     let (dataset, model, preset) = (arena.dataset().id, arena.model.get(), arena.preset.get());
     let seed = arena.seed.get();
-    let mut command =
-        format!("riposte duel --dataset {dataset} --model {model} --index {number} --preset {preset} --seed {seed}");
+    let mut command = format!(
+        "riposte duel --dataset {dataset} --model {model} --index {number} --preset {preset} --seed {seed} --post-samples {TRAINING_IMAGES}"
+    );
     let Load::Ready(opened) = arena.load.get() else { return None };
     let known = opened.presets.into_iter().find(|known| known.name == preset)?;
     for (name, value) in codec::differences((&known.attack, &known.riposte), (&arena.attack.get(), &arena.riposte.get())) {

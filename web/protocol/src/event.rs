@@ -142,6 +142,7 @@ pub struct DeviceNotice {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Notice {
+    /// Once for each kind of run and architecture on WebGPU.
     CompilingShaders,
     Downloading,
     Drawing,

@@ -9,6 +9,10 @@ mod picture;
 mod request;
 mod settings;
 
+/// Training images of a dataset that the page holds: the first so many, in the dataset's own order. `riposte --post-samples` takes
+/// the same ones.
+pub const TRAINING_IMAGES: usize = 10_000;
+
 pub use event::{DeviceKind, DeviceNotice, Event, Notice, Opened, Prediction, Preset, Sample, StepData, Verdict, Work};
 pub use manifest::{Asset, DatasetEntry, Manifest, ModelEntry};
 pub use picture::Picture;

@@ -32,6 +32,9 @@ pub struct RiposteArgs {
     /// Samples of a post-training batch, half of each class
     #[arg(long, value_name = "N", value_parser = count)]
     pub post_batch: Option<usize>,
+    /// Draw them from the first N training samples alone; the page holds 10000 [default: all]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub post_samples: Option<usize>,
     /// Learning rate of the post-training
     #[arg(long, value_name = "RATE", value_parser = positive, allow_hyphen_values = true)]
     pub post_lr: Option<f32>,

@@ -38,7 +38,7 @@ pub fn run(args: DuelArgs) -> Result<()> {
     if let Some(index) = args.index {
         ensure!(index < test.len(), "there is no test image {index}: {dataset} has {}, numbered from 0", test.len());
     }
-    let pools = dataset::pools(dataset, args.data.data.as_deref())?;
+    let pools = dataset::pools(dataset, args.riposte.post_samples, args.data.data.as_deref())?;
     let duel =
         Duel { model: &model, name: &source.name, dataset, test: &test, pools: &pools, attack, riposte, seed: Seed(args.seed) };
     let mut screen = Screen::new(args.json);

@@ -36,6 +36,7 @@ struct Settings<'a> {
     natural: bool,
     attack: Option<riposte::attack::Pgd>,
     riposte: Option<riposte::post_train::PostTrain>,
+    post_samples: Option<usize>,
 }
 
 /// What `--json` prints.
@@ -109,7 +110,7 @@ pub fn run(args: EvalArgs) -> Result<()> {
     let all = dataset.size(Split::Test);
     ensure!(end <= test.len(), "{dataset} has {all} test images: {images} from number {first} on are more than there are");
     let train = match setup.riposte {
-        Some(_) => Some(dataset::pools(dataset, args.data.data.as_deref())?),
+        Some(_) => Some(dataset::pools(dataset, args.riposte.post_samples, args.data.data.as_deref())?),
         None => None,
     };
     let threads = device::threads(args.device.threads);
@@ -127,6 +128,7 @@ pub fn run(args: EvalArgs) -> Result<()> {
         natural,
         attack: setup.attack,
         riposte: setup.riposte,
+        post_samples: args.riposte.post_samples,
     };
     let settings = output::to_value(&settings)?;
     let (mut file, mut records) = match &args.out {

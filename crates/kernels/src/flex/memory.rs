@@ -5,6 +5,7 @@ use core::ops::Range;
 
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::{Bytes, DType, Shape};
+#[cfg(not(target_family = "wasm"))]
 use rayon::prelude::*;
 
 /// Multiplications below which another thread costs more than it saves: some 20 microseconds of them.
@@ -46,8 +47,18 @@ pub(super) fn tensor<const D: usize>(data: Vec<f32>, shape: [usize; D]) -> FlexT
 pub(super) fn parts(work: usize) -> usize {
     match work / WORK_PER_PART {
         0 | 1 => 1,
-        worth => worth.min(rayon::current_num_threads()),
+        worth => worth.min(threads()),
     }
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
+#[cfg(target_family = "wasm")]
+fn threads() -> usize {
+    1
 }
 
 /// How many threads a pass over this many elements deserves; at least 1.
@@ -69,10 +80,11 @@ pub(super) fn split<T>(mut slice: &mut [T], lengths: impl Iterator<Item = usize>
 
 /// Maps each item on a thread of the current pool; a single item on this one.
 pub(super) fn map_parts<I: Send, R: Send>(items: Vec<I>, map: impl Fn(I) -> R + Send + Sync) -> Vec<R> {
-    match items.len() {
-        0 | 1 => items.into_iter().map(map).collect(),
-        _ => items.into_par_iter().with_max_len(1).map(map).collect(),
+    #[cfg(not(target_family = "wasm"))]
+    if items.len() > 1 {
+        return items.into_par_iter().with_max_len(1).map(map).collect();
     }
+    items.into_iter().map(map).collect()
 }
 
 /// Calls `body` with the index, the range of elements and the output of each plane, planes split over the threads.

@@ -4,7 +4,7 @@ use riposte::models::Model;
 use riposte::rng::Seed;
 use riposte_protocol::{AttackSettings, Event, Input, RunId, StepData, Stop};
 
-use super::{Engine, Trouble};
+use super::{Engine, Shaders, Trouble};
 use crate::convert::{goal, pgd, read_point, tensor};
 use crate::worker::{now, post};
 
@@ -21,6 +21,7 @@ pub async fn run(
     let image = tensor(&input.image, engine.device()?);
     let numbers = [u64::from(input.number)];
     let attack = pgd(settings).attack(victim, image, &goal(class, settings), Seed(input.seed.into()), &numbers)?;
+    engine.announce_shaders(run, victim.architecture(), Shaders::Attack);
     for step in attack {
         let (image, prediction) = read_point(step.images, step.logits).await?;
         let succeeded = settings.target.map_or(prediction.class != class, |target| prediction.class == target);

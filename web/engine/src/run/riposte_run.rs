@@ -12,7 +12,7 @@ use riposte_protocol::{
     Direction, Event, Input, Notice, Perturbation, Picture, Prediction, RiposteSettings, RunId, Sample, Verdict, Work,
 };
 
-use super::{Engine, Trouble};
+use super::{Engine, Shaders, Trouble};
 use crate::convert::{post_train, read_point, tensor};
 use crate::images::picture;
 use crate::models::Ready;
@@ -47,7 +47,12 @@ pub async fn run(
     let (seed, number) = (Seed(input.seed.into()), u64::from(input.number));
     let answer = defense
         .run(&ready.model, image, &pools, seed, number, async |progress| {
-            let told = match watch.tell(progress).await {
+            let searched = matches!(progress, Progress::Searched(_));
+            let told = watch.tell(progress).await;
+            if searched {
+                engine.announce_shaders(run, ready.architecture, Shaders::PostTraining);
+            }
+            let told = match told {
                 Ok(()) => engine.go_on(run).await,
                 Err(error) => Err(error.into()),
             };

@@ -1,0 +1,87 @@
+// The page against tfjs in the same browser: PGD-40 on one image, and post-training steps of 256 images, of the fast MNIST CNN.
+//
+//   cargo xtask dist
+//   cd tests/bench/browser && npm ci && npm run measure
+//
+// Alternating rounds, each in a browser of its own, so that every round has a first call. Prints JSON. CHROMIUM names another browser,
+// BROWSER_FLAGS replaces the flags that choose the software adapter, ROUNDS the number of rounds (2).
+
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { extname, join, normalize } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const SITE = process.env.RIPOSTE_SITE ?? join(import.meta.dirname, '../../../dist');
+const FLAGS = process.env.BROWSER_FLAGS?.split(' ') ?? ['--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
+const ROUNDS = Number(process.env.ROUNDS ?? 2);
+const TRAIN = Number(process.env.TRAIN_STEPS ?? 5);
+const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.json': 'application/json', '.wasm': 'application/wasm' };
+
+const server = createServer(async (request, response) => {
+  const path = normalize(decodeURIComponent(new URL(request.url, 'http://localhost').pathname));
+  const file = path.startsWith('/page/') ? join(SITE, path.slice(6) || 'index.html') : join(import.meta.dirname, path);
+  try {
+    if (!(await stat(file)).isFile()) throw new Error();
+    response.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream' });
+    createReadStream(file).pipe(response);
+  } catch {
+    response.writeHead(404).end();
+  }
+});
+await new Promise((done) => server.listen(0, '127.0.0.1', done));
+const address = `http://localhost:${server.address().port}`;
+
+async function inBrowser(work) {
+  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
+  try {
+    const page = await browser.newPage();
+    page.setDefaultTimeout(1_200_000);
+    return await work(page);
+  } finally {
+    await browser.close();
+  }
+}
+
+/** Attack and riposte on the page, twice. */
+const riposte = (device) => () => inBrowser(async (page) => {
+  const began = performance.now();
+  await page.goto(`${address}/page/?device=${device}#data=digits&k=${TRAIN}&m=256&steps=40&step=0.01&s-steps=1&s-step=0.3`);
+  const result = () => page.locator('riposte-arena').evaluate((element) => new Promise((done) => {
+    element.addEventListener('riposte', ({ detail }) => done(detail), { once: true });
+  }));
+  const ready = page.locator('section.attack').getByRole('button', { name: /^Attack/ }).and(page.locator(':enabled'));
+  await ready.waitFor();
+  const opened = (performance.now() - began) / 1000;
+  const attack = [], adapt = [];
+  for (let time = 0; time < 2; time++) {
+    let done = result();
+    await ready.click();
+    attack.push((await done).attack.seconds);
+    done = result();
+    await page.locator('section.riposte').getByRole('button', { name: /^Riposte/ }).click();
+    const { work } = (await done).riposte_run;
+    adapt.push(work.seconds / Math.max(work.iterations, 1));
+  }
+  return { opened, attack, train: adapt };
+});
+
+const tfjs = (backend) => () => inBrowser(async (page) => {
+  await page.goto(`${address}/tfjs.html`);
+  return page.evaluate(([name, trainSteps]) => measure(name, { trainSteps }), [backend, TRAIN]);
+});
+
+const sides = { 'riposte webgpu': riposte('webgpu'), 'tfjs webgpu': tfjs('webgpu'), 'riposte cpu': riposte('cpu'), 'tfjs cpu': tfjs('cpu') };
+const only = process.argv.slice(2);
+const rounds = [];
+for (let round = 0; round < ROUNDS; round++) {
+  const found = {};
+  for (const [name, measure] of Object.entries(sides)) {
+    if (only.length && !only.includes(name)) continue;
+    console.error(`round ${round + 1} of ${ROUNDS}: ${name}`);
+    found[name] = await measure().catch((error) => ({ error: String(error) }));
+  }
+  rounds.push(found);
+}
+console.log(JSON.stringify(rounds, null, 1));
+server.close();

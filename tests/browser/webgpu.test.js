@@ -1,0 +1,101 @@
+// The kernels in Chromium: a run on WebGPU, and on the page's CPU engine, against the native program's on the CPU.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
+import { Arena, SITE, launch, nextResult, screenshot, visit } from './browser.js';
+import { serve } from './server.js';
+
+const riposte = process.env.RIPOSTE_BINARY;
+if (!riposte) throw new Error('RIPOSTE_BINARY must name the native program: run `cargo xtask test --only browser`');
+const run = promisify(execFile);
+
+let server, browser;
+before(async () => {
+  server = await serve(SITE);
+  browser = await launch();
+});
+after(async () => {
+  await browser.close();
+  await server.close();
+});
+
+/** Attack and riposte on the page; the native program then repeats them with the command that the page offers. */
+async function both(device, hash) {
+  const { page, context, complaints } = await visit(browser, `${server.address}?device=${device}#${hash}`);
+  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  page.setDefaultTimeout(180_000);
+  const arena = new Arena(page);
+  await arena.ready();
+  const computing = await arena.device.innerText();
+  await arena.runAttack();
+  const result = nextResult(page);
+  await arena.runRiposte();
+  const web = await result;
+  await page.getByRole('button', { name: 'Copy command' }).click();
+  const command = await page.evaluate(() => navigator.clipboard.readText());
+  assert.deepEqual(complaints, []);
+  const { stdout } = await run(riposte, [...command.split(' ').slice(1), '--device', 'cpu', '--json', '--out', 'none']);
+  return { web, native: JSON.parse(stdout), computing, page, context };
+}
+
+/** The largest distance of two lists of numbers. */
+function distance(first, second) {
+  assert.equal(first.length, second.length);
+  return Math.max(...first.map((value, index) => Math.abs(value - second[index])));
+}
+
+function softmax(logits) {
+  const exponentials = logits.map((logit) => Math.exp(logit - Math.max(...logits)));
+  const sum = exponentials.reduce((a, b) => a + b);
+  return exponentials.map((value) => value / sum);
+}
+
+function agree({ web, native }, tolerance) {
+  assert.equal(web.riposte_run.original_class, native.original);
+  assert.equal(web.riposte_run.neighbor_class, native.neighbour);
+  assert.equal(web.riposte_run.riposted, native.riposted);
+  assert.ok(native.riposted, 'a run that adapts');
+  assert.equal(web.riposte_run.adapted.class, native.answer.class);
+  const attacked = distance(softmax(web.attack.logits.at(-1)), native.attacked.probabilities);
+  const iterations = web.riposte_run.iterations;
+  assert.equal(iterations.length, native.losses.length);
+  const race = Math.max(...iterations.map(({ logits }, index) => distance(logits, native.race[index + 1])));
+  const losses = distance(iterations.map(({ loss }) => loss), native.losses);
+  console.log(`attacked ${attacked.toExponential(1)}, race ${race.toExponential(1)}, losses ${losses.toExponential(1)}`);
+  assert.ok(attacked < tolerance && race < tolerance && losses < tolerance, `within ${tolerance}`);
+}
+
+// A logit is some 10; f32 sums in another order differ by 1e-6 of that. The attack takes the sign of a gradient, and where one is
+// within rounding of zero a pixel goes the other way by two steps, which moves a logit by some 1e-3.
+const TOLERANCE = 0.02;
+
+for (const data of ['digits', 'mnist']) {
+  const hash = `data=${data}&image=test:3&k=4&m=32&steps=5&step=0.1&s-steps=5&s-step=0.1&seed=3`;
+  for (const [device, said] of [['webgpu', /Computing on WebGPU/], ['cpu', /Computing on CPU/]]) {
+    test(`${data}: the page on ${device} and the native program come to the same`, async (context_) => {
+      const script = await (await fetch(`${server.address}riposte.js`)).text();
+      const manifest = await (await fetch(`${server.address}assets/${script.match(/manifest-\w+\.json/)[0]}`)).json();
+      if (!manifest.datasets.some(({ id }) => id === data)) return context_.skip(`the site has no ${data}`);
+      const result = await both(device, hash);
+      assert.match(result.computing, said);
+      agree(result, TOLERANCE);
+      if (device === 'webgpu') await screenshot(result.page, `webgpu-${data}`);
+      await result.context.close();
+    });
+  }
+}
+
+test('a run on WebGPU stops within a step when it is told to', async () => {
+  const { page, context } = await visit(browser, `${server.address}?device=webgpu#data=digits&k=500&m=32&steps=3&step=0.1&s-steps=3&s-step=0.1`);
+  page.setDefaultTimeout(180_000);
+  const arena = new Arena(page);
+  await arena.ready();
+  await arena.runAttack();
+  await arena.riposte.getByRole('button', { name: 'Riposte', exact: true }).click();
+  await arena.riposte.locator('.scrubber output').filter({ hasText: /Iteration [2-9] of 500/ }).waitFor();
+  await arena.riposte.getByRole('button', { name: 'Stop' }).click();
+  await arena.riposte.getByText('Stopped.').waitFor({ timeout: 30_000 });
+  await context.close();
+});
