@@ -1,23 +1,14 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { Arena, SITE, launch, nextResult, screenshot, visit } from './browser.js';
-import { serve } from './server.js';
+import { test } from 'node:test';
+import { launch, nextResult, screenshot, stage, visit, Arena } from './browser.js';
 
 // Few iterations: the CPU engine of a small test machine has to do them. What they lead to is checked natively.
 const SHORT = '#data=digits&k=6&m=32&steps=10&step=0.05';
 
-let server, browser;
-before(async () => {
-  server = await serve(SITE);
-  browser = await launch();
-});
-after(async () => {
-  await browser.close();
-  await server.close();
-});
+const site = stage();
 
 test('the three acts follow each other, and every answer stands beside the truth', async () => {
-  const { page, context, complaints } = await visit(browser, server.address + SHORT);
+  const { page, context, complaints } = await visit(site.browser, site.server.address + SHORT);
   const arena = new Arena(page);
   await arena.ready();
   assert.ok(await arena.riposte.getByRole('button', { name: 'Riposte', exact: true }).isDisabled(), 'nothing to answer before an attack');
@@ -42,7 +33,7 @@ test('the three acts follow each other, and every answer stands beside the truth
 });
 
 test('the attack stays in its ball, and its change is what is shown', async () => {
-  const { page, context } = await visit(browser, server.address + SHORT);
+  const { page, context } = await visit(site.browser, site.server.address + SHORT);
   const arena = new Arena(page);
   await arena.ready();
   const result = nextResult(page);
@@ -60,7 +51,7 @@ test('the attack stays in its ball, and its change is what is shown', async () =
 
 test('a link leads to the same run, seed and all', async () => {
   const random = `${SHORT}&start=uniform&seed=7&image=test:3`;
-  const first = await visit(browser, server.address + random);
+  const first = await visit(site.browser, site.server.address + random);
   const arena = new Arena(first.page);
   await arena.ready();
   await arena.runAttack();
@@ -71,7 +62,7 @@ test('a link leads to the same run, seed and all', async () => {
   assert.match(link, /run=2/);
   await first.context.close();
 
-  const second = await visit(browser, link);
+  const second = await visit(site.browser, link);
   await new Arena(second.page).riposte.locator('.verdict').waitFor({ timeout: 180_000 });
   const download = second.page.waitForEvent('download');
   await second.page.getByRole('button', { name: 'Save record (JSON)' }).click();
@@ -84,7 +75,7 @@ test('a link leads to the same run, seed and all', async () => {
 });
 
 test('a run stops within a step when it is told to, and another can follow', async () => {
-  const { page, context } = await visit(browser, `${server.address}#data=digits&k=500&m=128&steps=10&step=0.05`);
+  const { page, context } = await visit(site.browser, `${site.server.address}#data=digits&k=500&m=128&steps=10&step=0.05`);
   const arena = new Arena(page);
   await arena.ready();
   await arena.runAttack();
@@ -102,7 +93,7 @@ test('a run stops within a step when it is told to, and another can follow', asy
 
 test('the processor computes where there is no WebGPU, and the page says so', async () => {
   const plain = await launch(['--disable-features=WebGPU', '--disable-webgpu']);
-  const { page } = await visit(plain, server.address + SHORT);
+  const { page } = await visit(plain, site.server.address + SHORT);
   const arena = new Arena(page);
   await arena.ready();
   assert.match(await arena.device.innerText(), /Computing on CPU/);
@@ -111,7 +102,7 @@ test('the processor computes where there is no WebGPU, and the page says so', as
 });
 
 test('MNIST is attacked and answered, where the site was built with it', async (context_) => {
-  const { page, context } = await visit(browser, `${server.address}#data=mnist&k=6&m=32&steps=10&step=0.05`);
+  const { page, context } = await visit(site.browser, `${site.server.address}#data=mnist&k=6&m=32&steps=10&step=0.05`);
   const arena = new Arena(page);
   await arena.ready();
   const offered = await arena.element.locator('.bench select').first().innerText();

@@ -2,11 +2,12 @@
 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { after, before } from 'node:test';
 import { chromium } from 'playwright-core';
+import { serve } from './server.js';
 
 const site = process.env.RIPOSTE_SITE;
 if (!site) throw new Error('RIPOSTE_SITE must name the folder of the built site: run `cargo xtask test --only browser`');
-export const SITE = site;
 
 const SHOTS = process.env.RIPOSTE_SCREENSHOTS ?? join(import.meta.dirname, '../../target/screenshots');
 
@@ -18,6 +19,20 @@ const FLAGS = [
 
 export function launch(extra = []) {
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: [...FLAGS, ...extra] });
+}
+
+/** The served site and a browser, for the tests of one file. */
+export function stage() {
+  const stage = {};
+  before(async () => {
+    stage.server = await serve(site);
+    stage.browser = await launch();
+  });
+  after(async () => {
+    await stage.browser.close();
+    await stage.server.close();
+  });
+  return stage;
 }
 
 /** A page of its own, with its own cache; what the page complains of is kept in `complaints`. */

@@ -1,26 +1,17 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { after, before, test } from 'node:test';
-import { Arena, SITE, launch, nextResult, screenshot, visit } from './browser.js';
-import { serve } from './server.js';
+import { test } from 'node:test';
+import { Arena, nextResult, screenshot, stage, visit } from './browser.js';
 
 const SHORT = '#data=digits&k=6&m=32&steps=10&step=0.05';
 const axe = createRequire(import.meta.url).resolve('axe-core');
 
-let server, browser;
-before(async () => {
-  server = await serve(SITE);
-  browser = await launch();
-});
-after(async () => {
-  await browser.close();
-  await server.close();
-});
+const site = stage();
 
 for (const colorScheme of ['light', 'dark']) {
   test(`nothing stands in the way of assistive technology (${colorScheme})`, async () => {
-    const { page, context } = await visit(browser, server.address + SHORT, { colorScheme, reducedMotion: 'reduce' });
+    const { page, context } = await visit(site.browser, site.server.address + SHORT, { colorScheme, reducedMotion: 'reduce' });
     const arena = new Arena(page);
     await arena.ready();
     await arena.runAttack();
@@ -39,7 +30,7 @@ for (const colorScheme of ['light', 'dark']) {
 
 test('the page fits a phone, and a finger can draw on it', async () => {
   const phone = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 };
-  const { page, context } = await visit(browser, server.address + SHORT, phone);
+  const { page, context } = await visit(site.browser, site.server.address + SHORT, phone);
   const arena = new Arena(page);
   await arena.ready();
   await arena.attack.getByRole('tab', { name: 'Draw' }).tap();
@@ -66,7 +57,7 @@ test('the page fits a phone, and a finger can draw on it', async () => {
 });
 
 test('the whole first act works with the keyboard alone', async () => {
-  const { page, context } = await visit(browser, server.address + SHORT);
+  const { page, context } = await visit(site.browser, site.server.address + SHORT);
   const arena = new Arena(page);
   await arena.ready();
   await arena.attack.locator('.thumbnail[tabindex="0"]').focus();
@@ -85,7 +76,7 @@ test('the whole first act works with the keyboard alone', async () => {
 });
 
 test('two elements on a page run side by side, on one engine', async () => {
-  const { page, context } = await visit(browser, `${server.address}course.html`);
+  const { page, context } = await visit(site.browser, `${site.server.address}course.html`);
   const weak = new Arena(page, '#weak');
   const strong = new Arena(page, '#strong');
   await Promise.all([weak.ready(), strong.ready()]);
@@ -100,8 +91,8 @@ test('two elements on a page run side by side, on one engine', async () => {
 });
 
 test('a frame tells its height and its results', async () => {
-  const { page, context } = await visit(browser, server.address);
-  await page.setContent(`<iframe src="${server.address}embed.html?dataset=digits&acts=1&controls=run&steps=5"></iframe>`);
+  const { page, context } = await visit(site.browser, site.server.address);
+  await page.setContent(`<iframe src="${site.server.address}embed.html?dataset=digits&acts=1&controls=run&steps=5"></iframe>`);
   const heard = page.evaluate(() => new Promise((done) => {
     let height;
     addEventListener('message', ({ data }) => {
@@ -122,7 +113,7 @@ test('a frame tells its height and its results', async () => {
 });
 
 test('the first paint needs neither engine nor model, and the page answers while the engine works', async () => {
-  const { page, context } = await visit(browser, server.address + SHORT);
+  const { page, context } = await visit(site.browser, site.server.address + SHORT);
   const painted = await page.evaluate(() => new Promise((done) => {
     new PerformanceObserver((list) => done(list.getEntries()[0].startTime)).observe({ type: 'paint', buffered: true });
   }));

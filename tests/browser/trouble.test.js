@@ -1,30 +1,21 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { Arena, SITE, launch, visit } from './browser.js';
-import { serve } from './server.js';
+import { test } from 'node:test';
+import { Arena, stage, visit } from './browser.js';
 
-let server, browser;
-before(async () => {
-  server = await serve(SITE);
-  browser = await launch();
-});
-after(async () => {
-  await browser.close();
-  await server.close();
-});
+const site = stage();
 
 const weights = (kind) => (path) => (path.endsWith('.safetensors') ? kind : undefined);
 
 for (const [kind, words] of [['corrupt', /checksum/], ['cut', /network/], ['missing', /did not give/]]) {
   test(`weights that come ${kind} are told of in a sentence, and trying again goes on`, async () => {
-    server.state.fault = weights(kind);
-    const { page, context } = await visit(browser, `${server.address}#data=digits`);
+    site.server.state.fault = weights(kind);
+    const { page, context } = await visit(site.browser, `${site.server.address}#data=digits`);
     const arena = new Arena(page);
     const alert = arena.element.getByRole('alert');
     await alert.waitFor({ timeout: 120_000 });
     assert.match(await alert.innerText(), words);
     assert.ok(await arena.attack.getByRole('button', { name: 'Attack', exact: true }).isDisabled());
-    server.state.fault = () => undefined;
+    site.server.state.fault = () => undefined;
     await arena.element.getByRole('button', { name: 'Try again' }).click();
     await arena.ready();
     assert.equal(await alert.count(), 0);
@@ -33,30 +24,30 @@ for (const [kind, words] of [['corrupt', /checksum/], ['cut', /network/], ['miss
 }
 
 test('an engine that cannot be loaded is told of, and can be started again', async () => {
-  server.state.fault = (path) => (/engine-.*\.wasm$/.test(path) ? 'cut' : undefined);
-  const { page, context } = await visit(browser, `${server.address}#data=digits`);
+  site.server.state.fault = (path) => (/engine-.*\.wasm$/.test(path) ? 'cut' : undefined);
+  const { page, context } = await visit(site.browser, `${site.server.address}#data=digits`);
   const arena = new Arena(page);
   const again = arena.device.getByRole('button', { name: 'Start it again' });
   await again.waitFor({ timeout: 60_000 });
   assert.match(await arena.device.innerText(), /could not be loaded/);
-  server.state.fault = () => undefined;
+  site.server.state.fault = () => undefined;
   await again.click();
   await arena.ready();
   await context.close();
 });
 
 test('what was fetched once is not fetched again', async () => {
-  const { page, context } = await visit(browser, `${server.address}#data=digits`);
+  const { page, context } = await visit(site.browser, `${site.server.address}#data=digits`);
   await new Arena(page).ready();
-  server.state.requests.length = 0;
+  site.server.state.requests.length = 0;
   await page.reload();
   await new Arena(page).ready();
-  assert.deepEqual(server.state.requests.filter((path) => /\.(safetensors|pack)$/.test(path)), []);
+  assert.deepEqual(site.server.state.requests.filter((path) => /\.(safetensors|pack)$/.test(path)), []);
   await context.close();
 });
 
 test('files that are no pictures are refused in a sentence; large and animated ones are taken', async () => {
-  const { page, context } = await visit(browser, `${server.address}#data=digits`);
+  const { page, context } = await visit(site.browser, `${site.server.address}#data=digits`);
   const arena = new Arena(page);
   await arena.ready();
   await arena.attack.getByRole('tab', { name: 'Upload' }).click();
@@ -94,7 +85,7 @@ test('files that are no pictures are refused in a sentence; large and animated o
 });
 
 test('a link with nonsense in it opens the page as if it were not there', async () => {
-  const { page, context, complaints } = await visit(browser, `${server.address}#data=nowhere&model=none&image=px:@@@&eps=lots&steps=-3&preset=none&seed=x&run=99&k=abc`);
+  const { page, context, complaints } = await visit(site.browser, `${site.server.address}#data=nowhere&model=none&image=px:@@@&eps=lots&steps=-3&preset=none&seed=x&run=99&k=abc`);
   const arena = new Arena(page);
   await arena.ready();
   assert.deepEqual(complaints, []);

@@ -2,28 +2,19 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { Arena, SITE, launch, nextResult, screenshot, visit } from './browser.js';
-import { serve } from './server.js';
+import { Arena, nextResult, screenshot, stage, visit } from './browser.js';
 
 const riposte = process.env.RIPOSTE_BINARY;
 if (!riposte) throw new Error('RIPOSTE_BINARY must name the native program: run `cargo xtask test --only browser`');
 const run = promisify(execFile);
 
-let server, browser;
-before(async () => {
-  server = await serve(SITE);
-  browser = await launch();
-});
-after(async () => {
-  await browser.close();
-  await server.close();
-});
+const site = stage();
 
 /** Attack and riposte on the page; the native program then repeats them with the command that the page offers. */
 async function both(device, hash) {
-  const { page, context, complaints } = await visit(browser, `${server.address}?device=${device}#${hash}`);
+  const { page, context, complaints } = await visit(site.browser, `${site.server.address}?device=${device}#${hash}`);
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   page.setDefaultTimeout(180_000);
   const arena = new Arena(page);
@@ -75,8 +66,8 @@ for (const data of ['digits', 'mnist']) {
   const hash = `data=${data}&image=test:3&k=4&m=32&steps=5&step=0.1&s-steps=5&s-step=0.1&seed=3`;
   for (const [device, said] of [['webgpu', /Computing on WebGPU/], ['cpu', /Computing on CPU/]]) {
     test(`${data}: the page on ${device} and the native program come to the same`, async (context_) => {
-      const script = await (await fetch(`${server.address}riposte.js`)).text();
-      const manifest = await (await fetch(`${server.address}assets/${script.match(/manifest-\w+\.json/)[0]}`)).json();
+      const script = await (await fetch(`${site.server.address}riposte.js`)).text();
+      const manifest = await (await fetch(`${site.server.address}assets/${script.match(/manifest-\w+\.json/)[0]}`)).json();
       if (!manifest.datasets.some(({ id }) => id === data)) return context_.skip(`the site has no ${data}`);
       const result = await both(device, hash);
       assert.match(result.computing, said);
@@ -88,7 +79,7 @@ for (const data of ['digits', 'mnist']) {
 }
 
 test('a run on WebGPU stops within a step when it is told to', async () => {
-  const { page, context } = await visit(browser, `${server.address}?device=webgpu#data=digits&k=500&m=32&steps=3&step=0.1&s-steps=3&s-step=0.1`);
+  const { page, context } = await visit(site.browser, `${site.server.address}?device=webgpu#data=digits&k=500&m=32&steps=3&step=0.1&s-steps=3&s-step=0.1`);
   page.setDefaultTimeout(180_000);
   const arena = new Arena(page);
   await arena.ready();

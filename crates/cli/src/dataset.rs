@@ -49,9 +49,12 @@ pub fn load(name: DatasetName, split: Split, limit: Option<usize>, folder: Optio
 /// The training samples, or the first `limit` of them, by class.
 ///
 /// # Errors
-/// As [`load`].
+/// As [`load`]; if there are fewer than `limit`.
 pub fn pools(name: DatasetName, limit: Option<usize>, folder: Option<&Path>) -> Result<ClassPools> {
-    Ok(ClassPools::new(load(name, Split::Train, limit, folder)?))
+    let samples = load(name, Split::Train, limit, folder)?;
+    let (asked, found) = (limit.unwrap_or(0), samples.len());
+    ensure!(asked <= found, "--post-samples {asked} are more than the {found} training samples of {name}");
+    Ok(ClassPools::new(samples))
 }
 
 /// # Errors

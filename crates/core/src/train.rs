@@ -289,3 +289,26 @@ impl Trainer {
         current
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_inner_attack_grows_to_its_full_size_over_the_ramp() {
+        let config = TrainConfig { ramp: 0.5, ..TrainConfig::PGD_MNIST };
+        let epsilon = |progress| config.inner_attack(progress).epsilon;
+        assert_eq!(epsilon(0.0), 0.0);
+        assert_eq!(epsilon(0.25), 0.15);
+        assert_eq!(config.inner_attack(0.25).step_size, 0.005);
+        assert_eq!((epsilon(0.5), epsilon(1.0)), (0.3, 0.3));
+        assert_eq!(TrainConfig::FAST_MNIST.inner_attack(0.0), TrainConfig::FAST_MNIST.inner, "no ramp: at full size at once");
+    }
+
+    #[test]
+    fn a_ramp_is_a_fraction_of_the_run() {
+        for ramp in [-0.1, 1.1, f32::NAN] {
+            assert!(TrainConfig { ramp, ..TrainConfig::FAST_MNIST }.check(1000).is_err(), "{ramp}");
+        }
+    }
+}

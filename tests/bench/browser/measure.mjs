@@ -6,31 +6,16 @@
 // Alternating rounds, each in a browser of its own, so that every round has a first call. Prints JSON. CHROMIUM names another browser,
 // BROWSER_FLAGS replaces the flags that choose the software adapter, ROUNDS the number of rounds (2).
 
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import { extname, join, normalize } from 'node:path';
+import { join } from 'node:path';
 import { chromium } from 'playwright-core';
+import { serve } from '../../browser/server.js';
 
 const SITE = process.env.RIPOSTE_SITE ?? join(import.meta.dirname, '../../../dist');
 const FLAGS = process.env.BROWSER_FLAGS?.split(' ') ?? ['--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 const ROUNDS = Number(process.env.ROUNDS ?? 2);
 const TRAIN = Number(process.env.TRAIN_STEPS ?? 5);
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.json': 'application/json', '.wasm': 'application/wasm' };
 
-const server = createServer(async (request, response) => {
-  const path = normalize(decodeURIComponent(new URL(request.url, 'http://localhost').pathname));
-  const file = path.startsWith('/page/') ? join(SITE, path.slice(6) || 'index.html') : join(import.meta.dirname, path);
-  try {
-    if (!(await stat(file)).isFile()) throw new Error();
-    response.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream' });
-    createReadStream(file).pipe(response);
-  } catch {
-    response.writeHead(404).end();
-  }
-});
-await new Promise((done) => server.listen(0, '127.0.0.1', done));
-const address = `http://localhost:${server.address().port}`;
+const pages = await serve(SITE), rival = await serve(import.meta.dirname);
 
 async function inBrowser(work) {
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
@@ -46,7 +31,7 @@ async function inBrowser(work) {
 /** Attack and riposte on the page, twice. */
 const riposte = (device) => () => inBrowser(async (page) => {
   const began = performance.now();
-  await page.goto(`${address}/page/?device=${device}#data=digits&k=${TRAIN}&m=256&steps=40&step=0.01&s-steps=1&s-step=0.3`);
+  await page.goto(`${pages.address}?device=${device}#data=digits&k=${TRAIN}&m=256&steps=40&step=0.01&s-steps=1&s-step=0.3`);
   const result = () => page.locator('riposte-arena').evaluate((element) => new Promise((done) => {
     element.addEventListener('riposte', ({ detail }) => done(detail), { once: true });
   }));
@@ -67,7 +52,7 @@ const riposte = (device) => () => inBrowser(async (page) => {
 });
 
 const tfjs = (backend) => () => inBrowser(async (page) => {
-  await page.goto(`${address}/tfjs.html`);
+  await page.goto(`${rival.address}tfjs.html`);
   return page.evaluate(([name, trainSteps]) => measure(name, { trainSteps }), [backend, TRAIN]);
 });
 
@@ -84,4 +69,5 @@ for (let round = 0; round < ROUNDS; round++) {
   rounds.push(found);
 }
 console.log(JSON.stringify(rounds, null, 1));
-server.close();
+await pages.close();
+await rival.close();

@@ -60,6 +60,12 @@ fn a_run_leaves_weights_a_card_and_a_log_that_agree() {
     let epochs: Vec<u64> =
         log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["epoch"].as_u64().unwrap()).collect();
     assert_eq!(epochs, [1, 2, 3]);
+    // The model is that of the epoch which did best on the samples held out, of equals the latest.
+    let robust = |line: &str| serde_json::from_str::<Value>(line).unwrap()["robust_correct"].as_u64().unwrap();
+    let best = 1 + log.lines().enumerate().max_by_key(|(_, line)| robust(line)).unwrap().0;
+    assert!(card["training"].as_str().unwrap().contains(&format!("epoch {best} of 3")), "{}", card["training"]);
+    let same = |name: &str| std::fs::read(out.join(name)).unwrap();
+    assert!(same("best.safetensors") == same("small.safetensors"));
     // The card beside the weights says which architecture and dataset they are, and its figures are those that eval finds.
     let weights = out.join("small.safetensors");
     let report = json(&["eval", "--weights", text(&weights), "--images", "40", "--riposte", "none", "--device", "cpu", "--json"]);

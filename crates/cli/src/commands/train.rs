@@ -36,7 +36,7 @@ pub fn run(args: TrainArgs) -> Result<()> {
     dataset::check_shape(&samples, plan.architecture)?;
     let (asked, found, held_out) = (args.samples.unwrap_or(0), samples.len(), args.check_images);
     ensure!(asked <= found, "{asked} samples are asked for and {} has {found}", plan.dataset);
-    ensure!(held_out < found, "--check-images {held_out} leaves none of {found} samples to train on");
+    ensure!(held_out < found, "--check-images {held_out} leaves none of {found} samples to train on: lower it");
     let (train, held_out) = samples.split_at(found - held_out);
     let test = dataset::load(plan.dataset, Split::Test, args.test_images, args.data.as_deref())?;
     let seed = Seed(plan.seed);
@@ -85,7 +85,11 @@ impl Session<'_> {
                 folder.log(line)?;
             }
             if folder.has_collapsed(self.plan) {
-                bar.suspend(|| eprintln!("The accuracy under attack has collapsed (catastrophic overfitting): stopping here."));
+                bar.suspend(|| {
+                    eprintln!(
+                        "The accuracy has collapsed (catastrophic overfitting): stopping here, with the best epoch's weights."
+                    )
+                });
                 break;
             }
             let Some(step) = trainer.step() else { break };

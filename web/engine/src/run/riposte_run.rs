@@ -47,9 +47,10 @@ pub async fn run(
     let (seed, number) = (Seed(input.seed.into()), u64::from(input.number));
     let answer = defense
         .run(&ready.model, image, &pools, seed, number, async |progress| {
-            let searched = matches!(progress, Progress::Searched(_));
+            // Without a neighbor nothing is trained.
+            let trains = matches!(progress, Progress::Searched(found) if found.original != found.neighbour);
             let told = watch.tell(progress).await;
-            if searched {
+            if trains {
                 engine.announce_shaders(run, ready.architecture, Shaders::PostTraining);
             }
             let told = match told {

@@ -179,3 +179,41 @@ impl fmt::Display for LogLine {
         write!(f, " ({:.0} s)", self.seconds)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn plan(method: &str) -> Plan {
+        let words = ["riposte", "train", "--architecture", "fast-mnist-cnn", "--out", "none", "--method", method];
+        let Some(Command::Train(args)) = Cli::parse_from(words).command else { panic!("a training command") };
+        Plan::resolve(&args).unwrap()
+    }
+
+    fn line(epoch: usize, natural_correct: usize, robust: usize) -> LogLine {
+        LogLine { epoch, step: epoch, loss: None, images: 100, natural_correct, robust_correct: Some(robust), seconds: 0.0 }
+    }
+
+    fn folder(log: Vec<LogLine>) -> Folder {
+        Folder { path: PathBuf::new(), log }
+    }
+
+    #[test]
+    fn the_best_epoch_is_that_of_the_highest_accuracy_under_attack_of_equals_the_latest() {
+        let log = vec![line(1, 99, 60), line(2, 90, 80), line(3, 89, 80), line(4, 99, 70)];
+        assert_eq!(folder(log.clone()).best(&plan("fast")).map(LogLine::epoch), Some(3));
+        assert_eq!(folder(log).best(&plan("natural")).map(LogLine::epoch), Some(4));
+        let known = folder(vec![line(1, 99, 60)]);
+        assert!(known.would_be_best(&line(2, 0, 60), &plan("pgd")) && !known.would_be_best(&line(2, 99, 59), &plan("pgd")));
+    }
+
+    #[test]
+    fn a_run_has_collapsed_when_it_falls_by_more_than_a_fifth_of_the_images() {
+        let after = |robust| folder(vec![line(1, 95, 80), line(2, 95, robust)]).has_collapsed(&plan("fast"));
+        assert!(!after(60) && after(59) && after(0));
+        assert!(!folder(Vec::new()).has_collapsed(&plan("fast")));
+    }
+}
