@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { launch, nextResult, screenshot, stage, visit, Arena } from './browser.js';
+import { Arena, launch, nextResult, screenshot, stage, visit } from './browser.js';
 
 // Few iterations: the CPU engine of a small test machine has to do them. What they lead to is checked natively.
 const SHORT = '#data=digits&k=6&m=32&steps=10&step=0.05';

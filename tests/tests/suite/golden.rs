@@ -7,7 +7,6 @@
 //! because the sign of a gradient entry of size 1e-9 is rounding.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use riposte::attack::{Goal, Loss, Pgd, Start, Stop};

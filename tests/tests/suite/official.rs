@@ -1,6 +1,6 @@
 //! The official data sets and public weights, where they are at hand. They are read in place and never part of the project.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use riposte::data::Dataset;
