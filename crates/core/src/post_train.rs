@@ -10,7 +10,7 @@ use crate::attack::one_hot;
 use crate::data::pool::{Augmentation, ClassPools};
 use crate::models::layers::freeze_statistics;
 use crate::neighbour::{NeighbourSearch, Neighbours};
-use crate::optimizer::{Optimizer, Rule};
+use crate::optimizer::{Optimizer, ParameterGradients, Rule};
 use crate::rng::{self, Purpose, Seed, Stream};
 use crate::{Classifier, Error, Result};
 
@@ -257,7 +257,7 @@ impl<C: Classifier> Adaptation<C> {
         let targets = one_hot(labels, self.model.classes(), &images.device());
         let images = self.perturb(images, targets.clone(), fixed, start);
         let loss = cross_entropy(self.model.forward(images.autodiff()), targets).mean();
-        let gradients = loss.backward();
+        let gradients = ParameterGradients::of(&self.model, loss.backward());
         self.model = self.optimizer.step(self.model.clone(), gradients, self.config.learning_rate);
         loss.inner()
     }

@@ -57,3 +57,18 @@ pub fn mnist() -> &'static (Dataset, Dataset) {
         )
     })
 }
+
+/// CIFAR-10's training and test set.
+///
+/// # Panics
+/// If the data is not at hand: ask [`shared`] first.
+pub fn cifar10() -> &'static (Dataset, Dataset) {
+    static CIFAR10: OnceLock<(Dataset, Dataset)> = OnceLock::new();
+    CIFAR10.get_or_init(|| {
+        let folder = shared().expect("the data is at hand").data().join("cifar10");
+        let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+        let batches: Vec<Vec<u8>> = (1..=5).map(|number| read(&format!("data_batch_{number}.bin"))).collect();
+        let parse = |bytes: &[u8]| riposte::data::cifar::parse_binary(bytes).unwrap();
+        (parse(&batches.concat()), parse(&read("test_batch.bin")))
+    })
+}

@@ -12,7 +12,7 @@ use riposte::data::{Dataset, Images};
 use riposte::models::{Architecture, Model};
 use riposte::neighbour::Neighbours;
 use riposte::optimizer::Rule;
-use riposte::post_train::PostTrain;
+use riposte::post_train::{BatchNormMode, PostTrain};
 use riposte::presets::Preset;
 use riposte::rng::{self, Purpose, Seed};
 use riposte::train::{InnerAttack, TrainConfig, Trainer};
@@ -36,16 +36,17 @@ struct Timing {
 pub fn run(args: BenchArgs) -> Result<()> {
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
-    let bench =
-        Bench { architecture: args.architecture, seed: Seed(args.seed), device: device.device.clone(), repeats: args.repeats };
+    let architecture = args.width.of(args.architecture)?;
+    let bench = Bench { architecture, seed: Seed(args.seed), device: device.device.clone(), repeats: args.repeats };
+    let batch_size = |default| args.batch_size.unwrap_or(default);
     let (task, seconds) = match args.task {
-        BenchTask::PostTrain => ("post-train", bench.post_train()?),
-        BenchTask::PgdBatch => ("pgd-batch", bench.pgd(500)?),
+        BenchTask::PostTrain => ("post-train", bench.post_train(batch_size(200), args.iterations)?),
+        BenchTask::PgdBatch => ("pgd-batch", bench.pgd(batch_size(500))?),
         BenchTask::PgdSingle => ("pgd-single", bench.pgd(1)?),
-        BenchTask::TrainStep => ("train-step", bench.train_step()?),
+        BenchTask::TrainStep => ("train-step", bench.train_step(batch_size(256))?),
     };
     let threads = device::threads(args.device.threads);
-    let timing = Timing { task, architecture: args.architecture.to_string(), seconds, device: device.to_string(), threads };
+    let timing = Timing { task, architecture: architecture.to_string(), seconds, device: device.to_string(), threads };
     if args.json { output::json(&timing) } else { output::line(&timing.in_words()) }
 }
 
@@ -76,13 +77,18 @@ struct Bench {
 }
 
 impl Bench {
-    /// 50 SGD steps on batches of 200, the fixed perturbation: what one input costs after its search, drawing and uploading of
+    /// SGD steps on batches with the fixed perturbation: what one input costs after its search, drawing and uploading of
     /// the samples included.
-    fn post_train(&self) -> Result<Vec<f64>> {
+    fn post_train(&self, batch_size: usize, iterations: usize) -> Result<Vec<f64>> {
         let model = self.model();
-        let pools = ClassPools::new(self.samples(4000)?);
-        let config =
-            PostTrain { batch_size: 200, iterations: 50, augmentation: Augmentation::None, ..Preset::M_MNIST.post_train };
+        let pools = ClassPools::new(self.samples(10 * batch_size.max(400))?);
+        let config = PostTrain {
+            batch_size,
+            iterations,
+            augmentation: Augmentation::None,
+            batch_norm: BatchNormMode::Frozen,
+            ..Preset::M_MNIST.post_train
+        };
         let image = self.images(1);
         let logits = model.forward(image.clone());
         let neighbours = Neighbours {
@@ -108,15 +114,16 @@ impl Bench {
     }
 
     /// Forward, backward and update on unperturbed images.
-    fn train_step(&self) -> Result<Vec<f64>> {
+    fn train_step(&self, batch_size: usize) -> Result<Vec<f64>> {
         let config = TrainConfig {
             epochs: 1 + self.repeats / 8,
-            batch_size: 256,
+            batch_size,
+            micro_batch: batch_size,
             rule: Rule::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.0 },
             inner: InnerAttack { epsilon: 0.0, step_size: 0.0, steps: 0, clip_start: false },
             ..TrainConfig::FAST_MNIST
         };
-        let mut trainer = Trainer::new(self.model(), config, self.seed, self.samples(8 * 256)?)?;
+        let mut trainer = Trainer::new(self.model(), config, self.seed, self.samples(8 * batch_size)?)?;
         self.time(|| {
             let step = trainer.step().expect("the run is as long as the timing");
             Ok(step.loss.try_into_scalar::<f32>().map(|_| ())?)
