@@ -33,7 +33,12 @@ impl Shared {
 
     /// A PyTorch file from `weights/`, as the command line imports it.
     pub fn weights(&self, file: &str) -> StateDict {
-        riposte_cli::weights_file::read(&self.0.join("weights").join(file)).unwrap()
+        riposte_cli::weights_file::read(&self.file(file)).unwrap()
+    }
+
+    /// Where a weights file is.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join("weights").join(name)
     }
 }
 
