@@ -139,7 +139,7 @@ pub struct BenchArgs {
     /// Iterations of a post-training
     #[arg(long, value_name = "N", default_value = "50", value_parser = count)]
     pub iterations: usize,
-    /// Timed runs, after one that is not
+    /// Timed runs after the first, which is told apart
     #[arg(long, value_name = "N", default_value = "10", value_parser = count)]
     pub repeats: usize,
     /// Seed of every draw

@@ -25,7 +25,9 @@ use crate::{device, output};
 struct Timing {
     task: &'static str,
     architecture: String,
-    /// Of each timed run.
+    /// The first run, with what a device compiles and allocates for it.
+    first_seconds: f64,
+    /// Of each run after it.
     seconds: Vec<f64>,
     device: String,
     threads: usize,
@@ -39,14 +41,15 @@ pub fn run(args: BenchArgs) -> Result<()> {
     let architecture = args.width.of(args.architecture)?;
     let bench = Bench { architecture, seed: Seed(args.seed), device: device.device.clone(), repeats: args.repeats };
     let batch_size = |default| args.batch_size.unwrap_or(default);
-    let (task, seconds) = match args.task {
+    let (task, Times { first_seconds, seconds }) = match args.task {
         BenchTask::PostTrain => ("post-train", bench.post_train(batch_size(200), args.iterations)?),
         BenchTask::PgdBatch => ("pgd-batch", bench.pgd(batch_size(500))?),
         BenchTask::PgdSingle => ("pgd-single", bench.pgd(1)?),
         BenchTask::TrainStep => ("train-step", bench.train_step(batch_size(256))?),
     };
     let threads = device::threads(args.device.threads);
-    let timing = Timing { task, architecture: architecture.to_string(), seconds, device: device.to_string(), threads };
+    let timing =
+        Timing { task, architecture: architecture.to_string(), first_seconds, seconds, device: device.to_string(), threads };
     if args.json { output::json(&timing) } else { output::line(&timing.in_words()) }
 }
 
@@ -56,11 +59,12 @@ impl Timing {
         sorted.sort_by(f64::total_cmp);
         let milliseconds = |seconds: f64| 1000.0 * seconds;
         format!(
-            "{} of {} on {}, {} threads: median {:.2} ms, fastest {:.2} ms, slowest {:.2} ms, {} runs",
+            "{} of {} on {}, {} threads: first run {:.2} ms, then median {:.2} ms, fastest {:.2} ms, slowest {:.2} ms, {} runs",
             self.task,
             self.architecture,
             self.device,
             self.threads,
+            milliseconds(self.first_seconds),
             milliseconds(sorted[sorted.len() / 2]),
             milliseconds(sorted[0]),
             milliseconds(sorted[sorted.len() - 1]),
@@ -79,7 +83,7 @@ struct Bench {
 impl Bench {
     /// SGD steps on batches with the fixed perturbation: what one input costs after its search, drawing and uploading of
     /// the samples included.
-    fn post_train(&self, batch_size: usize, iterations: usize) -> Result<Vec<f64>> {
+    fn post_train(&self, batch_size: usize, iterations: usize) -> Result<Times> {
         let model = self.model();
         let pools = ClassPools::new(self.samples(10 * batch_size.max(400))?);
         let config = PostTrain {
@@ -106,7 +110,7 @@ impl Bench {
     }
 
     /// 40 steps that never stop early, from the image.
-    fn pgd(&self, count: usize) -> Result<Vec<f64>> {
+    fn pgd(&self, count: usize) -> Result<Times> {
         let (model, images) = (self.model(), self.images(count));
         let goal = Goal::Untargeted { labels: (0..count).map(|index| index % 10).collect() };
         let inputs: Vec<u64> = (0..count as u64).collect();
@@ -114,7 +118,7 @@ impl Bench {
     }
 
     /// Forward, backward and update on unperturbed images.
-    fn train_step(&self, batch_size: usize) -> Result<Vec<f64>> {
+    fn train_step(&self, batch_size: usize) -> Result<Times> {
         let config = TrainConfig {
             epochs: 1 + self.repeats / 8,
             batch_size,
@@ -151,17 +155,20 @@ impl Bench {
         Tensor::from_data(TensorData::new(pixels, [count, channels, height, width]), &self.device)
     }
 
-    /// Runs `work` once for nothing and then timed. `work` must wait for the device.
-    fn time(&self, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
-        work()?;
-        (0..self.repeats)
-            .map(|_| {
-                let begin = Instant::now();
-                work()?;
-                Ok(begin.elapsed().as_secs_f64())
-            })
-            .collect()
+    /// Times `work`, which must wait for the device, once and then as often as asked for.
+    fn time(&self, mut work: impl FnMut() -> Result<()>) -> Result<Times> {
+        let mut once = || {
+            let begin = Instant::now();
+            work()?;
+            Ok(begin.elapsed().as_secs_f64())
+        };
+        Ok(Times { first_seconds: once()?, seconds: (0..self.repeats).map(|_| once()).collect::<Result<_>>()? })
     }
+}
+
+struct Times {
+    first_seconds: f64,
+    seconds: Vec<f64>,
 }
 
 /// Waits for the device by reading back.
