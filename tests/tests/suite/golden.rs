@@ -120,7 +120,12 @@ fn neighbor_searches_equal_pytorchs() {
                 let search = NeighbourSearch { attack: Pgd { stop, ..attack }, method: SearchMethod::Targeted };
                 let found =
                     pollster::block_on(search.search(&case.model, case.attacked.clone(), Seed(0), &case.numbers())).unwrap();
-                assert_eq!(found.neighbour, case.indices(&format!("targeted/{name}/{suffix}/neighbour")), "{name} {suffix}");
+                let losses = case.tensor(&format!("targeted/{name}/{suffix}/losses"));
+                for (losses, &class) in losses.chunks_exact(10).zip(&found.neighbour) {
+                    let least = losses.iter().copied().fold(f32::INFINITY, f32::min);
+                    // The class with the least loss. In a ball as large as 0.3 several come to less than 1e-6, which is rounding.
+                    assert!(losses[class] <= least + 1e-5, "{name} {suffix}: class {class}, losses {losses:?}");
+                }
             }
         }
     });
