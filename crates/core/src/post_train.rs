@@ -93,6 +93,7 @@ pub struct Riposte<C> {
 
 /// What the observer of a run sees.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "passed to an observer, never stored")]
 pub enum Progress<'a, C> {
     /// The search has ended.
     Searched(&'a Neighbours),

@@ -66,6 +66,7 @@ pub struct Model {
 }
 
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a program holds one or two of them")]
 enum Net {
     FastMnistCnn(FastMnistCnn),
     MadryMnistCnn(MadryMnistCnn),
