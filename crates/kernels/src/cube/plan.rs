@@ -60,10 +60,6 @@ impl Problem {
 
     /// The table. Large tiles do more arithmetic per access, small ones spread a small problem over the device.
     fn tile(self, adapter: Adapter) -> Tile {
-        if let Ok(text) = std::env::var("TILE") {
-            let v: Vec<u32> = text.split(',').map(|t| t.parse().unwrap()).collect();
-            return Tile::new(v[0], v[1], self.step(), v[2], v[3]);
-        }
         let k = self.step();
         let large = match adapter {
             Adapter::Gpu => Tile::new(64, 64, k, 8, 8),
