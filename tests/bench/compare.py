@@ -1,6 +1,7 @@
 """Riposte against PyTorch, fairly: same machine, threads, net and batch, in alternating rounds.
 
     python tests/bench/compare.py --riposte target/release/riposte --rounds 5 --repeats 5 --threads 1 2
+    python tests/bench/compare.py --riposte target/release/riposte --architecture preact-resnet18 --task train-step --batch-size 32
 
 Each round runs, for every task and thread count, one process of each side, in an order that turns round with each round,
 so that a machine that slows down or is shared slows both. Every process warms up first. Prints a table; `--output`
@@ -17,21 +18,29 @@ import subprocess
 import sys
 from pathlib import Path
 
-TASKS = ["post-train", "pgd-batch", "pgd-single"]
+TASKS = ["post-train", "pgd-batch", "pgd-single", "train-step"]
 PYTORCH_SCRIPT = Path(__file__).with_name("pytorch_speed.py")
 
 
-def pytorch_seconds(_riposte: str, task: str, repeats: int, threads: int) -> list[float]:
-    command = [sys.executable, str(PYTORCH_SCRIPT), "--task", task, "--repeats", str(repeats), "--threads", str(threads)]
+def pytorch_seconds(task: str, threads: int, arguments) -> list[float]:
+    command = [sys.executable, str(PYTORCH_SCRIPT), *flags(task, threads, arguments)]
     return output_of(command)["seconds"][task]
 
 
-def riposte_seconds(riposte: str, task: str, repeats: int, threads: int) -> list[float]:
-    command = [riposte, "bench-speed", "--task", task, "--repeats", str(repeats), "--threads", str(threads), "--json"]
+def riposte_seconds(task: str, threads: int, arguments) -> list[float]:
+    command = [arguments.riposte, "bench-speed", *flags(task, threads, arguments), "--device", "cpu", "--json"]
     result = output_of(command)
     if result["task"] != task:
         raise SystemExit(f"asked riposte for {task}, got {result['task']}")
     return result["seconds"]
+
+
+def flags(task: str, threads: int, arguments) -> list[str]:
+    """What both sides take."""
+    out = ["--task", task, "--threads", str(threads), "--repeats", str(arguments.repeats), "--architecture", arguments.architecture]
+    if arguments.batch_size:
+        out += ["--batch-size", str(arguments.batch_size)]
+    return [*out, "--iterations", str(arguments.iterations)]
 
 
 def output_of(command: list[str]) -> dict:
@@ -44,16 +53,16 @@ def output_of(command: list[str]) -> dict:
 SIDES = {"pytorch": pytorch_seconds, "riposte": riposte_seconds}
 
 
-def measure(riposte: str, tasks: list[str], threads: list[int], rounds: int, repeats: int) -> dict:
+def measure(arguments) -> dict:
     """Seconds by (task, threads, side): one list for each round."""
     out = {}
-    for round_number in range(rounds):
+    for round_number in range(arguments.rounds):
         sides = list(SIDES)[:: -1 if round_number % 2 else 1]
-        for task in tasks:
-            for count in threads:
+        for task in arguments.task:
+            for count in arguments.threads:
                 for side in sides:
-                    print(f"round {round_number + 1} of {rounds}: {task}, threads {count}, {side}", file=sys.stderr)
-                    times = SIDES[side](riposte, task, repeats, count)
+                    print(f"round {round_number + 1} of {arguments.rounds}: {task}, threads {count}, {side}", file=sys.stderr)
+                    times = SIDES[side](task, count, arguments)
                     out.setdefault((task, count, side), []).append(times)
     return out
 
@@ -98,13 +107,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--riposte", default="riposte", help="the binary, built with --release")
     parser.add_argument("--task", choices=TASKS, nargs="+", default=TASKS)
+    parser.add_argument("--architecture", default="fast-mnist-cnn", metavar="NAME")
+    parser.add_argument("--batch-size", type=int, help="default: that of the task")
+    parser.add_argument("--iterations", type=int, default=50, help="of a post-training")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=5, help="timed runs in each process")
     parser.add_argument("--output", type=Path, help="JSON file for all times")
     arguments = parser.parse_args()
 
-    measured = measure(arguments.riposte, arguments.task, arguments.threads, arguments.rounds, arguments.repeats)
+    measured = measure(arguments)
     rows = [summarize(measured, task, count) for task in arguments.task for count in arguments.threads]
     print(table(rows))
     if arguments.output:

@@ -1,14 +1,17 @@
-"""Times the method's three costs in PyTorch on the CPU; needs no files. `riposte bench-speed` times the same.
+"""Times the method's costs in PyTorch on the CPU; needs no files. `riposte bench-speed` times the same.
 
     python tests/bench/pytorch_speed.py --task post-train --repeats 5 --threads 2
 
-post-train   one post-training of the fast MNIST CNN: copy the net, 50 iterations of 100 + 100 samples drawn without
-             replacement from two pools of 1,000, fixed perturbation (both), SGD 0.001 with nesterov momentum 0.9
+post-train   one post-training: copy the net, 50 iterations (`--iterations`) of 200 samples, half of each class, drawn
+             without replacement from two pools, fixed perturbation (both), SGD 0.001 with nesterov momentum 0.9;
+             batch normalization frozen
 pgd-batch    PGD-40 (epsilon 0.3, step 0.01, from zero, never stopping) on 500 images at once
 pgd-single   the same on one image
+train-step   forward, backward and update on a batch of 256, batch normalization in training
 
-Weights, images and pools come from the golden files' formula. Weights do not require gradients during an attack, so no
-time goes into gradients that nobody reads. Prints {"threads": T, "torch": V, "seconds": {task: [per repeat]}}.
+`--batch-size` sets another batch. Weights, images and pools come from the golden files' formula. Weights do not require
+gradients during an attack, so no time goes into gradients that nobody reads. Prints
+{"threads": T, "torch": V, "seconds": {task: [per repeat]}}.
 """
 
 import argparse
@@ -26,50 +29,62 @@ import formula  # noqa: E402
 import method  # noqa: E402
 import nets  # noqa: E402
 
-POOL = 1000
-PER_CLASS = 100
-ITERATIONS = 50
+class Bench:
+    """What is timed: an architecture and, for some tasks, a batch size and a number of iterations other than the usual."""
+
+    def __init__(self, architecture: str, batch_size: int | None, iterations: int) -> None:
+        self.net = formula.fill(nets.build(architecture)).requires_grad_(False)
+        self.shape = (1, 28, 28) if "mnist" in architecture else (3, 32, 32)
+        self.batch_size = batch_size
+        self.iterations = iterations
+
+    def post_train(self):
+        half = (self.batch_size or 200) // 2
+        pool_size = max(1000, 2 * half)
+        pools = [formula.unit(f"pool{i}", (pool_size, *self.shape)) for i in range(2)]
+        delta_fix = formula.symmetric("delta_fix", (1, *self.shape), method.F_SEARCH.epsilon)
+        labels = torch.tensor([3] * half + [8] * half)
+        generator = torch.Generator().manual_seed(0)
+
+        def batches():
+            for _ in range(self.iterations):
+                drawn = [pool[torch.randperm(pool_size, generator=generator)[:half]] for pool in pools]
+                yield torch.cat(drawn), labels, None
+
+        def run() -> None:
+            adapted = copy.deepcopy(self.net).requires_grad_(True)
+            method.post_train(adapted, batches(), "fixed-both", 0.001, delta_fix)
+
+        return run
+
+    def pgd(self, batch: int):
+        images = formula.unit("images", (batch, *self.shape))
+        labels = torch.arange(batch) * 3 % 10
+        return lambda: method.pgd(self.net, images, labels, method.F_MNIST_ATTACK)
+
+    def train_step(self):
+        batch = self.batch_size or 256
+        images, labels = formula.unit("images", (batch, *self.shape)), torch.arange(batch) % 10
+        net = copy.deepcopy(self.net).requires_grad_(True).train()
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.001, momentum=0.9, nesterov=True)
+
+        def run() -> None:
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(net(images), labels).backward()
+            optimizer.step()
+
+        return run
+
+    def task(self, name: str):
+        return {
+            "post-train": self.post_train,
+            "pgd-batch": lambda: self.pgd(self.batch_size or 500),
+            "pgd-single": lambda: self.pgd(1),
+            "train-step": self.train_step,
+        }[name]()
 
 
-def frozen_net():
-    return formula.fill(nets.fast_mnist_cnn()).requires_grad_(False)
-
-
-def post_train_task():
-    net = frozen_net()
-    pools = [formula.unit(f"pool{i}", (POOL, 1, 28, 28)) for i in range(2)]
-    delta_fix = formula.symmetric("delta_fix", (1, 1, 28, 28), method.F_SEARCH.epsilon)
-    labels = torch.tensor([3] * PER_CLASS + [8] * PER_CLASS)
-    generator = torch.Generator().manual_seed(0)
-
-    def batches():
-        for _ in range(ITERATIONS):
-            drawn = [pool[torch.randperm(POOL, generator=generator)[:PER_CLASS]] for pool in pools]
-            yield torch.cat(drawn), labels, None
-
-    def run() -> None:
-        adapted = copy.deepcopy(net).requires_grad_(True)
-        method.post_train(adapted, batches(), "fixed-both", 0.001, delta_fix)
-
-    return run
-
-
-def pgd_task(batch: int):
-    net = frozen_net()
-    images = formula.unit("images", (batch, 1, 28, 28))
-    labels = torch.arange(batch) * 3 % 10
-
-    def run() -> None:
-        method.pgd(net, images, labels, method.F_MNIST_ATTACK)
-
-    return run
-
-
-TASKS = {
-    "post-train": post_train_task,
-    "pgd-batch": lambda: pgd_task(500),
-    "pgd-single": lambda: pgd_task(1),
-}
+TASKS = ["post-train", "pgd-batch", "pgd-single", "train-step"]
 
 
 def seconds(run, repeats: int, warm_up: int) -> list[float]:
@@ -86,13 +101,17 @@ def seconds(run, repeats: int, warm_up: int) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", choices=TASKS, action="append", help="default: all; may be given more than once")
+    parser.add_argument("--architecture", default="fast-mnist-cnn", help="as nets.py and riposte name it")
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--iterations", type=int, default=50, help="of a post-training")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--warm-up", type=int, default=1, help="runs before the first that is timed")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
 
     torch.set_num_threads(arguments.threads)
-    measured = {name: seconds(TASKS[name](), arguments.repeats, arguments.warm_up) for name in arguments.task or TASKS}
+    bench = Bench(arguments.architecture, arguments.batch_size, arguments.iterations)
+    measured = {name: seconds(bench.task(name), arguments.repeats, arguments.warm_up) for name in arguments.task or TASKS}
     print(json.dumps({"threads": torch.get_num_threads(), "torch": torch.__version__.split("+")[0], "seconds": measured}))
 
 

@@ -1,7 +1,7 @@
 """Writes the golden files: what PyTorch computes, for Riposte's tests to compare with. README.md says what is in them.
 
     python tests/golden/generate.py synthetic                            # from formulas, needs no files
-    python tests/golden/generate.py imported --data DIR --weights DIR    # the public MNIST weights on the official MNIST files
+    python tests/golden/generate.py imported --data DIR --weights DIR    # the public weights on the official MNIST and CIFAR-10 files
 
 `--check` writes nothing and compares with the files that are there.
 """
@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "reference"))
 
+import cifar10  # noqa: E402
 import formula  # noqa: E402
 import method  # noqa: E402
 import mnist  # noqa: E402
@@ -29,17 +30,29 @@ ITERATIONS = 3
 BATCH = 8
 LEARNING_RATES = {"lr0.001": 0.001, "lr0.05": 0.05}
 VARIANTS = ["normal", "fixed-pos", "fixed-neg", "fixed-both", "fast", "pgd"]
+FEW_VARIANTS = ["fixed-both", "fast"]  # of nets that add a layer to test, not a variant of the method
 SEARCHES = {"small": method.F_SEARCH, "large": method.F_MNIST_ATTACK}
+CIFAR10_ATTACK = Ball(8 / 255, 2 / 255, 20)
+SYNTHETIC = [
+    "fast-mnist-cnn",
+    "madry-mnist-cnn",
+    "trades-mnist-cnn",
+    "tiny-preact-resnet",
+    "tiny-wide-resnet",
+    "tiny-wide-resnet-conv",
+]
 IMPORTED = {
-    "imported-fast-mnist-cnn": ("fast-mnist-cnn", "mnist_fast_adversarial_fgsm.pth"),
-    "imported-trades-mnist-cnn": ("trades-mnist-cnn", "mnist_trades_smallcnn.pt"),
+    "imported-fast-mnist-cnn": ("fast-mnist-cnn", "mnist_fast_adversarial_fgsm.pth", mnist, method.F_MNIST_ATTACK),
+    "imported-trades-mnist-cnn": ("trades-mnist-cnn", "mnist_trades_smallcnn.pt", mnist, method.F_MNIST_ATTACK),
+    "imported-resnet4b": ("resnet4b", "abcrown_resnet4b.pth", cifar10, CIFAR10_ATTACK),
+    "imported-cnn-a": ("cnn-a", "abcrown_cifar_cnn_a_mix.model", cifar10, CIFAR10_ATTACK),
 }
 
 
 class Inputs:
     """What one golden file is computed from."""
 
-    def __init__(self, net, images, labels, ball, gradients, walks, attacked, original, neighbour, batches, delta_fix):
+    def __init__(self, net, images, labels, ball, gradients, walks, attacked, original, neighbour, batches, delta_fix, variants=VARIANTS):
         self.net = net
         self.images = images  # [8, channel, height, width]
         self.labels = labels  # [8]
@@ -51,6 +64,7 @@ class Inputs:
         self.neighbour = neighbour
         self.batches = batches  # list of [8, channel, height, width]
         self.delta_fix = delta_fix  # [1, channel, height, width]; None: that of the small search for the first of `attacked`
+        self.variants = variants
 
 
 def quantities(inputs: Inputs, dtype, forced: dict | None = None) -> dict[str, torch.Tensor]:
@@ -139,7 +153,7 @@ def trajectories(net, inputs: Inputs, attacked, delta_fix) -> dict[str, torch.Te
     if has_batch_norm:
         out |= batch_statistics(net, inputs.images.to(delta_fix.dtype))
     for mode in ("frozen", "batch") if has_batch_norm else ("frozen",):
-        for variant in VARIANTS:
+        for variant in inputs.variants:
             for rate_name, rate in LEARNING_RATES.items():
                 adapted = copy.deepcopy(net).train(mode == "batch")
                 losses = method.post_train(adapted, batches, variant, rate, delta_fix)
@@ -180,7 +194,7 @@ def sampled(net) -> torch.Tensor:
 
 def synthetic_inputs(architecture: str) -> Inputs:
     net = formula.fill(nets.ARCHITECTURES[architecture]())
-    shape = (3, 32, 32) if architecture == "tiny-preact-resnet" else (1, 28, 28)
+    shape = (3, 32, 32) if "resnet" in architecture else (1, 28, 28)
     images = formula.unit("images", (BATCH, *shape))
     small = shape[0] == 1
     return Inputs(
@@ -195,16 +209,18 @@ def synthetic_inputs(architecture: str) -> Inputs:
         neighbour=8,
         batches=[formula.unit(f"batch{i}", (BATCH, *shape)) for i in range(ITERATIONS)],
         delta_fix=formula.symmetric("delta_fix", (1, *shape), method.F_SEARCH.epsilon),
+        variants=FEW_VARIANTS if "wide" in architecture else VARIANTS,
     )
 
 
-def imported_inputs(architecture: str, weights: Path, data: Path) -> tuple[Inputs, dict[str, torch.Tensor]]:
-    """Inputs from MNIST by index, and the tensors that name them. The search starts from four images fooled by PGD-40."""
+def imported_inputs(architecture: str, weights: Path, dataset, attack: Ball, data: Path) -> tuple[Inputs, dict[str, torch.Tensor]]:
+    """Inputs from a dataset by index, and the tensors that name them. The search starts from four images fooled by the attack."""
     net = nets.load(architecture, weights)
-    test_images, test_labels = mnist.test_set(data)
-    train_images, train_labels = mnist.training_set(data)
+    test_images, test_labels = dataset.test_set(data)
+    train_images, train_labels = dataset.training_set(data)
+    small = dataset is mnist
 
-    indices, perturbation = fooled_images(net, test_images, test_labels)
+    indices, perturbation = fooled_images(net, test_images, test_labels, attack)
     attacked = test_images[indices] + perturbation
     first = method.find_neighbour(net, attacked[:1], method.F_SEARCH)
     original, neighbour = first.original.item(), first.neighbour.item()
@@ -216,14 +232,15 @@ def imported_inputs(architecture: str, weights: Path, data: Path) -> tuple[Input
         net=net,
         images=test_images[:BATCH],
         labels=test_labels[:BATCH],
-        ball=Ball(method.F_MNIST_ATTACK.epsilon, method.F_MNIST_ATTACK.step_size, 5),
-        gradients=4,
-        walks=2,
+        ball=Ball(attack.epsilon, attack.step_size, 5),
+        gradients=4 if small else 1,
+        walks=2 if small else 1,
         attacked=attacked,
         original=original,
         neighbour=neighbour,
         batches=[train_images[row] for row in chosen],
         delta_fix=None,
+        variants=VARIANTS if small else FEW_VARIANTS,
     )
     named = {
         "attacked/test_indices": indices,
@@ -234,12 +251,12 @@ def imported_inputs(architecture: str, weights: Path, data: Path) -> tuple[Input
     return inputs, named
 
 
-def fooled_images(net, images, labels, wanted: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
-    """The first test images that PGD-40 (stop at success, zero start) fools and that have a neighbor: indices, perturbations."""
+def fooled_images(net, images, labels, attack: Ball, wanted: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first test images that PGD (stop at success, zero start) fools and that have a neighbor: indices, perturbations."""
     found, perturbations = [], []
     for start in range(0, len(images), 50):
         chunk, truth = images[start : start + 50], labels[start : start + 50]
-        end = method.pgd(net, chunk, truth, method.F_MNIST_ATTACK, stop=True)
+        end = method.pgd(net, chunk, truth, attack, stop=True)
         neighbour = method.find_neighbour(net, chunk + end.perturbation, method.F_SEARCH)
         right = method.predict(net, chunk).argmax(1) == truth
         for i in torch.nonzero(right & (neighbour.original != truth) & (neighbour.neighbour != neighbour.original)).flatten():
@@ -247,7 +264,7 @@ def fooled_images(net, images, labels, wanted: int = 4) -> tuple[torch.Tensor, t
             perturbations.append(end.perturbation[i])
             if len(found) == wanted:
                 return torch.tensor(found), torch.stack(perturbations)
-    raise RuntimeError(f"PGD-40 fools only {len(found)} images")
+    raise RuntimeError(f"the attack fools only {len(found)} images")
 
 
 def deviations(single: dict, double: dict) -> dict[str, dict[str, float]]:
@@ -337,25 +354,29 @@ def compare(name: str, tensors: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", metavar="NAME", help="this file alone; may be given more than once")
     parser.add_argument("--check", action="store_true", help="compare with the stored files, write nothing")
     groups = parser.add_subparsers(dest="group", required=True)
     groups.add_parser("synthetic", help="from formulas")
-    imported = groups.add_parser("imported", help="public weights on the official MNIST files")
+    imported = groups.add_parser("imported", help="public weights on the official files")
     mnist.add_data_argument(imported)
-    imported.add_argument("--weights", type=Path, required=True, help="folder with " + ", ".join(w for _, w in IMPORTED.values()))
+    imported.add_argument("--weights", type=Path, required=True, help="folder with " + ", ".join(file for _, file, _, _ in IMPORTED.values()))
     arguments = parser.parse_args()
 
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
+    wanted = lambda name: not arguments.only or name in arguments.only
     results = {}
     if arguments.group == "synthetic":
-        results["formula"] = (formula_tensors(), {}, {})
-        for architecture in nets.ARCHITECTURES:
+        if wanted("formula"):
+            results["formula"] = (formula_tensors(), {}, {})
+        for architecture in filter(wanted, SYNTHETIC):
             results[architecture] = build(synthetic_inputs(architecture), architecture, {}, {})
     else:
-        for name, (architecture, file) in IMPORTED.items():
-            inputs, named = imported_inputs(architecture, arguments.weights / file, arguments.data)
-            results[name] = build(inputs, architecture, named, {"weights": file})
+        for name, (architecture, file, dataset, attack) in IMPORTED.items():
+            if wanted(name):
+                inputs, named = imported_inputs(architecture, arguments.weights / file, dataset, attack, arguments.data)
+                results[name] = build(inputs, architecture, named, {"weights": file})
 
     for name, (tensors, info, _) in results.items():
         if arguments.check:

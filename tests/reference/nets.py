@@ -4,6 +4,7 @@ Every net maps images [batch, channel, height, width] in [0, 1] to logits [batch
 epsilon is in pixel units. State-dict keys are those of the public weights, where there are any.
 """
 
+import re
 from collections import OrderedDict
 
 import torch
@@ -118,6 +119,110 @@ class PreActResNet(nn.Module):
         return self.linear(x.flatten(1))
 
 
+class WideBlock(nn.Module):
+    """Pre-activation block with LeakyReLU(0.1). Where channels change, the shortcut takes the activated value."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, pooling: bool) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.padding = (outputs - inputs) // 2
+        self.stride = stride
+        if self.padding and not pooling:
+            self.convShortcut = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        activated = F.leaky_relu(self.bn1(x), 0.1)
+        out = self.conv2(F.leaky_relu(self.bn2(self.conv1(activated)), 0.1))
+        if not self.padding:
+            return x + out
+        if hasattr(self, "convShortcut"):
+            return self.convShortcut(activated) + out
+        # Two pairs of zeros for width and height, then half of the new channels on each side.
+        return F.pad(F.avg_pool2d(activated, self.stride), (0, 0, 0, 0, self.padding, self.padding)) + out
+
+
+class WideResNet(nn.Module):
+    """WideResNet for 32x32 images in raw pixels, keys as in the PyTorch versions of Madry et al.'s CIFAR-10 model."""
+
+    def __init__(self, depth: int, widen: int, pooling: bool) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+        channels = 16
+        for stage in range(3):
+            outputs = 16 * widen << stage
+            layers = []
+            for index in range((depth - 4) // 6):
+                stride = 2 if stage > 0 and index == 0 else 1
+                layers.append(WideBlock(channels, outputs, stride, pooling))
+                channels = outputs
+            setattr(self, f"block{stage + 1}", nn.Sequential(OrderedDict(layer=nn.Sequential(*layers))))
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.fc = nn.Linear(channels, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = self.block3(self.block2(self.block1(self.conv1(images))))
+        x = F.avg_pool2d(F.leaky_relu(self.bn1(x), 0.1), 8)
+        return self.fc(x.flatten(1))
+
+
+class PlainBlock(nn.Module):
+    """Residual block without normalization, ReLU after the sum."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.shortcut = nn.Sequential()
+        if stride != 1:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.conv2(F.relu(self.conv1(x))) + self.shortcut(x))
+
+
+class ResNet4b(nn.Module):
+    """The ResNet-4b of alpha-beta-CROWN's CIFAR-10 weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, stride=2, padding=1)
+        self.layer1 = nn.Sequential(PlainBlock(16, 32, 2), PlainBlock(32, 32, 1))
+        self.layer2 = nn.Sequential(PlainBlock(32, 32, 2), PlainBlock(32, 32, 1))
+        self.linear1 = nn.Linear(512, 100)
+        self.linear2 = nn.Linear(100, 10)
+        self.register_buffer("mean", torch.tensor(CIFAR10_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(CIFAR10_STD).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.conv1((images - self.mean) / self.std))
+        x = self.layer2(self.layer1(x))
+        return self.linear2(F.relu(self.linear1(x.flatten(1))))
+
+
+class CnnA(nn.Sequential):
+    """The CNN-A of alpha-beta-CROWN's CIFAR-10 weights: keys 0, 2, 5, 7, its own normalization."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(3, 16, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(32 * 8 * 8, 100),
+            nn.ReLU(),
+            nn.Linear(100, 10),
+        )
+        self.register_buffer("mean", torch.tensor([125.3, 123.0, 113.9]).view(3, 1, 1) / 255, persistent=False)
+        self.register_buffer("std", torch.tensor([63.0, 62.1, 66.7]).view(3, 1, 1) / 255, persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward((images - self.mean) / self.std)
+
+
 def tiny_preact_resnet() -> nn.Module:
     """A PreActResNet of width 4 with one block per stage: small enough to carry BatchNorm through every test."""
     return PreActResNet(4, [1, 1, 1, 1])
@@ -128,11 +233,26 @@ ARCHITECTURES = {
     "madry-mnist-cnn": MadryMnistCnn,
     "trades-mnist-cnn": trades_mnist_cnn,
     "tiny-preact-resnet": tiny_preact_resnet,
+    "tiny-wide-resnet": lambda: WideResNet(10, 2, pooling=True),
+    "tiny-wide-resnet-conv": lambda: WideResNet(10, 2, pooling=False),
+    "resnet4b": ResNet4b,
+    "cnn-a": CnnA,
 }
+
+
+def build(architecture: str) -> nn.Module:
+    """A net by its name; `preact-resnet-wW-bB` and `preact-resnet18` besides those above."""
+    if architecture == "preact-resnet18":
+        return PreActResNet(64, [2, 2, 2, 2])
+    if sizes := re.fullmatch(r"preact-resnet-w(\d+)-b(\d+)", architecture):
+        width, blocks = map(int, sizes.groups())
+        return PreActResNet(width, [blocks] * 4)
+    return ARCHITECTURES[architecture]()
 
 
 def load(architecture: str, path) -> nn.Module:
     """The net with the weights of a PyTorch state-dict file, in eval mode."""
-    net = ARCHITECTURES[architecture]()
-    net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    net = build(architecture)
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    net.load_state_dict(stored.get("state_dict", stored))
     return net.eval()

@@ -37,7 +37,9 @@ impl Source {
     /// If there is no such model, or a file cannot be read or is not what it should be.
     pub fn find(args: &ModelArgs, dataset: Option<DatasetName>) -> Result<Self> {
         match (&args.weights, &args.model) {
-            (Some(path), _) => Self::from_file(path, args.architecture),
+            (Some(path), _) => {
+                Self::from_file(path, args.architecture.map(|architecture| args.width.of(architecture)).transpose()?)
+            }
             (None, Some(id)) => Self::embedded(|card| card.id == *id)?.with_context(|| {
                 let ids: Vec<String> = cards().map(|card| card.id).collect();
                 format!("no model `{id}` comes with this program (there are: {}); for a file use --weights", list(&ids))

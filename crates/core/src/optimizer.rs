@@ -1,6 +1,6 @@
 //! Optimizers over all parameters of a module: PyTorch's SGD and Adam, step for step.
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor};
 use riposte_kernels::{SgdStep, sgd_step};
 use serde::{Deserialize, Serialize};
@@ -34,10 +34,11 @@ impl Optimizer {
         Self { rule, steps: 0, slots: Vec::new() }
     }
 
-    /// `module` after one step along `gradients`.
-    pub fn step<M: Module>(&mut self, module: M, gradients: Gradients, learning_rate: f32) -> M {
+    /// `module` after one step along `gradients`, which are its own.
+    pub fn step<M: Module>(&mut self, module: M, gradients: ParameterGradients, learning_rate: f32) -> M {
         self.steps += 1;
-        module.map(&mut Update { optimizer: self, gradients, learning_rate, index: 0 })
+        self.slots.resize_with(gradients.0.len(), Slot::new);
+        module.map(&mut Update { optimizer: self, gradients: gradients.0, learning_rate, index: 0 })
     }
 
     /// Number of steps made and, for each parameter, its moments: what a checkpoint needs.
@@ -51,9 +52,43 @@ impl Optimizer {
     }
 }
 
+/// Gradients of a module's parameters in the order of a module visitor, flattened; none for buffers.
+#[derive(Debug, Clone)]
+pub struct ParameterGradients(Vec<Option<Tensor<1>>>);
+
+impl ParameterGradients {
+    /// Those of the parameters of `module` among `gradients`.
+    pub fn of<M: Module>(module: &M, gradients: Gradients) -> Self {
+        let mut collect = Collect { gradients, found: Vec::new() };
+        module.visit(&mut collect);
+        Self(collect.found)
+    }
+
+    /// The sum with `other` gradients of the same module.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let sum = |pair| match pair {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        };
+        Self(self.0.into_iter().zip(other.0).map(sum).collect())
+    }
+}
+
+struct Collect {
+    gradients: Gradients,
+    found: Vec<Option<Tensor<1>>>,
+}
+
+impl ModuleVisitor for Collect {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.found.push(param.val().grad_remove(&mut self.gradients).map(|gradient| gradient.flatten(0, D - 1)));
+    }
+}
+
 struct Update<'a> {
     optimizer: &'a mut Optimizer,
-    gradients: Gradients,
+    gradients: Vec<Option<Tensor<1>>>,
     learning_rate: f32,
     index: usize,
 }
@@ -62,18 +97,14 @@ impl ModuleMapper for Update<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let index = self.index;
         self.index += 1;
-        if self.optimizer.slots.len() == index {
-            self.optimizer.slots.push(Slot::new());
-        }
         let (id, tensor, mapper) = param.consume();
-        let Some(gradient) = tensor.grad_remove(&mut self.gradients) else {
+        let Some(gradient) = self.gradients[index].take() else {
             return Param::from_mapped_value(id, tensor, mapper);
         };
         let shape = tensor.dims();
         let flat = tensor.inner().flatten(0, D - 1);
         let slot = std::mem::take(&mut self.optimizer.slots[index]);
-        let (next, slot) =
-            update(self.optimizer.rule, self.optimizer.steps, self.learning_rate, flat, gradient.flatten(0, D - 1), slot);
+        let (next, slot) = update(self.optimizer.rule, self.optimizer.steps, self.learning_rate, flat, gradient, slot);
         self.optimizer.slots[index] = slot;
         Param::from_mapped_value(id, next.reshape(shape).autodiff().require_grad(), mapper)
     }

@@ -10,7 +10,7 @@ use crate::attack::one_hot;
 use crate::data::pool::{Augmentation, ClassPools};
 use crate::models::layers::freeze_statistics;
 use crate::neighbour::{NeighbourSearch, Neighbours};
-use crate::optimizer::{Optimizer, Rule};
+use crate::optimizer::{Optimizer, ParameterGradients, Rule};
 use crate::rng::{self, Purpose, Seed, Stream};
 use crate::{Classifier, Error, Result};
 
@@ -261,7 +261,7 @@ impl<C: Classifier> Adaptation<C> {
         let targets = self.targets(labels, &images.device());
         let images = self.perturb(images, targets.clone(), fixed, start);
         let losses = cross_entropy(self.model.forward(images.autodiff()), targets);
-        let gradients = losses.backward();
+        let gradients = ParameterGradients::of(&self.model, losses.backward());
         self.model = self.optimizer.step(self.model.clone(), gradients, self.config.learning_rate);
         losses.inner()
     }

@@ -10,8 +10,8 @@ use crate::classifier::read;
 use crate::data::Dataset;
 use crate::data::pool::{Augmentation, ClassPools};
 use crate::models::{Architecture, Model};
-use crate::optimizer::{Optimizer, Rule};
-use crate::rng::{self, Purpose, Seed};
+use crate::optimizer::{Optimizer, ParameterGradients, Rule};
+use crate::rng::{self, Purpose, Seed, Stream};
 use crate::weights::{Parameter, StateDict};
 use crate::{Classifier, Error, Result};
 
@@ -20,6 +20,9 @@ use crate::{Classifier, Error, Result};
 pub struct TrainConfig {
     pub epochs: usize,
     pub batch_size: usize,
+    /// So many samples of a batch are on the device at once; their gradients are summed. Smaller than the batch it bounds
+    /// the memory of a step, and batch normalization then takes the statistics of each such part.
+    pub micro_batch: usize,
     pub rule: Rule,
     /// The learning rate rises linearly from 0 to this and falls back to 0.
     pub peak_learning_rate: f32,
@@ -51,6 +54,7 @@ impl TrainConfig {
     pub const FAST_MNIST: Self = Self {
         epochs: 10,
         batch_size: 100,
+        micro_batch: 100,
         rule: Rule::Adam,
         peak_learning_rate: 5e-3,
         peak_at: 0.4,
@@ -71,6 +75,7 @@ impl TrainConfig {
     pub const FAST_CIFAR10: Self = Self {
         epochs: 15,
         batch_size: 128,
+        micro_batch: 128,
         rule: Rule::Sgd { momentum: 0.9, nesterov: false, weight_decay: 5e-4 },
         peak_learning_rate: 0.2,
         peak_at: 0.5,
@@ -87,6 +92,9 @@ impl TrainConfig {
             return Err(Error::Config(format!(
                 "training needs at least one epoch and a batch of 1 to {samples} samples, not {size}"
             )));
+        }
+        if self.micro_batch == 0 {
+            return Err(Error::Config("a micro-batch has at least one sample".to_owned()));
         }
         if !(self.peak_learning_rate > 0.0 && self.peak_at > 0.0 && self.peak_at < 1.0) {
             return Err(Error::Config("the peak learning rate must be positive and its place between 0 and 1".to_owned()));
@@ -122,6 +130,13 @@ pub struct Trainer {
     step: usize,
     /// The order of the samples in the epoch of the next step.
     order: Vec<usize>,
+}
+
+/// A micro-batch.
+struct Part {
+    images: Tensor<4>,
+    labels: Vec<usize>,
+    noise: Option<Tensor<4>>,
 }
 
 /// One step that was made.
@@ -189,27 +204,30 @@ impl Trainer {
         }
         let batch = &self.order[within * self.config.batch_size..][..self.config.batch_size];
         let mut stream = self.seed.stream(Purpose::Train, self.step as u64);
-        let device = self.model.device();
-        let [channels, height, width] = self.model.architecture().image_shape();
-        let shape = [batch.len(), channels, height, width];
-        let pixels = self.samples.gather(batch, self.config.augmentation, &mut stream);
-        let images = Tensor::<4>::from_data(TensorData::new(pixels, shape), &device);
-        let labels: Vec<usize> = batch.iter().map(|sample| self.samples.label(*sample)).collect();
-        let targets = one_hot(&labels, self.model.classes(), &device);
         let attack = self.config.inner_attack(self.step as f32 / self.total_steps() as f32);
-        let noise = (attack.steps > 0).then(|| {
-            let noise: Vec<f32> = (0..shape.iter().product()).map(|_| rng::symmetric(&mut stream, attack.epsilon)).collect();
-            Tensor::from_data(TensorData::new(noise, shape), &device)
-        });
-        let images = self.perturb(images, targets.clone(), noise, attack);
-        let loss = cross_entropy(self.model.forward(images.autodiff()), targets).mean();
-        let gradients = loss.backward();
+        let parts: Vec<Part> =
+            batch.chunks(self.config.micro_batch).map(|samples| self.draw(samples, attack, &mut stream)).collect();
+        let whole = batch.len() as f32;
+        let mut total: Option<(Tensor<1>, ParameterGradients)> = None;
+        for Part { images, labels, noise } in parts {
+            let share = labels.len() as f32 / whole;
+            let targets = one_hot(&labels, self.model.classes(), &images.device());
+            let images = self.perturb(images, targets.clone(), noise, attack);
+            let loss = cross_entropy(self.model.forward(images.autodiff()), targets).mean() * share;
+            let gradients = ParameterGradients::of(&self.model, loss.backward());
+            let loss = loss.inner();
+            total = Some(match total {
+                Some((sum, before)) => (sum + loss, before.plus(gradients)),
+                None => (loss, gradients),
+            });
+        }
+        let (loss, gradients) = total.expect("a batch has samples");
         // The reference code sets the rate at the end of each step.
         let progress = (self.step + 1) as f32 / self.total_steps() as f32;
         let rate = self.config.learning_rate(progress);
         self.model = self.optimizer.step(self.model.clone(), gradients, rate);
         self.step += 1;
-        Some(TrainStep { step: self.step, loss: loss.inner() })
+        Some(TrainStep { step: self.step, loss })
     }
 
     /// The model as it is now, at rest.
@@ -269,6 +287,21 @@ impl Trainer {
             order.swap(last, rng::below(&mut stream, last + 1));
         }
         order
+    }
+
+    /// Images of a part of the batch, augmented, and the random start of their attack.
+    fn draw(&self, samples: &[usize], attack: InnerAttack, stream: &mut Stream) -> Part {
+        let device = self.model.device();
+        let [channels, height, width] = self.model.architecture().image_shape();
+        let shape = [samples.len(), channels, height, width];
+        let pixels = self.samples.gather(samples, self.config.augmentation, stream);
+        let images = Tensor::from_data(TensorData::new(pixels, shape), &device);
+        let labels = samples.iter().map(|sample| self.samples.label(*sample)).collect();
+        let noise = (attack.steps > 0).then(|| {
+            let noise: Vec<f32> = (0..shape.iter().product()).map(|_| rng::symmetric(stream, attack.epsilon)).collect();
+            Tensor::from_data(TensorData::new(noise, shape), &device)
+        });
+        Part { images, labels, noise }
     }
 
     fn perturb(&self, images: Tensor<4>, targets: Tensor<2>, noise: Option<Tensor<4>>, attack: InnerAttack) -> Tensor<4> {

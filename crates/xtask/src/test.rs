@@ -13,6 +13,8 @@ use crate::wasm::on_path;
 pub enum Part {
     /// Formatting of both workspaces.
     Format,
+    /// The core's law, by clippy: no files, network, clock, threads or printing (`crates/core/clippy.toml`).
+    Lint,
     /// Tests of the native crates.
     Native,
     /// The built site in a real browser.
@@ -25,6 +27,9 @@ pub fn run(root: &Path, site: &SiteArgs, only: &[Part]) -> Result<()> {
     if wanted(Part::Format) {
         cargo(root, &["fmt", "--all", "--check"])?;
         cargo(&root.join("web"), &["fmt", "--all", "--check"])?;
+    }
+    if wanted(Part::Lint) {
+        cargo(root, &["clippy", "--release", "--package", "riposte", "--no-deps", "--", "--deny", "warnings"])?;
     }
     // The native summary comes last: it is what a reader of the log looks for.
     if wanted(Part::Browser) {

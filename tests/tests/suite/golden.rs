@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use riposte::attack::{Goal, Loss, Pgd, Start, Stop};
-use riposte::models::{Architecture, Model};
+use riposte::models::{Architecture, Model, Shortcut};
 use riposte::neighbour::{NeighbourSearch, SearchMethod};
 use riposte::post_train::{Adaptation, BatchNormMode, Direction, Perturbation, PostTrain};
 use riposte::presets::Preset;
@@ -49,6 +49,7 @@ struct Case {
     classes: [usize; 2],
     walk: Pgd,
     fixed: Tensor<4>,
+    variants: &'static [(&'static str, Perturbation)],
 }
 
 #[test]
@@ -131,7 +132,7 @@ fn post_training_follows_pytorchs_trajectory() {
         let has_batch_norm = case.golden.tensors.contains_key("batch/logits");
         let modes = [(BatchNormMode::Frozen, "frozen"), (BatchNormMode::BatchStatistics, "batch")];
         for (batch_norm, mode) in modes.into_iter().take(if has_batch_norm { 2 } else { 1 }) {
-            for (variant, perturbation) in VARIANTS {
+            for &(variant, perturbation) in case.variants {
                 for (rate, learning_rate) in [("lr0.001", 0.001), ("lr0.05", 0.05)] {
                     let config = PostTrain { perturbation, batch_norm, learning_rate, ..Preset::F_MNIST.post_train };
                     case.check_trajectory(&format!("post_train/{mode}/{variant}/{rate}"), config);
@@ -153,6 +154,9 @@ const F_SEARCH: Pgd = Pgd {
     loss: Loss::CrossEntropy,
 };
 
+/// The attack on the imported CIFAR-10 nets.
+const WALK_IN_COLOR: Pgd = Pgd { epsilon: 8.0 / 255.0, step_size: 2.0 / 255.0, ..Pgd::MNIST };
+
 const SEARCHES: [(&str, Pgd); 2] = [("small", F_SEARCH), ("large", Pgd { stop: Stop::AtSuccess, ..Pgd::MNIST })];
 
 const VARIANTS: [(&str, Perturbation); 6] = [
@@ -164,6 +168,13 @@ const VARIANTS: [(&str, Perturbation); 6] = [
     ("pgd", Perturbation::Pgd { epsilon: 8.0 / 255.0, step_size: 2.0 / 255.0, steps: 7 }),
 ];
 
+/// Of nets that add a layer to test, not a variant of the method.
+const FEW_VARIANTS: [(&str, Perturbation); 2] = [VARIANTS[3], VARIANTS[4]];
+
+const fn tiny_wide_resnet(shortcut: Shortcut) -> Architecture {
+    Architecture::WideResNet { depth: 10, widen: 2, shortcut }
+}
+
 /// Runs a check on every net and every device, saying which one fails. `long` checks run on a software adapter for the two
 /// smallest nets alone: the others take minutes there.
 fn every_case(long: bool, check: impl Fn(&Case)) {
@@ -172,6 +183,8 @@ fn every_case(long: bool, check: impl Fn(&Case)) {
         ("madry-mnist-cnn", Architecture::MadryMnistCnn),
         ("trades-mnist-cnn", Architecture::TradesMnistCnn),
         ("tiny-preact-resnet", TINY),
+        ("tiny-wide-resnet", tiny_wide_resnet(Shortcut::Pooling)),
+        ("tiny-wide-resnet-conv", tiny_wide_resnet(Shortcut::Convolution)),
     ];
     for (device_name, device) in devices() {
         let small = long && device_name != "cpu";
@@ -186,6 +199,8 @@ fn every_case(long: bool, check: impl Fn(&Case)) {
         for (name, architecture, file) in [
             ("imported-fast-mnist-cnn", Architecture::FastMnistCnn, "mnist_fast_adversarial_fgsm.pth"),
             ("imported-trades-mnist-cnn", Architecture::TradesMnistCnn, "mnist_trades_smallcnn.pt"),
+            ("imported-resnet4b", Architecture::ResNet4b, "abcrown_resnet4b.pth"),
+            ("imported-cnn-a", Architecture::CnnA, "abcrown_cifar_cnn_a_mix.model"),
         ] {
             if small && architecture != Architecture::FastMnistCnn {
                 continue;
@@ -264,6 +279,7 @@ impl Case {
             classes: [3, 8],
             walk: Pgd { epsilon: 0.1, step_size: 0.03, steps: 5, ..Pgd::MNIST },
             fixed: tensor(formula::symmetric("delta_fix", count / 8, 8.0 / 255.0), 1),
+            variants: if name.contains("wide") { &FEW_VARIANTS } else { &VARIANTS },
             device: device.clone(),
             golden,
         }
@@ -271,24 +287,28 @@ impl Case {
 
     fn imported(name: &str, architecture: Architecture, weights: &StateDict, device: &Device) -> Self {
         let golden = Golden::open(name);
-        let (train, test) = official::mnist();
+        let [channels, height, width] = architecture.image_shape();
+        let color = channels == 3;
+        let (train, test) = if color { official::cifar10() } else { official::mnist() };
         let at = |key: &str| indices(&golden.tensors[key]);
-        let perturbation =
-            Tensor::<4>::from_data(TensorData::new(golden.tensors["attacked/perturbation"].clone(), [4, 1, 28, 28]), device);
-        let fixed = golden.tensors["search/small/delta_fix"][..784].to_vec();
+        let tensor = |values: &[f32], batch: usize| -> Tensor<4> {
+            Tensor::from_data(TensorData::new(values.to_vec(), [batch, channels, height, width]), device)
+        };
         let classes = at("post_train/classes");
         Self {
             model: Model::from_weights(architecture, weights, device).unwrap(),
             labels: at("labels"),
             images: test.images().to_tensor(0..8, device),
-            attacked: test.images().to_tensor(at("attacked/test_indices"), device) + perturbation,
+            attacked: test.images().to_tensor(at("attacked/test_indices"), device)
+                + tensor(&golden.tensors["attacked/perturbation"], 4),
             batches: at("post_train/training_indices")
                 .chunks(8)
                 .map(|rows| train.images().to_tensor(rows.to_vec(), device))
                 .collect(),
             classes: [classes[0], classes[1]],
-            walk: Pgd { steps: 5, ..Pgd::MNIST },
-            fixed: Tensor::from_data(TensorData::new(fixed, [1, 1, 28, 28]), device),
+            walk: Pgd { steps: 5, ..if color { WALK_IN_COLOR } else { Pgd::MNIST } },
+            fixed: tensor(&golden.tensors["search/small/delta_fix"][..channels * height * width], 1),
+            variants: if color { &FEW_VARIANTS } else { &VARIANTS },
             device: device.clone(),
             golden,
         }

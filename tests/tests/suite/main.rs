@@ -3,6 +3,7 @@
 mod cli_duel;
 mod cli_eval;
 mod cli_import;
+mod cli_official;
 mod cli_program;
 mod cli_train;
 mod cli_usage;

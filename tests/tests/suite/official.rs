@@ -33,7 +33,12 @@ impl Shared {
 
     /// A PyTorch file from `weights/`, as the command line imports it.
     pub fn weights(&self, file: &str) -> StateDict {
-        riposte_cli::weights_file::read(&self.0.join("weights").join(file)).unwrap()
+        riposte_cli::weights_file::read(&self.file(file)).unwrap()
+    }
+
+    /// Where a weights file is.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join("weights").join(name)
     }
 }
 
@@ -55,5 +60,20 @@ pub fn mnist() -> &'static (Dataset, Dataset) {
             split("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
             split("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
         )
+    })
+}
+
+/// CIFAR-10's training and test set.
+///
+/// # Panics
+/// If the data is not at hand: ask [`shared`] first.
+pub fn cifar10() -> &'static (Dataset, Dataset) {
+    static CIFAR10: OnceLock<(Dataset, Dataset)> = OnceLock::new();
+    CIFAR10.get_or_init(|| {
+        let folder = shared().expect("the data is at hand").data().join("cifar10");
+        let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+        let batches: Vec<Vec<u8>> = (1..=5).map(|number| read(&format!("data_batch_{number}.bin"))).collect();
+        let parse = |bytes: &[u8]| riposte::data::cifar::parse_binary(bytes).unwrap();
+        (parse(&batches.concat()), parse(&read("test_batch.bin")))
     })
 }

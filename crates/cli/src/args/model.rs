@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use riposte::models::Architecture;
 
-use super::DeviceArgs;
 use super::parse::{count, fraction, pixels, positive};
+use super::{DeviceArgs, WidthArgs};
 use crate::data::DatasetName;
 
 #[derive(Debug, Clone, Args)]
@@ -21,6 +21,8 @@ pub struct ImportArgs {
     /// What the weights belong to
     #[arg(long, value_name = "NAME")]
     pub architecture: Architecture,
+    #[command(flatten)]
+    pub width: WidthArgs,
     /// Where to write
     #[arg(long, short, value_name = "FILE")]
     pub out: PathBuf,
@@ -34,11 +36,15 @@ pub struct ImportArgs {
 Examples:
   riposte train --architecture fast-mnist-cnn --dataset mnist --method fast --out runs/fast
   riposte train --architecture fast-mnist-cnn --dataset mnist --method fast --out runs/fast --resume
-  riposte train --architecture madry-mnist-cnn --dataset digits --method pgd --epochs 5 --out runs/madry-digits")]
+  riposte train --architecture madry-mnist-cnn --dataset digits --method pgd --epochs 5 --out runs/madry-digits
+  riposte train --architecture preact-resnet --width 16 --dataset cifar10 --method fast --half --out runs/cifar10-narrow
+  riposte train --architecture preact-resnet18 --dataset cifar10 --method fast --half --device cuda --out runs/cifar10")]
 pub struct TrainArgs {
     /// What to train
     #[arg(long, value_name = "NAME")]
     pub architecture: Architecture,
+    #[command(flatten)]
+    pub width: WidthArgs,
     /// What to train on
     #[arg(long, value_name = "NAME", default_value = "digits")]
     pub dataset: DatasetName,
@@ -63,6 +69,9 @@ pub struct TrainArgs {
     /// Samples of a batch
     #[arg(long, value_name = "N", value_parser = count)]
     pub batch_size: Option<usize>,
+    /// Samples on the device at once, to bound its memory: gradients of the parts of a batch are summed [default: the batch]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub micro_batch: Option<usize>,
     /// Peak of the learning rate
     #[arg(long, value_name = "RATE", value_parser = positive, allow_hyphen_values = true)]
     pub lr: Option<f32>,
@@ -87,6 +96,9 @@ pub struct TrainArgs {
     /// Test images measured at the end of the run [default: all]
     #[arg(long, value_name = "N", value_parser = count)]
     pub test_images: Option<usize>,
+    /// Store the model in 16-bit floats (biases and batch normalization in 32-bit), and measure it as stored
+    #[arg(long)]
+    pub half: bool,
     /// Write a checkpoint every N steps, besides those at the end of each epoch and at Ctrl-C
     #[arg(long, value_name = "N", default_value = "200", value_parser = count)]
     pub checkpoint_steps: usize,

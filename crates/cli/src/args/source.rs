@@ -18,9 +18,30 @@ pub struct ModelArgs {
     /// A weights file: .safetensors, .pth or .pt
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
-    /// Architecture of the weights: fast-mnist-cnn, madry-mnist-cnn, trades-mnist-cnn, ... [default: of the card beside them]
+    /// Architecture of the weights: fast-mnist-cnn, madry-mnist-cnn, trades-mnist-cnn, preact-resnet18, preact-resnet,
+    /// wrn-34-10, wrn-34-10-conv, resnet4b, cnn-a [default: of the card beside them]
     #[arg(long, value_name = "NAME", requires = "weights")]
     pub architecture: Option<Architecture>,
+    #[command(flatten)]
+    pub width: WidthArgs,
+}
+
+/// How wide an architecture is.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct WidthArgs {
+    /// Width of the first stage of a preact-resnet [default: 64]
+    #[arg(long, value_name = "W", requires = "architecture", value_parser = count)]
+    width: Option<usize>,
+}
+
+impl WidthArgs {
+    /// `architecture` in the width asked for.
+    ///
+    /// # Errors
+    /// If it has none to choose, or no net is that wide.
+    pub fn of(self, architecture: Architecture) -> riposte::Result<Architecture> {
+        self.width.map_or(Ok(architecture), |width| architecture.with_width(width))
+    }
 }
 
 /// Which images.

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use riposte::models::Architecture;
 
 use super::parse::count;
-use super::{AttackArgs, DataArgs, DeviceArgs, ModelArgs, RiposteArgs};
+use super::{AttackArgs, DataArgs, DeviceArgs, ModelArgs, RiposteArgs, WidthArgs};
 
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -131,7 +131,15 @@ pub struct BenchArgs {
     /// Which network; its weights are random
     #[arg(long, value_name = "NAME", default_value = "fast-mnist-cnn")]
     pub architecture: Architecture,
-    /// Timed runs, after one that is not
+    #[command(flatten)]
+    pub width: WidthArgs,
+    /// Samples of a batch [default: 200 for post-train, 500 for pgd-batch, 256 for train-step]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub batch_size: Option<usize>,
+    /// Iterations of a post-training
+    #[arg(long, value_name = "N", default_value = "50", value_parser = count)]
+    pub iterations: usize,
+    /// Timed runs after the first, which is told apart
     #[arg(long, value_name = "N", default_value = "10", value_parser = count)]
     pub repeats: usize,
     /// Seed of every draw
@@ -146,12 +154,12 @@ pub struct BenchArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BenchTask {
-    /// One post-training: 50 SGD steps on batches of 200, fixed perturbation
+    /// One post-training: SGD steps on batches with the fixed perturbation
     PostTrain,
-    /// PGD of 40 steps on 500 images at once
+    /// PGD of 40 steps on a batch of images at once
     PgdBatch,
     /// PGD of 40 steps on one image
     PgdSingle,
-    /// One SGD step on a batch of 256
+    /// One SGD step on a batch
     TrainStep,
 }

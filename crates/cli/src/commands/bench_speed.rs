@@ -12,7 +12,7 @@ use riposte::data::{Dataset, Images};
 use riposte::models::{Architecture, Model};
 use riposte::neighbour::Neighbours;
 use riposte::optimizer::Rule;
-use riposte::post_train::PostTrain;
+use riposte::post_train::{BatchNormMode, PostTrain};
 use riposte::presets::Preset;
 use riposte::rng::{self, Purpose, Seed};
 use riposte::train::{InnerAttack, TrainConfig, Trainer};
@@ -25,7 +25,9 @@ use crate::{device, output};
 struct Timing {
     task: &'static str,
     architecture: String,
-    /// Of each timed run.
+    /// The first run, with what a device compiles and allocates for it.
+    first_seconds: f64,
+    /// Of each run after it.
     seconds: Vec<f64>,
     device: String,
     threads: usize,
@@ -36,16 +38,18 @@ struct Timing {
 pub fn run(args: BenchArgs) -> Result<()> {
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
-    let bench =
-        Bench { architecture: args.architecture, seed: Seed(args.seed), device: device.device.clone(), repeats: args.repeats };
-    let (task, seconds) = match args.task {
-        BenchTask::PostTrain => ("post-train", bench.post_train()?),
-        BenchTask::PgdBatch => ("pgd-batch", bench.pgd(500)?),
+    let architecture = args.width.of(args.architecture)?;
+    let bench = Bench { architecture, seed: Seed(args.seed), device: device.device.clone(), repeats: args.repeats };
+    let batch_size = |default| args.batch_size.unwrap_or(default);
+    let (task, Times { first_seconds, seconds }) = match args.task {
+        BenchTask::PostTrain => ("post-train", bench.post_train(batch_size(200), args.iterations)?),
+        BenchTask::PgdBatch => ("pgd-batch", bench.pgd(batch_size(500))?),
         BenchTask::PgdSingle => ("pgd-single", bench.pgd(1)?),
-        BenchTask::TrainStep => ("train-step", bench.train_step()?),
+        BenchTask::TrainStep => ("train-step", bench.train_step(batch_size(256))?),
     };
     let threads = device::threads(args.device.threads);
-    let timing = Timing { task, architecture: args.architecture.to_string(), seconds, device: device.to_string(), threads };
+    let timing =
+        Timing { task, architecture: architecture.to_string(), first_seconds, seconds, device: device.to_string(), threads };
     if args.json { output::json(&timing) } else { output::line(&timing.in_words()) }
 }
 
@@ -55,11 +59,12 @@ impl Timing {
         sorted.sort_by(f64::total_cmp);
         let milliseconds = |seconds: f64| 1000.0 * seconds;
         format!(
-            "{} of {} on {}, {} threads: median {:.2} ms, fastest {:.2} ms, slowest {:.2} ms, {} runs",
+            "{} of {} on {}, {} threads: first run {:.2} ms, then median {:.2} ms, fastest {:.2} ms, slowest {:.2} ms, {} runs",
             self.task,
             self.architecture,
             self.device,
             self.threads,
+            milliseconds(self.first_seconds),
             milliseconds(sorted[sorted.len() / 2]),
             milliseconds(sorted[0]),
             milliseconds(sorted[sorted.len() - 1]),
@@ -76,13 +81,18 @@ struct Bench {
 }
 
 impl Bench {
-    /// 50 SGD steps on batches of 200, the fixed perturbation: what one input costs after its search, drawing and uploading of
+    /// SGD steps on batches with the fixed perturbation: what one input costs after its search, drawing and uploading of
     /// the samples included.
-    fn post_train(&self) -> Result<Vec<f64>> {
+    fn post_train(&self, batch_size: usize, iterations: usize) -> Result<Times> {
         let model = self.model();
-        let pools = ClassPools::new(self.samples(4000)?);
-        let config =
-            PostTrain { batch_size: 200, iterations: 50, augmentation: Augmentation::None, ..Preset::M_MNIST.post_train };
+        let pools = ClassPools::new(self.samples(10 * batch_size.max(400))?);
+        let config = PostTrain {
+            batch_size,
+            iterations,
+            augmentation: Augmentation::None,
+            batch_norm: BatchNormMode::Frozen,
+            ..Preset::M_MNIST.post_train
+        };
         let image = self.images(1);
         let logits = model.forward(image.clone());
         let neighbours = Neighbours {
@@ -100,7 +110,7 @@ impl Bench {
     }
 
     /// 40 steps that never stop early, from the image.
-    fn pgd(&self, count: usize) -> Result<Vec<f64>> {
+    fn pgd(&self, count: usize) -> Result<Times> {
         let (model, images) = (self.model(), self.images(count));
         let goal = Goal::Untargeted { labels: (0..count).map(|index| index % 10).collect() };
         let inputs: Vec<u64> = (0..count as u64).collect();
@@ -108,15 +118,16 @@ impl Bench {
     }
 
     /// Forward, backward and update on unperturbed images.
-    fn train_step(&self) -> Result<Vec<f64>> {
+    fn train_step(&self, batch_size: usize) -> Result<Times> {
         let config = TrainConfig {
             epochs: 1 + self.repeats / 8,
-            batch_size: 256,
+            batch_size,
+            micro_batch: batch_size,
             rule: Rule::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.0 },
             inner: InnerAttack { epsilon: 0.0, step_size: 0.0, steps: 0, clip_start: false },
             ..TrainConfig::FAST_MNIST
         };
-        let mut trainer = Trainer::new(self.model(), config, self.seed, self.samples(8 * 256)?)?;
+        let mut trainer = Trainer::new(self.model(), config, self.seed, self.samples(8 * batch_size)?)?;
         self.time(|| {
             let step = trainer.step().expect("the run is as long as the timing");
             Ok(step.loss.try_into_scalar::<f32>().map(|_| ())?)
@@ -144,17 +155,20 @@ impl Bench {
         Tensor::from_data(TensorData::new(pixels, [count, channels, height, width]), &self.device)
     }
 
-    /// Runs `work` once for nothing and then timed. `work` must wait for the device.
-    fn time(&self, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
-        work()?;
-        (0..self.repeats)
-            .map(|_| {
-                let begin = Instant::now();
-                work()?;
-                Ok(begin.elapsed().as_secs_f64())
-            })
-            .collect()
+    /// Times `work`, which must wait for the device, once and then as often as asked for.
+    fn time(&self, mut work: impl FnMut() -> Result<()>) -> Result<Times> {
+        let mut once = || {
+            let begin = Instant::now();
+            work()?;
+            Ok(begin.elapsed().as_secs_f64())
+        };
+        Ok(Times { first_seconds: once()?, seconds: (0..self.repeats).map(|_| once()).collect::<Result<_>>()? })
     }
+}
+
+struct Times {
+    first_seconds: f64,
+    seconds: Vec<f64>,
 }
 
 /// Waits for the device by reading back.

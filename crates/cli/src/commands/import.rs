@@ -12,7 +12,7 @@ use crate::{file, models, output, weights_file};
 /// If the file cannot be read, is not a weights file, or belongs to another architecture: then nothing is written.
 pub fn run(args: ImportArgs) -> Result<()> {
     let weights = weights_file::read(&args.input)?;
-    let model = Model::from_weights(args.architecture, &weights, &Device::flex())
+    let model = Model::from_weights(args.width.of(args.architecture)?, &weights, &Device::flex())
         .with_context(|| format!("cannot import `{}`", args.input.display()))?;
     let infinite = weights.0.iter().find(|(_, parameter)| parameter.values.iter().any(|value| !value.is_finite()));
     if let Some((key, _)) = infinite {

@@ -12,7 +12,7 @@ use riposte::eval::{Record, Summary};
 use riposte::models::{Accuracy, Model, ModelCard};
 use riposte::rng::Seed;
 use riposte::train::Trainer;
-use riposte::weights::Precision;
+use riposte::weights::{Precision, StateDict};
 
 use crate::args::TrainArgs;
 use crate::dataset::{self, Split};
@@ -116,11 +116,13 @@ impl Session<'_> {
     fn finish(&self, folder: &Folder, test: &Dataset) -> Result<()> {
         let images = test.len();
         let best = folder.best(self.plan).context("a run has at least one epoch")?.epoch();
-        let model = &Model::from_weights(self.plan.architecture, &folder.best_weights()?, &self.device.device)?;
+        let precision = if self.plan.half { Precision::F16 } else { Precision::F32 };
+        let weights = folder.best_weights()?.to_safetensors(precision);
+        // As stored: rounding to half precision is part of what is measured.
+        let model = &Model::from_weights(self.plan.architecture, &StateDict::from_safetensors(&weights)?, &self.device.device)?;
         let bar = progress::bar(images as u64, "Measuring");
         let summary = self.measure(model, test, &bar)?;
         bar.finish_and_clear();
-        let weights = pollster::block_on(model.weights())?.to_safetensors(Precision::F32);
         let plan = self.plan;
         let accuracy = |attack: String, correct: usize, flags: &str| Accuracy {
             attack,

@@ -22,6 +22,8 @@ pub(crate) struct Builder<'a> {
     source: Source<'a>,
     device: &'a Device,
     keys: Vec<String>,
+    /// Names that a state dict may hold and that no layer needs.
+    ignored: BTreeSet<String>,
 }
 
 /// The distribution of fresh parameters.
@@ -33,7 +35,7 @@ enum Init {
 
 impl<'a> Builder<'a> {
     pub(crate) fn new(architecture: String, source: Source<'a>, device: &'a Device) -> Self {
-        Self { architecture, source, device, keys: Vec::new() }
+        Self { architecture, source, device, keys: Vec::new(), ignored: BTreeSet::new() }
     }
 
     /// A convolution named `name` with a weight `[out, in, height, width]`.
@@ -71,10 +73,15 @@ impl<'a> Builder<'a> {
         })
     }
 
+    /// Lets a state dict hold `key`, a constant that the architecture makes itself.
+    pub(crate) fn ignore(&mut self, key: &str) {
+        self.ignored.insert(key.to_owned());
+    }
+
     /// The names handed out, after checking that the state dict holds nothing else.
     pub(crate) fn finish(self) -> Result<Vec<String>> {
         if let Source::Weights(dict) = self.source {
-            let known: BTreeSet<&str> = self.keys.iter().map(String::as_str).collect();
+            let known: BTreeSet<&str> = self.keys.iter().chain(&self.ignored).map(String::as_str).collect();
             let unexpected: Vec<String> = dict.0.keys().filter(|key| !known.contains(key.as_str())).cloned().collect();
             if !unexpected.is_empty() {
                 return Err(Error::UnexpectedKeys { architecture: self.architecture, keys: unexpected });

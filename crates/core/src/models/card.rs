@@ -61,6 +61,10 @@ impl Normalization {
     /// The training set's statistics, as the F code has them.
     pub const CIFAR10: Self = Self { mean: [0.4914, 0.4822, 0.4465], std: [0.2471, 0.2435, 0.2616] };
 
+    /// What the public weights of CNN-A were trained with.
+    pub const CNN_A: Self =
+        Self { mean: [125.3 / 255.0, 123.0 / 255.0, 113.9 / 255.0], std: [63.0 / 255.0, 62.1 / 255.0, 66.7 / 255.0] };
+
     /// Normalizes images `[batch, 3, height, width]`.
     pub fn apply(&self, images: Tensor<4>) -> Tensor<4> {
         let device = images.device().without_autodiff();

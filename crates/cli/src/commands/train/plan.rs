@@ -24,6 +24,8 @@ pub(super) struct Plan {
     /// Samples held out of the training set to choose the best epoch by.
     pub check_images: usize,
     pub seed: u64,
+    /// Whether the weights are stored, and measured, in half precision.
+    pub half: bool,
     /// The attack of the checks and of the card.
     pub measured: Pgd,
 }
@@ -41,6 +43,7 @@ pub(super) struct Settings {
 
 impl Plan {
     pub(super) fn resolve(args: &TrainArgs) -> Result<Self> {
+        let architecture = args.width.of(args.architecture)?;
         let color = args.dataset == DatasetName::Cifar10;
         let base = match (args.method, color) {
             (TrainMethod::Pgd, false) => TrainConfig::PGD_MNIST,
@@ -66,9 +69,11 @@ impl Plan {
                 ..base.inner
             },
         };
+        let batch_size = args.batch_size.unwrap_or(base.batch_size);
         let config = TrainConfig {
             epochs: args.epochs.unwrap_or(base.epochs),
-            batch_size: args.batch_size.unwrap_or(base.batch_size),
+            batch_size,
+            micro_batch: args.micro_batch.unwrap_or(batch_size),
             peak_learning_rate: args.lr.unwrap_or(base.peak_learning_rate),
             inner,
             ramp: if args.method == TrainMethod::Natural { 0.0 } else { args.ramp.unwrap_or(base.ramp) },
@@ -77,7 +82,7 @@ impl Plan {
         let attack = recommended(args.dataset).attack;
         let measured = Pgd { epsilon: args.epsilon.unwrap_or(attack.epsilon), ..attack };
         measured.check()?;
-        let id = args.id.clone().unwrap_or_else(|| format!("{}-{}-{}", args.architecture, args.dataset, name(args.method)));
+        let id = args.id.clone().unwrap_or_else(|| format!("{architecture}-{}-{}", args.dataset, name(args.method)));
         let simple = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
         ensure!(
             !id.is_empty() && !id.starts_with('.') && id.chars().all(simple),
@@ -85,13 +90,14 @@ impl Plan {
         );
         Ok(Self {
             id,
-            architecture: args.architecture,
+            architecture,
             dataset: args.dataset,
             method: args.method,
             config,
             samples: args.samples,
             check_images: args.check_images,
             seed: args.seed,
+            half: args.half,
             measured,
         })
     }
@@ -119,7 +125,7 @@ impl Plan {
 
     /// The command that repeats the run.
     pub(super) fn command(&self) -> String {
-        let TrainConfig { epochs, batch_size, peak_learning_rate, inner, ramp, .. } = self.config;
+        let TrainConfig { epochs, batch_size, micro_batch, peak_learning_rate, inner, ramp, .. } = self.config;
         let mut command = format!(
             "riposte train --architecture {} --dataset {} --method {} --epochs {epochs} --batch-size {batch_size} \
              --lr {peak_learning_rate} --seed {}",
@@ -134,6 +140,12 @@ impl Plan {
         }
         if self.method == TrainMethod::Pgd {
             command += &format!(" --steps {}", inner.steps);
+        }
+        if micro_batch < batch_size {
+            command += &format!(" --micro-batch {micro_batch}");
+        }
+        if self.half {
+            command += " --half";
         }
         if let Some(samples) = self.samples {
             command += &format!(" --samples {samples}");

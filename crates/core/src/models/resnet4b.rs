@@ -1,0 +1,83 @@
+//! ResNet-4b, a CIFAR-10 network of the verification literature (Wang et al., "Beta-CROWN", 2021).
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
+use riposte_kernels::Activation::{None, Relu};
+
+use super::builder::Builder;
+use super::card::Normalization;
+use super::layers::{Conv2d, Linear};
+use crate::Result;
+
+/// Four residual blocks without batch normalization and two linear layers, with CIFAR-10 normalization inside.
+#[derive(Module, Debug)]
+pub struct ResNet4b {
+    conv1: Conv2d,
+    blocks: Vec<Block>,
+    linear1: Linear,
+    linear2: Linear,
+}
+
+/// Convolution, ReLU, convolution, around a shortcut, and a ReLU of the sum.
+#[derive(Module, Debug)]
+struct Block {
+    conv1: Conv2d,
+    conv2: Conv2d,
+    shortcut: Option<Conv2d>,
+}
+
+impl ResNet4b {
+    pub(super) fn build(builder: &mut Builder) -> Result<Self> {
+        let conv1 = builder.conv2d("conv1", [16, 3, 3, 3], 2, 1, true)?;
+        let blocks = vec![
+            Block::build(builder, "layer1.0", [16, 32], 2)?,
+            Block::build(builder, "layer1.1", [32, 32], 1)?,
+            Block::build(builder, "layer2.0", [32, 32], 2)?,
+            Block::build(builder, "layer2.1", [32, 32], 1)?,
+        ];
+        let linear1 = builder.linear("linear1", 32 * 4 * 4, 100)?;
+        let linear2 = builder.linear("linear2", 100, 10)?;
+        Ok(Self { conv1, blocks, linear1, linear2 })
+    }
+
+    /// Logits `[batch, 10]` of images `[batch, 3, 32, 32]` in `[0, 1]`.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let mut x = self.conv1.forward(Normalization::CIFAR10.apply(images), Relu);
+        for block in &self.blocks {
+            x = block.forward(x);
+        }
+        let x = self.linear1.forward(x.flatten(1, 3), Relu);
+        self.linear2.forward(x, None)
+    }
+}
+
+impl Block {
+    fn build(builder: &mut Builder, name: &str, [input, out]: [usize; 2], stride: usize) -> Result<Self> {
+        Ok(Self {
+            conv1: builder.conv2d(&format!("{name}.conv1"), [out, input, 3, 3], stride, 1, true)?,
+            conv2: builder.conv2d(&format!("{name}.conv2"), [out, out, 3, 3], 1, 1, true)?,
+            shortcut: match stride {
+                1 => Option::None,
+                _ => Some(builder.conv2d(&format!("{name}.shortcut.0"), [out, input, 1, 1], stride, 0, true)?),
+            },
+        })
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let out = self.conv2.forward(self.conv1.forward(x.clone(), Relu), None);
+        let shortcut = match &self.shortcut {
+            Some(conv) => conv.forward(x, None),
+            Option::None => x,
+        };
+        relu(out + shortcut)
+    }
+}
+
+/// Of one forward pass of one image.
+pub(super) const MULTIPLY_ACCUMULATES: u64 = {
+    let conv1 = 16 * 16 * 16 * 27;
+    let layer1 = 8 * 8 * (32 * (16 * 9 + 32 * 9 + 16) + 2 * 32 * 32 * 9);
+    let layer2 = 4 * 4 * (32 * (32 * 9 + 32 * 9 + 32) + 2 * 32 * 32 * 9);
+    conv1 + layer1 + layer2 + 512 * 100 + 100 * 10
+};

@@ -1,0 +1,134 @@
+//! Wide residual networks for CIFAR-10 (Zagoruyko & Komodakis, "Wide residual networks", 2016), as in the PyTorch versions of
+//! Madry et al.'s model: LeakyReLU of slope 0.1, raw pixels, no dropout.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use burn::tensor::module::avg_pool2d;
+use burn::tensor::ops::AvgPoolOptions;
+use riposte_kernels::Activation;
+
+use super::builder::Builder;
+use super::layers::{BatchNorm2d, Conv2d, Linear};
+use crate::Result;
+
+const LEAKY: Activation = Activation::LeakyRelu(0.1);
+
+/// How a block that changes the number of channels passes its input on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Shortcut {
+    /// Average pooling by the block's stride, then zero channels, half of them on each side: Madry et al.'s own.
+    Pooling,
+    /// A 1x1 convolution of the block's stride.
+    Convolution,
+}
+
+/// Three stages of pre-activation blocks.
+#[derive(Module, Debug)]
+pub struct WideResNet {
+    conv1: Conv2d,
+    blocks: Vec<Block>,
+    bn1: BatchNorm2d,
+    fc: Linear,
+}
+
+/// Norm, LeakyReLU, convolution, twice, around a shortcut.
+#[derive(Module, Debug)]
+struct Block {
+    bn1: BatchNorm2d,
+    conv1: Conv2d,
+    bn2: BatchNorm2d,
+    conv2: Conv2d,
+    conv_shortcut: Option<Conv2d>,
+    /// Channels before and after, and the stride.
+    input: usize,
+    out: usize,
+    stride: usize,
+}
+
+/// Input channels, output channels and stride of the first block of each stage.
+fn stages(widen: usize) -> [(usize, usize, usize); 3] {
+    [(16, 16 * widen, 1), (16 * widen, 32 * widen, 2), (32 * widen, 64 * widen, 2)]
+}
+
+impl WideResNet {
+    /// `depth` is `6 n + 4` with `n` blocks a stage.
+    pub(super) fn build(builder: &mut Builder, depth: usize, widen: usize, shortcut: Shortcut) -> Result<Self> {
+        let conv1 = builder.conv2d("conv1", [16, 3, 3, 3], 1, 1, false)?;
+        let mut blocks = Vec::new();
+        for (stage, (input, out, stride)) in stages(widen).into_iter().enumerate() {
+            for index in 0..(depth - 4) / 6 {
+                let name = format!("block{}.layer.{index}", stage + 1);
+                let (input, stride) = if index == 0 { (input, stride) } else { (out, 1) };
+                blocks.push(Block::build(builder, &name, [input, out], stride, shortcut)?);
+            }
+        }
+        let bn1 = builder.batch_norm("bn1", 64 * widen)?;
+        let fc = builder.linear("fc", 64 * widen, 10)?;
+        Ok(Self { conv1, blocks, bn1, fc })
+    }
+
+    /// Logits `[batch, 10]` of images `[batch, 3, 32, 32]` in `[0, 1]`.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        let mut x = self.conv1.forward(images, Activation::None);
+        for block in &self.blocks {
+            x = block.forward(x);
+        }
+        let x = avg_pool2d(self.bn1.forward(x, LEAKY), AvgPoolOptions::new([8, 8]));
+        self.fc.forward(x.flatten(1, 3), Activation::None)
+    }
+}
+
+impl Block {
+    fn build(builder: &mut Builder, name: &str, [input, out]: [usize; 2], stride: usize, shortcut: Shortcut) -> Result<Self> {
+        let bn1 = builder.batch_norm(&format!("{name}.bn1"), input)?;
+        let conv1 = builder.conv2d(&format!("{name}.conv1"), [out, input, 3, 3], stride, 1, false)?;
+        let bn2 = builder.batch_norm(&format!("{name}.bn2"), out)?;
+        let conv2 = builder.conv2d(&format!("{name}.conv2"), [out, out, 3, 3], 1, 1, false)?;
+        let conv_shortcut = match shortcut {
+            Shortcut::Convolution if input != out => {
+                Some(builder.conv2d(&format!("{name}.convShortcut"), [out, input, 1, 1], stride, 0, false)?)
+            }
+            Shortcut::Convolution => None,
+            // Checkpoints carry the zeros of the padding as a buffer.
+            Shortcut::Pooling => {
+                builder.ignore(&format!("{name}.poolpadShortcut.1.padding"));
+                None
+            }
+        };
+        Ok(Self { bn1, conv1, bn2, conv2, conv_shortcut, input, out, stride })
+    }
+
+    /// Where the number of channels changes, the shortcut takes the activated value; elsewhere the block's input.
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let activated = self.bn1.forward(x.clone(), LEAKY);
+        let out = self.conv1.forward(activated.clone(), Activation::None);
+        let out = self.conv2.forward(self.bn2.forward(out, LEAKY), Activation::None);
+        let shortcut = match &self.conv_shortcut {
+            _ if self.input == self.out => x,
+            Some(conv) => conv.forward(activated, Activation::None),
+            None => self.pool_and_pad(activated),
+        };
+        out + shortcut
+    }
+
+    fn pool_and_pad(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = match self.stride {
+            1 => x,
+            stride => avg_pool2d(x, AvgPoolOptions::new([stride, stride])),
+        };
+        let [batch, _, height, width] = x.dims();
+        let zeros = Tensor::zeros([batch, (self.out - self.input) / 2, height, width], &x.device());
+        Tensor::cat(vec![zeros.clone(), x, zeros], 1)
+    }
+}
+
+/// Of one forward pass of one 32x32 image.
+pub(super) fn multiply_accumulates(depth: usize, widen: usize, shortcut: Shortcut) -> u64 {
+    let mut total = 32 * 32 * 16 * 27 + 64 * widen * 10;
+    for ((input, out, _), side) in stages(widen).into_iter().zip([32, 16, 8]) {
+        let projected = shortcut == Shortcut::Convolution && input != out;
+        let first = 9 * (input * out + out * out) + if projected { input * out } else { 0 };
+        total += side * side * (first + ((depth - 4) / 6 - 1) * 18 * out * out);
+    }
+    total as u64
+}
