@@ -48,6 +48,11 @@ pub enum Event {
         run: RunId,
         iterations: Vec<IterationData>,
     },
+    /// A step of post-training was timed: seconds for each of its samples.
+    Timed {
+        run: RunId,
+        seconds_per_sample: f64,
+    },
     /// An attack is done.
     Attacked {
         run: RunId,
@@ -84,6 +89,7 @@ impl Event {
             | Self::Steps { run, .. }
             | Self::Neighbour { run, .. }
             | Self::Iterations { run, .. }
+            | Self::Timed { run, .. }
             | Self::Attacked { run, .. }
             | Self::Answered { run, .. }
             | Self::Cancelled { run }
@@ -98,6 +104,7 @@ impl Event {
             Self::Opened { .. }
             | Self::Gallery { .. }
             | Self::Classified { .. }
+            | Self::Timed { .. }
             | Self::Attacked { .. }
             | Self::Answered { .. }
             | Self::Cancelled { .. }

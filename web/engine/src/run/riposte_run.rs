@@ -7,7 +7,8 @@ use riposte::Classifier;
 use riposte::classifier::{read, read_pairs};
 use riposte::data::pool::ClassPools;
 use riposte::models::Model;
-use riposte::post_train::{Iteration, Progress};
+use riposte::post_train::{self, Adaptation, Iteration, PostTrain, Progress};
+use riposte::presets::Preset;
 use riposte::rng::Seed;
 use riposte_protocol::{
     Direction, Event, Input, IterationData, Notice, Perturbation, Picture, Prediction, RiposteSettings, RunId, Sample, Verdict,
@@ -15,10 +16,10 @@ use riposte_protocol::{
 };
 
 use super::{Engine, Shaders, Trouble};
-use crate::convert::{post_train, tensor};
+use crate::convert::{self, tensor};
 use crate::images::picture;
 use crate::models::Ready;
-use crate::worker::{Pace, now, post};
+use crate::worker::{Pace, give_way, now, post};
 
 /// Samples of each half of a minibatch that the page shows.
 const SHOWN: usize = 10;
@@ -53,7 +54,7 @@ pub async fn run(
         unread: Vec::new(),
     };
     let mut trouble = None;
-    let defense = post_train(settings);
+    let defense = convert::post_train(settings);
     let (seed, number) = (Seed(input.seed.into()), u64::from(input.number));
     let answer = defense
         .run(&ready.model, image, &pools, seed, number, async |progress| {
@@ -87,6 +88,30 @@ pub async fn run(
     let riposted = answer.adapted.is_some();
     engine.keep(run, answer.adapted.unwrap_or_else(|| ready.model.clone()));
     Ok(Verdict { base, adapted, riposted, work: work(ready, settings, riposted, seconds) })
+}
+
+/// Seconds that a sample takes in a step of post-training: of two steps on blank images the second, as the first compiles shaders.
+pub async fn time(engine: &Engine, ready: &Ready) -> Result<f64, Trouble> {
+    // A GPU is not busy with fewer, a processor long enough with these.
+    let batch_size = if engine.compiles.get() { 64 } else { 16 };
+    let Some(preset) = Preset::recommended(&ready.entry.id) else {
+        return Err(Trouble::last("There is no setup for these images.".to_owned()));
+    };
+    let config = PostTrain { batch_size, perturbation: post_train::Perturbation::Normal, ..preset.post_train };
+    let [channels, height, width] = ready.architecture.image_shape();
+    let device = engine.device()?;
+    let (images, fixed) =
+        (Tensor::zeros([batch_size, channels, height, width], device), Tensor::zeros([1, channels, height, width], device));
+    let labels = [vec![0; batch_size / 2], vec![1; batch_size / 2]].concat();
+    let mut copy = Adaptation::new(&ready.model, config);
+    let mut seconds = 0.0;
+    for _ in 0..2 {
+        let started = now();
+        read(copy.step(images.clone(), &labels, fixed.clone(), None)).await?;
+        seconds = now() - started;
+        give_way().await;
+    }
+    Ok(seconds / batch_size as f64)
 }
 
 /// Tells the page what happens inside a riposte.

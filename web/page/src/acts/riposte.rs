@@ -6,7 +6,7 @@ use riposte_protocol::Work;
 use super::verdict::{Answer, Verdicts};
 use super::{Act, RunButton, all_controls, class_name, is_set};
 use crate::parts::{Choice, Figure, Ink, PhaseLine, PictureCanvas, Plot, Scrubber, Series};
-use crate::settings::RiposteControls;
+use crate::settings::{AmountControl, RiposteControls};
 use crate::state::Arena;
 use crate::trace::{Phase, RiposteTrace};
 use crate::words::{duration, flops, thousands};
@@ -41,6 +41,7 @@ pub fn RiposteAct() -> impl IntoView {
                             value=Signal::derive(move || if arena.on_attacked.get() { "attacked" } else { "untouched" }.to_owned())
                             set=input_choice
                         />
+                        <AmountControl/>
                         <details class="more">
                             <summary>"Settings of the defense"</summary>
                             <RiposteControls/>
