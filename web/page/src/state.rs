@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use leptos::prelude::*;
 use riposte_protocol::{
-    AttackSettings, DatasetEntry, Event, Input, Manifest, ModelEntry, Opened, Perturbation, Picture, Prediction, Request,
-    RiposteSettings, Victim,
+    AttackSettings, DatasetEntry, DeviceKind, Event, Input, Manifest, ModelEntry, Opened, Perturbation, Picture, Prediction,
+    Request, RiposteSettings, Victim,
 };
 use web_sys::HtmlElement;
 
-use crate::client::Client;
+use crate::client::{Client, Engine};
 use crate::hash::Link;
 use crate::options::{Options, Site};
 use crate::trace::{AttackTrace, Phase, RiposteTrace};
@@ -195,6 +195,16 @@ impl Arena {
         }
     }
 
+    /// Whether the post-training of the chosen model can take long enough to say so before: measuring it on a GPU compiles its
+    /// shaders, which a small model's first run does as fast.
+    fn is_slow(self) -> bool {
+        let on_cpu = self.client.with_value(|client| match client.engine().get() {
+            Engine::Ready(device) => device.kind == DeviceKind::Cpu,
+            Engine::Starting | Engine::Lost { .. } => false,
+        });
+        on_cpu || self.load.with(|load| matches!(load, Load::Ready(opened) if opened.multiply_accumulates > 5e6))
+    }
+
     /// Asks the engine how long a sample takes.
     fn time_post_training(self) {
         let model = self.model.get_untracked();
@@ -349,7 +359,8 @@ impl Arena {
         });
         // What the defense will take is said before it runs: measured once there was an attack, so that nobody waits for it.
         Effect::new(move |_| {
-            if self.attacked.phase.get() == Phase::Done && self.seconds_per_sample.with_untracked(Option::is_none) {
+            let unknown = self.seconds_per_sample.with_untracked(Option::is_none);
+            if self.attacked.phase.get() == Phase::Done && unknown && untrack(|| self.is_slow()) {
                 self.time_post_training();
             }
         });

@@ -18,7 +18,7 @@ const SHORTEST: usize = 128;
 /// `out[m, n] = act(sum over k of a[m, k] b[n, k] + bias[n])`, or with more than one split the partial sums `[split, m, n]` of it.
 /// Sizes in `terms` and `chunk` count vectors of `N`.
 #[cube(launch_unchecked)]
-fn dots<N: Size>(
+pub fn dots<N: Size>(
     a: &[Vector<f32, N>],
     b: &[Vector<f32, N>],
     bias: ComptimeOption<&[f32]>,
@@ -58,7 +58,7 @@ fn dots<N: Size>(
 /// `out[m, n] = sum over k of a[m, k] b[k, n]`, where `a` is a gradient that passes the activation of `output` backward first.
 /// `columns` and `size` count vectors of `N`.
 #[cube(launch_unchecked)]
-fn combinations<N: Size>(
+pub fn combinations<N: Size>(
     a: &[f32],
     output: ComptimeOption<&[f32]>,
     b: &[Vector<f32, N>],

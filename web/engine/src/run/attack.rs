@@ -38,7 +38,7 @@ pub async fn run(
         }
         let mut steps = read_steps(sent, std::mem::take(&mut unread), &input.image).await?;
         // From its success on it stands still.
-        let succeeded = |class_now| settings.target.map_or(class_now != class, |target| class_now == target);
+        let succeeded = |class_now: usize| settings.target.map_or(class_now != class, |target| class_now == target);
         let stop =
             (settings.stop == Stop::AtSuccess).then(|| steps.iter().position(|step| succeeded(step.prediction.class))).flatten();
         if let Some(stop) = stop {
