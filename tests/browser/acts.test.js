@@ -115,3 +115,64 @@ test('MNIST is attacked and answered, where the site was built with it', async (
   await screenshot(page, 'mnist-desktop-light');
   await context.close();
 });
+
+test('CIFAR-10 is attacked, answered and attacked again in color, where the site was built with a model of it', async (context_) => {
+  const { page, context, complaints } = await visit(site.browser, `${site.server.address}#data=cifar10&k=2&m=8&steps=3&step=0.01&s-steps=3&s-step=0.01`);
+  const arena = new Arena(page);
+  await arena.ready();
+  const offered = await arena.element.locator('.bench select').first().innerText();
+  if (!offered.includes('CIFAR-10')) {
+    await context.close();
+    return context_.skip('the site has no CIFAR-10 model or no CIFAR-10 data');
+  }
+  assert.equal(await arena.attack.getByRole('tab', { name: 'Draw' }).count(), 0, 'nobody draws a photograph');
+  assert.ok(await arena.attack.getByRole('button', { name: /airplane, test image/ }).count() > 0, 'the gallery names what it shows');
+  const colored = await arena.attack.locator('.thumbnail canvas').first().evaluate((canvas) => {
+    const { data, width, height } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    return { width, height, colored: data.some((value, place) => place % 4 === 0 && value !== data[place + 2]) };
+  });
+  assert.deepEqual(colored, { width: 32, height: 32, colored: true });
+  const record = nextResult(page);
+  await arena.runAttack();
+  assert.deepEqual((await record).attack.image.shape, [3, 32, 32]);
+  const amounts = arena.riposte.getByLabel('Post-training');
+  await amounts.locator('option').filter({ hasText: /full: .*about|full: .*under/ }).waitFor({ state: 'attached', timeout: 120_000 });
+  const answered = nextResult(page);
+  await arena.runRiposte();
+  const { riposte_run: run } = await answered;
+  assert.equal(run.iterations.length, run.riposted ? 2 : 0);
+  await arena.runCounter();
+  await screenshot(page, 'cifar10-desktop-light');
+  assert.deepEqual(complaints, []);
+  await context.close();
+});
+
+test('a photograph becomes a small color picture, where the site has CIFAR-10', async (context_) => {
+  const { page, context } = await visit(site.browser, `${site.server.address}#data=cifar10&steps=2`);
+  const arena = new Arena(page);
+  await arena.ready();
+  if (!(await arena.element.locator('.bench select').first().innerText()).includes('CIFAR-10')) {
+    await context.close();
+    return context_.skip('the site has no CIFAR-10 model or no CIFAR-10 data');
+  }
+  await arena.attack.getByRole('tab', { name: 'Upload' }).click();
+  const photograph = await page.evaluate(async () => {
+    const canvas = new OffscreenCanvas(600, 400);
+    const context = canvas.getContext('2d');
+    context.fillStyle = '#c03020';
+    context.fillRect(0, 0, 600, 400);
+    const bytes = new Uint8Array(await (await canvas.convertToBlob({ type: 'image/png' })).arrayBuffer());
+    return btoa(String.fromCharCode(...bytes));
+  });
+  await arena.attack.locator('input[type=file]').setInputFiles({ name: 'red.png', mimeType: 'image/png', buffer: Buffer.from(photograph, 'base64') });
+  await arena.attack.getByRole('img', { name: /as the classifier sees it/ }).waitFor();
+  assert.ok(await arena.attack.getByLabel('Dark ink on light paper').isHidden(), 'a photograph is not turned around');
+  await arena.ready();
+  const record = nextResult(page);
+  await arena.runAttack();
+  const { image } = await record;
+  assert.deepEqual(image.pixels.shape, [3, 32, 32]);
+  const [red, green] = [image.pixels.values[0], image.pixels.values[1024]];
+  assert.ok(Math.abs(red - 0xc0 / 255) < 0.01 && Math.abs(green - 0x30 / 255) < 0.01, `planes of red and green, not ${red} and ${green}`);
+  await context.close();
+});

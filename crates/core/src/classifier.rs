@@ -1,7 +1,7 @@
 //! What the method asks of a model: images in, logits out.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData, Transaction};
 
 /// An image classifier.
 ///
@@ -30,13 +30,25 @@ pub async fn predictions(logits: Tensor<2>) -> crate::Result<Vec<usize>> {
     Ok(values.chunks_exact(classes).map(argmax).collect())
 }
 
-/// Reads a tensor back as `f32`, row-major. This is the core's only way from the device to the host.
+/// Reads a tensor back as `f32`, row-major. This and [`read_pairs`] are the core's only ways from the device to the host.
 ///
 /// # Errors
 /// [`Error::Device`](crate::Error::Device) if the device fails.
 pub async fn read<const D: usize>(tensor: Tensor<D>) -> crate::Result<Vec<f32>> {
     let data = tensor.into_data_async().await.map_err(|error| crate::Error::Device(error.to_string()))?;
     data.convert::<f32>().try_into_vec().map_err(|error| crate::Error::Device(error.to_string()))
+}
+
+/// Reads pairs of tensors back in one go, each as [`read`] does: one wait, however many there are.
+///
+/// # Errors
+/// [`Error::Device`](crate::Error::Device) if the device fails.
+pub async fn read_pairs<const A: usize, const B: usize>(pairs: Vec<(Tensor<A>, Tensor<B>)>) -> crate::Result<Vec<[Vec<f32>; 2]>> {
+    let all = pairs.into_iter().fold(Transaction::default(), |all, (first, second)| all.register(first).register(second));
+    let data = all.execute_async().await.map_err(|error| crate::Error::Device(error.to_string()))?;
+    let values =
+        |data: &TensorData| data.clone().convert::<f32>().try_into_vec().map_err(|error| crate::Error::Device(error.to_string()));
+    data.as_chunks::<2>().0.iter().map(|[first, second]| Ok([values(first)?, values(second)?])).collect()
 }
 
 /// Index of the largest value; the first one when several are equal. Never a NaN unless all are.

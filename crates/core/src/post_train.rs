@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use riposte_kernels::{SignedStep, cross_entropy, signed_step};
 use serde::{Deserialize, Serialize};
 
@@ -106,8 +106,8 @@ pub enum Progress<'a, C> {
 pub struct Iteration<'a, C> {
     /// From 0 to `iterations - 1`.
     pub index: usize,
-    /// Loss of the batch before the step, `[1]`, on the device.
-    pub loss: Tensor<1>,
+    /// What each sample adds to the batch's mean loss before the step, `[batch]`, on the device.
+    pub losses: Tensor<1>,
     /// Numbers of the batch's samples in the training set: first those of y', then the others.
     pub samples: &'a [usize],
     pub adaptation: &'a Adaptation<C>,
@@ -170,8 +170,8 @@ impl PostTrain {
             let pixels = pools.gather(&samples, self.augmentation, &mut stream);
             let batch = Tensor::from_data(TensorData::new(pixels, [samples.len(), channels, height, width]), &device);
             let start = self.start(batch.dims(), &mut stream).map(|noise| Tensor::from_data(noise, &device));
-            let loss = adaptation.step(batch, &labels, fixed.clone(), start);
-            let iteration = Iteration { index, loss, samples: &samples, adaptation: &adaptation };
+            let losses = adaptation.step(batch, &labels, fixed.clone(), start);
+            let iteration = Iteration { index, losses, samples: &samples, adaptation: &adaptation };
             if observe(Progress::Adapted(iteration)).await.is_break() {
                 return Err(Error::Cancelled);
             }
@@ -237,6 +237,10 @@ pub struct Adaptation<C> {
     model: C,
     optimizer: Optimizer,
     config: PostTrain,
+    /// Those of the latest batch: most runs have the same in all, and an upload stalls a device.
+    labels: Vec<usize>,
+    targets: Option<Tensor<2>>,
+    signs: Option<Tensor<4>>,
 }
 
 impl<C: Classifier> Adaptation<C> {
@@ -248,19 +252,31 @@ impl<C: Classifier> Adaptation<C> {
             BatchNormMode::BatchStatistics => model,
         };
         let rule = Rule::Sgd { momentum: config.momentum, nesterov: config.nesterov, weight_decay: 0.0 };
-        Self { model, optimizer: Optimizer::new(rule), config }
+        Self { model, optimizer: Optimizer::new(rule), config, labels: Vec::new(), targets: None, signs: None }
     }
 
     /// One SGD step on the mean cross-entropy of a perturbed batch. `images` `[batch, channel, height, width]`, `labels` with
     /// the samples of y' in the first half, `fixed` the fixed perturbation `[1, channel, height, width]`, `start` the random
-    /// start of `Fast` and `Pgd`, of the shape of `images`. Returns the loss before the step, `[1]`.
+    /// start of `Fast` and `Pgd`, of the shape of `images`. Returns what each sample adds to the loss before the step, `[batch]`.
     pub fn step(&mut self, images: Tensor<4>, labels: &[usize], fixed: Tensor<4>, start: Option<Tensor<4>>) -> Tensor<1> {
-        let targets = one_hot(labels, self.model.classes(), &images.device());
+        let targets = self.targets(labels, &images.device());
         let images = self.perturb(images, targets.clone(), fixed, start);
-        let loss = cross_entropy(self.model.forward(images.autodiff()), targets).mean();
-        let gradients = ParameterGradients::of(&self.model, loss.backward());
+        let losses = cross_entropy(self.model.forward(images.autodiff()), targets);
+        let gradients = ParameterGradients::of(&self.model, losses.backward());
         self.model = self.optimizer.step(self.model.clone(), gradients, self.config.learning_rate);
-        loss.inner()
+        losses.inner()
+    }
+
+    /// One-hot rows over the batch size, `[batch, class]`: cross-entropies with them add up to their mean, without operations
+    /// for it forward and backward.
+    fn targets(&mut self, labels: &[usize], device: &Device) -> Tensor<2> {
+        if let (Some(targets), true) = (&self.targets, self.labels == labels) {
+            return targets.clone();
+        }
+        let targets = one_hot(labels, self.model.classes(), device) / labels.len() as f32;
+        self.labels = labels.to_vec();
+        self.signs = None;
+        self.targets.insert(targets).clone()
     }
 
     /// The model as it is now, at rest.
@@ -268,10 +284,13 @@ impl<C: Classifier> Adaptation<C> {
         self.model.valid()
     }
 
-    fn perturb(&self, images: Tensor<4>, targets: Tensor<2>, fixed: Tensor<4>, start: Option<Tensor<4>>) -> Tensor<4> {
+    fn perturb(&mut self, images: Tensor<4>, targets: Tensor<2>, fixed: Tensor<4>, start: Option<Tensor<4>>) -> Tensor<4> {
         match self.config.perturbation {
             Perturbation::Normal => images,
-            Perturbation::Fixed(direction) => images.clone() + fixed * signs(&images, direction),
+            Perturbation::Fixed(direction) => {
+                let signs = self.signs.get_or_insert_with(|| signs(&images, direction));
+                images + fixed * signs.clone()
+            }
             Perturbation::Fast { epsilon, step_size } => self.ascend(images, targets, start, epsilon, step_size, 1),
             Perturbation::Pgd { epsilon, step_size, steps } => self.ascend(images, targets, start, epsilon, step_size, steps),
         }
@@ -297,7 +316,7 @@ impl<C: Classifier> Adaptation<C> {
         let mut current = images.clone() + start.expect("a random start was drawn");
         for _ in 0..steps {
             let point = current.clone().autodiff().require_grad();
-            let gradients = cross_entropy(model.forward(point.clone()), targets.clone()).sum().backward();
+            let gradients = cross_entropy(model.forward(point.clone()), targets.clone()).backward();
             let gradient = point.grad(&gradients).expect("the loss depends on the images");
             current = signed_step(current, gradient, images.clone(), None, step);
         }

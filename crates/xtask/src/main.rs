@@ -53,7 +53,7 @@ struct SiteArgs {
     /// Folder of the finished site.
     #[arg(long, default_value = "dist")]
     out: PathBuf,
-    /// Folder that holds `mnist/` with the four official files; found or downloaded otherwise.
+    /// Folder that holds `mnist/` with the four official files and `cifar10/` with the binary batches; found or downloaded otherwise.
     #[arg(long, env = "RIPOSTE_DATA")]
     data: Option<PathBuf>,
     /// Folder of the models: weights (safetensors), each with its card (JSON).

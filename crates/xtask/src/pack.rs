@@ -1,7 +1,8 @@
-//! Packed image pools for the page, from the official MNIST files.
+//! Packed image pools for the page, from the official MNIST and CIFAR-10 files.
 //!
-//! The official training set is 47 MB of pixels; a visitor needs some thousands, and a gallery. A pack is a safetensors file
-//! (`images` u8 [n, 1, 28, 28], `labels` u8 [n], `numbers` u32 [n]), gzipped, with the images in the set's own order.
+//! The official training sets are 47 and 154 MB of pixels; a visitor needs some thousands, and a gallery. A pack is a safetensors
+//! file (`images` u8 [n, channel, height, width], `labels` u8 [n], `numbers` u32 [n]), gzipped, with the images in the set's own
+//! order.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,16 +10,27 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
-use riposte_protocol::TRAINING_IMAGES;
+use riposte_protocol::{TRAINING_IMAGES, TRAINING_PHOTOGRAPHS};
 use safetensors::tensor::{Dtype, TensorView};
 use sha2::{Digest, Sha256};
 
 use crate::bundle::gzip;
 
 const CLASSES: usize = 10;
-const SIDE: usize = 28;
-/// Test images kept of each class: the gallery's pages.
+/// Channels, height, width.
+const MNIST: [usize; 3] = [1, 28, 28];
+const CIFAR10: [usize; 3] = [3, 32, 32];
+/// Test images kept of each class: the gallery's pages. Photographs hardly shrink when they are packed.
 const TEST_PER_CLASS: usize = 80;
+const TEST_PHOTOGRAPHS_PER_CLASS: usize = 24;
+
+/// The binary form of CIFAR-10: an archive, with its sha256, and the batches in it, each 10,000 records of a label and an image.
+const CIFAR10_ARCHIVE: (&str, &str) =
+    ("cifar-10-binary.tar.gz", "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd");
+const CIFAR10_HOST: &str = "https://www.cs.toronto.edu/~kriz";
+const CIFAR10_FOLDER: &str = "cifar-10-batches-bin";
+const CIFAR10_BATCHES: [&str; 2] = ["test_batch.bin", "data_batch_1.bin"];
+const CIFAR10_BATCH_BYTES: u64 = 30_730_000;
 
 /// The official files, with the sha256 of each.
 const FILES: [(&str, &str); 4] = [
@@ -40,9 +52,59 @@ pub fn mnist(root: &Path, data: Option<&Path>) -> Result<Option<Packs>> {
     let Some(folder) = find(root, data)? else { return Ok(None) };
     let [test_images, test_labels, train_images, train_labels] = FILES.map(|(name, _)| read_idx(&folder, name));
     Ok(Some(Packs {
-        test: pack(&test_images?, &test_labels?, usize::MAX, TEST_PER_CLASS)?,
-        train: pack(&train_images?, &train_labels?, TRAINING_IMAGES, usize::MAX)?,
+        test: pack(&test_images?, &test_labels?, MNIST, usize::MAX, TEST_PER_CLASS)?,
+        train: pack(&train_images?, &train_labels?, MNIST, TRAINING_IMAGES, usize::MAX)?,
     }))
+}
+
+/// Packs CIFAR-10 from the first folder that has its binary form, or downloads it; none where it cannot be had.
+pub fn cifar10(root: &Path, data: Option<&Path>) -> Result<Option<Packs>> {
+    let Some(folder) = find_cifar10(root, data) else { return Ok(None) };
+    let [test, train] = CIFAR10_BATCHES.map(|name| -> Result<_> {
+        let bytes = std::fs::read(folder.join(name))?;
+        let records = bytes.chunks_exact(1 + CIFAR10.iter().product::<usize>());
+        let labels: Vec<u8> = records.clone().map(|record| record[0]).collect();
+        Ok((records.flat_map(|record| &record[1..]).copied().collect::<Vec<u8>>(), labels))
+    });
+    let ((test_images, test_labels), (train_images, train_labels)) = (test?, train?);
+    Ok(Some(Packs {
+        test: pack(&test_images, &test_labels, CIFAR10, usize::MAX, TEST_PHOTOGRAPHS_PER_CLASS)?,
+        train: pack(&train_images, &train_labels, CIFAR10, TRAINING_PHOTOGRAPHS, usize::MAX)?,
+    }))
+}
+
+/// A folder with the batches: in the one named, beside the checkout, the user's cache, or that cache after a download.
+fn find_cifar10(root: &Path, data: Option<&Path>) -> Option<PathBuf> {
+    let whole = |path: PathBuf| path.metadata().is_ok_and(|file| file.len() == CIFAR10_BATCH_BYTES);
+    let complete = |folder: &PathBuf| CIFAR10_BATCHES.iter().all(|name| whole(folder.join(name)));
+    let cache = dirs::cache_dir().map(|cache| cache.join("riposte/cifar10"));
+    let named = data.into_iter().flat_map(|data| [data.join("cifar10"), data.to_path_buf()]);
+    let places = named.chain([root.join("../shared/data/cifar10")]).chain(cache.clone());
+    let folders = places.flat_map(|folder| [folder.join(CIFAR10_FOLDER), folder]);
+    if let Some(folder) = folders.into_iter().find(complete) {
+        return Some(folder);
+    }
+    let cache = cache?;
+    match download_cifar10(&cache) {
+        Ok(()) => Some(cache.join(CIFAR10_FOLDER)).filter(complete),
+        Err(error) => {
+            eprintln!("CIFAR-10 could not be downloaded ({error:#}): the site does without it.");
+            None
+        }
+    }
+}
+
+fn download_cifar10(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let (name, sha256) = CIFAR10_ARCHIVE;
+    let archive = folder.join(name);
+    fetch(&format!("{CIFAR10_HOST}/{name}"), &archive, sha256)?;
+    let members = CIFAR10_BATCHES.map(|batch| format!("{CIFAR10_FOLDER}/{batch}"));
+    let status = Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(folder).args(members).status();
+    ensure!(status.context("tar could not be started")?.success(), "{name}: tar failed");
+    // What is packed is in the two batches: the archive is four times as large.
+    std::fs::remove_file(&archive)?;
+    Ok(())
 }
 
 /// A folder with all four files: the one named, one beside the checkout, the user's cache, or that cache after a download.
@@ -82,19 +144,25 @@ fn download(folder: &Path) -> Result<()> {
         if locate(folder, name).is_some() {
             continue;
         }
-        eprintln!("Downloading {name}.gz");
-        let part = folder.join(format!("{name}.gz.part"));
-        let status = Command::new("curl")
-            .args(["--fail", "--location", "--silent", "--show-error", "--retry", "2", "--connect-timeout", "15", "--output"])
-            .arg(&part)
-            .arg(format!("{HOST}/{name}.gz"))
-            .status()
-            .context("curl could not be started")?;
-        ensure!(status.success(), "{name}.gz: curl failed");
-        let found = hex(&Sha256::digest(std::fs::read(&part)?));
-        ensure!(found == sha256, "{name}.gz: the checksum is {found}, not {sha256}");
-        std::fs::rename(&part, folder.join(format!("{name}.gz")))?;
+        fetch(&format!("{HOST}/{name}.gz"), &folder.join(format!("{name}.gz")), sha256)?;
     }
+    Ok(())
+}
+
+/// Downloads a file and checks it.
+fn fetch(url: &str, to: &Path, sha256: &str) -> Result<()> {
+    eprintln!("Downloading {url}");
+    let part = to.with_added_extension("part");
+    let status = Command::new("curl")
+        .args(["--fail", "--location", "--silent", "--show-error", "--retry", "2", "--connect-timeout", "15", "--output"])
+        .arg(&part)
+        .arg(url)
+        .status()
+        .context("curl could not be started")?;
+    ensure!(status.success(), "{url}: curl failed");
+    let found = hex(&Sha256::digest(std::fs::read(&part)?));
+    ensure!(found == sha256, "{url}: the checksum is {found}, not {sha256}");
+    std::fs::rename(&part, to)?;
     Ok(())
 }
 
@@ -122,12 +190,12 @@ fn read_idx(folder: &Path, name: &str) -> Result<Vec<u8>> {
 }
 
 /// Of the first `most` images the first `per_class` of each class.
-fn pack(images: &[u8], labels: &[u8], most: usize, per_class: usize) -> Result<Vec<u8>> {
-    const PIXELS: usize = SIDE * SIDE;
-    ensure!(images.len() == labels.len() * PIXELS, "{} pixels for {} labels", images.len(), labels.len());
+fn pack(images: &[u8], labels: &[u8], [channels, height, width]: [usize; 3], most: usize, per_class: usize) -> Result<Vec<u8>> {
+    let pixels = channels * height * width;
+    ensure!(images.len() == labels.len() * pixels, "{} pixels for {} labels", images.len(), labels.len());
     let mut taken = [0; CLASSES];
     let (mut kept_images, mut kept_labels, mut kept_numbers) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, (image, &label)) in images.chunks_exact(PIXELS).zip(labels).take(most).enumerate() {
+    for (index, (image, &label)) in images.chunks_exact(pixels).zip(labels).take(most).enumerate() {
         let count = taken.get_mut(usize::from(label)).with_context(|| format!("label {label}"))?;
         if *count < per_class {
             *count += 1;
@@ -138,7 +206,7 @@ fn pack(images: &[u8], labels: &[u8], most: usize, per_class: usize) -> Result<V
     }
     let count = kept_labels.len();
     let views = [
-        ("images", TensorView::new(Dtype::U8, vec![count, 1, SIDE, SIDE], &kept_images)?),
+        ("images", TensorView::new(Dtype::U8, vec![count, channels, height, width], &kept_images)?),
         ("labels", TensorView::new(Dtype::U8, vec![count], &kept_labels)?),
         ("numbers", TensorView::new(Dtype::U32, vec![count], &kept_numbers)?),
     ];

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use riposte_protocol::{Asset, DatasetEntry, Manifest, ModelEntry};
+use riposte_protocol::{Asset, DatasetEntry, Manifest, ModelEntry, TRAINING_IMAGES, TRAINING_PHOTOGRAPHS};
 use sha2::{Digest, Sha256};
 
 use crate::bundle::{Bundle, gzip};
-use crate::pack::{self, hex};
+use crate::pack::{self, Packs, hex};
 use crate::wasm::Toolchain;
 
 /// Budgets for what a visitor downloads, gzipped.
@@ -55,7 +55,10 @@ pub fn build(root: &Path, out: &Path, data: Option<&Path>, models: &Path) -> Res
             std::fs::write(path, text)?;
         }
     }
-    let mut manifest = Manifest { datasets: datasets(&mut site, root, data)?, models: cards(&mut site, models)? };
+    let models_at_hand = cards(&mut site, models)?;
+    let has_model = |dataset: &str| models_at_hand.iter().any(|model| model.dataset == dataset);
+    let datasets = datasets(&mut site, root, data, has_model)?;
+    let mut manifest = Manifest { datasets, models: models_at_hand };
     let Manifest { datasets, models: offered } = &mut manifest;
     offered.retain(|model| datasets.iter().any(|set| set.id == model.dataset));
     datasets.retain(|set| offered.iter().any(|model| set.id == model.dataset));
@@ -123,7 +126,8 @@ impl Site {
     }
 }
 
-fn datasets(site: &mut Site, root: &Path, data: Option<&Path>) -> Result<Vec<DatasetEntry>> {
+/// The datasets whose images can be had; nothing is packed, or downloaded, without a model to attack.
+fn datasets(site: &mut Site, root: &Path, data: Option<&Path>, has_model: impl Fn(&str) -> bool) -> Result<Vec<DatasetEntry>> {
     let digits = |id: &str, name: &str, about: &str| DatasetEntry {
         id: id.to_owned(),
         name: name.to_owned(),
@@ -134,15 +138,34 @@ fn datasets(site: &mut Site, root: &Path, data: Option<&Path>) -> Result<Vec<Dat
         width: 28,
         test: None,
         train: None,
+        training_images: TRAINING_IMAGES,
     };
     let mut datasets = Vec::new();
-    if let Some(packs) = pack::mnist(root, data)? {
+    let wanted = |id: &str, pack: &dyn Fn() -> Result<Option<Packs>>| if has_model(id) { pack() } else { Ok(None) };
+    if let Some(packs) = wanted("mnist", &|| pack::mnist(root, data))? {
         // Named `.pack`, not `.gz`: some servers announce `.gz` as an encoding, and the browser would unpack it unasked.
         let mut mnist =
             digits("mnist", "MNIST", "Handwritten digits, collected in the 1990s: the classic test of a small network.");
         mnist.test = Some(site.asset("mnist-test.pack", &packs.test)?);
         mnist.train = Some(site.asset("mnist-train.pack", &packs.train)?);
         datasets.push(mnist);
+    }
+    if let Some(packs) = wanted("cifar10", &|| pack::cifar10(root, data))? {
+        let classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+        datasets.push(DatasetEntry {
+            classes: classes.map(str::to_owned).to_vec(),
+            channels: 3,
+            height: 32,
+            width: 32,
+            test: Some(site.asset("cifar10-test.pack", &packs.test)?),
+            train: Some(site.asset("cifar10-train.pack", &packs.train)?),
+            training_images: TRAINING_PHOTOGRAPHS,
+            ..digits(
+                "cifar10",
+                "CIFAR-10",
+                "Tiny color photographs of ten kinds of things: what the paper\u{2019}s main figures are about.",
+            )
+        });
     }
     datasets.push(digits("digits", "Drawn digits", "Digits drawn by a program, stroke by stroke: nothing to download."));
     Ok(datasets)

@@ -341,7 +341,7 @@ impl Case {
         for (index, batch) in self.batches.iter().enumerate() {
             let noise = formula::symmetric(&format!("noise{index}"), batch.dims().iter().product(), 8.0 / 255.0);
             let noise = Tensor::from_data(TensorData::new(noise, batch.dims()), &self.device);
-            losses.extend(read(adaptation.step(batch.clone(), &labels, self.fixed.clone(), Some(noise))));
+            losses.push(read(adaptation.step(batch.clone(), &labels, self.fixed.clone(), Some(noise))).iter().sum::<f32>());
         }
         let adapted = adaptation.model();
         self.golden.close(&format!("{prefix}/losses"), &losses, TRAJECTORY_TOLERANCE);

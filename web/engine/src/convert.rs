@@ -2,28 +2,18 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use riposte::attack::{self, Goal, Pgd};
-use riposte::classifier::read;
 use riposte::data::pool;
 use riposte::neighbour::{NeighbourSearch, SearchMethod};
 use riposte::post_train::{self, PostTrain};
 use riposte_protocol::{
-    AttackSettings, Augmentation, BatchNorm, Direction, Loss, Perturbation, Picture, PoolChoice, Prediction, RiposteSettings,
-    SearchKind, Start, Stop,
+    AttackSettings, Augmentation, BatchNorm, Direction, Loss, Perturbation, Picture, PoolChoice, RiposteSettings, SearchKind,
+    Start, Stop,
 };
 
 /// `[1, channel, height, width]` on a device.
 pub fn tensor(picture: &Picture, device: &Device) -> Tensor<4> {
     let shape = [1, picture.channels, picture.height, picture.width];
     Tensor::from_data(TensorData::new(picture.pixels.clone(), shape), device)
-}
-
-/// An image and the logits on it, read back at once: `[1, channel, height, width]` and `[1, class]`.
-pub async fn read_point(images: Tensor<4>, logits: Tensor<2>) -> riposte::Result<(Picture, Prediction)> {
-    let [_, channels, height, width] = images.dims();
-    let both = Tensor::cat(vec![images.flatten::<1>(0, 3), logits.flatten::<1>(0, 1)], 0);
-    let mut pixels = read(both).await?;
-    let logits = pixels.split_off(channels * height * width);
-    Ok((Picture { channels, height, width, pixels }, Prediction::new(logits)))
 }
 
 pub fn pgd(settings: &AttackSettings) -> Pgd {

@@ -4,7 +4,7 @@ use riposte::data::digits::{self, Split};
 use riposte::data::pool::ClassPools;
 use riposte::data::{Dataset, Images};
 use riposte::rng::Seed;
-use riposte_protocol::{DatasetEntry, Picture, Sample, TRAINING_IMAGES};
+use riposte_protocol::{DatasetEntry, Picture, Sample};
 use safetensors::SafeTensors;
 
 use crate::run::Trouble;
@@ -41,7 +41,7 @@ impl Numbered {
                 let packed = store::load(base, asset, &format!("the training images of {}", entry.name), false).await?;
                 Self::unpack(&packed, entry)?
             }
-            None => Self::draw(entry, Split::Train, TRAINING_IMAGES as u32).await?,
+            None => Self::draw(entry, Split::Train, entry.training_images as u32).await?,
         };
         Ok(ClassPools::new(numbered.samples))
     }

@@ -21,7 +21,7 @@ pub struct Ready {
     pub architecture: Architecture,
     pub test: Numbered,
     base: String,
-    entry: DatasetEntry,
+    pub entry: DatasetEntry,
     /// Fetched or drawn when a riposte first needs them.
     pools: RefCell<Option<Rc<ClassPools>>>,
 }

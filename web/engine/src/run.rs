@@ -86,6 +86,7 @@ impl Engine {
             | Request::Gallery { run, .. }
             | Request::TestImage { run, .. }
             | Request::Classify { run, .. }
+            | Request::Time { run, .. }
             | Request::Attack { run, .. }
             | Request::Riposte { run, .. } => Some(*run),
         };
@@ -126,6 +127,11 @@ impl Engine {
                 let ready = self.ready(&model)?;
                 let prediction = self.classify(&ready.model, &image).await?;
                 post(&Event::Classified { run, prediction });
+            }
+            Request::Time { run, model } => {
+                let ready = self.ready(&model)?;
+                let seconds_per_sample = riposte_run::time(self, &ready).await?;
+                post(&Event::Timed { run, seconds_per_sample });
             }
             Request::Attack { run, victim, input, class, settings } => {
                 let victim = self.victim(&victim)?;

@@ -36,6 +36,41 @@ pub async fn give_way() {
     channel.port1().close();
 }
 
+/// Seconds between looks at a run: often enough for the eye and for whoever wants to stop it.
+const LOOK: f64 = 0.1;
+
+/// Says when to look at a run that goes on: each look waits for the device, and drawing what is seen takes a processor's time.
+pub struct Pace {
+    looked: f64,
+    /// Steps since then.
+    steps: usize,
+    /// Steps to the next look.
+    wanted: usize,
+    least: usize,
+}
+
+impl Pace {
+    /// `least`: steps between looks. With more than one a device that computes on its own is waited for less often.
+    pub fn new(least: usize) -> Self {
+        Self { looked: now(), steps: 0, wanted: 1, least }
+    }
+
+    /// Counts a step, and says whether to look after it.
+    pub fn step(&mut self) -> bool {
+        self.steps += 1;
+        self.steps >= self.wanted
+    }
+
+    /// To be called after each look, when the device has done all steps up to it.
+    pub fn looked(&mut self) {
+        let seconds = (now() - self.looked).max(1e-6);
+        // The first looks say little: a shader is compiled when it is first used.
+        let most = 4 * self.steps.max(1);
+        self.wanted = ((self.steps as f64 * LOOK / seconds) as usize).clamp(1, most).max(self.least);
+        (self.looked, self.steps) = (now(), 0);
+    }
+}
+
 /// Closed until it is opened, once.
 pub struct Gate {
     promise: Promise,

@@ -1,7 +1,7 @@
 //! Taking a run away: its images, its record, the command that repeats it, its link; and telling the embedding page.
 
 use leptos::prelude::*;
-use riposte_protocol::{Picture, TRAINING_IMAGES};
+use riposte_protocol::Picture;
 use serde_json::{Value, json};
 use wasm_bindgen::prelude::*;
 use web_sys::{Blob, BlobPropertyBag, CustomEvent, CustomEventInit, HtmlAnchorElement, Url};
@@ -174,7 +174,8 @@ fn command(arena: Arena) -> Option<String> {
     let (dataset, model, preset) = (arena.dataset().id, arena.model.get(), arena.preset.get());
     let seed = arena.seed.get();
     let mut command = format!(
-        "riposte duel --dataset {dataset} --model {model} --index {number} --preset {preset} --seed {seed} --post-samples {TRAINING_IMAGES}"
+        "riposte duel --dataset {dataset} --model {model} --index {number} --preset {preset} --seed {seed} --post-samples {}",
+        arena.dataset().training_images
     );
     let Load::Ready(opened) = arena.load.get() else { return None };
     let known = opened.presets.into_iter().find(|known| known.name == preset)?;

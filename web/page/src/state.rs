@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use leptos::prelude::*;
 use riposte_protocol::{
-    AttackSettings, DatasetEntry, Event, Input, Manifest, ModelEntry, Opened, Picture, Prediction, Request, RiposteSettings,
-    Victim,
+    AttackSettings, DatasetEntry, DeviceKind, Event, Input, Manifest, ModelEntry, Opened, Perturbation, Picture, Prediction,
+    Request, RiposteSettings, Victim,
 };
 use web_sys::HtmlElement;
 
-use crate::client::Client;
+use crate::client::{Client, Engine};
 use crate::hash::Link;
 use crate::options::{Options, Site};
 use crate::trace::{AttackTrace, Phase, RiposteTrace};
@@ -58,6 +58,8 @@ pub struct Arena {
     pub attack: RwSignal<AttackSettings>,
     pub riposte: RwSignal<RiposteSettings>,
     pub seed: RwSignal<u32>,
+    /// Seconds that post-training takes for each of its samples, once that was measured.
+    pub seconds_per_sample: RwSignal<Option<f64>>,
     /// Act 2 answers the attacked image, or the untouched one.
     pub on_attacked: RwSignal<bool>,
     pub attacked: AttackTrace,
@@ -87,6 +89,7 @@ impl Arena {
             attack: RwSignal::new(crate::settings::BLANK_ATTACK),
             riposte: RwSignal::new(crate::settings::BLANK_RIPOSTE),
             seed: RwSignal::new(link.seed.unwrap_or(0)),
+            seconds_per_sample: RwSignal::new(None),
             on_attacked: RwSignal::new(link.on_attacked),
             attacked: AttackTrace::new(),
             riposted: RiposteTrace::new(),
@@ -190,6 +193,34 @@ impl Arena {
         if let Some(end) = untrack(|| self.countered.end()) {
             self.start_riposte(self.second, end.image);
         }
+    }
+
+    /// Whether the post-training of the chosen model can take long enough to say so before: measuring it on a GPU compiles its
+    /// shaders, which a small model's first run does as fast.
+    fn is_slow(self) -> bool {
+        let on_cpu = self.client.with_value(|client| match client.engine().get() {
+            Engine::Ready(device) => device.kind == DeviceKind::Cpu,
+            Engine::Starting | Engine::Lost { .. } => false,
+        });
+        on_cpu || self.load.with(|load| matches!(load, Load::Ready(opened) if opened.multiply_accumulates > 5e6))
+    }
+
+    /// Asks the engine how long a sample takes.
+    fn time_post_training(self) {
+        let model = self.model.get_untracked();
+        let asked = model.clone();
+        self.run(
+            move |run| Request::Time { run, model },
+            move |event| {
+                let current = self.model.try_get_untracked().as_ref() == Some(&asked);
+                if let (Event::Timed { seconds_per_sample, .. }, true) = (event, current) {
+                    // A riposte that has run since says more.
+                    if self.seconds_per_sample.with_untracked(Option::is_none) {
+                        self.seconds_per_sample.set(Some(*seconds_per_sample));
+                    }
+                }
+            },
+        );
     }
 
     pub fn cancel(self, run: Option<u32>) {
@@ -321,6 +352,27 @@ impl Arena {
             self.riposte.track();
             self.on_attacked.track();
             self.forget_ripostes();
+        });
+        Effect::new(move |_| {
+            self.model.track();
+            self.seconds_per_sample.set(None);
+        });
+        // What the defense will take is said before it runs: measured once there was an attack, so that nobody waits for it.
+        Effect::new(move |_| {
+            let unknown = self.seconds_per_sample.with_untracked(Option::is_none);
+            if self.attacked.phase.get() == Phase::Done && unknown && untrack(|| self.is_slow()) {
+                self.time_post_training();
+            }
+        });
+        Effect::new(move |_| {
+            let measured = self.riposted.verdict.with(|verdict| verdict.as_ref().map(|verdict| verdict.work));
+            // One that attacks its samples takes longer than the training alone.
+            let plain = self
+                .riposte
+                .with_untracked(|riposte| matches!(riposte.perturbation, Perturbation::Fixed(_) | Perturbation::Normal));
+            if let Some(work) = measured.filter(|work| plain && work.samples > 0) {
+                self.seconds_per_sample.set(Some(work.seconds / work.samples as f64));
+            }
         });
         crate::hash::keep_link(self);
         crate::share::announce_results(self);

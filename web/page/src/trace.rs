@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leptos::leptos_dom::helpers::{IntervalHandle, set_interval_with_handle};
 use leptos::prelude::*;
-use riposte_protocol::{Event, Notice, Picture, Prediction, RunId, Sample, StepData, Verdict};
+use riposte_protocol::{Event, IterationData, Notice, Picture, Prediction, RunId, StepData, Verdict};
 
 /// Where a run is.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,9 +134,9 @@ impl AttackTrace {
     pub fn hear(self, event: &Event) {
         match event {
             Event::Note { notice, .. } => self.phase.set(Phase::Running(Some(*notice))),
-            Event::Step { step, .. } => {
-                self.steps.update(|steps| steps.push(step.clone()));
-                self.playhead.grow(step.index + 1);
+            Event::Steps { steps: more, .. } => {
+                self.steps.update(|steps| steps.extend_from_slice(more));
+                self.playhead.grow(self.steps.with_untracked(Vec::len));
             }
             Event::Attacked { seconds, .. } => {
                 self.seconds.set(*seconds);
@@ -145,13 +145,6 @@ impl AttackTrace {
             other => end(self.phase, other),
         }
     }
-}
-
-/// A minibatch's loss, and what the copy then says of the input.
-#[derive(Clone)]
-pub struct Iteration {
-    pub loss: f32,
-    pub logits: Vec<f32>,
 }
 
 /// What the neighbor search found.
@@ -163,13 +156,6 @@ pub struct Found {
     pub image: Picture,
 }
 
-/// Samples of a minibatch.
-#[derive(Clone)]
-pub struct Drawn {
-    pub samples: Vec<Sample>,
-    pub perturbed: bool,
-}
-
 /// A riposte, in act 2 or, repeated, in act 3.
 #[derive(Clone, Copy)]
 pub struct RiposteTrace {
@@ -178,9 +164,7 @@ pub struct RiposteTrace {
     /// The image it answers.
     pub input: RwSignal<Option<Picture>>,
     pub found: RwSignal<Option<Found>>,
-    /// By iteration.
-    pub drawn: RwSignal<Vec<Drawn>>,
-    pub iterations: RwSignal<Vec<Iteration>>,
+    pub iterations: RwSignal<Vec<IterationData>>,
     pub playhead: Playhead,
     pub verdict: RwSignal<Option<Verdict>>,
 }
@@ -192,7 +176,6 @@ impl RiposteTrace {
             run: RwSignal::new(None),
             input: RwSignal::new(None),
             found: RwSignal::new(None),
-            drawn: RwSignal::default(),
             iterations: RwSignal::default(),
             playhead: Playhead::new(),
             verdict: RwSignal::new(None),
@@ -204,7 +187,6 @@ impl RiposteTrace {
         self.run.set(None);
         self.input.set(None);
         self.found.set(None);
-        self.drawn.update(Vec::clear);
         self.iterations.update(Vec::clear);
         self.playhead.reset();
         self.verdict.set(None);
@@ -216,11 +198,8 @@ impl RiposteTrace {
             Event::Neighbour { original, neighbour, image, .. } => {
                 self.found.set(Some(Found { original: original.clone(), neighbour: neighbour.clone(), image: image.clone() }));
             }
-            Event::Drawn { samples, perturbed, .. } => {
-                self.drawn.update(|drawn| drawn.push(Drawn { samples: samples.clone(), perturbed: *perturbed }));
-            }
-            Event::Iteration { loss, logits, .. } => {
-                self.iterations.update(|iterations| iterations.push(Iteration { loss: *loss, logits: logits.clone() }));
+            Event::Iterations { iterations: more, .. } => {
+                self.iterations.update(|iterations| iterations.extend_from_slice(more));
                 self.playhead.grow(self.iterations.with_untracked(Vec::len));
             }
             Event::Answered { verdict, .. } => {

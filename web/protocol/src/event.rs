@@ -31,10 +31,10 @@ pub enum Event {
         run: RunId,
         notice: Notice,
     },
-    /// One step of an attack, or the start point (step 0).
-    Step {
+    /// Steps of an attack, in order from its start point (step 0) on, as many as came together.
+    Steps {
         run: RunId,
-        step: StepData,
+        steps: Vec<StepData>,
     },
     /// The neighbor search is done.
     Neighbour {
@@ -43,19 +43,15 @@ pub enum Event {
         neighbour: Prediction,
         image: Picture,
     },
-    /// Training samples of one minibatch, a few from each half. `perturbed`: shown as they are trained on.
-    Drawn {
+    /// Iterations of post-training, in order, as many as came together.
+    Iterations {
         run: RunId,
-        iteration: usize,
-        samples: Vec<Sample>,
-        perturbed: bool,
+        iterations: Vec<IterationData>,
     },
-    /// One iteration of post-training: its loss, and what the copy now says of the input.
-    Iteration {
+    /// A step of post-training was timed: seconds for each of its samples.
+    Timed {
         run: RunId,
-        iteration: usize,
-        loss: f32,
-        logits: Vec<f32>,
+        seconds_per_sample: f64,
     },
     /// An attack is done.
     Attacked {
@@ -90,10 +86,10 @@ impl Event {
             | Self::Gallery { run, .. }
             | Self::Classified { run, .. }
             | Self::Note { run, .. }
-            | Self::Step { run, .. }
+            | Self::Steps { run, .. }
             | Self::Neighbour { run, .. }
-            | Self::Drawn { run, .. }
-            | Self::Iteration { run, .. }
+            | Self::Iterations { run, .. }
+            | Self::Timed { run, .. }
             | Self::Attacked { run, .. }
             | Self::Answered { run, .. }
             | Self::Cancelled { run }
@@ -108,6 +104,7 @@ impl Event {
             Self::Opened { .. }
             | Self::Gallery { .. }
             | Self::Classified { .. }
+            | Self::Timed { .. }
             | Self::Attacked { .. }
             | Self::Answered { .. }
             | Self::Cancelled { .. }
@@ -116,10 +113,9 @@ impl Event {
             | Self::Download { .. }
             | Self::Device(_)
             | Self::Note { .. }
-            | Self::Step { .. }
+            | Self::Steps { .. }
             | Self::Neighbour { .. }
-            | Self::Drawn { .. }
-            | Self::Iteration { .. }
+            | Self::Iterations { .. }
             | Self::Crashed { .. } => false,
         }
     }
@@ -212,6 +208,19 @@ pub struct StepData {
     pub index: usize,
     pub image: Picture,
     pub prediction: Prediction,
+}
+
+/// One iteration of post-training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IterationData {
+    /// Mean loss of the minibatch before the step.
+    pub loss: f32,
+    /// What the copy says of the input after it.
+    pub logits: Vec<f32>,
+    /// Some of the minibatch's samples: a few of each half.
+    pub samples: Vec<Sample>,
+    /// Whether they are shown as they are trained on.
+    pub perturbed: bool,
 }
 
 /// The two answers side by side.

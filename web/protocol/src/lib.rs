@@ -13,7 +13,12 @@ mod settings;
 /// the same ones.
 pub const TRAINING_IMAGES: usize = 10_000;
 
-pub use event::{DeviceKind, DeviceNotice, Event, Notice, Opened, Prediction, Preset, Sample, StepData, Verdict, Work};
+/// The same of color photographs, which take four times as long to download.
+pub const TRAINING_PHOTOGRAPHS: usize = 5_000;
+
+pub use event::{
+    DeviceKind, DeviceNotice, Event, IterationData, Notice, Opened, Prediction, Preset, Sample, StepData, Verdict, Work,
+};
 pub use manifest::{Asset, DatasetEntry, Manifest, ModelEntry};
 pub use picture::Picture;
 pub use request::{DevicePreference, Input, Request, RunId, Victim};

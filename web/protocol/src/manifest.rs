@@ -31,6 +31,8 @@ pub struct DatasetEntry {
     pub test: Option<Asset>,
     /// Packed training images for the post-training; none: the engine draws them itself.
     pub train: Option<Asset>,
+    /// How many those are: the first of the set, in its own order.
+    pub training_images: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

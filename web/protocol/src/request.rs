@@ -21,6 +21,8 @@ pub enum Request {
     Attack { run: RunId, victim: Victim, input: Input, class: usize, settings: AttackSettings },
     /// Act 2, on the image as it arrives, whatever was done to it. The engine keeps the adapted copy under the run's id.
     Riposte { run: RunId, model: String, input: Input, settings: RiposteSettings },
+    /// How long post-training takes on this device.
+    Time { run: RunId, model: String },
     /// Drop the adapted copy of a run.
     Forget { adapted: RunId },
     /// Stop a run. It answers `Cancelled` within one step.

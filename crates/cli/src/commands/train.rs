@@ -133,7 +133,7 @@ impl Session<'_> {
         let robust = summary.robust_correct.context("the measurement attacks")?;
         let card = ModelCard {
             id: plan.id.clone(),
-            name: plan.title(),
+            name: plan.name(),
             architecture: plan.architecture.to_string(),
             dataset: plan.dataset.to_string(),
             epsilon: plan.measured.epsilon,

@@ -59,11 +59,21 @@ impl Objective {
 
     /// What the attack ascends, `[batch]`, from logits `[batch, class]`.
     pub(super) fn value(&self, logits: Tensor<2>) -> Tensor<1> {
-        let away_from_class = match self.loss {
+        let distance = self.distance(logits);
+        if self.targeted { distance.neg() } else { distance }
+    }
+
+    /// How far the logits `[batch, class]` are from the class, `[batch]`: ascended or, by a targeted attack, descended.
+    pub(super) fn distance(&self, logits: Tensor<2>) -> Tensor<1> {
+        match self.loss {
             Loss::CrossEntropy => cross_entropy(logits, self.one_hot.clone()),
             Loss::Margin => self.margin(logits),
-        };
-        if self.targeted { away_from_class.neg() } else { away_from_class }
+        }
+    }
+
+    /// 1 where the distance is ascended, -1 where it is descended.
+    pub(super) fn direction(&self) -> f32 {
+        if self.targeted { -1.0 } else { 1.0 }
     }
 
     /// 1 where the logits `[batch, class]` show success, else 0: `[batch]`. A NaN is no success.

@@ -145,18 +145,22 @@ impl Pgd {
 /// If a class of the goal is out of range.
 pub fn input_gradient<C: Classifier>(classifier: &C, images: Tensor<4>, goal: &Goal, loss: Loss) -> (Tensor<1>, Tensor<4>) {
     let objective = Objective::new(goal, loss, classifier.classes(), &images.device());
-    let (_, values, gradient) = gradient_at(classifier, images, &objective);
-    (values, gradient)
+    let (logits, gradient) = gradient_at(classifier, images, |logits| objective.value(logits));
+    (objective.value(logits), gradient)
 }
 
-/// Logits, objective and its input gradient, without autodiff.
-fn gradient_at<C: Classifier>(classifier: &C, images: Tensor<4>, objective: &Objective) -> (Tensor<2>, Tensor<1>, Tensor<4>) {
+/// Logits and the input gradient of a value of each image's logits, without autodiff.
+fn gradient_at<C: Classifier>(
+    classifier: &C,
+    images: Tensor<4>,
+    value: impl FnOnce(Tensor<2>) -> Tensor<1>,
+) -> (Tensor<2>, Tensor<4>) {
     let point = images.autodiff().require_grad();
     let logits = classifier.forward(point.clone());
-    let values = objective.value(logits.clone());
-    let gradients = values.clone().sum().backward();
+    // Without a sum: it starts from a one for each image, which is the gradient of their sum.
+    let gradients = value(logits.clone()).backward();
     let gradient = point.grad(&gradients).expect("the logits depend on the image");
-    (logits.inner(), values.inner(), gradient)
+    (logits.inner(), gradient)
 }
 
 /// An attack under way. Each item is a point of the path and the logits there, on the device; `break` cancels, not pulling
@@ -234,12 +238,14 @@ impl<C: Classifier> Attack<'_, C> {
 
     /// One PGD step: up the objective along the sign of its gradient, back into the ball and the pixel range.
     fn ascend(&self) -> (Tensor<2>, Tensor<4>) {
-        let (logits, _, gradient) = gradient_at(self.classifier, self.current.clone(), &self.objective);
+        let (logits, gradient) = gradient_at(self.classifier, self.current.clone(), |logits| self.objective.distance(logits));
         let active = match self.config.stop {
             Stop::Never => None,
             Stop::AtSuccess => Some(1.0 - self.objective.succeeded(logits.clone())),
         };
-        let step = SignedStep { step_size: self.config.step_size, epsilon: self.config.epsilon, range: [0.0, 1.0] };
+        // A targeted attack walks down the same gradient.
+        let step_size = self.objective.direction() * self.config.step_size;
+        let step = SignedStep { step_size, epsilon: self.config.epsilon, range: [0.0, 1.0] };
         let next = signed_step(self.current.clone(), gradient, self.images.clone(), active, step);
         (logits, next)
     }

@@ -94,7 +94,7 @@ pub fn conv_forward(
         );
     }
     let rest = Finish { bias: bias.as_ref(), inner: plane, activation };
-    finish(Parts { sums, row_sums: None }, plan, shape.output(), rest).0
+    finish(Parts { sums, row_sums: None }, plan.splits, shape.output(), rest).0
 }
 
 /// Tensors contiguous and f32.
@@ -139,7 +139,7 @@ fn data(signal: &Signal, weight: &CubeTensor, shape: &ConvShape, plan: &Plan) ->
         );
     }
     let parts = Parts { sums: out, row_sums: None };
-    finish(parts, plan, shape.x, Finish::NOTHING).0
+    finish(parts, plan.splits, shape.x, Finish::NOTHING).0
 }
 
 fn weights(signal: &Signal, x: &CubeTensor, bias: bool, shape: &ConvShape, plan: &Plan) -> (CubeTensor, Option<CubeTensor>) {
@@ -167,5 +167,5 @@ fn weights(signal: &Signal, x: &CubeTensor, bias: bool, shape: &ConvShape, plan:
             ActivationKind::from(signal.activation),
         );
     }
-    finish(Parts { sums, row_sums }, plan, shape.weight, Finish::NOTHING)
+    finish(Parts { sums, row_sums }, plan.splits, shape.weight, Finish::NOTHING)
 }

@@ -92,14 +92,14 @@ impl Finish<'_> {
 }
 
 /// The output of `shape` and the row sums; with more than one split after adding the partial sums up.
-pub fn finish<const D: usize>(parts: Parts, plan: &Plan, shape: [usize; D], rest: Finish) -> (CubeTensor, Option<CubeTensor>) {
-    if plan.splits == 1 {
+pub fn finish<const D: usize>(parts: Parts, splits: u32, shape: [usize; D], rest: Finish) -> (CubeTensor, Option<CubeTensor>) {
+    if splits == 1 {
         return (parts.sums, parts.row_sums);
     }
-    let splits = plan.splits as usize;
+    let parts_count = splits as usize;
     let out = empty(&parts.sums, shape);
     let rows = match (&parts.row_sums, rest.bias) {
-        (Some(row_sums), _) => row_sums.meta.num_elements() / splits,
+        (Some(row_sums), _) => row_sums.meta.num_elements() / parts_count,
         (None, Some(bias)) => bias.meta.num_elements(),
         (None, None) => 1,
     };
@@ -119,7 +119,7 @@ pub fn finish<const D: usize>(parts: Parts, plan: &Plan, shape: [usize; D], rest
             buffer(&out),
             optional(parts.row_sums.as_ref()),
             row_out.as_ref().map(buffer).into(),
-            plan.splits,
+            splits,
             size as u32,
             rest.inner as u32,
             rows as u32,

@@ -7,6 +7,7 @@ use super::epilogue::ActivationKind;
 use super::launch::{Finish, Parts, Signal, buffer, finish, optional, slope, width};
 use super::plan::Problem;
 use super::product::{Layouts, ProductExtentsLaunch, product};
+use super::thin;
 use crate::{Activation, LayerBackward, LayerGradients};
 
 /// One product `[rows, columns]` over `terms`, its factors stored as `layouts` say.
@@ -60,7 +61,7 @@ impl Product<'_> {
             Some(_) => Finish::NOTHING,
             None => Finish { bias, inner: 1, activation },
         };
-        Some(finish(Parts { sums, row_sums }, &plan, shape, rest))
+        Some(finish(Parts { sums, row_sums }, plan.splits, shape, rest))
     }
 }
 
@@ -73,6 +74,9 @@ pub fn linear_forward(
 ) -> Option<CubeTensor> {
     let [batch, terms] = x.meta.shape().dims();
     let [out, _] = weight.meta.shape().dims();
+    if batch <= thin::ROWS {
+        return Some(thin::forward(x, weight, bias, activation));
+    }
     let product = Product {
         a: x,
         output: None,
@@ -89,6 +93,9 @@ pub fn linear_backward(pass: &LayerBackward<CubeBackend>) -> Option<LayerGradien
     let output = pass.output.clone();
     let signal = Signal::new(pass.gradient.clone(), output, pass.activation, 0);
     let x = match &pass.weight {
+        Some(weight) if batch <= thin::ROWS => {
+            Some(thin::data(&signal.gradient, signal.output.as_ref(), weight, signal.activation))
+        }
         Some(weight) => {
             let product = Product {
                 a: &signal.gradient,

@@ -18,6 +18,7 @@ mod norm;
 mod plan;
 mod product;
 mod small;
+mod thin;
 mod tile;
 #[cfg(test)]
 mod timing;

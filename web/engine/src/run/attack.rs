@@ -1,14 +1,19 @@
 //! Acts 1 and 3.
 
+use burn::tensor::Tensor;
+use riposte::classifier::read_pairs;
 use riposte::models::Model;
 use riposte::rng::Seed;
-use riposte_protocol::{AttackSettings, Event, Input, RunId, StepData, Stop};
+use riposte_protocol::{AttackSettings, Event, Input, Picture, Prediction, RunId, StepData, Stop};
 
 use super::{Engine, Shaders, Trouble};
-use crate::convert::{goal, pgd, read_point, tensor};
-use crate::worker::{now, post};
+use crate::convert::{goal, pgd, tensor};
+use crate::worker::{Pace, now, post};
 
-/// Attacks step by step and returns the seconds it took. One readback a step: image and logits together.
+/// Gradient steps of one image that a GPU is given at once: each takes less time than the way there and back.
+const STEPS_IN_FLIGHT: usize = 4;
+
+/// Attacks and returns the seconds it took. Images and logits are read back together, those of all steps since the last look.
 pub async fn run(
     engine: &Engine,
     run: RunId,
@@ -22,15 +27,40 @@ pub async fn run(
     let numbers = [u64::from(input.number)];
     let attack = pgd(settings).attack(victim, image, &goal(class, settings), Seed(input.seed.into()), &numbers)?;
     engine.announce_shaders(run, victim.architecture(), Shaders::Attack);
+    let mut pace = Pace::new(if engine.compiles.get() { STEPS_IN_FLIGHT } else { 1 });
+    let mut unread = Vec::new();
+    let mut sent = 0;
     for step in attack {
-        let (image, prediction) = read_point(step.images, step.logits).await?;
-        let succeeded = settings.target.map_or(prediction.class != class, |target| prediction.class == target);
-        post(&Event::Step { run, step: StepData { index: step.step, image, prediction } });
-        // From here on it would stand still.
-        if succeeded && settings.stop == Stop::AtSuccess {
+        let last = step.step == settings.steps;
+        unread.push((step.images, step.logits));
+        if !pace.step() && !last {
+            continue;
+        }
+        let mut steps = read_steps(sent, std::mem::take(&mut unread), &input.image).await?;
+        // From its success on it stands still.
+        let succeeded = |class_now: usize| settings.target.map_or(class_now != class, |target| class_now == target);
+        let stop =
+            (settings.stop == Stop::AtSuccess).then(|| steps.iter().position(|step| succeeded(step.prediction.class))).flatten();
+        if let Some(stop) = stop {
+            steps.truncate(stop + 1);
+        }
+        sent += steps.len();
+        post(&Event::Steps { run, steps });
+        if stop.is_some() {
             break;
         }
+        pace.looked();
         engine.go_on(run).await?;
     }
     Ok(now() - started)
+}
+
+/// Points of an attack from step `first` on, read back at once.
+async fn read_steps(first: usize, points: Vec<(Tensor<4>, Tensor<2>)>, like: &Picture) -> riposte::Result<Vec<StepData>> {
+    let points = read_pairs(points).await?;
+    let step = |(place, [pixels, logits]): (usize, [Vec<f32>; 2])| {
+        let image = Picture { pixels, ..*like };
+        StepData { index: first + place, image, prediction: Prediction::new(logits) }
+    };
+    Ok(points.into_iter().enumerate().map(step).collect())
 }

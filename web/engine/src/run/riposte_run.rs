@@ -4,20 +4,22 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
 use riposte::Classifier;
+use riposte::classifier::{read, read_pairs};
 use riposte::data::pool::ClassPools;
 use riposte::models::Model;
-use riposte::post_train::{Iteration, Progress};
+use riposte::post_train::{self, Adaptation, Iteration, PostTrain, Progress};
+use riposte::presets::Preset;
 use riposte::rng::Seed;
 use riposte_protocol::{
-    Direction, Event, Input, Notice, Perturbation, Picture, Prediction, RiposteSettings, RunId, Sample, Verdict, Work,
+    Direction, Event, Input, IterationData, Notice, Perturbation, Picture, Prediction, RiposteSettings, RunId, Sample, Verdict,
+    Work,
 };
 
 use super::{Engine, Shaders, Trouble};
-use crate::convert::{post_train, read_point, tensor};
+use crate::convert::{self, tensor};
 use crate::images::picture;
 use crate::models::Ready;
-use crate::worker::{now, post};
-use riposte::classifier::read;
+use crate::worker::{Pace, give_way, now, post};
 
 /// Samples of each half of a minibatch that the page shows.
 const SHOWN: usize = 10;
@@ -40,10 +42,19 @@ pub async fn run(
 
     let started = now();
     let image = tensor(&input.image, engine.device()?);
-    let mut watch =
-        Watch { run, settings, input: input.image.clone(), image: image.clone(), pools: &pools, change: None, base: None };
+    let mut watch = Watch {
+        run,
+        settings,
+        input: input.image.clone(),
+        image: image.clone(),
+        pools: &pools,
+        change: None,
+        base: None,
+        pace: Pace::new(1),
+        unread: Vec::new(),
+    };
     let mut trouble = None;
-    let defense = post_train(settings);
+    let defense = convert::post_train(settings);
     let (seed, number) = (Seed(input.seed.into()), u64::from(input.number));
     let answer = defense
         .run(&ready.model, image, &pools, seed, number, async |progress| {
@@ -54,7 +65,8 @@ pub async fn run(
                 engine.announce_shaders(run, ready.architecture, Shaders::PostTraining);
             }
             let told = match told {
-                Ok(()) => engine.go_on(run).await,
+                Ok(true) => engine.go_on(run).await,
+                Ok(false) => Ok(()),
                 Err(error) => Err(error.into()),
             };
             match told {
@@ -78,6 +90,30 @@ pub async fn run(
     Ok(Verdict { base, adapted, riposted, work: work(ready, settings, riposted, seconds) })
 }
 
+/// Seconds that a sample takes in a step of post-training: of two steps on blank images the second, as the first compiles shaders.
+pub async fn time(engine: &Engine, ready: &Ready) -> Result<f64, Trouble> {
+    // A GPU is not busy with fewer, a processor long enough with these.
+    let batch_size = if engine.compiles.get() { 64 } else { 16 };
+    let Some(preset) = Preset::recommended(&ready.entry.id) else {
+        return Err(Trouble::last("There is no setup for these images.".to_owned()));
+    };
+    let config = PostTrain { batch_size, perturbation: post_train::Perturbation::Normal, ..preset.post_train };
+    let [channels, height, width] = ready.architecture.image_shape();
+    let device = engine.device()?;
+    let (images, fixed) =
+        (Tensor::zeros([batch_size, channels, height, width], device), Tensor::zeros([1, channels, height, width], device));
+    let labels = [vec![0; batch_size / 2], vec![1; batch_size / 2]].concat();
+    let mut copy = Adaptation::new(&ready.model, config);
+    let mut seconds = 0.0;
+    for _ in 0..2 {
+        let started = now();
+        read(copy.step(images.clone(), &labels, fixed.clone(), None)).await?;
+        seconds = now() - started;
+        give_way().await;
+    }
+    Ok(seconds / batch_size as f64)
+}
+
 /// Tells the page what happens inside a riposte.
 struct Watch<'a> {
     run: RunId,
@@ -88,41 +124,73 @@ struct Watch<'a> {
     /// x'' - x'
     change: Option<Picture>,
     base: Option<Prediction>,
+    pace: Pace,
+    unread: Vec<Unread>,
+}
+
+/// An iteration whose results are on the device.
+struct Unread {
+    samples: Vec<Sample>,
+    losses: Tensor<1>,
+    logits: Tensor<2>,
 }
 
 impl Watch<'_> {
-    async fn tell(&mut self, progress: Progress<'_, Model>) -> riposte::Result<()> {
+    /// Whether there was something to tell: then the device has caught up.
+    async fn tell(&mut self, progress: Progress<'_, Model>) -> riposte::Result<bool> {
         let run = self.run;
         match progress {
             Progress::Searched(found) => {
-                let original = Prediction::new(read(found.logits.clone()).await?);
-                let (image, neighbour) = read_point(found.images.clone(), found.neighbour_logits.clone()).await?;
+                let searched = (found.images.clone(), found.neighbour_logits.clone());
+                let inputs = (self.image.clone(), found.logits.clone());
+                let [[_, logits], [pixels, neighbour_logits]] =
+                    read_pairs(vec![inputs, searched]).await?.try_into().expect("two pairs");
+                let (original, neighbour) = (Prediction::new(logits), Prediction::new(neighbour_logits));
+                let image = Picture { pixels, ..self.input };
                 self.change = Some(image.minus(&self.input));
                 self.base = Some(original.clone());
                 post(&Event::Neighbour { run, original, neighbour, image });
                 post(&Event::Note { run, notice: Notice::PostTraining });
+                self.pace.looked();
+                Ok(true)
             }
             Progress::Adapted(step) => {
-                self.show_samples(&step);
-                // One readback: the loss before the step and the logits after it.
                 let logits = step.adaptation.model().forward(self.image.clone());
-                let mut values = read(Tensor::cat(vec![step.loss.clone(), logits.flatten::<1>(0, 1)], 0)).await?;
-                let logits = values.split_off(1);
-                post(&Event::Iteration { run, iteration: step.index, loss: values[0], logits });
+                self.unread.push(Unread { samples: self.shown(&step), losses: step.losses.clone(), logits });
+                if !self.pace.step() && step.index + 1 < self.settings.iterations {
+                    return Ok(false);
+                }
+                let iterations = self.read().await?;
+                post(&Event::Iterations { run, iterations });
+                self.pace.looked();
+                Ok(true)
             }
         }
-        Ok(())
     }
 
-    /// Sends some samples of a minibatch; with the fixed perturbation, as they are trained on.
-    fn show_samples(&self, step: &Iteration<'_, Model>) {
+    /// What is on the device, read back at once: of each iteration the loss before the step and the logits after it.
+    async fn read(&mut self) -> riposte::Result<Vec<IterationData>> {
+        let unread = std::mem::take(&mut self.unread);
+        let values = read_pairs(unread.iter().map(|one| (one.losses.clone(), one.logits.clone())).collect()).await?;
+        let perturbed = matches!(self.settings.perturbation, Perturbation::Fixed(_));
+        let read = |(one, [losses, logits]): (Unread, [Vec<f32>; 2])| IterationData {
+            loss: losses.iter().sum(),
+            logits,
+            samples: one.samples,
+            perturbed,
+        };
+        Ok(unread.into_iter().zip(values).map(read).collect())
+    }
+
+    /// Some samples of a minibatch; with the fixed perturbation, as they are trained on.
+    fn shown(&self, step: &Iteration<'_, Model>) -> Vec<Sample> {
         let half = step.samples.len() / 2;
         let shown = (0..SHOWN.min(half)).chain(half..(half + SHOWN).min(step.samples.len()));
         let direction = match self.settings.perturbation {
             Perturbation::Fixed(direction) => Some(direction),
             Perturbation::Fast { .. } | Perturbation::Pgd { .. } | Perturbation::Normal => None,
         };
-        let samples = shown
+        shown
             .map(|place| {
                 let index = step.samples[place];
                 let mut image = picture(self.pools.samples().images(), index);
@@ -136,8 +204,7 @@ impl Watch<'_> {
                 }
                 Sample { number: index as u32, label: self.pools.label(index), image }
             })
-            .collect();
-        post(&Event::Drawn { run: self.run, iteration: step.index, samples, perturbed: direction.is_some() });
+            .collect()
     }
 }
 

@@ -6,7 +6,7 @@ use riposte_protocol::Work;
 use super::verdict::{Answer, Verdicts};
 use super::{Act, RunButton, all_controls, class_name, is_set};
 use crate::parts::{Choice, Figure, Ink, PhaseLine, PictureCanvas, Plot, Scrubber, Series};
-use crate::settings::RiposteControls;
+use crate::settings::{AmountControl, RiposteControls};
 use crate::state::Arena;
 use crate::trace::{Phase, RiposteTrace};
 use crate::words::{duration, flops, thousands};
@@ -41,6 +41,7 @@ pub fn RiposteAct() -> impl IntoView {
                             value=Signal::derive(move || if arena.on_attacked.get() { "attacked" } else { "untouched" }.to_owned())
                             set=input_choice
                         />
+                        <AmountControl/>
                         <details class="more">
                             <summary>"Settings of the defense"</summary>
                             <RiposteControls/>
@@ -97,27 +98,28 @@ fn Neighbours(trace: RiposteTrace) -> impl IntoView {
     };
     let same =
         move || trace.found.with(|found| found.as_ref().is_some_and(|found| found.original.class == found.neighbour.class));
+    // As many places as a minibatch has samples to show; only what is in them changes from step to step.
+    let shown = Memo::new(move |_| trace.iterations.with(|all| all.first().map_or(0, |first| first.samples.len() / 2)));
     let strip = move |second: bool| {
-        let at = trace.playhead.at.get();
-        trace.drawn.with(|drawn| {
-            let Some(batch) = drawn.get(at).or(drawn.last()) else { return Vec::new() };
-            let half = batch.samples.len() / 2;
-            let samples = if second { &batch.samples[half..] } else { &batch.samples[..half] };
-            samples
-                .iter()
-                .map(|sample| {
-                    view! {
-                        <PictureCanvas
-                            picture=Signal::stored(Some(sample.image.clone()))
-                            ink=Signal::stored(Ink::Image)
-                            label=Signal::stored(String::new())
-                        />
-                    }
-                })
-                .collect::<Vec<_>>()
-        })
+        let half = shown.get();
+        let sample = move |place: usize| {
+            let at = trace.playhead.at.get();
+            trace.iterations.with(|all| Some(all.get(at).or(all.last())?.samples.get(place)?.image.clone()))
+        };
+        (0..half)
+            .map(|place| {
+                let place = if second { half + place } else { place };
+                view! {
+                    <PictureCanvas
+                        picture=Memo::new(move |_| sample(place))
+                        ink=Signal::stored(Ink::Image)
+                        label=Signal::stored(String::new())
+                    />
+                }
+            })
+            .collect::<Vec<_>>()
     };
-    let perturbed = move || trace.drawn.with(|drawn| drawn.last().is_some_and(|batch| batch.perturbed));
+    let perturbed = move || trace.iterations.with(|all| all.first().is_some_and(|first| first.perturbed));
     view! {
         <div class="neighbours">
             <Figure picture=input symbol="x\u{2032}" label="The input">

@@ -63,7 +63,7 @@ pub fn Gallery() -> impl IntoView {
                 class:chosen=move || chosen.get() == Some(number)
                 aria-pressed=move || (chosen.get() == Some(number)).to_string()
                 tabindex=move || if stop() == Some(number) { 0 } else { -1 }
-                aria-label=format!("A {name}, test image {number}")
+                aria-label=format!("{name}, test image {number}")
                 title=format!("{name}, test image {number}")
                 on:click=move |_| choose()
                 on:keydown=move |event| {
@@ -104,7 +104,7 @@ pub fn Gallery() -> impl IntoView {
     let turn = move |by: usize| sheet.update(|sheet| *sheet = (*sheet + by) % sheets.get_untracked().max(1));
     view! {
         <div class="gallery">
-            <div class="heads" aria-hidden="true">
+            <div class="heads" class:words=move || classes.with(|all| all.iter().any(|name| name.len() > 2)) aria-hidden="true">
                 {move || classes.get().into_iter().map(|name| view! { <span>{name}</span> }).collect_view()}
             </div>
             <div class="sheet" role="group" aria-label="Test images by class">{rows}</div>

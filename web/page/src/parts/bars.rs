@@ -35,8 +35,10 @@ pub fn Bars(
             </li>
         }
     };
+    // All bars start where the longest name ends.
+    let names = move || classes.with(|all| format!("--names: {}ch", all.iter().map(String::len).max().unwrap_or(1)));
     view! {
-        <ol class="bars" aria-label=move || label.get()>
+        <ol class="bars" style=names aria-label=move || label.get()>
             {move || classes.get().into_iter().enumerate().map(|(class, name)| row(class, name)).collect_view()}
         </ol>
     }

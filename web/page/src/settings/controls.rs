@@ -1,7 +1,7 @@
 //! The controls of the settings.
 
 use leptos::prelude::*;
-use riposte_protocol::{Loss, Preset, Start, Stop};
+use riposte_protocol::{Loss, Perturbation, Preset, Start, Stop};
 
 use super::codec;
 use crate::parts::{Choice, Number, Slide};
@@ -121,6 +121,80 @@ pub fn MoreAttackControls() -> impl IntoView {
                 set=move |text| text.parse().map(|seed| arena.seed.set(seed)).is_ok()
             />
         </div>
+    }
+}
+
+/// Iterations and samples of a post-training that a visitor will wait for, where the whole takes long.
+const LIGHT: (usize, usize) = (20, 32);
+
+/// How much post-training: as the preset has it, or less, each with the time it will take on this device.
+#[component]
+pub fn AmountControl() -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let amount = move || arena.riposte.with(|riposte| (riposte.iterations, riposte.batch));
+    let full = Memo::new(move |_| {
+        arena.preset.track();
+        preset(arena).map(|preset| (preset.riposte.iterations, preset.riposte.batch))
+    });
+    let told = move |(iterations, batch): (usize, usize)| {
+        // Each step of a search or an attack on the samples is as much again, and little beside the training itself.
+        let passes = match arena.riposte.with(|riposte| riposte.perturbation) {
+            Perturbation::Fixed(_) | Perturbation::Normal => 1.0,
+            Perturbation::Fast { .. } => 5.0 / 3.0,
+            Perturbation::Pgd { steps, .. } => 1.0 + 2.0 / 3.0 * steps as f64,
+        };
+        let time = arena.seconds_per_sample.get().map(|seconds| about(seconds * passes * (iterations * batch) as f64));
+        format!("{iterations} \u{00d7} {batch}{}", time.map_or_else(String::new, |time| format!(", {time}")))
+    };
+    let options = move || {
+        let mut options = Vec::new();
+        if let Some(full) = full.get() {
+            options.push(("full".to_owned(), format!("full: {}", told(full))));
+        }
+        options.push(("light".to_owned(), format!("light: {}", told(LIGHT))));
+        if Some(amount()) != full.get() && amount() != LIGHT {
+            options.push(("own".to_owned(), format!("your own: {}", told(amount()))));
+        }
+        options
+    };
+    let value = move || match amount() {
+        now if Some(now) == full.get() => "full",
+        LIGHT => "light",
+        _ => "own",
+    };
+    let choose = move |name: String| {
+        let chosen = match name.as_str() {
+            "full" => full.get_untracked(),
+            "light" => Some(LIGHT),
+            _ => None,
+        };
+        if let Some((iterations, batch)) = chosen {
+            arena.riposte.update(|riposte| (riposte.iterations, riposte.batch) = (iterations, batch));
+        }
+    };
+    let less = move || {
+        let ((iterations, batch), (all, whole)) = (amount(), full.get()?);
+        let share = (all * whole) as f64 / (iterations * batch) as f64;
+        (share > 1.05).then(|| view! { <p class="hint">{format!("Less than in the paper, which trains on {} times as many images.", short((share as f32 * 10.0).round() / 10.0))}</p> })
+    };
+    view! {
+        <Choice
+            label="Post-training"
+            hint="Minibatches and samples in each."
+            options=Signal::derive(options)
+            value=Signal::derive(move || value().to_owned())
+            set=choose
+        />
+        {less}
+    }
+}
+
+/// `about 12 s`, `about 9 min`.
+fn about(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => "under a second".to_owned(),
+        s if s < 90.0 => format!("about {s:.0} s"),
+        s => format!("about {:.0} min", s / 60.0),
     }
 }
 

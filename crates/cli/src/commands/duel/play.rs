@@ -138,7 +138,7 @@ impl Duel<'_> {
                     watched.samples = self.some_of(iteration.samples);
                 }
                 let logits = floats(iteration.adaptation.model().forward(input.clone()))?;
-                let loss = floats(iteration.loss)?.first().copied().unwrap_or(f32::NAN);
+                let loss: f32 = floats(iteration.losses)?.iter().sum();
                 let mut lines = vec![format!(
                     "Riposte, step {} of {}: the copy on the attacked image, loss of the batch {loss:.3}",
                     iteration.index + 1,

@@ -114,6 +114,25 @@ impl Plan {
         }
     }
 
+    /// For people: `MNIST, robust (small CNN, adversarially trained)`.
+    pub(super) fn name(&self) -> String {
+        let dataset = match self.dataset {
+            DatasetName::Digits => "Drawn digits",
+            DatasetName::Mnist => "MNIST",
+            DatasetName::Cifar10 => "CIFAR-10",
+        };
+        let net = match self.architecture {
+            Architecture::FastMnistCnn => "small CNN".to_owned(),
+            Architecture::PreActResNet { width: 64, blocks: 2 } => "PreActResNet-18".to_owned(),
+            Architecture::PreActResNet { width, .. } if width < 64 => "narrow PreActResNet".to_owned(),
+            other => other.to_string(),
+        };
+        match self.method {
+            TrainMethod::Natural => format!("{dataset} ({net}, trained without attacks)"),
+            TrainMethod::Fast | TrainMethod::Pgd => format!("{dataset}, robust ({net}, adversarially trained)"),
+        }
+    }
+
     pub(super) fn title(&self) -> String {
         let method = match self.method {
             TrainMethod::Fast => "Fast-FGSM adversarial training",
