@@ -87,6 +87,7 @@ pub fn Triptych(trace: AttackTrace) -> impl IntoView {
         })
     };
     let units = move |value: f32| pixel_units(value, Some(&arena.dataset()));
+    let one_channel = move || arena.dataset().channels == 1;
     view! {
         <div class="triptych">
             <Figure picture=original symbol="x" label="The untouched image">
@@ -102,8 +103,10 @@ pub fn Triptych(trace: AttackTrace) -> impl IntoView {
             >
                 <span class="what">{move || format!("The change, magnified \u{00d7}{}", short((1.0 / epsilon() * 10.0).round() / 10.0))}</span>
                 <span class="legend">
-                    <span><i class="swatch darker"></i>"darker"</span>
-                    <span><i class="swatch lighter"></i>"lighter"</span>
+                    <Show when=one_channel fallback=|| view! { <span>"gray: no change"</span> }>
+                        <span><i class="swatch darker"></i>"darker"</span>
+                        <span><i class="swatch lighter"></i>"lighter"</span>
+                    </Show>
                     <span class="value">{move || change.with(Option::is_some).then(|| format!("\u{2264} {}", units(largest())))}</span>
                 </span>
             </Figure>
