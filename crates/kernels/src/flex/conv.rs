@@ -9,6 +9,7 @@ use super::memory::{map_parts, part_range, parts, split};
 use super::packed::Packed;
 use super::product::{Factor, Layout, Product};
 use super::simd::Lanes;
+use super::winograd;
 use crate::Activation;
 
 /// Floats of results that a block of images may have: they are added to again and again, so they should stay in the
@@ -38,6 +39,20 @@ pub(super) fn forward(
     let lanes = Lanes::detect();
     let threads = parts(work);
     let output = geometry.out * geometry.positions();
+    if geometry.batch >= threads && winograd::suits(geometry) {
+        let convolution = winograd::Convolution::forward(geometry, weight);
+        let ranges = (0..threads).map(|part| part_range(geometry.batch, threads, part, 1));
+        let outputs = split(y, ranges.clone().map(|range| range.len() * output));
+        map_parts(ranges.zip(outputs).collect(), |(samples, y)| {
+            let block = samples_per_block(geometry, lanes.round_up(geometry.out), samples.len());
+            let mut scratch = convolution.scratch(block);
+            let x = &x[samples.start * geometry.image()..samples.end * geometry.image()];
+            for (x, y) in x.chunks(block * geometry.image()).zip(y.chunks_mut(block * output)) {
+                convolution.run(&mut scratch, x, bias, activation, y);
+            }
+        });
+        return;
+    }
     if geometry.batch >= threads {
         let packed = Packed::from_columns(weight, geometry.taps(), geometry.taps(), geometry.out);
         let ranges = (0..threads).map(|part| part_range(geometry.batch, threads, part, 1));

@@ -15,6 +15,7 @@ use super::packed::Packed;
 use super::pointwise::before_activation;
 use super::product::{Factor, Layout, Product};
 use super::simd::Lanes;
+use super::winograd;
 use crate::{Activation, LayerGradients};
 
 /// [`LayerBackward`](crate::LayerBackward) as slices.
@@ -149,11 +150,40 @@ fn samples_backward(
             data.run(gradient, &mut to[range]);
         }
     }
-    Sums { weight: weight.map_or(Vec::new(), |weight| weight.sums), bias }
+    Sums { weight: weight.map_or(Vec::new(), WeightGradient::sums), bias }
+}
+
+/// One thread's sum of the weight's gradient, in one of two ways.
+enum WeightGradient {
+    Direct(DirectWeightGradient),
+    Transformed(winograd::WeightGradient),
+}
+
+impl WeightGradient {
+    fn new(geometry: &Geometry, block: usize) -> Self {
+        match winograd::suits_weight_gradient(geometry) {
+            true => Self::Transformed(winograd::WeightGradient::new(geometry, block)),
+            false => Self::Direct(DirectWeightGradient::new(geometry, block)),
+        }
+    }
+
+    fn add(&mut self, geometry: &Geometry, x: &[f32], gradient: &[f32]) {
+        match self {
+            Self::Direct(sum) => sum.add(geometry, x, gradient),
+            Self::Transformed(sum) => sum.add(x, gradient),
+        }
+    }
+
+    fn sums(self) -> Vec<f32> {
+        match self {
+            Self::Direct(sum) => sum.sums,
+            Self::Transformed(sum) => sum.sums(),
+        }
+    }
 }
 
 /// The weight's gradient: for each tap and output channel, the sum over positions of what the tap saw times the gradient.
-struct WeightGradient {
+struct DirectWeightGradient {
     sums: Vec<f32>,
     /// The gradient with one row per position.
     gradient: Packed,
@@ -162,7 +192,7 @@ struct WeightGradient {
     positions: Vec<u32>,
 }
 
-impl WeightGradient {
+impl DirectWeightGradient {
     fn new(geometry: &Geometry, block: usize) -> Self {
         Self {
             sums: vec![0.0; geometry.taps() * Lanes::detect().round_up(geometry.out)],

@@ -20,6 +20,7 @@ mod pool;
 mod product;
 mod scattered;
 mod simd;
+mod winograd;
 
 use burn::backend::TensorMetadata;
 use burn::backend::flex::{Flex, FlexTensor};

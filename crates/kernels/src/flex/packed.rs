@@ -157,6 +157,13 @@ impl Packed {
         (&self.data[self.panel_start(panel)..], size)
     }
 
+    /// [`panel`](Self::panel), to be written to.
+    pub(super) fn panel_mut(&mut self, panel: usize) -> (&mut [f32], usize) {
+        let size = self.lanes.round_up(columns(panel, self.width, self.lanes).len());
+        let start = self.panel_start(panel);
+        (&mut self.data[start..], size)
+    }
+
     fn panels(&self) -> usize {
         self.width.div_ceil(self.lanes.panel())
     }

@@ -64,12 +64,12 @@ impl Lanes {
 }
 
 #[inline(always)]
-unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
+pub(super) unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
     unsafe { from.cast::<S::f32s>().read_unaligned() }
 }
 
 #[inline(always)]
-unsafe fn store<S: Simd>(to: *mut f32, value: S::f32s) {
+pub(super) unsafe fn store<S: Simd>(to: *mut f32, value: S::f32s) {
     unsafe { to.cast::<S::f32s>().write_unaligned(value) }
 }
 

@@ -12,7 +12,7 @@ const FORWARD: f64 = 1e-5;
 const WEIGHT_GRADIENT: f64 = 1e-4;
 
 /// Input channels, size, output channels, kernel, stride, padding of the shipped models' layers.
-const LAYERS: [[usize; 6]; 18] = [
+const LAYERS: [[usize; 6]; 33] = [
     // Fast-FGSM MNIST CNN
     [1, 28, 16, 4, 2, 1],
     [16, 14, 32, 4, 2, 1],
@@ -35,6 +35,24 @@ const LAYERS: [[usize; 6]; 18] = [
     [512, 4, 512, 3, 1, 1],
     [16, 32, 160, 3, 1, 1],
     [16, 32, 160, 1, 1, 0],
+    // PreActResNet of width 16
+    [3, 32, 16, 3, 1, 1],
+    [16, 32, 16, 3, 1, 1],
+    [16, 32, 32, 3, 2, 1],
+    [16, 32, 32, 1, 2, 0],
+    [32, 16, 32, 3, 1, 1],
+    [32, 16, 64, 3, 2, 1],
+    [64, 8, 64, 3, 1, 1],
+    [64, 8, 128, 3, 2, 1],
+    [64, 8, 128, 1, 2, 0],
+    [128, 4, 128, 3, 1, 1],
+    // ResNet-4b
+    [3, 32, 16, 3, 2, 1],
+    [16, 16, 32, 3, 2, 1],
+    [32, 8, 32, 3, 1, 1],
+    // CNN-A
+    [3, 32, 16, 4, 2, 1],
+    [16, 16, 32, 4, 2, 1],
 ];
 
 fn layer([channels, size, out, kernel, stride, padding]: [usize; 6], batch: usize) -> Case {
@@ -111,6 +129,23 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// Enough channels and tiles for the transforms of 3x3 kernels, in extents that tiles of two do not divide.
+    #[test]
+    fn odd_sizes_of_transformed_kernels_agree_with_the_definition(
+        (batch, channels, out) in (3usize..9, 32usize..50, 32usize..70),
+        (height, width) in (9usize..20, 9usize..20),
+        padding in (0usize..3, 0usize..3),
+        threads in 1usize..4,
+    ) {
+        let options = ConvOptions { stride: [1, 1], padding: padding.into() };
+        let case = Case::new([batch, channels, height, width], [out, channels, 3, 3], options, Activation::Relu);
+        check(&case, &on_threads(threads, || case.run(Path::Kernels)), 200);
+    }
+}
+
 #[test]
 fn the_stock_path_agrees_with_the_kernels() {
     for sizes in [LAYERS[0], LAYERS[1], LAYERS[3], LAYERS[10], LAYERS[11]] {
@@ -142,15 +177,22 @@ fn a_thread_count_gives_the_same_bits_every_time_and_others_agree() {
 #[test]
 fn an_undefined_pixel_reaches_exactly_the_outputs_that_see_it() {
     let device = Device::flex();
-    for (bad, batch) in [(f32::NAN, 1), (f32::NAN, 40), (f32::INFINITY, 3)] {
-        let mut case = layer([2, 9, 20, 3, 1, 1], batch);
-        case.x[flat([0, 1, 4, 4], case.shape.x)] = bad;
+    // The last two are computed by transforms of tiles, of which the pixel is an inner or an outer one.
+    for (bad, batch, channels, [bad_row, bad_column]) in [
+        (f32::NAN, 1, 2, [4, 4]),
+        (f32::NAN, 40, 2, [4, 4]),
+        (f32::INFINITY, 3, 2, [4, 4]),
+        (f32::NAN, 10, 40, [4, 5]),
+        (f32::INFINITY, 10, 40, [5, 4]),
+    ] {
+        let mut case = layer([channels, 9, 40, 3, 1, 1], batch);
+        case.x[flat([0, 1, bad_row, bad_column], case.shape.x)] = bad;
         let x = tensor(&case.x, case.shape.x, &device);
         let weight = tensor(&case.weight, case.shape.weight, &device);
         let y = values(conv2d(x, weight, None, case.shape.options, Activation::None));
         for (at, y) in y.into_iter().enumerate() {
             let [sample, _, row, column] = unflat(at, case.shape.output());
-            let sees = sample == 0 && row.abs_diff(4) <= 1 && column.abs_diff(4) <= 1;
+            let sees = sample == 0 && row.abs_diff(bad_row) <= 1 && column.abs_diff(bad_column) <= 1;
             assert_eq!(y.is_finite(), !sees, "output {at} of {bad}");
         }
     }
