@@ -1,7 +1,8 @@
 //! Loops over slices, compiled for the widest vectors there are.
 //!
 //! Each is a [`WithSimd`] operation of its own with its loop inside: a closure that holds a loop may be compiled apart,
-//! for the narrowest vectors.
+//! for the narrowest vectors. The closures given here should own what they use (`move`): what is borrowed might change with
+//! each element that is written, and the loop stays scalar.
 
 use core::mem::MaybeUninit;
 

@@ -12,12 +12,12 @@ pub(super) fn affine(x: &[f32], plane: usize, scale: &[f32], shift: &[f32], acti
         let (scale, shift) = (scale[index % scale.len()], shift[index % shift.len()]);
         let x = &x[range];
         match activation {
-            Activation::None => map1(x, y, |x| x * scale + shift),
-            Activation::Relu => map1(x, y, |x| {
+            Activation::None => map1(x, y, move |x| x * scale + shift),
+            Activation::Relu => map1(x, y, move |x| {
                 let value = x * scale + shift;
                 if value <= 0.0 { 0.0 } else { value }
             }),
-            Activation::LeakyRelu(slope) => map1(x, y, |x| {
+            Activation::LeakyRelu(slope) => map1(x, y, move |x| {
                 let value = x * scale + shift;
                 if value <= 0.0 { value * slope } else { value }
             }),
@@ -83,15 +83,15 @@ impl ThroughStatistics<'_> {
         each_plane(self.gradient.len(), self.plane, to, |index, range, to| {
             let [mean, scale, factor, offset] = self.channels[index % self.channels.len()];
             let (g, x) = (&self.gradient[range.clone()], &self.x[range.clone()]);
-            let through = |x: f32| (x - mean) * factor + offset;
+            let through = move |x: f32| (x - mean) * factor + offset;
             match (self.activation, self.output.map(|y| &y[range])) {
-                (Activation::None, _) | (_, None) => map2(g, x, to, |g, x| g * scale + through(x)),
+                (Activation::None, _) | (_, None) => map2(g, x, to, move |g, x| g * scale + through(x)),
                 // Not a product with 0, which would keep an infinite or undefined gradient.
-                (Activation::Relu, Some(y)) => map3([g, x, y], to, |g, x, y| {
+                (Activation::Relu, Some(y)) => map3([g, x, y], to, move |g, x, y| {
                     let passed = if y <= 0.0 { 0.0 } else { g };
                     passed * scale + through(x)
                 }),
-                (Activation::LeakyRelu(slope), Some(y)) => map3([g, x, y], to, |g, x, y| {
+                (Activation::LeakyRelu(slope), Some(y)) => map3([g, x, y], to, move |g, x, y| {
                     let passed = if y <= 0.0 { g * slope } else { g };
                     passed * scale + through(x)
                 }),
@@ -153,11 +153,11 @@ impl Backward<'_> {
             let to = to.split_off_mut(..self.plane).expect("a plane for each");
             let scale = self.scale[channel];
             match (self.activation, output) {
-                (Activation::None, _) | (_, None) => map1(gradient, to, |g| g * scale),
+                (Activation::None, _) | (_, None) => map1(gradient, to, move |g| g * scale),
                 // Not a product with 0, which would keep an infinite or undefined gradient.
-                (Activation::Relu, Some(y)) => map2(gradient, y, to, |g, y| if y <= 0.0 { 0.0 } else { g * scale }),
+                (Activation::Relu, Some(y)) => map2(gradient, y, to, move |g, y| if y <= 0.0 { 0.0 } else { g * scale }),
                 (Activation::LeakyRelu(slope), Some(y)) => {
-                    map2(gradient, y, to, |g, y| if y <= 0.0 { g * slope * scale } else { g * scale });
+                    map2(gradient, y, to, move |g, y| if y <= 0.0 { g * slope * scale } else { g * scale });
                 }
             }
         }

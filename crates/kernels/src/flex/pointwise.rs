@@ -19,8 +19,8 @@ pub(super) fn before_activation(gradient: &[f32], output: &[f32], activation: Ac
             spare.write_copy_of_slice(gradient);
         }
         // Not a product with 0, which would keep an infinite or undefined gradient.
-        Activation::Relu => map2(gradient, output, spare, |g, y| if y <= 0.0 { 0.0 } else { g }),
-        Activation::LeakyRelu(slope) => map2(gradient, output, spare, |g, y| if y <= 0.0 { g * slope } else { g }),
+        Activation::Relu => map2(gradient, output, spare, move |g, y| if y <= 0.0 { 0.0 } else { g }),
+        Activation::LeakyRelu(slope) => map2(gradient, output, spare, move |g, y| if y <= 0.0 { g * slope } else { g }),
     }
     // SAFETY: every element was written above.
     unsafe { to.set_len(gradient.len()) };
@@ -65,7 +65,7 @@ pub(super) fn signed_step(
             to.write_copy_of_slice(&x[range]);
             return;
         }
-        map3([&x[range.clone()], &gradient[range.clone()], &origin[range]], to, |x, g, origin| {
+        map3([&x[range.clone()], &gradient[range.clone()], &origin[range]], to, move |x, g, origin| {
             let up = if g > 0.0 { step_size } else { 0.0 };
             let down = if g < 0.0 { step_size } else { 0.0 };
             let (floor, ceiling) = (origin - epsilon, origin + epsilon);
@@ -93,7 +93,7 @@ pub(super) fn sgd_step(
         Some(velocity) => into_contiguous(velocity),
         None => FlexTensor::zeros(gradient.layout().shape().clone(), gradient.dtype()),
     };
-    update2(gradient.storage_mut(), velocity.storage_mut(), parameter, |g, v, p| {
+    update2(gradient.storage_mut(), velocity.storage_mut(), parameter, move |g, v, p| {
         let g = g + step.weight_decay * p;
         let v = momentum * v + g;
         let direction = if step.nesterov { g + step.momentum * v } else { v };
