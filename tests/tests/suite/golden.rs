@@ -182,6 +182,14 @@ const fn tiny_wide_resnet(shortcut: Shortcut) -> Architecture {
     Architecture::WideResNet { depth: 10, widen: 2, shortcut }
 }
 
+/// How many times more than rounding alone a trajectory may be off: in `fast` and `pgd` a sign that rounding flips moves a pixel of
+/// a sample by up to 16/255, an error of a share of a sample in all gradients behind it. Which signs flip depends on the
+/// processor's vectors: of CNN-A at a learning rate of 0.05, whose loss grows a thousandfold in three steps, one does with AVX2
+/// and none with AVX-512 (5e-4 of the last loss).
+fn slack(prefix: &str) -> f32 {
+    if prefix.contains("/fast/") || prefix.contains("/pgd/") { 10.0 } else { 1.0 }
+}
+
 /// Runs a check on every net and every device, saying which one fails. `long` checks run on a software adapter for the two
 /// smallest nets alone: the others take minutes there.
 fn every_case(long: bool, check: impl Fn(&Case)) {
@@ -344,11 +352,12 @@ impl Case {
             losses.push(read(adaptation.step(batch.clone(), &labels, self.fixed.clone(), Some(noise))).iter().sum::<f32>());
         }
         let adapted = adaptation.model();
-        self.golden.close(&format!("{prefix}/losses"), &losses, TRAJECTORY_TOLERANCE);
+        let tolerance = slack(prefix) * TRAJECTORY_TOLERANCE;
+        self.golden.close(&format!("{prefix}/losses"), &losses, tolerance);
         let after = pollster::block_on(adapted.weights()).unwrap();
         self.check_change(prefix, &before, &after);
         let logits = read(adapted.forward(self.attacked.clone()));
-        self.golden.close(&format!("{prefix}/logits"), &logits, TRAJECTORY_TOLERANCE);
+        self.golden.close(&format!("{prefix}/logits"), &logits, tolerance);
     }
 
     /// The change of each parameter, by its norm and at sampled entries: an error relative to the change itself, not to the
@@ -358,9 +367,7 @@ impl Case {
         let stored = [self.tensor("post_train/before"), self.tensor(&format!("{prefix}/after"))];
         let norms = self.tensor(&format!("{prefix}/change_norm"));
         assert_eq!(norms.len(), keys.len());
-        // In `fast` and `pgd` a sign that rounding flips moves a pixel of a sample by up to 16/255: an error of a share of a
-        // sample in all gradients behind it.
-        let slack = if prefix.contains("/fast/") || prefix.contains("/pgd/") { 10.0 } else { 1.0 };
+        let slack = slack(prefix);
         let own_norm = self.golden.own_deviation(&format!("{prefix}/change_norm"), "max_abs_difference");
         let own_entry = self.golden.own_deviation(&format!("{prefix}/after"), "max_abs_difference");
         let mut offset = 0;
