@@ -41,6 +41,15 @@ pub enum Load {
     Failed { message: String, retry: bool },
 }
 
+/// A model that is larger than the one in use: what it costs is said before it is fetched.
+#[derive(Clone, PartialEq)]
+pub struct Offer {
+    /// Its id.
+    pub model: String,
+    /// Of one forward pass of one image, once the engine has counted them.
+    pub multiply_accumulates: Option<f64>,
+}
+
 /// Everything one element knows.
 #[derive(Clone, Copy)]
 pub struct Arena {
@@ -50,6 +59,7 @@ pub struct Arena {
     pub options: StoredValue<Options>,
     pub client: StoredValue<Rc<Client>, LocalStorage>,
     pub model: RwSignal<String>,
+    pub offer: RwSignal<Option<Offer>>,
     pub load: RwSignal<Load>,
     pub subject: RwSignal<Option<Subject>>,
     /// What the static model says of the untouched image.
@@ -82,6 +92,7 @@ impl Arena {
             options: StoredValue::new(options),
             client: StoredValue::new_local(client),
             model: RwSignal::new(model),
+            offer: RwSignal::new(None),
             load: RwSignal::new(Load::Waiting),
             subject: RwSignal::new(None),
             natural: RwSignal::new(None),
@@ -102,10 +113,11 @@ impl Arena {
     }
 
     pub fn model_entry(self) -> ModelEntry {
-        let id = self.model.get();
-        self.manifest
-            .with_value(|manifest| manifest.models.iter().find(|model| model.id == id).cloned())
-            .expect("it was chosen from these")
+        self.entry_of(&self.model.get()).expect("it was chosen from these")
+    }
+
+    pub fn entry_of(self, model: &str) -> Option<ModelEntry> {
+        self.manifest.with_value(|manifest| manifest.models.iter().find(|entry| entry.id == model).cloned())
     }
 
     pub fn dataset(self) -> DatasetEntry {
@@ -115,10 +127,47 @@ impl Arena {
             .expect("a model without its dataset is not in the manifest")
     }
 
+    /// Whether an engine is there to answer.
+    pub fn has_engine(self) -> bool {
+        self.client.with_value(|client| !matches!(client.engine().get(), Engine::Lost { .. }))
+    }
+
     /// The class that the attack leaves: the truth, or what the static model says where it is unknown.
     pub fn class(self) -> Option<usize> {
         let natural = self.natural.with(|natural| natural.as_ref().map(|natural| natural.class));
         self.subject.with(|subject| subject.as_ref().and_then(|subject| subject.truth)).or(natural)
+    }
+
+    /// Takes a model that costs no more to fetch than the one in use; offers a larger one first.
+    pub fn choose_model(self, id: &str) {
+        let (chosen, now) = untrack(|| (self.entry_of(id), self.model_entry()));
+        let Some(chosen) = chosen.filter(|chosen| chosen.id != now.id) else { return self.offer.set(None) };
+        if chosen.dataset != now.dataset || chosen.weights.bytes <= now.weights.bytes {
+            return self.take_model(chosen.id);
+        }
+        self.offer.set(Some(Offer { model: chosen.id.clone(), multiply_accumulates: None }));
+        let card = chosen.card;
+        self.run(
+            move |run| Request::Weigh { run, card },
+            move |event| {
+                if let Event::Weighed { multiply_accumulates, .. } = event {
+                    self.offer.try_update(|offer| {
+                        if let Some(offer) = offer.as_mut().filter(|offer| offer.model == chosen.id) {
+                            offer.multiply_accumulates = Some(*multiply_accumulates);
+                        }
+                    });
+                }
+            },
+        );
+        if self.seconds_per_sample.with_untracked(Option::is_none) && matches!(self.load.get_untracked(), Load::Ready(_)) {
+            self.time_post_training();
+        }
+    }
+
+    /// Fetches a model and uses it.
+    pub fn take_model(self, id: String) {
+        self.offer.set(None);
+        self.model.set(id);
     }
 
     /// Loads the chosen model; `fresh` passes over caches.
@@ -203,6 +252,17 @@ impl Arena {
             Engine::Starting | Engine::Lost { .. } => false,
         });
         on_cpu || self.load.with(|load| matches!(load, Load::Ready(opened) if opened.multiply_accumulates > 5e6))
+    }
+
+    /// How long post-training on so many samples takes with the present model, once that can be said.
+    pub fn post_training_seconds(self, samples: usize) -> Option<f64> {
+        // Each step of an attack on the samples is a forward and a backward pass beside the training's three; the search is little.
+        let passes = match self.riposte.with(|riposte| riposte.perturbation) {
+            Perturbation::Fixed(_) | Perturbation::Normal => 1.0,
+            Perturbation::Fast { .. } => 5.0 / 3.0,
+            Perturbation::Pgd { steps, .. } => 1.0 + 2.0 / 3.0 * steps as f64,
+        };
+        self.seconds_per_sample.get().map(|seconds| seconds * passes * samples as f64)
     }
 
     /// Asks the engine how long a sample takes.
@@ -342,6 +402,13 @@ impl Arena {
                     }
                 },
             );
+        });
+        // An image cannot be mistaken for what it shows; a link may ask for a class that there is not.
+        Effect::new(move |_| {
+            let (class, classes) = (self.class(), self.dataset().classes.len());
+            if self.attack.with(|attack| attack.target.is_some_and(|target| Some(target) == class || target >= classes)) {
+                self.attack.update(|attack| attack.target = None);
+            }
         });
         Effect::new(move |_| {
             self.attack.track();

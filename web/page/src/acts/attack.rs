@@ -20,10 +20,18 @@ pub fn AttackAct() -> impl IntoView {
         let Some((end, class)) = trace.end().zip(arena.class()) else { return String::new() };
         let time = duration(trace.seconds.get());
         let name = class_name(arena, end.prediction.class);
-        if end.prediction.class == class {
-            format!("The classifier held: still \u{201c}{name}\u{201d} after {} steps, {time}.", end.index)
-        } else {
-            format!("Fooled: the classifier now sees \u{201c}{name}\u{201d}. {} steps, {time}.", end.index)
+        let steps = if end.index == 1 { "1 step".to_owned() } else { format!("{} steps", end.index) };
+        let target = arena.attack.with(|attack| attack.target).filter(|target| *target != end.prediction.class);
+        match target.map(|target| class_name(arena, target)) {
+            _ if end.prediction.class == class => {
+                format!("The classifier held: still \u{201c}{name}\u{201d} after {steps}, {time}.")
+            }
+            Some(target) => {
+                format!(
+                    "Fooled, but not as wanted: the classifier now sees \u{201c}{name}\u{201d}, not \u{201c}{target}\u{201d}. {steps}, {time}."
+                )
+            }
+            None => format!("Fooled: the classifier now sees \u{201c}{name}\u{201d}. {steps}, {time}."),
         }
     };
     view! {

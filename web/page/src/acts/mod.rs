@@ -79,7 +79,7 @@ fn RunButton(
 
 /// Whether a model and an image are there to work with.
 fn is_set(arena: Arena) -> bool {
-    matches!(arena.load.get(), Load::Ready(_)) && arena.natural.with(Option::is_some)
+    arena.has_engine() && matches!(arena.load.get(), Load::Ready(_)) && arena.natural.with(Option::is_some)
 }
 
 fn all_controls(arena: Arena) -> bool {

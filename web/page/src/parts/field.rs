@@ -15,7 +15,8 @@ pub fn Slide(
     view! {
         <label class="field slide">
             <span class="name">{label}</span>
-            <output>{move || shown.get()}</output>
+            // The slider itself says its value.
+            <output aria-live="off">{move || shown.get()}</output>
             <input
                 type="range"
                 min=move || range.get().0
