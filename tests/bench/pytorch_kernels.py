@@ -1,4 +1,4 @@
-"""Milliseconds of training and attack steps in PyTorch: the cases of `cargo run --release --example cpu_speed`.
+"""Milliseconds of training and attack steps in PyTorch: the cases of `cargo run --release --example kernel_speed`.
 
     python pytorch_kernels.py [THREADS] [SECONDS] [NAME]
 

@@ -38,7 +38,19 @@ impl Optimizer {
     pub fn step<M: Module>(&mut self, module: M, gradients: ParameterGradients, learning_rate: f32) -> M {
         self.steps += 1;
         self.slots.resize_with(gradients.0.len(), Slot::new);
-        module.map(&mut Update { optimizer: self, gradients: gradients.0, learning_rate, index: 0 })
+        let mut values = Values { gradients: gradients.0.iter(), found: Vec::new() };
+        module.visit(&mut values);
+        let values = values.found;
+        let trained: Vec<usize> = (0..gradients.0.len()).filter(|index| gradients.0[*index].is_some()).collect();
+        let gradients = gradients.0.into_iter().flatten().collect();
+        let slots = trained.iter().map(|index| std::mem::take(&mut self.slots[*index])).collect();
+        let (values, slots) = update(self.rule, self.steps, learning_rate, values, gradients, slots);
+        let mut next = vec![None; self.slots.len()];
+        for ((index, value), slot) in trained.into_iter().zip(values).zip(slots) {
+            next[index] = Some(value);
+            self.slots[index] = slot;
+        }
+        module.map(&mut Replace { next: next.into_iter() })
     }
 
     /// Number of steps made and, for each parameter, its moments: what a checkpoint needs.
@@ -86,51 +98,71 @@ impl ModuleVisitor for Collect {
     }
 }
 
-struct Update<'a> {
-    optimizer: &'a mut Optimizer,
-    gradients: Vec<Option<Tensor<1>>>,
-    learning_rate: f32,
-    index: usize,
+/// Values of the parameters that have gradients, in the order of a module visitor, flattened and without autodiff.
+struct Values<'a> {
+    gradients: std::slice::Iter<'a, Option<Tensor<1>>>,
+    found: Vec<Tensor<1>>,
 }
 
-impl ModuleMapper for Update<'_> {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let index = self.index;
-        self.index += 1;
-        let (id, tensor, mapper) = param.consume();
-        let Some(gradient) = self.gradients[index].take() else {
-            return Param::from_mapped_value(id, tensor, mapper);
-        };
-        let shape = tensor.dims();
-        let flat = tensor.inner().flatten(0, D - 1);
-        let slot = std::mem::take(&mut self.optimizer.slots[index]);
-        let (next, slot) = update(self.optimizer.rule, self.optimizer.steps, self.learning_rate, flat, gradient, slot);
-        self.optimizer.slots[index] = slot;
-        Param::from_mapped_value(id, next.reshape(shape).autodiff().require_grad(), mapper)
+impl ModuleVisitor for Values<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.gradients.next().is_some_and(Option::is_some) {
+            self.found.push(param.val().inner().flatten(0, D - 1));
+        }
     }
 }
 
-fn update(rule: Rule, steps: u32, learning_rate: f32, value: Tensor<1>, gradient: Tensor<1>, slot: Slot) -> (Tensor<1>, Slot) {
+/// Puts new values, where there are any, in the place of parameters.
+struct Replace {
+    next: std::vec::IntoIter<Option<Tensor<1>>>,
+}
+
+impl ModuleMapper for Replace {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let next = match self.next.next().flatten() {
+            Some(next) => next.reshape(tensor.dims()).autodiff().require_grad(),
+            None => tensor,
+        };
+        Param::from_mapped_value(id, next, mapper)
+    }
+}
+
+fn update(
+    rule: Rule,
+    steps: u32,
+    learning_rate: f32,
+    values: Vec<Tensor<1>>,
+    gradients: Vec<Tensor<1>>,
+    slots: Vec<Slot>,
+) -> (Vec<Tensor<1>>, Vec<Slot>) {
     match rule {
         Rule::Sgd { momentum, nesterov, weight_decay } => {
             let step = SgdStep { learning_rate, momentum, nesterov, weight_decay };
-            let (value, velocity) = sgd_step(value, gradient, slot.into_iter().next(), step);
-            (value, vec![velocity])
+            // Empty before the first step.
+            let velocities = slots.into_iter().flatten().collect();
+            let (values, velocities) = sgd_step(values, gradients, velocities, step);
+            (values, velocities.into_iter().map(|velocity| vec![velocity]).collect())
         }
         Rule::Adam => {
-            const BETA1: f32 = 0.9;
-            const BETA2: f32 = 0.999;
-            let (first, second) = match <[Tensor<1>; 2]>::try_from(slot) {
-                Ok([first, second]) => (first, second),
-                Err(_) => (gradient.zeros_like(), gradient.zeros_like()),
-            };
-            let first = first * BETA1 + gradient.clone() * (1.0 - BETA1);
-            let second = second * BETA2 + gradient.clone() * gradient * (1.0 - BETA2);
-            let correction1 = 1.0 - f64::from(BETA1).powi(steps as i32);
-            let correction2 = 1.0 - f64::from(BETA2).powi(steps as i32);
-            let denominator = second.clone().sqrt() / correction2.sqrt() + 1e-8;
-            let value = value - first.clone() / denominator * (f64::from(learning_rate) / correction1);
-            (value, vec![first, second])
+            let parameters = values.into_iter().zip(gradients).zip(slots);
+            parameters.map(|((value, gradient), slot)| adam(steps, learning_rate, value, gradient, slot)).unzip()
         }
     }
+}
+
+fn adam(steps: u32, learning_rate: f32, value: Tensor<1>, gradient: Tensor<1>, slot: Slot) -> (Tensor<1>, Slot) {
+    const BETA1: f32 = 0.9;
+    const BETA2: f32 = 0.999;
+    let (first, second) = match <[Tensor<1>; 2]>::try_from(slot) {
+        Ok([first, second]) => (first, second),
+        Err(_) => (gradient.zeros_like(), gradient.zeros_like()),
+    };
+    let first = first * BETA1 + gradient.clone() * (1.0 - BETA1);
+    let second = second * BETA2 + gradient.clone() * gradient * (1.0 - BETA2);
+    let correction1 = 1.0 - f64::from(BETA1).powi(steps as i32);
+    let correction2 = 1.0 - f64::from(BETA2).powi(steps as i32);
+    let denominator = second.clone().sqrt() / correction2.sqrt() + 1e-8;
+    let value = value - first.clone() / denominator * (f64::from(learning_rate) / correction1);
+    (value, vec![first, second])
 }

@@ -10,9 +10,10 @@ use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Shape, TensorMetadata};
 
-use crate::routing::{Maybe, Routed};
+use crate::routing::{List, Maybe, Routed};
 use crate::{
     Activation, BatchNormBackward, ConvOptions, ConvShape, KernelBackend, LayerBackward, LayerGradients, SgdStep, SignedStep,
+    Statistics,
 };
 
 impl<B: KernelBackend, C: CheckpointStrategy> Routed for Autodiff<B, C> {
@@ -46,25 +47,38 @@ impl<B: KernelBackend, C: CheckpointStrategy> Routed for Autodiff<B, C> {
         activation: Activation,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), gamma.node(), beta.node()];
-        let gamma_tracked = gamma.is_tracked();
+        let keeps_x = gamma.is_tracked();
         let [x, gamma, beta, mean, var] = [x, gamma, beta, mean, var].map(|t| t.into_primitive());
-        match BatchNormStep.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::UnTracked(prep) => prep.finish(B::batch_norm_act(x, gamma, beta, mean, var, epsilon, activation)),
-            OpsKind::Tracked(prep) => {
-                let kept_x = gamma_tracked.then(|| x.clone());
-                let output = B::batch_norm_act(x, gamma.clone(), beta, mean.clone(), var.clone(), epsilon, activation);
-                let state = BatchNormState {
-                    output: (activation != Activation::None).then(|| output.clone()),
-                    x: kept_x,
-                    gamma,
-                    mean,
-                    var,
-                    epsilon,
-                    activation,
-                };
-                prep.finish(state, output)
-            }
-        }
+        let output = B::batch_norm_act(x.clone(), gamma.clone(), beta, mean.clone(), var.clone(), epsilon, activation);
+        let statistics = Statistics::Given;
+        let state = BatchNormState { output: None, x: keeps_x.then_some(x), gamma, mean, var, statistics, epsilon, activation };
+        batch_norm::<B, C>(nodes, state, output)
+    }
+
+    fn routed_batch_norm_train(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f64,
+        activation: Activation,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let nodes = [x.node(), gamma.node(), beta.node()];
+        let keeps_x = gamma.is_tracked() || x.is_tracked();
+        let [x, gamma, beta] = [x, gamma, beta].map(|t| t.into_primitive());
+        let [output, mean, var] = B::batch_norm_train_act(x.clone(), gamma.clone(), beta, epsilon, activation);
+        let statistics = [mean.clone(), var.clone()].map(Self::from_inner);
+        let state = BatchNormState {
+            output: None,
+            x: keeps_x.then_some(x),
+            gamma,
+            mean,
+            var,
+            statistics: Statistics::Batch,
+            epsilon,
+            activation,
+        };
+        let [mean, var] = statistics;
+        (batch_norm::<B, C>(nodes, state, output), mean, var)
     }
 
     fn routed_max_pool(x: FloatTensor<Self>, size: usize) -> FloatTensor<Self> {
@@ -101,18 +115,15 @@ impl<B: KernelBackend, C: CheckpointStrategy> Routed for Autodiff<B, C> {
     }
 
     fn routed_sgd_step(
-        parameter: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        velocity: Maybe<Self>,
+        parameters: List<Self>,
+        gradients: List<Self>,
+        velocities: List<Self>,
         step: SgdStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let (parameter, velocity) = B::sgd_step(
-            parameter.into_primitive(),
-            gradient.into_primitive(),
-            velocity.into_option().map(|v| v.into_primitive()),
-            step,
-        );
-        (Self::from_inner(parameter), Self::from_inner(velocity))
+    ) -> (Vec<FloatTensor<Self>>, Vec<FloatTensor<Self>>) {
+        let inner = |tensors: List<Self>| tensors.0.into_iter().map(|t| t.into_primitive()).collect();
+        let outer = |tensors: Vec<FloatTensor<B>>| tensors.into_iter().map(Self::from_inner).collect();
+        let [parameters, velocities] = B::sgd_step(inner(parameters), inner(gradients), inner(velocities), step);
+        (outer(parameters), outer(velocities))
     }
 }
 
@@ -232,6 +243,21 @@ impl<B: KernelBackend, const N: usize> Backward<B, N> for LayerStep {
     }
 }
 
+/// Puts a batch normalization's output into the graph.
+fn batch_norm<B: KernelBackend, C: CheckpointStrategy>(
+    nodes: [NodeGuard; 3],
+    state: BatchNormState<B>,
+    output: FloatTensor<B>,
+) -> FloatTensor<Autodiff<B, C>> {
+    match BatchNormStep.prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::UnTracked(prep) => prep.finish(output),
+        OpsKind::Tracked(prep) => {
+            let kept = (state.activation != Activation::None).then(|| output.clone());
+            prep.finish(BatchNormState { output: kept, ..state }, output)
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct BatchNormState<B: Backend> {
     output: Option<FloatTensor<B>>,
@@ -239,6 +265,7 @@ struct BatchNormState<B: Backend> {
     gamma: FloatTensor<B>,
     mean: FloatTensor<B>,
     var: FloatTensor<B>,
+    statistics: Statistics,
     epsilon: f64,
     activation: Activation,
 }
@@ -259,6 +286,7 @@ impl<B: KernelBackend> Backward<B, 3> for BatchNormStep {
             gamma: state.gamma,
             mean: state.mean,
             var: state.var,
+            statistics: state.statistics,
             epsilon: state.epsilon,
             activation: state.activation,
             wanted: ops.parents.each_ref().map(Option::is_some),

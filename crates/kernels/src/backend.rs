@@ -63,26 +63,37 @@ impl ConvShape {
     }
 }
 
-/// What the backward pass of [`KernelBackend::batch_norm_act`] is given.
+/// Where the mean and the variance of a batch normalization come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statistics {
+    /// Given: constants of the backward pass.
+    Given,
+    /// Those of the batch, biased: the gradient of the input goes through them, too.
+    Batch,
+}
+
+/// What the backward pass of [`KernelBackend::batch_norm_act`] or [`KernelBackend::batch_norm_train_act`] is given.
 #[derive(Debug)]
 pub struct BatchNormBackward<B: Backend> {
     /// Gradient with respect to the output, `[batch, channel, height, width]`.
     pub gradient: FloatTensor<B>,
     /// The output; present exactly when the activation is not [`Activation::None`].
     pub output: Option<FloatTensor<B>>,
-    /// The input; present exactly when the gradient of gamma is wanted.
+    /// The input; present exactly when the gradient of gamma is wanted, or that of x with the statistics of the batch.
     pub x: Option<FloatTensor<B>>,
     /// Scale, `[channel]`.
     pub gamma: FloatTensor<B>,
-    /// Running mean, `[channel]`.
+    /// The mean that was subtracted, `[channel]`.
     pub mean: FloatTensor<B>,
-    /// Running variance, `[channel]`.
+    /// The variance that was divided by, `[channel]`.
     pub var: FloatTensor<B>,
+    /// Whether these two depend on the input.
+    pub statistics: Statistics,
     /// Added to the variance.
     pub epsilon: f64,
     /// The activation of the forward pass.
     pub activation: Activation,
-    /// Which gradients are wanted: of x, gamma, beta. At least one is; gamma exactly when `x` is present.
+    /// Which gradients are wanted: of x, gamma, beta. At least one is.
     pub wanted: [bool; 3],
 }
 
@@ -132,7 +143,19 @@ pub trait KernelBackend: Backend {
         stock::batch_norm_act::<Self>(x, gamma, beta, mean, var, epsilon, activation)
     }
 
-    /// Gradients of [`batch_norm_act`](Self::batch_norm_act): x, gamma, beta, each present when wanted.
+    /// [`batch_norm_act`](Self::batch_norm_act) with the mean and the biased variance of the batch, which come after the
+    /// output, `[channel]` each.
+    fn batch_norm_train_act(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f64,
+        activation: Activation,
+    ) -> [FloatTensor<Self>; 3] {
+        stock::batch_norm_train_act::<Self>(x, gamma, beta, epsilon, activation)
+    }
+
+    /// Gradients of either: x, gamma, beta, each present when wanted.
     fn batch_norm_act_backward(pass: BatchNormBackward<Self>) -> [Option<FloatTensor<Self>>; 3] {
         stock::batch_norm_act_backward(pass)
     }
@@ -167,13 +190,13 @@ pub trait KernelBackend: Backend {
         stock::signed_step::<Self>(x, gradient, origin, active, step)
     }
 
-    /// New parameter and new velocity: see [`SgdStep`]. Without a velocity (the first step) the velocity is the gradient.
+    /// New parameters and new velocities: see [`SgdStep`]. Without velocities (the first step) they are the gradients.
     fn sgd_step(
-        parameter: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        velocity: Option<FloatTensor<Self>>,
+        parameters: Vec<FloatTensor<Self>>,
+        gradients: Vec<FloatTensor<Self>>,
+        velocities: Vec<FloatTensor<Self>>,
         step: SgdStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        stock::sgd_step::<Self>(parameter, gradient, velocity, step)
+    ) -> [Vec<FloatTensor<Self>>; 2] {
+        stock::sgd_step::<Self>(parameters, gradients, velocities, step)
     }
 }

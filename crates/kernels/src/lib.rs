@@ -5,8 +5,8 @@
 //! minutes of tuning on a GPU. Here each layer is one operation with its activation fused, its backward pass keeps no
 //! more than it needs, and gradients are computed only for tracked parents: an attack never pays for weight gradients.
 //!
-//! - [`conv2d`], [`linear`], [`batch_norm_act`], [`max_pool`], [`cross_entropy`]: differentiable (first order), ordinary `Tensor`s in
-//!   and out, on any device;
+//! - [`conv2d`], [`linear`], [`batch_norm_act`], [`batch_norm_train_act`], [`max_pool`], [`cross_entropy`]: differentiable (first
+//!   order), ordinary `Tensor`s in and out, on any device;
 //! - [`signed_step`], [`sgd_step`]: the update rules, one pass over memory, not differentiable;
 //! - [`Path`]: the same operations through Burn's stock operations, to compare with;
 //! - [`KernelBackend`]: what a backend implements. The CPU (flex) has im2col blocks and `gemm`; GPU devices have CubeCL
@@ -24,8 +24,8 @@ mod ops;
 mod routing;
 mod stock;
 
-pub use backend::{BatchNormBackward, ConvShape, KernelBackend, LayerBackward, LayerGradients};
-pub use ops::{Path, batch_norm_act, conv2d, cross_entropy, linear, max_pool, sgd_step, signed_step};
+pub use backend::{BatchNormBackward, ConvShape, KernelBackend, LayerBackward, LayerGradients, Statistics};
+pub use ops::{Path, batch_norm_act, batch_norm_train_act, conv2d, cross_entropy, linear, max_pool, sgd_step, signed_step};
 
 /// The function applied to a layer's output.
 ///

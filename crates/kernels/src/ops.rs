@@ -3,7 +3,7 @@
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
-use crate::routing::Routed;
+use crate::routing::{List, Routed};
 use crate::{Activation, ConvOptions, ConvShape, SgdStep, SignedStep, stock};
 
 /// Which implementation computes a layer.
@@ -48,6 +48,17 @@ pub fn batch_norm_act(
     Path::Kernels.batch_norm_act(x, gamma, beta, mean, var, epsilon, activation)
 }
 
+/// [`Path::batch_norm_train_act`] by [`Path::Kernels`].
+pub fn batch_norm_train_act(
+    x: Tensor<4>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    epsilon: f64,
+    activation: Activation,
+) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+    Path::Kernels.batch_norm_train_act(x, gamma, beta, epsilon, activation)
+}
+
 /// [`Path::max_pool`] by [`Path::Kernels`].
 pub fn max_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
     Path::Kernels.max_pool(x, size)
@@ -70,13 +81,13 @@ pub fn signed_step(
 }
 
 /// [`Path::sgd_step`] by [`Path::Kernels`].
-pub fn sgd_step<const D: usize>(
-    parameter: Tensor<D>,
-    gradient: Tensor<D>,
-    velocity: Option<Tensor<D>>,
+pub fn sgd_step(
+    parameters: Vec<Tensor<1>>,
+    gradients: Vec<Tensor<1>>,
+    velocities: Vec<Tensor<1>>,
     step: SgdStep,
-) -> (Tensor<D>, Tensor<D>) {
-    Path::Kernels.sgd_step(parameter, gradient, velocity, step)
+) -> (Vec<Tensor<1>>, Vec<Tensor<1>>) {
+    Path::Kernels.sgd_step(parameters, gradients, velocities, step)
 }
 
 impl Path {
@@ -151,6 +162,41 @@ impl Path {
         })
     }
 
+    /// Batch normalization with the statistics of the batch: [`batch_norm_act`](Self::batch_norm_act) with the mean and the
+    /// biased variance of x over batch, height and width, through which gradients reach x, too.
+    ///
+    /// x `[batch, channel, height, width]`, gamma and beta `[channel]`. Returns the output, the mean and the variance,
+    /// `[channel]`, the last two detached where they come from [`Path::Kernels`].
+    ///
+    /// # Panics
+    /// Where the shapes do not fit, naming them.
+    pub fn batch_norm_train_act(
+        self,
+        x: Tensor<4>,
+        gamma: Tensor<1>,
+        beta: Tensor<1>,
+        epsilon: f64,
+        activation: Activation,
+    ) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+        let channels = x.dims()[1];
+        for (name, tensor) in [("gamma", &gamma), ("beta", &beta)] {
+            assert!(
+                tensor.dims() == [channels],
+                "batch_norm_train_act: {name} {:?} does not fit x {:?}",
+                tensor.dims(),
+                x.dims(),
+            );
+        }
+        check_slope(activation);
+        let x = x.into_dispatch();
+        let [gamma, beta] = [gamma, beta].map(Tensor::into_dispatch);
+        let (y, mean, var) = match self {
+            Self::Kernels => Dispatch::routed_batch_norm_train(x, gamma, beta, epsilon, activation),
+            Self::Stock => stock::batch_norm_train_act::<Dispatch>(x, gamma, beta, epsilon, activation).into(),
+        };
+        (Tensor::from_dispatch(y), Tensor::from_dispatch(mean), Tensor::from_dispatch(var))
+    }
+
     /// Maximum of square windows `size` wide that do not overlap; NaN where a window holds one.
     ///
     /// x `[batch, channel, height, width]`; returns `[batch, channel, height / size, width / size]`, rounded down.
@@ -211,30 +257,37 @@ impl Path {
         })
     }
 
-    /// One step of gradient descent with momentum on one parameter: the new parameter and the new velocity, both detached.
+    /// One step of gradient descent with momentum on all parameters of a model, flattened: the new parameters and the new
+    /// velocities, detached, in the same order.
     ///
-    /// Without a velocity (the first step) the velocity becomes the gradient, as in PyTorch. Not differentiable.
+    /// Without velocities (the first step) they become the gradients, as in PyTorch. Not differentiable.
     ///
     /// # Panics
-    /// Where the shapes differ, naming them.
-    pub fn sgd_step<const D: usize>(
+    /// Where numbers or lengths differ, naming them.
+    pub fn sgd_step(
         self,
-        parameter: Tensor<D>,
-        gradient: Tensor<D>,
-        velocity: Option<Tensor<D>>,
+        parameters: Vec<Tensor<1>>,
+        gradients: Vec<Tensor<1>>,
+        velocities: Vec<Tensor<1>>,
         step: SgdStep,
-    ) -> (Tensor<D>, Tensor<D>) {
-        check_same("sgd_step", &parameter, "gradient", &gradient);
-        if let Some(velocity) = &velocity {
-            check_same("sgd_step", &parameter, "velocity", velocity);
+    ) -> (Vec<Tensor<1>>, Vec<Tensor<1>>) {
+        let lengths = |tensors: &[Tensor<1>]| tensors.iter().map(|tensor| tensor.dims()[0]).collect::<Vec<_>>();
+        let expected = lengths(&parameters);
+        let fits = |tensors: &[Tensor<1>]| lengths(tensors) == expected;
+        assert!(fits(&gradients), "sgd_step: gradients {:?} differ from parameters {expected:?}", lengths(&gradients));
+        let fit = velocities.is_empty() || fits(&velocities);
+        assert!(fit, "sgd_step: velocities {:?} differ from parameters {expected:?}", lengths(&velocities));
+        if parameters.is_empty() {
+            return (parameters, velocities);
         }
-        let (parameter, gradient) = (parameter.into_dispatch(), gradient.into_dispatch());
-        let velocity = velocity.map(Tensor::into_dispatch);
-        let (parameter, velocity) = match self {
-            Self::Kernels => Dispatch::routed_sgd_step(parameter, gradient, velocity.into(), step),
-            Self::Stock => stock::sgd_step::<Dispatch>(parameter, gradient, velocity, step),
+        let inner = |tensors: Vec<Tensor<1>>| tensors.into_iter().map(Tensor::into_dispatch).collect();
+        let (parameters, gradients, velocities) = (inner(parameters), inner(gradients), inner(velocities));
+        let (parameters, velocities) = match self {
+            Self::Kernels => Dispatch::routed_sgd_step(List(parameters), List(gradients), List(velocities), step),
+            Self::Stock => stock::sgd_step::<Dispatch>(parameters, gradients, velocities, step).into(),
         };
-        (Tensor::from_dispatch(parameter), Tensor::from_dispatch(velocity))
+        let outer = |tensors: Vec<_>| tensors.into_iter().map(Tensor::from_dispatch).collect();
+        (outer(parameters), outer(velocities))
     }
 }
 

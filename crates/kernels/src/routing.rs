@@ -1,7 +1,10 @@
 //! Public operations find their backend here: Burn decides at run time where a tensor lives.
 
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, ExtensionType, backend_extension};
+use burn::backend::{
+    Backend, BackendTensor, Dispatch, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind, ExtensionType,
+    backend_extension,
+};
 
 use crate::{Activation, ConvOptions, KernelBackend, SgdStep, SignedStep};
 
@@ -24,6 +27,41 @@ impl<B: Backend> Maybe<B> {
             Self::Given(tensor) => Some(tensor),
             Self::Absent => None,
         }
+    }
+}
+
+/// Any number of tensors that cross Burn's dispatch together, which a `Vec` cannot on its way in.
+#[derive(Debug)]
+pub struct List<B: Backend>(pub Vec<FloatTensor<B>>);
+
+impl<B: Backend> ExtensionType<B> for List<B> {
+    type Target = List<Dispatch>;
+
+    fn map_to_dispatch<F>(self, map_kind: F, autodiff: DispatchAutodiffContext) -> List<Dispatch>
+    where
+        F: Fn(BackendTensor<B>) -> DispatchTensorKind,
+    {
+        let wrap = |tensor| DispatchTensor { kind: map_kind(BackendTensor::Float(tensor)), autodiff };
+        List(self.0.into_iter().map(wrap).collect())
+    }
+
+    fn map_from_dispatch<F>(target: List<Dispatch>, unwrap_kind: F) -> Self
+    where
+        F: Fn(DispatchTensor) -> BackendTensor<B>,
+    {
+        Self(target.0.into_iter().map(|tensor| unwrap_kind(tensor).float()).collect())
+    }
+
+    fn routing_tensor(target: &List<Dispatch>) -> Option<&DispatchTensor> {
+        target.0.first()
+    }
+
+    fn routing_float_tensor(target: &List<Dispatch>) -> Option<&DispatchTensor> {
+        target.0.first()
+    }
+
+    fn autodiff_context(target: &List<Dispatch>) -> DispatchAutodiffContext {
+        target.0.iter().fold(DispatchAutodiffContext::Disabled, |context, tensor| context.merge(tensor.autodiff))
     }
 }
 
@@ -56,6 +94,14 @@ pub trait Routed: Backend {
         activation: Activation,
     ) -> FloatTensor<Self>;
 
+    fn routed_batch_norm_train(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f64,
+        activation: Activation,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
     fn routed_max_pool(x: FloatTensor<Self>, size: usize) -> FloatTensor<Self>;
 
     fn routed_cross_entropy(logits: FloatTensor<Self>, targets: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -69,11 +115,11 @@ pub trait Routed: Backend {
     ) -> FloatTensor<Self>;
 
     fn routed_sgd_step(
-        parameter: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        #[extension_type] velocity: Maybe<Self>,
+        #[extension_type] parameters: List<Self>,
+        #[extension_type] gradients: List<Self>,
+        #[extension_type] velocities: List<Self>,
         step: SgdStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+    ) -> (Vec<FloatTensor<Self>>, Vec<FloatTensor<Self>>);
 }
 
 impl<B: KernelBackend> Routed for B {
@@ -108,6 +154,16 @@ impl<B: KernelBackend> Routed for B {
         B::batch_norm_act(x, gamma, beta, mean, var, epsilon, activation)
     }
 
+    fn routed_batch_norm_train(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f64,
+        activation: Activation,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        B::batch_norm_train_act(x, gamma, beta, epsilon, activation).into()
+    }
+
     fn routed_max_pool(x: FloatTensor<Self>, size: usize) -> FloatTensor<Self> {
         B::max_pool(x, size)
     }
@@ -127,11 +183,11 @@ impl<B: KernelBackend> Routed for B {
     }
 
     fn routed_sgd_step(
-        parameter: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        velocity: Maybe<Self>,
+        parameters: List<Self>,
+        gradients: List<Self>,
+        velocities: List<Self>,
         step: SgdStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        B::sgd_step(parameter, gradient, velocity.into_option(), step)
+    ) -> (Vec<FloatTensor<Self>>, Vec<FloatTensor<Self>>) {
+        B::sgd_step(parameters.0, gradients.0, velocities.0, step).into()
     }
 }

@@ -5,7 +5,9 @@ use burn::backend::ops::ConvOptions as BurnConvOptions;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Scalar, Shape, TensorMetadata, get_or_init_device_settings};
 
-use crate::{Activation, BatchNormBackward, ConvOptions, ConvShape, LayerBackward, LayerGradients, SgdStep, SignedStep};
+use crate::{
+    Activation, BatchNormBackward, ConvOptions, ConvShape, LayerBackward, LayerGradients, SgdStep, SignedStep, Statistics,
+};
 
 /// Ends the program where the large operations were left out of the build: on a device of the page every tensor is f32 and every
 /// layer has a kernel.
@@ -80,22 +82,49 @@ pub(crate) fn batch_norm_act<B: Backend>(
     activate::<B>(B::batch_norm(x, gamma, beta, mean, var, epsilon), activation)
 }
 
+pub(crate) fn batch_norm_train_act<B: Backend>(
+    x: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    beta: FloatTensor<B>,
+    epsilon: f64,
+    activation: Activation,
+) -> [FloatTensor<B>; 3] {
+    let [batch, channels, height, width] = x.shape().dims();
+    let share = Scalar::Float(1.0 / (batch * height * width) as f64);
+    let mean = B::float_mul_scalar(sum_to_channels::<B>(x.clone(), &[0, 2, 3]), share);
+    let centered = B::float_sub(x.clone(), B::float_reshape(mean.clone(), Shape::new([1, channels, 1, 1])));
+    let squares = B::float_mul(centered.clone(), centered);
+    let var = B::float_mul_scalar(sum_to_channels::<B>(squares, &[0, 2, 3]), share);
+    let y = batch_norm_act::<B>(x, gamma, beta, mean.clone(), var.clone(), epsilon, activation);
+    [y, mean, var]
+}
+
 pub(crate) fn batch_norm_act_backward<B: Backend>(pass: BatchNormBackward<B>) -> [Option<FloatTensor<B>>; 3] {
     let gradient = before_activation::<B>(pass.gradient, pass.output, pass.activation);
-    let per_channel = Shape::new([1, pass.gamma.shape()[0], 1, 1]);
+    let [batch, channels, height, width] = gradient.shape().dims();
+    let per_channel = |of: FloatTensor<B>| B::float_reshape(of, Shape::new([1, channels, 1, 1]));
     let inverse_deviation = B::float_recip(B::float_sqrt(B::float_add_scalar(pass.var, Scalar::Float(pass.epsilon))));
-    let [x_wanted, _, beta_wanted] = pass.wanted;
-    let gamma_gradient = pass.x.map(|x| {
-        let centered = B::float_sub(x, B::float_reshape(pass.mean, per_channel.clone()));
-        let sum = sum_to_channels::<B>(B::float_mul(gradient.clone(), centered), &[0, 2, 3]);
-        B::float_mul(sum, inverse_deviation.clone())
+    let normal = pass.x.map(|x| {
+        let centered = B::float_sub(x, per_channel(pass.mean));
+        B::float_mul(centered, per_channel(inverse_deviation.clone()))
     });
-    let beta_gradient = beta_wanted.then(|| sum_to_channels::<B>(gradient.clone(), &[0, 2, 3]));
+    let of_gamma = |normal| sum_to_channels::<B>(B::float_mul(gradient.clone(), normal), &[0, 2, 3]);
+    let gamma_gradient = normal.clone().map(of_gamma);
+    let beta_gradient = sum_to_channels::<B>(gradient.clone(), &[0, 2, 3]);
+    let [x_wanted, gamma_wanted, beta_wanted] = pass.wanted;
     let x_gradient = x_wanted.then(|| {
-        let scale = B::float_mul(pass.gamma, inverse_deviation);
-        B::float_mul(gradient, B::float_reshape(scale, per_channel))
+        let gradient = match (pass.statistics, normal, &gamma_gradient) {
+            (Statistics::Batch, Some(normal), Some(gamma_gradient)) => {
+                let share = Scalar::Float(1.0 / (batch * height * width) as f64);
+                let through_mean = per_channel(B::float_mul_scalar(beta_gradient.clone(), share));
+                let through_var = per_channel(B::float_mul_scalar(gamma_gradient.clone(), share));
+                B::float_sub(B::float_sub(gradient, through_mean), B::float_mul(normal, through_var))
+            }
+            _ => gradient,
+        };
+        B::float_mul(gradient, per_channel(B::float_mul(pass.gamma, inverse_deviation)))
     });
-    [x_gradient, gamma_gradient, beta_gradient]
+    [x_gradient, gamma_gradient.filter(|_| gamma_wanted), beta_wanted.then_some(beta_gradient)]
 }
 
 pub(crate) fn max_pool<B: Backend>(x: FloatTensor<B>, size: usize) -> FloatTensor<B> {
@@ -153,6 +182,19 @@ pub(crate) fn signed_step<B: Backend>(
 }
 
 pub(crate) fn sgd_step<B: Backend>(
+    parameters: Vec<FloatTensor<B>>,
+    gradients: Vec<FloatTensor<B>>,
+    velocities: Vec<FloatTensor<B>>,
+    step: SgdStep,
+) -> [Vec<FloatTensor<B>>; 2] {
+    let velocities = velocities.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+    let pairs = parameters.into_iter().zip(gradients).zip(velocities);
+    let stepped = pairs.map(|((parameter, gradient), velocity)| sgd_step_of_one::<B>(parameter, gradient, velocity, step));
+    let (parameters, velocities) = stepped.unzip();
+    [parameters, velocities]
+}
+
+fn sgd_step_of_one<B: Backend>(
     parameter: FloatTensor<B>,
     gradient: FloatTensor<B>,
     velocity: Option<FloatTensor<B>>,

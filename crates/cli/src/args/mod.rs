@@ -16,7 +16,7 @@ pub use model::{ImportArgs, TrainArgs, TrainMethod};
 pub use parse::{count, pixels, positive};
 pub use riposte::{BatchNormName, DirectionName, PostDataName, RiposteArgs, RiposteName, SearchName};
 pub use source::{DataArgs, DeviceArgs, ModelArgs, WidthArgs};
-pub use work::{BenchArgs, BenchTask, DevicesArgs, DuelArgs, EvalArgs, Pick, Switch};
+pub use work::{BenchArgs, BenchTask, DevicesArgs, DuelArgs, EvalArgs, Layers, Pick, Switch};
 
 /// Attack an image classifier, watch it adapt to that one input, and see what it answers.
 #[derive(Debug, Parser)]

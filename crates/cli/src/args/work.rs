@@ -123,7 +123,8 @@ pub struct DevicesArgs {
 #[command(after_help = "\
 Examples:
   riposte bench-speed --task post-train --device cpu --json
-  riposte bench-speed --task pgd-batch --threads 2 --repeats 20")]
+  riposte bench-speed --task pgd-batch --threads 2 --repeats 20
+  riposte bench-speed --task train-step --device wgpu --batch-size 32 --layers stock")]
 pub struct BenchArgs {
     /// What to time
     #[arg(long, value_name = "TASK")]
@@ -133,6 +134,9 @@ pub struct BenchArgs {
     pub architecture: Architecture,
     #[command(flatten)]
     pub width: WidthArgs,
+    /// Whose operations compute the layers
+    #[arg(long, value_name = "WHOSE", default_value = "kernels")]
+    pub layers: Layers,
     /// Samples of a batch [default: 200 for post-train, 500 for pgd-batch, 256 for train-step]
     #[arg(long, value_name = "N", value_parser = count)]
     pub batch_size: Option<usize>,
@@ -150,6 +154,14 @@ pub struct BenchArgs {
     pub json: bool,
     #[command(flatten)]
     pub device: DeviceArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Layers {
+    /// This project's
+    Kernels,
+    /// Burn's own, as a baseline
+    Stock,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -9,7 +9,7 @@ use riposte::Classifier;
 use riposte::attack::{Goal, Pgd};
 use riposte::data::pool::{Augmentation, ClassPools};
 use riposte::data::{Dataset, Images};
-use riposte::models::{Architecture, Model};
+use riposte::models::{Architecture, LayerPath, Model};
 use riposte::neighbour::Neighbours;
 use riposte::optimizer::Rule;
 use riposte::post_train::{BatchNormMode, PostTrain};
@@ -18,7 +18,7 @@ use riposte::rng::{self, Purpose, Seed};
 use riposte::train::{InnerAttack, TrainConfig, Trainer};
 use serde::Serialize;
 
-use crate::args::{BenchArgs, BenchTask};
+use crate::args::{BenchArgs, BenchTask, Layers};
 use crate::{device, output};
 
 #[derive(Debug, Serialize)]
@@ -29,6 +29,7 @@ struct Timing {
     first_seconds: f64,
     /// Of each run after it.
     seconds: Vec<f64>,
+    layers: &'static str,
     device: String,
     threads: usize,
 }
@@ -39,7 +40,11 @@ pub fn run(args: BenchArgs) -> Result<()> {
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
     let architecture = args.width.of(args.architecture)?;
-    let bench = Bench { architecture, seed: Seed(args.seed), device: device.device.clone(), repeats: args.repeats };
+    let (layers, path) = match args.layers {
+        Layers::Kernels => ("kernels", LayerPath::Kernels),
+        Layers::Stock => ("stock", LayerPath::Stock),
+    };
+    let bench = Bench { architecture, path, seed: Seed(args.seed), device: device.device.clone(), repeats: args.repeats };
     let batch_size = |default| args.batch_size.unwrap_or(default);
     let (task, Times { first_seconds, seconds }) = match args.task {
         BenchTask::PostTrain => ("post-train", bench.post_train(batch_size(200), args.iterations)?),
@@ -48,8 +53,15 @@ pub fn run(args: BenchArgs) -> Result<()> {
         BenchTask::TrainStep => ("train-step", bench.train_step(batch_size(256))?),
     };
     let threads = device::threads(args.device.threads);
-    let timing =
-        Timing { task, architecture: architecture.to_string(), first_seconds, seconds, device: device.to_string(), threads };
+    let timing = Timing {
+        task,
+        architecture: architecture.to_string(),
+        first_seconds,
+        seconds,
+        layers,
+        device: device.to_string(),
+        threads,
+    };
     if args.json { output::json(&timing) } else { output::line(&timing.in_words()) }
 }
 
@@ -59,9 +71,10 @@ impl Timing {
         sorted.sort_by(f64::total_cmp);
         let milliseconds = |seconds: f64| 1000.0 * seconds;
         format!(
-            "{} of {} on {}, {} threads: first run {:.2} ms, then median {:.2} ms, fastest {:.2} ms, slowest {:.2} ms, {} runs",
+            "{} of {} by {} on {}, {} threads: first run {:.2} ms, then median {:.2} ms, fastest {:.2} ms, slowest {:.2} ms, {} runs",
             self.task,
             self.architecture,
+            self.layers,
             self.device,
             self.threads,
             milliseconds(self.first_seconds),
@@ -75,6 +88,7 @@ impl Timing {
 
 struct Bench {
     architecture: Architecture,
+    path: LayerPath,
     seed: Seed,
     device: Device,
     repeats: usize,
@@ -135,7 +149,7 @@ impl Bench {
     }
 
     fn model(&self) -> Model {
-        Model::random(self.architecture, self.seed, &self.device)
+        Model::random_by(self.path, self.architecture, self.seed, &self.device)
     }
 
     /// Noise in the shape of the architecture's images, ten classes in turn.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use burn::module::{Param, RunningState};
 use burn::tensor::{Device, Tensor, TensorData};
+use riposte_kernels::Path;
 
 use super::layers::{BatchNorm2d, Conv2d, Linear};
 use crate::rng::{self, Stream};
@@ -21,6 +22,7 @@ pub(crate) struct Builder<'a> {
     architecture: String,
     source: Source<'a>,
     device: &'a Device,
+    path: Path,
     keys: Vec<String>,
     /// Names that a state dict may hold and that no layer needs.
     ignored: BTreeSet<String>,
@@ -34,8 +36,8 @@ enum Init {
 }
 
 impl<'a> Builder<'a> {
-    pub(crate) fn new(architecture: String, source: Source<'a>, device: &'a Device) -> Self {
-        Self { architecture, source, device, keys: Vec::new(), ignored: BTreeSet::new() }
+    pub(crate) fn new(architecture: String, source: Source<'a>, device: &'a Device, path: Path) -> Self {
+        Self { architecture, source, device, path, keys: Vec::new(), ignored: BTreeSet::new() }
     }
 
     /// A convolution named `name` with a weight `[out, in, height, width]`.
@@ -47,7 +49,8 @@ impl<'a> Builder<'a> {
             true => Some(self.parameter(&format!("{name}.bias"), [out], Init::Uniform(bound))?),
             false => None,
         };
-        Ok(Conv2d { weight: Param::from_tensor(weight), bias: bias.map(Param::from_tensor), stride, padding })
+        let (weight, bias) = (Param::from_tensor(weight), bias.map(Param::from_tensor));
+        Ok(Conv2d { weight, bias, stride, padding, path: self.path })
     }
 
     /// A linear layer named `name` with a weight `[out, in]` and a bias.
@@ -55,7 +58,7 @@ impl<'a> Builder<'a> {
         let bound = 1.0 / (input as f32).sqrt();
         let weight = self.parameter(&format!("{name}.weight"), [out, input], Init::Uniform(bound))?;
         let bias = self.parameter(&format!("{name}.bias"), [out], Init::Uniform(bound))?;
-        Ok(Linear { weight: Param::from_tensor(weight), bias: Param::from_tensor(bias) })
+        Ok(Linear { weight: Param::from_tensor(weight), bias: Param::from_tensor(bias), path: self.path })
     }
 
     /// A batch normalization named `name` over `channels` feature maps.
@@ -70,6 +73,7 @@ impl<'a> Builder<'a> {
             running_mean: RunningState::new(mean),
             running_var: RunningState::new(variance),
             training: Param::from_bool(true),
+            path: self.path,
         })
     }
 

@@ -2,9 +2,7 @@
 
 use burn::module::{Flag, Module, Param, RunningState};
 use burn::tensor::Tensor;
-use burn::tensor::activation::{leaky_relu, relu};
-use burn::tensor::module::batch_norm_train;
-use riposte_kernels::{Activation, ConvOptions, batch_norm_act, conv2d, linear};
+use riposte_kernels::{Activation, ConvOptions, Path};
 
 /// A 2-D convolution with a square stride and padding, and its activation.
 #[derive(Module, Debug)]
@@ -15,13 +13,15 @@ pub struct Conv2d {
     pub(crate) bias: Option<Param<Tensor<1>>>,
     pub(crate) stride: usize,
     pub(crate) padding: usize,
+    #[module(skip)]
+    pub(crate) path: Path,
 }
 
 impl Conv2d {
     /// `activation(conv(x) + bias)`; `x` is `[batch, in, height, width]`.
     pub(crate) fn forward(&self, x: Tensor<4>, activation: Activation) -> Tensor<4> {
         let options = ConvOptions::square(self.stride, self.padding);
-        conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options, activation)
+        self.path.conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options, activation)
     }
 }
 
@@ -32,12 +32,14 @@ pub struct Linear {
     pub(crate) weight: Param<Tensor<2>>,
     /// `[out]`
     pub(crate) bias: Param<Tensor<1>>,
+    #[module(skip)]
+    pub(crate) path: Path,
 }
 
 impl Linear {
     /// `activation(x weight^T + bias)`; `x` is `[batch, in]`.
     pub(crate) fn forward(&self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
-        linear(x, self.weight.val(), Some(self.bias.val()), activation)
+        self.path.linear(x, self.weight.val(), Some(self.bias.val()), activation)
     }
 }
 
@@ -53,6 +55,8 @@ pub struct BatchNorm2d {
     pub(crate) running_mean: RunningState<Tensor<1>>,
     pub(crate) running_var: RunningState<Tensor<1>>,
     pub(crate) training: Param<Flag>,
+    #[module(skip)]
+    pub(crate) path: Path,
 }
 
 /// PyTorch's defaults.
@@ -63,29 +67,26 @@ impl BatchNorm2d {
     /// `activation(norm(x) * weight + bias)`; `x` is `[batch, channel, height, width]`.
     pub(crate) fn forward(&self, x: Tensor<4>, activation: Activation) -> Tensor<4> {
         if x.device().is_autodiff() && self.training.is_enabled() {
-            let x = self.normalize_by_batch(x);
-            match activation {
-                Activation::None => x,
-                Activation::Relu => relu(x),
-                Activation::LeakyRelu(slope) => leaky_relu(x, f64::from(slope)),
-            }
+            let [batch, _, height, width] = x.dims();
+            let (weight, bias) = (self.weight.val(), self.bias.val());
+            let (y, mean, variance) = self.path.batch_norm_train_act(x, weight, bias, EPSILON, activation);
+            self.follow(mean, variance, batch * height * width);
+            y
         } else {
             let (mean, variance) = (self.running_mean.value_sync(), self.running_var.value_sync());
-            batch_norm_act(x, self.weight.val(), self.bias.val(), mean.inner(), variance.inner(), EPSILON, activation)
+            let (weight, bias) = (self.weight.val(), self.bias.val());
+            self.path.batch_norm_act(x, weight, bias, mean.inner(), variance.inner(), EPSILON, activation)
         }
     }
 
-    fn normalize_by_batch(&self, x: Tensor<4>) -> Tensor<4> {
-        let [batch, _, height, width] = x.dims();
-        let count = (batch * height * width) as f32;
-        let result = batch_norm_train(x, self.weight.val(), self.bias.val(), EPSILON);
+    /// Moves the running statistics towards those of a batch of `count` elements a channel.
+    fn follow(&self, mean: Tensor<1>, variance: Tensor<1>, count: usize) {
         // PyTorch normalizes with the biased variance of the batch but keeps the unbiased one as running statistics.
-        let unbiased = result.variance.detach() * (count / (count - 1.0));
-        let mean = self.running_mean.value_sync() * (1.0 - MOMENTUM) + result.mean.detach() * MOMENTUM;
+        let unbiased = variance.detach() * (count as f32 / (count as f32 - 1.0));
+        let mean = self.running_mean.value_sync() * (1.0 - MOMENTUM) + mean.detach() * MOMENTUM;
         let variance = self.running_var.value_sync() * (1.0 - MOMENTUM) + unbiased * MOMENTUM;
         self.running_mean.update(mean.detach());
         self.running_var.update(variance.detach());
-        result.output
     }
 }
 

@@ -32,6 +32,7 @@ use crate::rng::{Purpose, Seed};
 use crate::weights::{Parameter, StateDict};
 use crate::{Classifier, Error, Result};
 use builder::{Builder, Source};
+pub use riposte_kernels::Path as LayerPath;
 
 /// The architectures by the names that the command line, the cards and the files use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,13 +84,18 @@ impl Model {
     /// # Errors
     /// [`Error::MissingKey`], [`Error::Shape`] or [`Error::UnexpectedKeys`] if the weights belong to another architecture.
     pub fn from_weights(architecture: Architecture, weights: &StateDict, device: &Device) -> Result<Self> {
-        Self::build(architecture, Source::Weights(weights), device)
+        Self::build(architecture, Source::Weights(weights), device, LayerPath::Kernels)
     }
 
     /// A model with fresh parameters: PyTorch's default initialization, drawn from the seed.
     pub fn random(architecture: Architecture, seed: Seed, device: &Device) -> Self {
+        Self::random_by(LayerPath::Kernels, architecture, seed, device)
+    }
+
+    /// [`random`](Self::random) with layers computed by `path`: to compare this project's with Burn's.
+    pub fn random_by(path: LayerPath, architecture: Architecture, seed: Seed, device: &Device) -> Self {
         let source = &mut seed.stream(Purpose::Init, 0);
-        Self::build(architecture, Source::Random(source), device).expect("fresh parameters fit")
+        Self::build(architecture, Source::Random(source), device, path).expect("fresh parameters fit")
     }
 
     /// The parameters and buffers, read back from the device.
@@ -117,8 +123,8 @@ impl Model {
         self.architecture
     }
 
-    fn build(architecture: Architecture, source: Source, device: &Device) -> Result<Self> {
-        let mut builder = Builder::new(architecture.to_string(), source, device);
+    fn build(architecture: Architecture, source: Source, device: &Device, path: LayerPath) -> Result<Self> {
+        let mut builder = Builder::new(architecture.to_string(), source, device, path);
         let net = match architecture {
             Architecture::FastMnistCnn => Net::FastMnistCnn(FastMnistCnn::build(&mut builder)?),
             Architecture::MadryMnistCnn => Net::MadryMnistCnn(MadryMnistCnn::build(&mut builder)?),

@@ -151,33 +151,61 @@ fn clamp_keeping_nan(value: f32, low: f32, high: f32) -> f32 {
     select(value > high, high, value)
 }
 
-/// One step of gradient descent: see [`SgdStep`](crate::SgdStep).
+/// One step of gradient descent on one or two parameters, whose new values overwrite the gradients: see [`SgdStep`](crate::SgdStep).
+/// In the first step the velocities are only written to. Sizes count vectors of `N`.
+///
+/// Two, because every parameter takes three buffers, of which a device promises eight.
 #[cube(launch_unchecked)]
 pub fn sgd_step<N: Size>(
     parameter: &[Vector<f32, N>],
-    gradient: &[Vector<f32, N>],
-    velocity: ComptimeOption<&[Vector<f32, N>]>,
-    new_parameter: &mut [Vector<f32, N>],
-    new_velocity: &mut [Vector<f32, N>],
+    gradient: &mut [Vector<f32, N>],
+    velocity: &mut [Vector<f32, N>],
+    second_parameter: ComptimeOption<&[Vector<f32, N>]>,
+    second_gradient: ComptimeOption<&mut [Vector<f32, N>]>,
+    second_velocity: ComptimeOption<&mut [Vector<f32, N>]>,
     size: u32,
+    second_size: u32,
     learning_rate: f32,
     momentum: f32,
     weight_decay: f32,
     #[comptime] nesterov: bool,
+    #[comptime] first: bool,
+) {
+    if (ABSOLUTE_POS as u32) < size {
+        descend(parameter, gradient, velocity, learning_rate, momentum, weight_decay, nesterov, first);
+    }
+    #[comptime]
+    if let ComptimeOption::Some(parameter) = second_parameter {
+        #[comptime]
+        if let ComptimeOption::Some(gradient) = second_gradient {
+            #[comptime]
+            if let ComptimeOption::Some(velocity) = second_velocity {
+                if (ABSOLUTE_POS as u32) < second_size {
+                    descend(parameter, gradient, velocity, learning_rate, momentum, weight_decay, nesterov, first);
+                }
+            }
+        }
+    }
+}
+
+#[cube]
+fn descend<N: Size>(
+    parameter: &[Vector<f32, N>],
+    gradient: &mut [Vector<f32, N>],
+    velocity: &mut [Vector<f32, N>],
+    learning_rate: f32,
+    momentum: f32,
+    weight_decay: f32,
+    #[comptime] nesterov: bool,
+    #[comptime] first: bool,
 ) {
     let i = ABSOLUTE_POS;
-    if (i as u32) < size {
-        let p = parameter[i];
-        let g = gradient[i] + Vector::new(weight_decay) * p;
-        #[comptime]
-        let v = match &velocity {
-            ComptimeOption::Some(velocity) => Vector::new(momentum) * velocity[i] + g,
-            ComptimeOption::None => g,
-        };
-        let direction = if comptime!(nesterov) { g + Vector::new(momentum) * v } else { v };
-        new_velocity[i] = v;
-        new_parameter[i] = p - Vector::new(learning_rate) * direction;
-    }
+    let p = parameter[i];
+    let g = gradient[i] + Vector::new(weight_decay) * p;
+    let v = if comptime!(first) { g } else { Vector::new(momentum) * velocity[i] + g };
+    let direction = if comptime!(nesterov) { g + Vector::new(momentum) * v } else { v };
+    velocity[i] = v;
+    gradient[i] = p - Vector::new(learning_rate) * direction;
 }
 
 /// Extents of a pooling: x `[planes, height, width]`, windows `size` wide that do not overlap.

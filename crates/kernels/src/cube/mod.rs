@@ -98,6 +98,22 @@ impl KernelBackend for CubeBackend {
         small::batch_norm(&x, [&gamma, &beta, &mean, &var], epsilon, activation)
     }
 
+    fn batch_norm_train_act(
+        x: CubeTensor,
+        gamma: CubeTensor,
+        beta: CubeTensor,
+        epsilon: f64,
+        activation: Activation,
+    ) -> [CubeTensor; 3] {
+        if !single([Some(&x), Some(&gamma), Some(&beta)]) {
+            return stock::batch_norm_train_act::<Self>(x, gamma, beta, epsilon, activation);
+        }
+        let [x, gamma, beta] = [x, gamma, beta].map(into_contiguous);
+        let [mean, var] = small::batch_statistics(&x);
+        let y = small::batch_norm(&x, [&gamma, &beta, &mean, &var], epsilon, activation);
+        [y, mean, var]
+    }
+
     fn batch_norm_act_backward(pass: BatchNormBackward<Self>) -> [Option<CubeTensor>; 3] {
         let statistics = [Some(&pass.gamma), Some(&pass.mean), Some(&pass.var)];
         if !single(statistics) || !single([Some(&pass.gradient), pass.x.as_ref(), pass.output.as_ref()]) {
@@ -151,17 +167,17 @@ impl KernelBackend for CubeBackend {
     }
 
     fn sgd_step(
-        parameter: CubeTensor,
-        gradient: CubeTensor,
-        velocity: Option<CubeTensor>,
+        parameters: Vec<CubeTensor>,
+        gradients: Vec<CubeTensor>,
+        velocities: Vec<CubeTensor>,
         step: SgdStep,
-    ) -> (CubeTensor, CubeTensor) {
-        if !single([Some(&parameter), Some(&gradient), velocity.as_ref()]) {
-            return stock::sgd_step::<Self>(parameter, gradient, velocity, step);
+    ) -> [Vec<CubeTensor>; 2] {
+        if !parameters.iter().chain(&gradients).chain(&velocities).all(|tensor| single([Some(tensor)])) {
+            return stock::sgd_step::<Self>(parameters, gradients, velocities, step);
         }
-        let [parameter, gradient] = [parameter, gradient].map(into_contiguous);
-        let velocity = velocity.map(into_contiguous);
-        small::sgd_step(&parameter, &gradient, velocity.as_ref(), step)
+        let [parameters, gradients, velocities] =
+            [parameters, gradients, velocities].map(|tensors| tensors.into_iter().map(into_contiguous).collect::<Vec<_>>());
+        small::sgd_step(&parameters, gradients, velocities, step)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Batch normalisation with running statistics and an activation, forward and backward.
+//! Batch normalization and its activation, forward and backward, with given statistics or those of the batch.
 
 use cubecl::prelude::*;
 
@@ -111,6 +111,126 @@ pub fn batch_norm_sums<N: Size>(
     }
 }
 
+/// The sums `[split, 2, channel]` over parts of the batch of `x - first` and of its square, where `first` is the channel's first
+/// element: sums of x itself would cancel where the mean is large. One workgroup per channel and split.
+#[cube(launch_unchecked)]
+pub fn batch_sums<N: Size>(x: &[Vector<f32, N>], sums: &mut [f32], batch: u32, channels: u32, plane: u32, images_per_split: u32) {
+    let channel = CUBE_POS_X;
+    let start = CUBE_POS_Y * images_per_split;
+    let end = min(start + images_per_split, batch);
+    let first = Vector::<f32, N>::new(x[(channel * plane) as usize].extract(0usize));
+    let mut sum = Vector::<f32, N>::new(0.0);
+    let mut squares = Vector::<f32, N>::new(0.0);
+
+    let mut i = UNIT_POS;
+    while i < (end - start) * plane {
+        let index = ((start + i / plane) * channels + channel) * plane + i % plane;
+        let distance = x[index as usize] - first;
+        sum += distance;
+        squares += distance * distance;
+        i += UNITS;
+    }
+
+    let place = CUBE_POS_Y * 2 * channels + channel;
+    let total = add_units(sum);
+    if UNIT_POS == 0 {
+        sums[place as usize] = total;
+    }
+    let total = add_units(squares);
+    if UNIT_POS == 0 {
+        sums[(place + channels) as usize] = total;
+    }
+}
+
+/// Mean and biased variance of each channel from [`batch_sums`] over `count` elements.
+#[cube(launch_unchecked)]
+pub fn batch_statistics(
+    x: &[f32],
+    sums: &[f32],
+    mean: &mut [f32],
+    var: &mut [f32],
+    splits: u32,
+    channels: u32,
+    plane: u32,
+    count: f32,
+) {
+    let channel = ABSOLUTE_POS as u32;
+    if channel < channels {
+        let distance = add_parts(sums, channel, splits, channels) / count;
+        let square = add_parts(sums, channels + channel, splits, channels) / count;
+        mean[channel as usize] = x[(channel * plane) as usize] + distance;
+        let variance = square - distance * distance;
+        var[channel as usize] = select(variance < 0.0, 0.0, variance);
+    }
+}
+
+/// From [`batch_norm_sums`] with an x over `count` elements: the gradients of gamma and beta, and `[4, channel]` coefficients
+/// for [`batch_norm_batch_gradient`].
+#[cube(launch_unchecked)]
+pub fn batch_norm_coefficients(
+    sums: &[f32],
+    gamma: &[f32],
+    mean: &[f32],
+    var: &[f32],
+    gamma_out: &mut [f32],
+    beta_out: &mut [f32],
+    coefficients: &mut [f32],
+    splits: u32,
+    channels: u32,
+    count: f32,
+    epsilon: f32,
+) {
+    let channel = ABSOLUTE_POS as u32;
+    if channel < channels {
+        let of_gamma = add_parts(sums, channel, splits, channels);
+        let of_beta = add_parts(sums, channels + channel, splits, channels);
+        gamma_out[channel as usize] = of_gamma;
+        beta_out[channel as usize] = of_beta;
+        let deviation = (var[channel as usize] + epsilon).sqrt();
+        let scale = gamma[channel as usize] / deviation;
+        coefficients[channel as usize] = mean[channel as usize];
+        coefficients[(channels + channel) as usize] = scale;
+        coefficients[(2 * channels + channel) as usize] = -scale / deviation * of_gamma / count;
+        coefficients[(3 * channels + channel) as usize] = -scale * of_beta / count;
+    }
+}
+
+/// Gradient of [`batch_norm`] with respect to x through the statistics of the batch: `g * scale + (x - mean) * factor + offset`,
+/// coefficients in the order mean, scale, factor, offset.
+#[cube(launch_unchecked)]
+pub fn batch_norm_batch_gradient<N: Size>(
+    gradient: &[Vector<f32, N>],
+    output: ComptimeOption<&[Vector<f32, N>]>,
+    x: &[Vector<f32, N>],
+    coefficients: &[f32],
+    out: &mut [Vector<f32, N>],
+    size: u32,
+    channels: u32,
+    plane: u32,
+    slope: f32,
+    #[comptime] activation: ActivationKind,
+) {
+    let i = ABSOLUTE_POS;
+    if (i as u32) < size {
+        let channel = i as u32 / plane % channels;
+        let mean = Vector::new(coefficients[channel as usize]);
+        let scale = Vector::new(coefficients[(channels + channel) as usize]);
+        let factor = Vector::new(coefficients[(2 * channels + channel) as usize]);
+        let offset = Vector::new(coefficients[(3 * channels + channel) as usize]);
+        out[i] = passed(gradient, &output, i, slope, activation) * scale + (x[i] - mean) * factor + offset;
+    }
+}
+
+/// The sum over `splits` of `[split, 2, channel]` at a place of the last two axes, in a fixed order.
+#[cube]
+fn add_parts(sums: &[f32], place: u32, splits: u32, channels: u32) -> f32 {
+    let mut total = 0.0f32;
+    for split in 0..splits {
+        total += sums[(split * 2 * channels + place) as usize];
+    }
+    total
+}
+
 /// The gradient at `index` on the other side of the activation.
 #[cube]
 fn passed<N: Size>(
@@ -172,19 +292,11 @@ pub fn add_channel_sums(
     if channel < channels {
         #[comptime]
         if let ComptimeOption::Some(gamma_out) = gamma_out {
-            let mut total = 0.0f32;
-            for split in 0..splits {
-                total += sums[(split * 2 * channels + channel) as usize];
-            }
-            gamma_out[channel as usize] = total;
+            gamma_out[channel as usize] = add_parts(sums, channel, splits, channels);
         }
         #[comptime]
         if let ComptimeOption::Some(beta_out) = beta_out {
-            let mut total = 0.0f32;
-            for split in 0..splits {
-                total += sums[((split * 2 + 1) * channels + channel) as usize];
-            }
-            beta_out[channel as usize] = total;
+            beta_out[channel as usize] = add_parts(sums, channels + channel, splits, channels);
         }
     }
 }

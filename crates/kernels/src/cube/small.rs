@@ -8,7 +8,7 @@ use super::elementwise;
 use super::epilogue::ActivationKind;
 use super::launch::{buffer, elementwise as grid, empty, empty_like, optional, slope, width};
 use super::norm;
-use crate::{Activation, BatchNormBackward, SgdStep, SignedStep};
+use crate::{Activation, BatchNormBackward, SgdStep, SignedStep, Statistics};
 
 /// Workgroups that keep a device busy.
 const BUSY: usize = 512;
@@ -67,36 +67,51 @@ pub fn signed_step(
     out
 }
 
-/// New parameter and new velocity.
+/// New parameters and new velocities; without velocities those of the first step.
 pub fn sgd_step(
-    parameter: &CubeTensor,
-    gradient: &CubeTensor,
-    velocity: Option<&CubeTensor>,
+    parameters: &[CubeTensor],
+    gradients: Vec<CubeTensor>,
+    velocities: Vec<CubeTensor>,
     step: SgdStep,
-) -> (CubeTensor, CubeTensor) {
-    let size = parameter.meta.num_elements();
-    let (new_parameter, new_velocity) = (empty_like(parameter), empty_like(parameter));
-    let vectors = width(size);
-    let (count, dim) = grid(size / vectors);
-    unsafe {
-        elementwise::sgd_step::launch_unchecked(
-            &parameter.client,
-            count,
-            dim,
-            vectors,
-            buffer(parameter),
-            buffer(gradient),
-            velocity.map(buffer).into(),
-            buffer(&new_parameter),
-            buffer(&new_velocity),
-            (size / vectors) as u32,
-            step.learning_rate,
-            step.momentum,
-            step.weight_decay,
-            step.nesterov,
-        );
+) -> [Vec<CubeTensor>; 2] {
+    let first = velocities.is_empty();
+    let gradients: Vec<CubeTensor> = gradients.into_iter().map(ours).collect();
+    let velocities: Vec<CubeTensor> =
+        if first { gradients.iter().map(empty_like).collect() } else { velocities.into_iter().map(ours).collect() };
+    for at in (0..parameters.len()).step_by(2) {
+        let size = |index: usize| parameters.get(index).map_or(0, |parameter| parameter.meta.num_elements());
+        let [size, second_size] = [size(at), size(at + 1)];
+        let vectors = width(size).min(width(second_size));
+        let (count, dim) = grid(size.max(second_size) / vectors);
+        let second = |tensors: &[CubeTensor]| tensors.get(at + 1).map(buffer);
+        unsafe {
+            elementwise::sgd_step::launch_unchecked(
+                &parameters[at].client,
+                count,
+                dim,
+                vectors,
+                buffer(&parameters[at]),
+                buffer(&gradients[at]),
+                buffer(&velocities[at]),
+                second(parameters).into(),
+                second(&gradients).into(),
+                second(&velocities).into(),
+                (size / vectors) as u32,
+                (second_size / vectors) as u32,
+                step.learning_rate,
+                step.momentum,
+                step.weight_decay,
+                step.nesterov,
+                first,
+            );
+        }
     }
-    (new_parameter, new_velocity)
+    [gradients, velocities]
+}
+
+/// A tensor whose buffer may be written to: a copy if somebody else holds it.
+fn ours(tensor: CubeTensor) -> CubeTensor {
+    if tensor.can_mut() { tensor } else { tensor.copy() }
 }
 
 /// x `[batch, channel, height, width]`, the rest `[channel]`.
@@ -134,67 +149,77 @@ pub fn batch_norm(
     out
 }
 
-/// Gradients of x, gamma, beta, each present when wanted.
-pub fn batch_norm_backward(pass: &BatchNormBackward<CubeBackend>) -> [Option<CubeTensor>; 3] {
-    let [batch, channels, height, columns] = pass.gradient.meta.shape().dims();
-    let [x_wanted, gamma_wanted, beta_wanted] = pass.wanted;
+/// Mean and biased variance of each channel of x `[batch, channel, height, width]`.
+pub fn batch_statistics(x: &CubeTensor) -> [CubeTensor; 2] {
+    let [batch, channels, height, columns] = x.meta.shape().dims();
     let plane = height * columns;
     let vectors = width(plane);
-    let kind = ActivationKind::from(pass.activation);
-    let x = x_wanted.then(|| {
-        let out = empty_like(&pass.gradient);
-        let size = pass.gradient.meta.num_elements() / vectors;
-        let (count, dim) = grid(size);
-        unsafe {
-            norm::batch_norm_gradient::launch_unchecked(
-                &out.client,
-                count,
-                dim,
-                vectors,
-                buffer(&pass.gradient),
-                pass.output.as_ref().map(buffer).into(),
-                buffer(&pass.gamma),
-                buffer(&pass.var),
-                buffer(&out),
-                size as u32,
-                channels as u32,
-                (plane / vectors) as u32,
-                pass.epsilon as f32,
-                slope(pass.activation),
-                kind,
-            );
-        }
-        out
-    });
-    if !gamma_wanted && !beta_wanted {
-        return [x, None, None];
-    }
-    let splits = BUSY.div_ceil(channels).min(batch);
-    let images = batch.div_ceil(splits);
-    let splits = batch.div_ceil(images);
-    let sums = empty(&pass.gradient, [splits, 2, channels]);
-    let [gamma, beta] = [gamma_wanted, beta_wanted].map(|w| w.then(|| empty(&sums, [channels])));
+    let split = Split::new(batch, channels);
+    let sums = empty(x, [split.splits, 2, channels]);
+    let [mean, var] = [0, 1].map(|_| empty(x, [channels]));
     let (count, dim) = grid(channels);
     unsafe {
-        norm::batch_norm_sums::launch_unchecked(
-            &sums.client,
-            CubeCount::Static(channels as u32, splits as u32, 1),
+        norm::batch_sums::launch_unchecked(
+            &x.client,
+            CubeCount::Static(channels as u32, split.splits as u32, 1),
             CubeDim::new_1d(norm::UNITS),
             vectors,
-            buffer(&pass.gradient),
-            pass.output.as_ref().map(buffer).into(),
-            pass.x.as_ref().map(buffer).into(),
-            buffer(&pass.mean),
-            buffer(&pass.var),
+            buffer(x),
             buffer(&sums),
             batch as u32,
             channels as u32,
             (plane / vectors) as u32,
-            images as u32,
-            pass.epsilon as f32,
-            slope(pass.activation),
-            kind,
+            split.images as u32,
         );
+        norm::batch_statistics::launch_unchecked(
+            &x.client,
+            count,
+            dim,
+            buffer(x),
+            buffer(&sums),
+            buffer(&mean),
+            buffer(&var),
+            split.splits as u32,
+            channels as u32,
+            plane as u32,
+            (batch * plane) as f32,
+        );
+    }
+    [mean, var]
+}
+
+/// How a sum over the batch is divided among workgroups, one for each channel and split.
+struct Split {
+    images: usize,
+    splits: usize,
+}
+
+impl Split {
+    fn new(batch: usize, channels: usize) -> Self {
+        let images = batch.div_ceil(BUSY.div_ceil(channels).min(batch));
+        Self { images, splits: batch.div_ceil(images) }
+    }
+}
+
+/// Gradients of x, gamma, beta, each present when wanted.
+pub fn batch_norm_backward(pass: &BatchNormBackward<CubeBackend>) -> [Option<CubeTensor>; 3] {
+    let [x_wanted, gamma_wanted, beta_wanted] = pass.wanted;
+    if pass.statistics == Statistics::Batch
+        && x_wanted
+        && let Some(x) = &pass.x
+    {
+        let [x, gamma, beta] = through_statistics(pass, x);
+        return [Some(x), gamma_wanted.then_some(gamma), beta_wanted.then_some(beta)];
+    }
+    let x = x_wanted.then(|| past_constants(pass));
+    if !gamma_wanted && !beta_wanted {
+        return [x, None, None];
+    }
+    let (sums, splits) = channel_sums(pass);
+    let [channels] = pass.gamma.meta.shape().dims();
+    let [gamma, beta] = [gamma_wanted, beta_wanted].map(|wanted| wanted.then(|| empty(&sums, [channels])));
+    let (count, dim) = grid(channels);
+    unsafe {
         norm::add_channel_sums::launch_unchecked(
             &sums.client,
             count,
@@ -207,6 +232,115 @@ pub fn batch_norm_backward(pass: &BatchNormBackward<CubeBackend>) -> [Option<Cub
         );
     }
     [x, gamma, beta]
+}
+
+/// Gradient of x where the statistics are constants.
+fn past_constants(pass: &BatchNormBackward<CubeBackend>) -> CubeTensor {
+    let [_, channels, height, columns] = pass.gradient.meta.shape().dims();
+    let out = empty_like(&pass.gradient);
+    let vectors = width(height * columns);
+    let size = pass.gradient.meta.num_elements() / vectors;
+    let (count, dim) = grid(size);
+    unsafe {
+        norm::batch_norm_gradient::launch_unchecked(
+            &out.client,
+            count,
+            dim,
+            vectors,
+            buffer(&pass.gradient),
+            pass.output.as_ref().map(buffer).into(),
+            buffer(&pass.gamma),
+            buffer(&pass.var),
+            buffer(&out),
+            size as u32,
+            channels as u32,
+            (height * columns / vectors) as u32,
+            pass.epsilon as f32,
+            slope(pass.activation),
+            ActivationKind::from(pass.activation),
+        );
+    }
+    out
+}
+
+/// Gradients of x, gamma and beta where the statistics are those of x.
+fn through_statistics(pass: &BatchNormBackward<CubeBackend>, x: &CubeTensor) -> [CubeTensor; 3] {
+    let [batch, channels, height, columns] = pass.gradient.meta.shape().dims();
+    let plane = height * columns;
+    let vectors = width(plane);
+    let (sums, splits) = channel_sums(pass);
+    let [gamma, beta] = [0, 1].map(|_| empty(&sums, [channels]));
+    let coefficients = empty(&sums, [4, channels]);
+    let out = empty_like(x);
+    let size = x.meta.num_elements() / vectors;
+    unsafe {
+        let (count, dim) = grid(channels);
+        norm::batch_norm_coefficients::launch_unchecked(
+            &sums.client,
+            count,
+            dim,
+            buffer(&sums),
+            buffer(&pass.gamma),
+            buffer(&pass.mean),
+            buffer(&pass.var),
+            buffer(&gamma),
+            buffer(&beta),
+            buffer(&coefficients),
+            splits as u32,
+            channels as u32,
+            (batch * plane) as f32,
+            pass.epsilon as f32,
+        );
+        let (count, dim) = grid(size);
+        norm::batch_norm_batch_gradient::launch_unchecked(
+            &out.client,
+            count,
+            dim,
+            vectors,
+            buffer(&pass.gradient),
+            pass.output.as_ref().map(buffer).into(),
+            buffer(x),
+            buffer(&coefficients),
+            buffer(&out),
+            size as u32,
+            channels as u32,
+            (plane / vectors) as u32,
+            slope(pass.activation),
+            ActivationKind::from(pass.activation),
+        );
+    }
+    [out, gamma, beta]
+}
+
+/// The partial sums `[split, 2, channel]` of the gradients of gamma, if there is an x, and beta; and how many there are.
+fn channel_sums(pass: &BatchNormBackward<CubeBackend>) -> (CubeTensor, usize) {
+    let [batch, channels, height, columns] = pass.gradient.meta.shape().dims();
+    let plane = height * columns;
+    let vectors = width(plane);
+    let split = Split::new(batch, channels);
+    let sums = empty(&pass.gradient, [split.splits, 2, channels]);
+    unsafe {
+        norm::batch_norm_sums::launch_unchecked(
+            &sums.client,
+            CubeCount::Static(channels as u32, split.splits as u32, 1),
+            CubeDim::new_1d(norm::UNITS),
+            vectors,
+            buffer(&pass.gradient),
+            pass.output.as_ref().map(buffer).into(),
+            pass.x.as_ref().map(buffer).into(),
+            buffer(&pass.mean),
+            buffer(&pass.var),
+            buffer(&sums),
+            batch as u32,
+            channels as u32,
+            (plane / vectors) as u32,
+            split.images as u32,
+            pass.epsilon as f32,
+            slope(pass.activation),
+            ActivationKind::from(pass.activation),
+        );
+    }
+    (sums, split.splits)
 }
 
 /// x `[batch, channel, height, width]`.

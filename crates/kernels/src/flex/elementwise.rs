@@ -29,6 +29,11 @@ pub(super) fn update2(a: &mut [f32], b: &mut [f32], c: &[f32], map: impl Fn(f32,
     run(Update2 { a, b, c, map });
 }
 
+/// The mean of a slice and the sum of the squared distances from it; zeros of an empty one.
+pub(super) fn moments(values: &[f32]) -> [f32; 2] {
+    run(Moments(values))
+}
+
 /// The sum of a slice.
 pub(super) fn sum(values: &[f32]) -> f32 {
     run(Sum(values))
@@ -118,14 +123,39 @@ impl WithSimd for Sum<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> f32 {
-        let (whole, rest) = self.0.as_chunks::<16>();
-        let mut sums = [0.0f32; 16];
+        let (whole, rest) = self.0.as_chunks::<32>();
+        let mut sums = [0.0f32; 32];
         for values in whole {
-            for lane in 0..16 {
+            for lane in 0..32 {
                 sums[lane] += values[lane];
             }
         }
         sums.iter().chain(rest).sum()
+    }
+}
+
+struct Moments<'a>(&'a [f32]);
+
+impl WithSimd for Moments<'_> {
+    type Output = [f32; 2];
+
+    /// Twice over the slice, which is to fit the nearest cache: sums of squares alone would cancel where the mean is large.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> [f32; 2] {
+        if self.0.is_empty() {
+            return [0.0; 2];
+        }
+        let mean = Sum(self.0).with_simd(simd) / self.0.len() as f32;
+        let (whole, rest) = self.0.as_chunks::<32>();
+        let mut squares = [0.0f32; 32];
+        for values in whole {
+            for lane in 0..32 {
+                let distance = values[lane] - mean;
+                squares[lane] += distance * distance;
+            }
+        }
+        let of_rest = rest.iter().map(|value| (value - mean) * (value - mean));
+        [mean, squares.into_iter().chain(of_rest).sum()]
     }
 }
 

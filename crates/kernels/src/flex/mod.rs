@@ -31,7 +31,7 @@ use self::linear::Sizes;
 use self::memory::{filled, is_f32, slice, tensor};
 use crate::{
     Activation, BatchNormBackward, ConvOptions, ConvShape, KernelBackend, LayerBackward, LayerGradients, SgdStep, SignedStep,
-    stock,
+    Statistics, stock,
 };
 
 impl KernelBackend for Flex {
@@ -108,18 +108,28 @@ impl KernelBackend for Flex {
         if !is_f32(&x) {
             return stock::batch_norm_act::<Self>(x, gamma, beta, mean, var, epsilon, activation);
         }
-        let shape: [usize; 4] = x.shape().dims();
         let [gamma, beta, mean, var] = [gamma, beta, mean, var].map(|tensor| tensor.to_contiguous());
-        let scale = scales(&gamma, &var, epsilon);
-        // In double precision: the mean may be large and the deviation small.
-        let shift: Vec<f32> = (scale.iter().zip(slice(&beta)).zip(slice(&mean)))
-            .map(|((scale, &beta), &mean)| (f64::from(beta) - f64::from(mean) * scale) as f32)
-            .collect();
-        let scale: Vec<f32> = scale.iter().map(|&scale| scale as f32).collect();
-        let x = x.to_contiguous();
-        let plane = shape[2] * shape[3];
-        // SAFETY: `affine` writes every element.
-        unsafe { filled(shape, |y| normalization::affine(slice(&x), plane, &scale, &shift, activation, y)) }
+        let statistics: Vec<[f64; 2]> =
+            slice(&mean).iter().zip(slice(&var)).map(|(&mean, &var)| [mean.into(), var.into()]).collect();
+        normalized(&x.to_contiguous(), &gamma, &beta, &statistics, epsilon, activation)
+    }
+
+    fn batch_norm_train_act(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f64,
+        activation: Activation,
+    ) -> [FloatTensor<Self>; 3] {
+        if !is_f32(&x) {
+            return stock::batch_norm_train_act::<Self>(x, gamma, beta, epsilon, activation);
+        }
+        let [_, channels, height, width] = x.shape().dims();
+        let [x, gamma, beta] = [x, gamma, beta].map(|tensor| tensor.to_contiguous());
+        let statistics = normalization::statistics(slice(&x), height * width, channels);
+        let y = normalized(&x, &gamma, &beta, &statistics, epsilon, activation);
+        let [mean, var] = [0, 1].map(|which| per_channel(statistics.iter().map(|of_channel| of_channel[which] as f32)));
+        [y, mean, var]
     }
 
     fn batch_norm_act_backward(pass: BatchNormBackward<Self>) -> [Option<FloatTensor<Self>>; 3] {
@@ -130,28 +140,47 @@ impl KernelBackend for Flex {
         let [gradient, gamma, mean, var] = [&pass.gradient, &pass.gamma, &pass.mean, &pass.var].map(FlexTensor::to_contiguous);
         let (output, x) = (contiguous(&pass.output), contiguous(&pass.x));
         let [x_wanted, gamma_wanted, beta_wanted] = pass.wanted;
+        let through_statistics = x_wanted && pass.statistics == Statistics::Batch;
         let scale: Vec<f32> = scales(&gamma, &var, pass.epsilon).iter().map(|&scale| scale as f32).collect();
+        let plane = shape[2] * shape[3];
         let pass_of_slices = normalization::Backward {
             gradient: slice(&gradient),
             output: output.as_ref().map(slice),
             x: x.as_ref().map(slice),
             mean: slice(&mean),
             scale: &scale,
-            plane: shape[2] * shape[3],
+            plane,
             activation: pass.activation,
-            sums: gamma_wanted || beta_wanted,
+            sums: through_statistics || gamma_wanted || beta_wanted,
         };
         let mut sums = Vec::new();
-        let x_gradient = match x_wanted {
+        let mut x_gradient = None;
+        if x_wanted && !through_statistics {
             // SAFETY: with somewhere to write, `run` writes every element.
-            true => Some(unsafe { filled(shape, |to| sums = pass_of_slices.run(Some(to))) }),
-            false => {
-                sums = pass_of_slices.run(None);
-                None
-            }
-        };
-        let gamma_gradient =
-            sums.iter().zip(slice(&var)).map(|(sums, &var)| (sums[1] / (f64::from(var) + pass.epsilon).sqrt()) as f32);
+            x_gradient = Some(unsafe { filled(shape, |to| sums = pass_of_slices.run(Some(to))) });
+        } else {
+            sums = pass_of_slices.run(None);
+        }
+        let precision = |var: f32| 1.0 / (f64::from(var) + pass.epsilon);
+        if let (true, Some(x)) = (through_statistics, &x) {
+            let count = (shape[0] * plane) as f64;
+            let of_channel = |(((sums, &var), &mean), &scale): (((&[f64; 2], &f32), &f32), &f32)| {
+                let factor = -f64::from(scale) * sums[1] / count * precision(var);
+                [mean, scale, factor as f32, (-f64::from(scale) * sums[0] / count) as f32]
+            };
+            let channels: Vec<[f32; 4]> = sums.iter().zip(slice(&var)).zip(slice(&mean)).zip(&scale).map(of_channel).collect();
+            let pass = normalization::ThroughStatistics {
+                gradient: slice(&gradient),
+                output: output.as_ref().map(slice),
+                x: slice(x),
+                plane,
+                activation: pass.activation,
+                channels: &channels,
+            };
+            // SAFETY: `run` writes every element.
+            x_gradient = Some(unsafe { filled(shape, |to| pass.run(to)) });
+        }
+        let gamma_gradient = sums.iter().zip(slice(&var)).map(|(sums, &var)| (sums[1] * precision(var).sqrt()) as f32);
         [
             x_gradient,
             gamma_wanted.then(|| per_channel(gamma_gradient)),
@@ -216,21 +245,47 @@ impl KernelBackend for Flex {
     }
 
     fn sgd_step(
-        parameter: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        velocity: Option<FloatTensor<Self>>,
+        parameters: Vec<FloatTensor<Self>>,
+        gradients: Vec<FloatTensor<Self>>,
+        velocities: Vec<FloatTensor<Self>>,
         step: SgdStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        if !is_f32(&parameter) || !is_f32(&gradient) {
-            return stock::sgd_step::<Self>(parameter, gradient, velocity, step);
+    ) -> [Vec<FloatTensor<Self>>; 2] {
+        if !parameters.iter().chain(&gradients).all(is_f32) {
+            return stock::sgd_step::<Self>(parameters, gradients, velocities, step);
         }
-        let gradient = gradient.to_contiguous();
-        pointwise::sgd_step(parameter, slice(&gradient), velocity, step)
+        let velocities = velocities.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+        let pairs = parameters.into_iter().zip(gradients).zip(velocities);
+        let stepped = pairs.map(|((parameter, gradient), velocity)| {
+            let parameter = parameter.to_contiguous();
+            pointwise::sgd_step(slice(&parameter), gradient, velocity, step)
+        });
+        let (parameters, velocities) = stepped.unzip();
+        [parameters, velocities]
     }
 }
 
 fn contiguous(tensor: &Option<FlexTensor>) -> Option<FlexTensor> {
     tensor.as_ref().map(FlexTensor::to_contiguous)
+}
+
+/// `act((x - mean) / sqrt(var + epsilon) * gamma + beta)` with the mean and variance of each channel; all contiguous.
+fn normalized(
+    x: &FlexTensor,
+    gamma: &FlexTensor,
+    beta: &FlexTensor,
+    statistics: &[[f64; 2]],
+    epsilon: f64,
+    activation: Activation,
+) -> FlexTensor {
+    // In double precision: the mean may be large and the deviation small.
+    let affine = |((&gamma, &beta), &[mean, var]): ((&f32, &f32), &[f64; 2])| {
+        let scale = f64::from(gamma) / (var + epsilon).sqrt();
+        (scale as f32, (f64::from(beta) - mean * scale) as f32)
+    };
+    let (scale, shift): (Vec<f32>, Vec<f32>) = slice(gamma).iter().zip(slice(beta)).zip(statistics).map(affine).unzip();
+    let shape: [usize; 4] = x.shape().dims();
+    // SAFETY: `affine` writes every element.
+    unsafe { filled(shape, |y| normalization::affine(slice(x), shape[2] * shape[3], &scale, &shift, activation, y)) }
 }
 
 /// A tensor of one value per channel.

@@ -1,8 +1,8 @@
-//! Batch normalization with given statistics: a scale and a shift per channel.
+//! Batch normalization: a scale and a shift per channel, from given statistics or from those of the batch.
 
 use core::mem::MaybeUninit;
 
-use super::elementwise::{map1, map2, masked_sums};
+use super::elementwise::{map1, map2, map3, masked_sums, moments};
 use super::memory::{each_plane, map_parts, part_range, parts_of_pass, split};
 use crate::Activation;
 
@@ -23,6 +23,81 @@ pub(super) fn affine(x: &[f32], plane: usize, scale: &[f32], shift: &[f32], acti
             }),
         }
     });
+}
+
+/// Mean and biased variance of each channel over batch and plane.
+pub(super) fn statistics(x: &[f32], plane: usize, channels: usize) -> Vec<[f64; 2]> {
+    let planes = x.len() / plane;
+    let threads = parts_of_pass(x.len()).min(planes);
+    let ranges = (0..threads).map(|part| part_range(planes, threads, part, 1)).collect();
+    let parts = map_parts(ranges, |planes| {
+        let mut moments_so_far = vec![Moments::default(); channels];
+        for index in planes {
+            let [mean, squares] = moments(&x[index * plane..(index + 1) * plane]).map(f64::from);
+            moments_so_far[index % channels].join(Moments { count: plane as f64, mean, squares });
+        }
+        moments_so_far
+    });
+    let mut total = vec![Moments::default(); channels];
+    for part in parts {
+        total.iter_mut().zip(part).for_each(|(total, part)| total.join(part));
+    }
+    total.iter().map(|channel| [channel.mean, channel.squares / channel.count]).collect()
+}
+
+/// How many elements, their mean, and the sum of their squared distances from it.
+#[derive(Clone, Copy, Default)]
+struct Moments {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    /// Adds other elements (Chan, Golub & LeVeque 1979): no large numbers are subtracted from each other.
+    fn join(&mut self, other: Self) {
+        let count = self.count + other.count;
+        let distance = other.mean - self.mean;
+        let share = if count > 0.0 { other.count / count } else { 0.0 };
+        self.mean += distance * share;
+        self.squares += other.squares + distance * distance * self.count * share;
+        self.count = count;
+    }
+}
+
+/// The gradient with respect to x through statistics of the batch: `g * scale + (x - mean) * factor + offset` per channel, where
+/// g is the gradient before the activation.
+pub(super) struct ThroughStatistics<'a> {
+    pub(super) gradient: &'a [f32],
+    pub(super) output: Option<&'a [f32]>,
+    pub(super) x: &'a [f32],
+    pub(super) plane: usize,
+    pub(super) activation: Activation,
+    /// Of each channel: mean, scale, factor, offset.
+    pub(super) channels: &'a [[f32; 4]],
+}
+
+impl ThroughStatistics<'_> {
+    /// Writes every element.
+    pub(super) fn run(&self, to: &mut [MaybeUninit<f32>]) {
+        each_plane(self.gradient.len(), self.plane, to, |index, range, to| {
+            let [mean, scale, factor, offset] = self.channels[index % self.channels.len()];
+            let (g, x) = (&self.gradient[range.clone()], &self.x[range.clone()]);
+            let through = |x: f32| (x - mean) * factor + offset;
+            match (self.activation, self.output.map(|y| &y[range])) {
+                (Activation::None, _) | (_, None) => map2(g, x, to, |g, x| g * scale + through(x)),
+                // Not a product with 0, which would keep an infinite or undefined gradient.
+                (Activation::Relu, Some(y)) => map3([g, x, y], to, |g, x, y| {
+                    let passed = if y <= 0.0 { 0.0 } else { g };
+                    passed * scale + through(x)
+                }),
+                (Activation::LeakyRelu(slope), Some(y)) => map3([g, x, y], to, |g, x, y| {
+                    let passed = if y <= 0.0 { g * slope } else { g };
+                    passed * scale + through(x)
+                }),
+            }
+        });
+    }
 }
 
 /// The backward pass of [`affine`].

@@ -79,26 +79,27 @@ pub(super) fn signed_step(
     });
 }
 
-/// See [`SgdStep`]. Buffers that nobody else holds are reused.
+/// See [`SgdStep`]. The gradient's buffer becomes the new parameter's and the velocity's is written to, unless somebody else
+/// holds them.
 pub(super) fn sgd_step(
-    parameter: FlexTensor,
-    gradient: &[f32],
+    parameter: &[f32],
+    gradient: FlexTensor,
     velocity: Option<FlexTensor>,
     step: SgdStep,
 ) -> (FlexTensor, FlexTensor) {
     let momentum = if velocity.is_some() { step.momentum } else { 0.0 };
-    let mut parameter = into_contiguous(parameter);
+    let mut gradient = into_contiguous(gradient);
     let mut velocity = match velocity {
         Some(velocity) => into_contiguous(velocity),
-        None => FlexTensor::zeros(parameter.layout().shape().clone(), parameter.dtype()),
+        None => FlexTensor::zeros(gradient.layout().shape().clone(), gradient.dtype()),
     };
-    update2(parameter.storage_mut(), velocity.storage_mut(), gradient, |p, v, g| {
+    update2(gradient.storage_mut(), velocity.storage_mut(), parameter, |g, v, p| {
         let g = g + step.weight_decay * p;
         let v = momentum * v + g;
         let direction = if step.nesterov { g + step.momentum * v } else { v };
         (p - step.learning_rate * direction, v)
     });
-    (parameter, velocity)
+    (gradient, velocity)
 }
 
 /// Contiguous, without a second handle on its buffer: writing then copies only if someone else holds one.

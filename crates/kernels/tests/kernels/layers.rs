@@ -123,6 +123,112 @@ fn batch_normalization_agrees_with_the_stock_operations() {
     }
 }
 
+/// Batch normalization with the statistics of the batch from its definition, in double precision: y, the gradients of x, gamma
+/// and beta, mean and variance. The signs of the activation are those of the computed output.
+#[allow(clippy::too_many_arguments)]
+pub fn batch_norm_train_definition(
+    shape: [usize; 4],
+    x: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    epsilon: f64,
+    activation: Activation,
+    upstream: &[f32],
+    y: &[f32],
+) -> [Vec<f64>; 6] {
+    let [_, channels, height, width] = shape;
+    let channel = |i: usize| i / (height * width) % channels;
+    let count = (x.len() / channels) as f64;
+    let slope = activation.negative_slope().map_or(1.0, f64::from);
+    let [mut mean, mut var] = [vec![0.0; channels], vec![0.0; channels]];
+    x.iter().enumerate().for_each(|(i, &v)| mean[channel(i)] += f64::from(v) / count);
+    x.iter().enumerate().for_each(|(i, &v)| var[channel(i)] += (f64::from(v) - mean[channel(i)]).powi(2) / count);
+    let normal = |i: usize| (f64::from(x[i]) - mean[channel(i)]) / (var[channel(i)] + epsilon).sqrt();
+    let signal = |i: usize| f64::from(upstream[i]) * if y[i] > 0.0 { 1.0 } else { slope };
+    let out = (0..x.len()).map(|i| {
+        let value = normal(i) * f64::from(gamma[channel(i)]) + f64::from(beta[channel(i)]);
+        if value <= 0.0 { value * slope } else { value }
+    });
+    let out = out.collect();
+    let [mut of_gamma, mut of_beta] = [vec![0.0; channels], vec![0.0; channels]];
+    for i in 0..x.len() {
+        of_gamma[channel(i)] += signal(i) * normal(i);
+        of_beta[channel(i)] += signal(i);
+    }
+    let of_x = (0..x.len()).map(|i| {
+        let c = channel(i);
+        let scale = f64::from(gamma[c]) / (var[c] + epsilon).sqrt();
+        scale * (signal(i) - of_beta[c] / count - normal(i) * of_gamma[c] / count)
+    });
+    [out, of_x.collect(), of_gamma, of_beta, mean, var]
+}
+
+/// On a device of any kind: errors of y, the gradients of x, gamma and beta, mean and variance.
+pub fn batch_norm_train_errors(shape: [usize; 4], center: f32, activation: Activation, path: Path, device: &Device) -> [f64; 6] {
+    let mut random = Random::new(shape.iter().product::<usize>() as u64);
+    let (count, channels) = (shape.iter().product(), shape[1]);
+    let x: Vec<f32> = random.numbers(count).iter().map(|v| v + center).collect();
+    let [gamma, beta] = [(); 2].map(|()| random.numbers(channels));
+    let upstream = random.numbers(count);
+    let x_tensor = tensor(&x, shape, device).require_grad();
+    let [gamma_tensor, beta_tensor] = [&gamma, &beta].map(|values| tensor(values, [channels], device).require_grad());
+    let (y, mean, var) = path.batch_norm_train_act(x_tensor.clone(), gamma_tensor.clone(), beta_tensor.clone(), 1e-5, activation);
+    let gradients = (y.clone() * tensor(&upstream, shape, device)).sum().backward();
+    let found = [
+        values(y.inner()),
+        values(x_tensor.grad(&gradients).expect("x is tracked")),
+        values(gamma_tensor.grad(&gradients).expect("gamma is tracked")),
+        values(beta_tensor.grad(&gradients).expect("beta is tracked")),
+        values(mean.inner()),
+        values(var.inner()),
+    ];
+    let expected = batch_norm_train_definition(shape, &x, &gamma, &beta, 1e-5, activation, &upstream, &found[0]);
+    let mut pairs = found.into_iter().zip(&expected);
+    [(); 6].map(|()| pairs.next().map(|(found, expected)| relative_error(found, expected)).expect("six results"))
+}
+
+#[test]
+fn batch_normalization_by_the_batch_agrees_with_its_definition() {
+    let device = Device::flex().autodiff();
+    for shape in [[3, 5, 4, 4], [2, 64, 9, 7], [40, 16, 32, 32], [256, 128, 4, 4]] {
+        for activation in [Activation::None, Activation::Relu, Activation::LeakyRelu(0.1)] {
+            // Far from 0 the deviation is known to within 50 roundings of the mean.
+            for (center, tolerance) in [(0.0, 1e-5), (50.0, 1e-4)] {
+                for path in [Path::Kernels, Path::Stock] {
+                    let errors = on_threads(2, || batch_norm_train_errors(shape, center, activation, path, &device));
+                    assert!(
+                        errors.iter().all(|error| *error < tolerance),
+                        "{shape:?} {activation:?} {center} {path:?}: {errors:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// x alone, or the parameters alone.
+#[test]
+fn gradients_of_batch_normalization_reach_only_what_is_tracked() {
+    let device = Device::flex().autodiff();
+    let mut random = Random::new(13);
+    let numbers = random.numbers(2 * 3 * 4);
+    let [gamma, beta] = [(); 2].map(|()| random.numbers(3));
+    let run = |wanted: [bool; 3]| {
+        let x = tensor(&numbers, [2, 3, 2, 2], &device).set_require_grad(wanted[0]);
+        let gamma = tensor(&gamma, [3], &device).set_require_grad(wanted[1]);
+        let beta = tensor(&beta, [3], &device).set_require_grad(wanted[2]);
+        let (y, _, _) = riposte_kernels::batch_norm_train_act(x.clone(), gamma.clone(), beta.clone(), 1e-5, Activation::Relu);
+        let gradients = (y.clone() * y.detach()).sum().backward();
+        [x.grad(&gradients).map(values), gamma.grad(&gradients).map(values), beta.grad(&gradients).map(values)]
+    };
+    let all = run([true; 3]);
+    for wanted in 1..8u32 {
+        let wanted = [0, 1, 2].map(|bit| wanted >> bit & 1 == 1);
+        let expected = [0, 1, 2].map(|which| all[which].clone().filter(|_| wanted[which]));
+        assert_eq!(run(wanted), expected, "{wanted:?}");
+    }
+}
+
 #[test]
 fn the_maximum_of_each_window_gets_its_gradient() {
     let device = Device::flex().autodiff();

@@ -39,23 +39,30 @@ fn samples_that_are_not_active_stay() {
     }
 }
 
-/// PyTorch's `torch.optim.SGD`, by hand: two steps of `lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.5`.
+/// PyTorch's `torch.optim.SGD`, by hand: steps of `lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.5`.
 #[test]
-fn two_nesterov_steps_agree_with_the_formula() {
+fn nesterov_steps_agree_with_the_formula() {
     let step = SgdStep { learning_rate: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0.5 };
     let device = Device::flex();
+    let start = [vec![2.0f32], vec![-1.0, 0.5]];
     for path in [Path::Kernels, Path::Stock] {
-        let (mut parameter, mut velocity) = (tensor(&[2.0], [1], &device), None);
-        let (mut expected, mut speed) = (2.0f64, 0.0f64);
-        for gradient in [1.0f32, -3.0] {
-            let given = tensor(&[gradient], [1], &device);
-            let (new, kept) = path.sgd_step(parameter, given, velocity, step);
-            let decayed = f64::from(gradient) + 0.5 * expected;
-            speed = 0.9 * speed + decayed;
-            expected -= 0.1 * (decayed + 0.9 * speed);
-            assert!((f64::from(values(new.clone())[0]) - expected).abs() < 1e-6, "{path:?}");
-            assert!((f64::from(values(kept.clone())[0]) - speed).abs() < 1e-6, "{path:?}");
-            (parameter, velocity) = (new, Some(kept));
+        let on_device = |values: &Vec<f32>| tensor(values, [values.len()], &device);
+        let (mut parameters, mut velocities): (Vec<_>, _) = (start.iter().map(on_device).collect(), Vec::new());
+        let mut expected: Vec<(f64, f64)> = start.iter().flatten().map(|&value| (value.into(), 0.0)).collect();
+        for gradients in [[vec![1.0], vec![0.25, 4.0]], [vec![-3.0], vec![0.0, -0.5]]] {
+            let given = gradients.iter().map(on_device).collect();
+            (parameters, velocities) = path.sgd_step(parameters, given, velocities, step);
+            for ((value, speed), &gradient) in expected.iter_mut().zip(gradients.iter().flatten()) {
+                let decayed = f64::from(gradient) + 0.5 * *value;
+                *speed = 0.9 * *speed + decayed;
+                *value -= 0.1 * (decayed + 0.9 * *speed);
+            }
+            let found = parameters.iter().cloned().flat_map(values).zip(velocities.iter().cloned().flat_map(values));
+            for ((value, speed), (expected, kept)) in found.zip(&expected) {
+                // A few roundings of values below 10.
+                assert!((f64::from(value) - expected).abs() < 1e-6, "{path:?}: {value} instead of {expected}");
+                assert!((f64::from(speed) - kept).abs() < 1e-6, "{path:?}: {speed} instead of {kept}");
+            }
         }
     }
 }
@@ -64,9 +71,19 @@ fn two_nesterov_steps_agree_with_the_formula() {
 fn a_step_leaves_the_tensors_it_was_given_as_they_were() {
     let device = Device::flex();
     let mut random = Random::new(9);
-    let [before, gradient, speed] = [(); 3].map(|()| tensor(&random.numbers(20), [4, 5], &device));
-    let kept = [before.clone(), speed.clone()].map(values);
+    let given = [(); 3].map(|()| tensor(&random.numbers(20), [20], &device));
+    let kept = given.clone().map(values);
     let step = SgdStep { learning_rate: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.0 };
-    let _ = riposte_kernels::sgd_step(before.clone(), gradient, Some(speed.clone()), step);
-    assert_eq!([before, speed].map(values), kept);
+    let [parameter, gradient, velocity] = given.clone().map(|tensor| vec![tensor]);
+    let _ = riposte_kernels::sgd_step(parameter, gradient, velocity, step);
+    assert_eq!(given.map(values), kept);
+}
+
+#[test]
+#[should_panic(expected = "sgd_step: gradients [3] differ from parameters [2]")]
+fn a_gradient_of_another_length_is_refused() {
+    let device = Device::flex();
+    let step = SgdStep { learning_rate: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.0 };
+    let [parameter, gradient] = [2, 3].map(|length| vec![tensor(&vec![0.0; length], [length], &device)]);
+    let _ = riposte_kernels::sgd_step(parameter, gradient, Vec::new(), step);
 }

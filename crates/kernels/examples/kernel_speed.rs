@@ -1,7 +1,9 @@
-//! Milliseconds of training and attack steps on the CPU, stock Burn beside the kernels.
+//! Milliseconds of training and attack steps, stock Burn beside the kernels: warmed up, and at the first call.
 //!
-//! `cpu_speed [THREADS] [SECONDS] [NAME]` (defaults: 2 threads, 1 second per case, every case whose name contains NAME).
-//! Each line gives the fastest and the median run; `tests/bench/pytorch_kernels.py` measures the same cases in PyTorch.
+//! `kernel_speed [DEVICE] [THREADS] [SECONDS] [NAME]` (defaults: cpu, 2 threads, 1 second per case, every case whose name
+//! contains NAME). DEVICE is `cpu` or, with the feature `wgpu`, `wgpu`: the default adapter; with `burn/autotune`, too, stock
+//! Burn tunes itself there. Each line gives the fastest and the median run, and the first one after "from cold";
+//! `tests/bench/pytorch_kernels.py` measures the same cases in PyTorch on the CPU.
 
 use std::time::{Duration, Instant};
 
@@ -11,28 +13,39 @@ use riposte_kernels::{ConvOptions, Path, SgdStep, SignedStep};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
+    let device = match arguments.next().as_deref() {
+        None | Some("cpu") => Device::flex(),
+        #[cfg(feature = "wgpu")]
+        Some("wgpu") => Device::wgpu_options().init().expect("an adapter"),
+        Some(other) => panic!("DEVICE: cpu, or wgpu with the feature of this name, not {other}"),
+    };
     let threads = arguments.next().map_or(2, |threads| threads.parse().expect("THREADS: a number"));
     let seconds = arguments.next().map_or(1.0, |seconds| seconds.parse().expect("SECONDS: a number"));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
-    let clock = Clock { limit: Duration::from_secs_f64(seconds), only: arguments.next().unwrap_or_default() };
-    println!("{threads} threads; milliseconds, fastest (median)");
+    let limit = Duration::from_secs_f64(seconds);
+    let clock = Clock { limit, only: arguments.next().unwrap_or_default(), device };
+    println!("{threads} threads; milliseconds, fastest (median; from cold)");
     pool.install(|| run(&clock));
 }
 
 fn run(clock: &Clock) {
+    let device = &clock.device;
     for batch in [1, 32, 200, 256] {
         clock.compare(&format!("mnist cnn, training step, batch {batch}"), |path| {
-            let mut training = Training::new(batch, path);
+            let mut training = Training::new(batch, path, device);
             move || training.step()
         });
     }
     for batch in [1, 500] {
         clock.compare(&format!("mnist cnn, attack step, batch {batch}"), |path| {
-            let mut attack = Attack::new(batch, path);
+            let mut attack = Attack::new(batch, path, device);
             move || attack.step()
         });
     }
     for (channels, size, out, kernel, stride) in [
+        (3, 32, 16, 3, 1),
+        (16, 32, 16, 3, 1),
+        (64, 8, 64, 3, 1),
         (3, 32, 64, 3, 1),
         (64, 32, 64, 3, 1),
         (64, 32, 128, 3, 2),
@@ -45,22 +58,29 @@ fn run(clock: &Clock) {
             let layer = Layer { shape: [batch, channels, size, out, kernel], stride };
             let name = format!("conv {channels}->{out} {kernel}x{kernel} s{stride} {size}x{size}, batch {batch}");
             clock.compare(&format!("{name}, forward"), |path| {
-                let layer = layer.drawn();
+                let layer = layer.drawn(device);
                 move || layer.forward(path)
             });
             for (gradients, of_x, of_weight) in [("input gradient", true, false), ("both gradients", true, true)] {
                 clock.compare(&format!("{name}, forward and {gradients}"), |path| {
-                    let layer = layer.drawn();
+                    let layer = layer.drawn(device);
                     move || layer.backward(path, of_x, of_weight)
                 });
             }
         }
+    }
+    for (channels, size) in [(16, 32), (64, 32), (128, 4)] {
+        clock.compare(&format!("batch normalization of {channels}x{size}x{size}, batch 256, forward and gradients"), |path| {
+            let norm = Norm::new([256, channels, size, size], device);
+            move || norm.step(path)
+        });
     }
 }
 
 struct Clock {
     limit: Duration,
     only: String,
+    device: Device,
 }
 
 impl Clock {
@@ -69,15 +89,19 @@ impl Clock {
         if !name.contains(&self.only) {
             return;
         }
+        let once = |case: &mut F| {
+            let start = Instant::now();
+            case();
+            self.device.sync().expect("the device works");
+            start.elapsed().as_secs_f64() * 1e3
+        };
         let mut cases = [case(Path::Kernels), case(Path::Stock)];
+        let cold = cases.each_mut().map(once);
         let mut times = [Vec::new(), Vec::new()];
-        cases.iter_mut().for_each(|case| case());
         let start = Instant::now();
         while start.elapsed() < self.limit || times[0].len() < 3 {
             for (case, times) in cases.iter_mut().zip(&mut times) {
-                let start = Instant::now();
-                case();
-                times.push(start.elapsed().as_secs_f64() * 1e3);
+                times.push(once(case));
             }
         }
         let [kernels, stock] = times.map(|mut times| {
@@ -85,12 +109,15 @@ impl Clock {
             (times[0], times[times.len() / 2])
         });
         println!(
-            "{name:64} kernels {:9.3} ({:9.3})  stock {:9.3} ({:9.3})  {:6.2}x",
+            "{name:72} kernels {:9.3} ({:9.3}; {:9.1})  stock {:9.3} ({:9.3}; {:9.1})  {:6.2}x; {:6.2}x",
             kernels.0,
             kernels.1,
+            cold[0],
             stock.0,
             stock.1,
+            cold[1],
             stock.1 / kernels.1,
+            cold[1] / cold[0],
         );
     }
 }
@@ -132,9 +159,7 @@ fn images(batch: usize, device: &Device) -> (Tensor<4>, Tensor<2>) {
 
 struct Training {
     network: Network,
-    velocities: [Option<Tensor<4>>; 2],
-    matrix_velocities: [Option<Tensor<2>>; 2],
-    bias_velocities: [Option<Tensor<1>>; 4],
+    velocities: Vec<Tensor<1>>,
     x: Tensor<4>,
     targets: Tensor<2>,
     path: Path,
@@ -143,18 +168,9 @@ struct Training {
 const SGD: SgdStep = SgdStep { learning_rate: 1e-3, momentum: 0.9, nesterov: true, weight_decay: 0.0 };
 
 impl Training {
-    fn new(batch: usize, path: Path) -> Self {
-        let device = Device::flex().autodiff();
-        let (x, targets) = images(batch, &device);
-        Self {
-            network: Network::new(&device.clone().inner()),
-            velocities: [None, None],
-            matrix_velocities: [None, None],
-            bias_velocities: [None, None, None, None],
-            x,
-            targets,
-            path,
-        }
+    fn new(batch: usize, path: Path, device: &Device) -> Self {
+        let (x, targets) = images(batch, &device.clone().autodiff());
+        Self { network: Network::new(device), velocities: Vec::new(), x, targets, path }
     }
 
     fn step(&mut self) {
@@ -164,26 +180,24 @@ impl Training {
             biases: self.network.biases.clone().map(|t| t.autodiff().require_grad()),
         };
         let logits = network.logits(self.x.clone(), self.path);
-        let gradients = self.path.cross_entropy(logits, self.targets.clone()).mean().backward();
-        update(&mut self.network.convolutions, network.convolutions, &mut self.velocities, self.path, &gradients);
-        update(&mut self.network.matrices, network.matrices, &mut self.matrix_velocities, self.path, &gradients);
-        update(&mut self.network.biases, network.biases, &mut self.bias_velocities, self.path, &gradients);
-    }
-}
-
-fn update<const D: usize, const N: usize>(
-    parameters: &mut [Tensor<D>; N],
-    tracked: [Tensor<D>; N],
-    velocities: &mut [Option<Tensor<D>>; N],
-    path: Path,
-    gradients: &burn::tensor::Gradients,
-) {
-    for ((parameter, tracked), velocity) in parameters.iter_mut().zip(tracked).zip(velocities) {
-        let gradient = tracked.grad(gradients).expect("every parameter is tracked");
-        drop(tracked);
-        let (new, kept) = path.sgd_step(parameter.clone(), gradient, velocity.take(), SGD);
-        *parameter = new;
-        *velocity = Some(kept);
+        let gradients = self.path.cross_entropy(logits, self.targets.clone()).sum().backward();
+        let missing = "every parameter is tracked";
+        let [c0, c1] = network.convolutions.map(|t| (t.grad(&gradients).expect(missing).flatten(0, 3), t.inner().flatten(0, 3)));
+        let [m0, m1] = network.matrices.map(|t| (t.grad(&gradients).expect(missing).flatten(0, 1), t.inner().flatten(0, 1)));
+        let [b0, b1, b2, b3] = network.biases.map(|t| (t.grad(&gradients).expect(missing), t.inner()));
+        let (gradients, parameters) = [c0, b0, c1, b1, m0, b2, m1, b3].into_iter().unzip();
+        let velocities = std::mem::take(&mut self.velocities);
+        let (parameters, velocities) = self.path.sgd_step(parameters, gradients, velocities, SGD);
+        self.velocities = velocities;
+        let [c0, b0, c1, b1, m0, b2, m1, b3]: [Tensor<1>; 8] = parameters.try_into().expect("eight of them");
+        let shape = |old: &Tensor<4>| old.dims();
+        let [first, second] = self.network.convolutions.each_ref().map(shape);
+        let [hidden, last] = self.network.matrices.each_ref().map(|old| old.dims());
+        self.network = Network {
+            convolutions: [c0.reshape(first), c1.reshape(second)],
+            matrices: [m0.reshape(hidden), m1.reshape(last)],
+            biases: [b0, b1, b2, b3],
+        };
     }
 }
 
@@ -196,10 +210,9 @@ struct Attack {
 }
 
 impl Attack {
-    fn new(batch: usize, path: Path) -> Self {
-        let device = Device::flex();
-        let (x, targets) = images(batch, &device);
-        Self { network: Network::new(&device), origin: x.clone(), x, targets, path }
+    fn new(batch: usize, path: Path, device: &Device) -> Self {
+        let (x, targets) = images(batch, device);
+        Self { network: Network::new(device), origin: x.clone(), x, targets, path }
     }
 
     fn step(&mut self) {
@@ -218,12 +231,12 @@ struct Layer {
 }
 
 impl Layer {
-    fn drawn(&self) -> DrawnLayer {
+    fn drawn(&self, device: &Device) -> DrawnLayer {
         let [batch, channels, size, out, kernel] = self.shape;
         let noise = Distribution::Uniform(-1.0, 1.0);
         DrawnLayer {
-            x: Tensor::random([batch, channels, size, size], noise, &Device::flex()),
-            weight: Tensor::random([out, channels, kernel, kernel], noise, &Device::flex()),
+            x: Tensor::random([batch, channels, size, size], noise, device),
+            weight: Tensor::random([out, channels, kernel, kernel], noise, device),
             options: ConvOptions::square(self.stride, kernel / 2),
         }
     }
@@ -244,5 +257,26 @@ impl DrawnLayer {
         let tracked = |tensor: Tensor<4>, wanted| if wanted { tensor.autodiff().require_grad() } else { tensor };
         let (x, weight) = (tracked(self.x.clone(), of_x), tracked(self.weight.clone(), of_weight));
         path.conv2d(x, weight, None, self.options, Linear).sum().backward();
+    }
+}
+
+struct Norm {
+    x: Tensor<4>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+}
+
+impl Norm {
+    fn new(shape: [usize; 4], device: &Device) -> Self {
+        let noise = Distribution::Uniform(-1.0, 1.0);
+        let [gamma, beta] = [0, 1].map(|_| Tensor::random([shape[1]], noise, device));
+        Self { x: Tensor::random(shape, noise, device), gamma, beta }
+    }
+
+    fn step(&self, path: Path) {
+        let x = self.x.clone().autodiff().require_grad();
+        let [gamma, beta] = [&self.gamma, &self.beta].map(|tensor| tensor.clone().autodiff().require_grad());
+        let (y, _, _) = path.batch_norm_train_act(x, gamma, beta, 1e-5, Relu);
+        y.sum().backward();
     }
 }
