@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use riposte_protocol::Picture;
 
-use super::{Act, RunButton, all_controls, attack_race, class_name, is_set};
+use super::{Act, Onward, RunButton, all_controls, attack_race, class_name, is_set};
 use crate::choose::Chooser;
 use crate::parts::{Bars, Figure, Ink, PhaseLine, Plot, Scrubber};
 use crate::settings::{AttackControls, MoreAttackControls};
@@ -64,6 +64,7 @@ pub fn AttackAct() -> impl IntoView {
                             stop=move || arena.cancel(trace.run.get_untracked())
                         />
                         <PhaseLine phase=trace.phase done=Signal::derive(done)/>
+                        <Onward phase=trace.phase label="See the defense" to=(1, "riposte")/>
                     </div>
                     <AttackWatch trace/>
                     <Downloads/>
@@ -146,6 +147,10 @@ pub fn AttackWatch(trace: AttackTrace) -> impl IntoView {
         });
         words.join("; ")
     };
+    let truth_means = move || match arena.subject.with(|subject| subject.as_ref().and_then(|subject| subject.truth)) {
+        Some(_) => "the right answer",
+        None => "the answer without an attack",
+    };
     view! {
         <div class="watch">
             <Bars
@@ -153,6 +158,7 @@ pub fn AttackWatch(trace: AttackTrace) -> impl IntoView {
                 now=now
                 before=before
                 truth=Signal::derive(move || arena.class())
+                truth_means=Signal::derive(truth_means)
                 label="Probability of each class"
             />
             <div class="course">

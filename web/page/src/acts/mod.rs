@@ -11,6 +11,8 @@ pub use riposte::RiposteAct;
 
 use leptos::prelude::*;
 use riposte_protocol::{Prediction, StepData};
+use wasm_bindgen::JsCast;
+use web_sys::{Element, HtmlElement};
 
 use crate::options::Controls;
 use crate::parts::Series;
@@ -74,6 +76,34 @@ fn RunButton(
                 Phase::Done | Phase::Cancelled | Phase::Failed { .. } => again,
             }}
         </button>
+    }
+}
+
+/// The way from an act that is done to the button of the next one.
+#[component]
+fn Onward(
+    phase: RwSignal<Phase>,
+    label: &'static str,
+    /// The next act: its place of three, and its look.
+    to: (usize, &'static str),
+) -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let offered = arena.options.with_value(|options| options.acts[to.0] && options.controls != Controls::None);
+    let go = move |event: web_sys::MouseEvent| {
+        let button = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+        let arena = button.and_then(|button| button.closest(".arena").ok().flatten());
+        let find = |selector: String| arena.as_ref().and_then(|arena| arena.query_selector(&selector).ok().flatten());
+        if let Some(run) = find(format!(".act.{} .run", to.1)).and_then(|run| run.dyn_into::<HtmlElement>().ok()) {
+            _ = run.focus();
+        }
+        if let Some(act) = find(format!(".act.{}", to.1)) {
+            act.scroll_into_view();
+        }
+    };
+    view! {
+        <Show when=move || offered && phase.get() == Phase::Done>
+            <button type="button" class="plain onward" on:click=go>{label} <span aria-hidden="true">" \u{2193}"</span></button>
+        </Show>
     }
 }
 

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use riposte_protocol::Work;
 
 use super::verdict::{Answer, Verdicts};
-use super::{Act, RunButton, all_controls, class_name, is_set};
+use super::{Act, Onward, RunButton, all_controls, class_name, is_set};
 use crate::parts::{Choice, Figure, Ink, PhaseLine, PictureCanvas, Plot, Scrubber, Series};
 use crate::settings::{AmountControl, RiposteControls};
 use crate::state::Arena;
@@ -37,6 +37,7 @@ pub fn RiposteAct() -> impl IntoView {
                     <div class="setup">
                         <Choice
                             label="It answers"
+                            hint="A defense must not spoil what was right: try both."
                             options=Signal::stored(inputs.clone())
                             value=Signal::derive(move || if arena.on_attacked.get() { "attacked" } else { "untouched" }.to_owned())
                             set=input_choice
@@ -60,6 +61,7 @@ pub fn RiposteAct() -> impl IntoView {
                         />
                         <PhaseLine phase=trace.phase done=Signal::derive(done)/>
                         {missing}
+                        <Onward phase=trace.phase label="Attack the copy" to=(2, "counter")/>
                     </div>
                     <Show when=move || trace.phase.get() != Phase::Idle>
                         <Neighbours trace/>
@@ -128,7 +130,7 @@ fn Neighbours(trace: RiposteTrace) -> impl IntoView {
             </Figure>
             <span class="operator" aria-hidden="true">"\u{2192}"</span>
             <Figure picture=image symbol="x\u{2033}" label="Its neighbor">
-                <span class="what">"Pushed a little further, as"</span>
+                <span class="what">"Pushed on, it is seen as"</span>
                 <span class="says"><b class="seen-as second">{move || class(true)}</b> <i class="math">"y\u{2033}"</i></span>
             </Figure>
             <div class="samples">
@@ -183,7 +185,7 @@ fn Race(trace: RiposteTrace) -> impl IntoView {
         })
     };
     let race_words = move || match overtaken() {
-        Some(step) => format!("y\u{2033} overtakes y\u{2032} in iteration {}.", step + 1),
+        Some(step) => format!("The neighbor class y\u{2033} overtakes in iteration {}.", step + 1),
         None => "The lead does not change.".to_owned(),
     };
     let loss_words = move || {
@@ -200,14 +202,14 @@ fn Race(trace: RiposteTrace) -> impl IntoView {
         <Show when=wanted>
             <div class="race">
                 <Plot
-                    title="What the copy says of the input: logits of both classes"
+                    title="How strongly the copy leans to each of the two classes (logits)"
                     series=race
                     total
                     at
                     first=1
                     summary=Signal::derive(race_words)
                 />
-                <Plot title="Loss of the minibatch" series=loss total at first=1 summary=Signal::derive(loss_words)/>
+                <Plot title="How wrong it still is on the images it trains on (loss)" series=loss total at first=1 summary=Signal::derive(loss_words)/>
                 <Scrubber playhead=trace.playhead unit="Iteration" first=1 total/>
                 <p class="note">{move || (trace.phase.get() == Phase::Done).then(race_words)}</p>
             </div>

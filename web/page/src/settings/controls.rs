@@ -55,12 +55,14 @@ pub fn AttackControls() -> impl IntoView {
         <div class="pair">
             <Choice
                 label="Method"
+                hint="Many small steps find more than one large one."
                 options=Signal::stored(vec![("pgd".to_owned(), "PGD, many steps".to_owned()), ("fgsm".to_owned(), "FGSM, one step".to_owned())])
                 value=Signal::derive(move || if is_fgsm.get() { "fgsm" } else { "pgd" }.to_owned())
                 set=choose_method
             />
             <Choice
                 label="Make it see"
+                hint="A targeted attack wants one certain mistake."
                 options=Signal::derive(targets)
                 value=Signal::derive(move || attack.get().target.map_or_else(|| "any".to_owned(), |target| target.to_string()))
                 set=move |target| attack.update(|attack| attack.target = target.parse().ok())
