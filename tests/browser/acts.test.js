@@ -77,6 +77,46 @@ test('a targeted attack is after the class it was given, which is never the imag
   await context.close();
 });
 
+test('where an image holds, others are tried until one falls', async () => {
+  const { page, context } = await visit(site.browser, `${site.server.address}#data=digits&image=test:1&steps=5&step=0.06&k=2&m=8`);
+  const arena = new Arena(page);
+  await arena.ready();
+  const records = await arena.element.evaluateHandle((element) => {
+    const records = [];
+    element.addEventListener('riposte', ({ detail }) => records.push(detail));
+    return records;
+  });
+  await arena.runAttack();
+  await arena.attack.locator('.phase').filter({ hasText: 'held' }).waitFor();
+  await arena.attack.getByRole('button', { name: 'Try others until one falls' }).click();
+  const fooled = arena.attack.locator('.phase').filter({ hasText: 'Fooled' });
+  await fooled.waitFor({ timeout: 180_000 });
+  const tried = await records.jsonValue();
+  const wrong = tried.map(({ attack, truth }) => attack.class !== truth);
+  assert.equal(wrong.indexOf(true), tried.length - 1, 'it ends with the first that falls');
+  assert.ok(tried.every(({ natural_logits: logits, truth }) => logits.indexOf(Math.max(...logits)) === truth), 'each was seen right untouched');
+  assert.equal(new Set(tried.map(({ image }) => image.test)).size, tried.length, 'no image twice');
+  const held = tried.length - 2;
+  if (held > 1) assert.match(await fooled.innerText(), new RegExp(`${held} images tried before it held`));
+  assert.match(page.url(), new RegExp(`image=test%3A${tried.at(-1).image.test}&`));
+  await arena.runRiposte();
+
+  // And it stops when it is told to.
+  await arena.attack.locator('.thumbnail').nth(11).click();
+  await page.waitForFunction(() => !location.hash.includes('run='));
+  await arena.ready();
+  await arena.attack.getByLabel('Strength').fill('0.01');
+  await arena.runAttack();
+  await arena.attack.getByRole('button', { name: 'Try others until one falls' }).click();
+  await arena.attack.locator('.phase').filter({ hasText: /[2-9] held so far/ }).waitFor();
+  await arena.attack.getByRole('button', { name: 'Stop' }).click();
+  await page.waitForTimeout(500);
+  const rest = (await records.jsonValue()).length;
+  await page.waitForTimeout(1500);
+  assert.equal((await records.jsonValue()).length, rest);
+  await context.close();
+});
+
 test('the scrubber walks over the steps: picture, bars and all', async () => {
   const { page, context } = await visit(site.browser, site.server.address + SHORT);
   const arena = new Arena(page);

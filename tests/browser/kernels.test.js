@@ -10,7 +10,7 @@ if (!folder) throw new Error('RIPOSTE_CHECKS must name the folder of the built c
 
 test('the kernels on WebGPU agree with float64', { timeout: 600_000 }, async (context) => {
   const server = await serve(folder);
-  server.state.instead.set('index.html', '<!doctype html><title>checks</title>');
+  server.state.instead.set('index.html', '<!doctype html><link rel="icon" href="data:,"><title>checks</title>');
   const browser = await launch();
   context.after(async () => {
     await browser.close();

@@ -166,7 +166,7 @@ test('image and strength are chosen with the keyboard alone', async () => {
   await arena.ready();
   await arena.attack.getByLabel('Strength').focus();
   await page.keyboard.press('ArrowLeft');
-  await page.waitForFunction(() => /eps=/.test(location.hash));
+  await page.waitForFunction(() => /[#&]eps=0.29/.test(location.hash));
   await arena.attack.getByRole('button', { name: /^Attack/ }).focus();
   await page.keyboard.press('Enter');
   await arena.attack.locator('.phase').filter({ hasText: /Fooled|held/ }).waitFor();

@@ -6,6 +6,7 @@ mod convolutions;
 #[path = "../../../crates/kernels/tests/kernels/models.rs"]
 mod networks;
 mod others;
+#[allow(dead_code, reason = "shared with the native tests")]
 #[path = "../../../crates/kernels/tests/kernels/random.rs"]
 mod random;
 #[path = "../../../crates/kernels/tests/kernels/gpu/reference.rs"]

@@ -56,7 +56,7 @@ fn Bench() -> impl IntoView {
     let chosen = move || arena.offer.get().map_or_else(|| arena.model.get(), |offer| offer.model);
     let about = move || {
         let model = arena.model_entry();
-        view! { <p class="about">{arena.dataset().about} " " <b>{name(&model)}</b> ". " {accuracies(&model.card)}</p> }
+        view! { <p class="about">{arena.dataset().about} " " {accuracies(&model.card)}</p> }
     };
     view! {
         <header class="bench">
@@ -68,7 +68,15 @@ fn Bench() -> impl IntoView {
                         value=Signal::derive(move || arena.dataset().id)
                         set=choose_dataset
                     />
-                    <Show when=move || { models.with(|models| models.len() > 1) }>
+                    <Show
+                        when=move || { models.with(|models| models.len() > 1) }
+                        fallback=move || view! {
+                            <div class="field">
+                                <span class="name">"Classifier"</span>
+                                <span class="fixed">{move || name(&arena.model_entry())}</span>
+                            </div>
+                        }
+                    >
                         <Choice
                             label="Classifier"
                             options=Signal::derive(model_options)
@@ -120,7 +128,7 @@ fn Offered() -> impl IntoView {
             </div>
         })
     };
-    view! { <div role="status">{panel}</div> }
+    view! { <div class="offers" role="status">{panel}</div> }
 }
 
 /// What a model is called.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use leptos::prelude::*;
 use riposte_protocol::{
     AttackSettings, DatasetEntry, DeviceKind, Event, Input, Manifest, ModelEntry, Opened, Perturbation, Picture, Prediction,
-    Request, RiposteSettings, Victim,
+    Request, RiposteSettings, Sample, Victim,
 };
 use web_sys::HtmlElement;
 
@@ -50,6 +50,16 @@ pub struct Offer {
     pub multiply_accumulates: Option<f64>,
 }
 
+/// The search for a test image that the attack wins against: most hold.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Hunt {
+    Off,
+    /// So many held so far.
+    On(usize),
+    /// One fell, after so many that held.
+    Found(usize),
+}
+
 /// Everything one element knows.
 #[derive(Clone, Copy)]
 pub struct Arena {
@@ -72,6 +82,9 @@ pub struct Arena {
     pub seconds_per_sample: RwSignal<Option<f64>>,
     /// Act 2 answers the attacked image, or the untouched one.
     pub on_attacked: RwSignal<bool>,
+    pub hunt: RwSignal<Hunt>,
+    /// Images that the hunt has fetched, the next one last; and the place in each class from which the next ones come.
+    prey: StoredValue<(Vec<Sample>, usize)>,
     pub attacked: AttackTrace,
     pub riposted: RiposteTrace,
     pub countered: AttackTrace,
@@ -102,6 +115,8 @@ impl Arena {
             seed: RwSignal::new(link.seed.unwrap_or(0)),
             seconds_per_sample: RwSignal::new(None),
             on_attacked: RwSignal::new(link.on_attacked),
+            hunt: RwSignal::new(Hunt::Off),
+            prey: StoredValue::default(),
             attacked: AttackTrace::new(),
             riposted: RiposteTrace::new(),
             countered: AttackTrace::new(),
@@ -211,7 +226,53 @@ impl Arena {
 
     /// Puts an image under attack.
     pub fn choose(self, origin: Origin, image: Picture, truth: Option<usize>, dataset: String) {
+        self.hunt.set(Hunt::Off);
         self.subject.set(Some(Subject { dataset, origin, image, truth }));
+    }
+
+    /// Attacks one test image after the other until one falls.
+    pub fn start_hunt(self) {
+        self.hunt.set(Hunt::On(0));
+        self.go_on_hunting();
+    }
+
+    /// Ends it, and the attack under way.
+    pub fn stop_attack(self) {
+        self.hunt.set(Hunt::Off);
+        self.cancel(self.attacked.run.get_untracked());
+    }
+
+    /// Puts the next image under attack.
+    fn go_on_hunting(self) {
+        // What was said of the image before must not be taken for an answer about the next.
+        self.attacked_is_void();
+        self.natural.set(None);
+        let next = self.prey.try_update_value(|(samples, _)| samples.pop()).flatten();
+        let dataset = untrack(|| self.dataset().id);
+        if let Some(sample) = next {
+            let (origin, truth) = (Origin::Test(sample.number), Some(sample.label));
+            return self.subject.set(Some(Subject { dataset, origin, image: sample.image, truth }));
+        }
+        let Load::Ready(opened) = self.load.get_untracked() else { return self.hunt.set(Hunt::Off) };
+        const SHEET: usize = 4;
+        let skip = self.prey.with_value(|(_, skip)| *skip);
+        let model = self.model.get_untracked();
+        let asked = model.clone();
+        self.run(
+            move |run| Request::Gallery { run, model, skip, count: SHEET },
+            move |event| {
+                let current = self.model.try_get_untracked().as_ref() == Some(&asked);
+                if let (Event::Gallery { samples, .. }, true) = (event, current) {
+                    let mut samples = samples.clone();
+                    samples.sort_by_key(|sample| std::cmp::Reverse(sample.number));
+                    let next = if skip + SHEET < opened.test_images { skip + SHEET } else { 0 };
+                    self.prey.set_value((samples, next));
+                    if matches!(self.hunt.get_untracked(), Hunt::On(_)) {
+                        self.go_on_hunting();
+                    }
+                }
+            },
+        );
     }
 
     /// Act 1.
@@ -403,6 +464,23 @@ impl Arena {
                 },
             );
         });
+        Effect::new(move |_| {
+            let Hunt::On(held) = self.hunt.get() else { return };
+            let phase = self.attacked.phase.get();
+            let Some((natural, class)) = self.natural.get().zip(self.class()) else { return };
+            match phase {
+                // An image that is mistaken untouched is no prey.
+                Phase::Idle if natural.class != class => self.go_on_hunting(),
+                Phase::Idle => self.run_attack(),
+                Phase::Running(_) => {}
+                Phase::Done if self.attacked.end().is_some_and(|end| end.prediction.class == class) => {
+                    self.hunt.set(Hunt::On(held + 1));
+                    self.go_on_hunting();
+                }
+                Phase::Done => self.hunt.set(Hunt::Found(held)),
+                Phase::Cancelled | Phase::Failed { .. } => self.hunt.set(Hunt::Off),
+            }
+        });
         // An image cannot be mistaken for what it shows; a link may ask for a class that there is not.
         Effect::new(move |_| {
             let (class, classes) = (self.class(), self.dataset().classes.len());
@@ -422,6 +500,8 @@ impl Arena {
         });
         Effect::new(move |_| {
             self.model.track();
+            self.hunt.set(Hunt::Off);
+            self.prey.set_value((Vec::new(), 0));
             self.seconds_per_sample.set(None);
         });
         // What the defense will take is said before it runs: measured once there was an attack, so that nobody waits for it.
@@ -462,6 +542,9 @@ impl Arena {
             self.cancel(self.attacked.run.get_untracked());
         }
         self.attacked.reset();
+        if matches!(self.hunt.get_untracked(), Hunt::Found(_)) {
+            self.hunt.set(Hunt::Off);
+        }
         self.forget_ripostes();
     }
 }

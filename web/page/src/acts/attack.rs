@@ -3,12 +3,12 @@
 use leptos::prelude::*;
 use riposte_protocol::Picture;
 
-use super::{Act, Onward, RunButton, all_controls, attack_race, class_name, is_set};
+use super::{Act, Onward, RunButton, all_controls, attack_race, class_name, is_hidden, is_set};
 use crate::choose::Chooser;
 use crate::parts::{Bars, Figure, Ink, PhaseLine, Plot, Scrubber};
 use crate::settings::{AttackControls, MoreAttackControls};
 use crate::share::Downloads;
-use crate::state::Arena;
+use crate::state::{Arena, Hunt};
 use crate::trace::AttackTrace;
 use crate::words::{duration, percent, pixel_units, short};
 
@@ -31,8 +31,16 @@ pub fn AttackAct() -> impl IntoView {
                     "Fooled, but not as wanted: the classifier now sees \u{201c}{name}\u{201d}, not \u{201c}{target}\u{201d}. {steps}, {time}."
                 )
             }
-            None => format!("Fooled: the classifier now sees \u{201c}{name}\u{201d}. {steps}, {time}."),
+            None => {
+                format!("Fooled: the classifier now sees \u{201c}{name}\u{201d}. {steps}, {time}.{}", tally(arena.hunt.get()))
+            }
         }
+    };
+    let hunting = Signal::derive(move || matches!(arena.hunt.get(), Hunt::On(_)));
+    let held = move || trace.end().zip(arena.class()).is_some_and(|(end, class)| end.prediction.class == class);
+    let tried = move || match arena.hunt.get() {
+        Hunt::On(held) => Some(format!("Attacking one test image after the other. {held} held so far.")),
+        Hunt::Off | Hunt::Found(_) => None,
     };
     view! {
         <Act
@@ -53,17 +61,23 @@ pub fn AttackAct() -> impl IntoView {
                     </div>
                 </Show>
                 <div class="stage">
-                    <Triptych trace/>
+                    <Triptych trace says=["The image is seen as", "The attacked image is seen as"]/>
                     <div class="action">
                         <RunButton
                             phase=trace.phase
                             label="Attack"
                             again="Attack again"
                             ready=Signal::derive(move || is_set(arena))
+                            busy=hunting
                             run=move || arena.run_attack()
-                            stop=move || arena.cancel(trace.run.get_untracked())
+                            stop=move || arena.stop_attack()
                         />
-                        <PhaseLine phase=trace.phase done=Signal::derive(done)/>
+                        <Show when=move || !hunting.get() fallback=move || view! { <p class="phase" role="status">{tried}</p> }>
+                            <PhaseLine phase=trace.phase done=Signal::derive(done)/>
+                        </Show>
+                        <Show when=move || !hunting.get() && held() && arena.has_engine() && !is_hidden(arena)>
+                            <button type="button" class="plain" on:click=move |_| arena.start_hunt()>"Try others until one falls"</button>
+                        </Show>
                         <Onward phase=trace.phase label="See the defense" to=(1, "riposte")/>
                     </div>
                     <AttackWatch trace/>
@@ -74,9 +88,21 @@ pub fn AttackAct() -> impl IntoView {
     }
 }
 
+fn tally(hunt: Hunt) -> String {
+    match hunt {
+        Hunt::Found(0) | Hunt::Off | Hunt::On(_) => String::new(),
+        Hunt::Found(1) => " One image tried before it held.".to_owned(),
+        Hunt::Found(held) => format!(" {held} images tried before it held."),
+    }
+}
+
 /// Original, change, result.
 #[component]
-pub fn Triptych(trace: AttackTrace) -> impl IntoView {
+pub fn Triptych(
+    trace: AttackTrace,
+    /// Whose answers stand under the original, and under the result.
+    says: [&'static str; 2],
+) -> impl IntoView {
     let arena = expect_context::<Arena>();
     let original = Signal::derive(move || arena.subject.with(|subject| subject.as_ref().map(|subject| subject.image.clone())));
     let shown = Memo::new(move |_| trace.shown());
@@ -100,7 +126,7 @@ pub fn Triptych(trace: AttackTrace) -> impl IntoView {
     view! {
         <div class="triptych">
             <Figure picture=original symbol="x" label="The untouched image">
-                <span class="what">"The image is seen as"</span>
+                <span class="what">{says[0]}</span>
                 <span class="says">{of_original}</span>
             </Figure>
             <span class="operator" aria-hidden="true">"+"</span>
@@ -121,7 +147,7 @@ pub fn Triptych(trace: AttackTrace) -> impl IntoView {
             </Figure>
             <span class="operator" aria-hidden="true">"="</span>
             <Figure picture=result symbol="x\u{2032}" label="The attacked image">
-                <span class="what">"The attacked image is seen as"</span>
+                <span class="what">{says[1]}</span>
                 <span class="says">{of_result}</span>
             </Figure>
         </div>

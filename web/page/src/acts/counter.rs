@@ -64,7 +64,7 @@ pub fn CounterAct() -> impl IntoView {
                         {move || (!ready() && trace.phase.get() == Phase::Idle).then(|| view! { <p class="phase">"Let it riposte first."</p> })}
                     </div>
                     <Show when=move || trace.phase.get() != Phase::Idle>
-                        <Triptych trace/>
+                        <Triptych trace says=["Untouched, the static classifier saw", "Attacked, the copy sees"]/>
                         <AttackWatch trace/>
                         <Show when=move || trace.phase.get() == Phase::Done>
                             <Verdicts answers caption="The adapted copy, before and after."/>

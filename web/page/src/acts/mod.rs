@@ -55,12 +55,15 @@ fn RunButton(
     /// Whether it can run now.
     #[prop(into)]
     ready: Signal<bool>,
+    /// Whether it is at work between two runs, too.
+    #[prop(into, default = Signal::stored(false))]
+    busy: Signal<bool>,
     run: impl Fn() + 'static,
     stop: impl Fn() + 'static,
 ) -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let hidden = arena.options.with_value(|options| options.controls == Controls::None);
-    let running = move || matches!(phase.get(), Phase::Running(_));
+    let hidden = is_hidden(arena);
+    let running = move || busy.get() || matches!(phase.get(), Phase::Running(_));
     view! {
         <button
             type="button"
@@ -71,8 +74,8 @@ fn RunButton(
             on:click=move |_| if running() { stop() } else { run() }
         >
             {move || match phase.get() {
-                Phase::Running(_) => "Stop",
-                Phase::Idle => label,
+                _ if running() => "Stop",
+                Phase::Idle | Phase::Running(_) => label,
                 Phase::Done | Phase::Cancelled | Phase::Failed { .. } => again,
             }}
         </button>
@@ -88,7 +91,7 @@ fn Onward(
     to: (usize, &'static str),
 ) -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let offered = arena.options.with_value(|options| options.acts[to.0] && options.controls != Controls::None);
+    let offered = !is_hidden(arena) && arena.options.with_value(|options| options.acts[to.0]);
     let go = move |event: web_sys::MouseEvent| {
         let button = event.target().and_then(|target| target.dyn_into::<Element>().ok());
         let arena = button.and_then(|button| button.closest(".arena").ok().flatten());
@@ -110,6 +113,11 @@ fn Onward(
 /// Whether a model and an image are there to work with.
 fn is_set(arena: Arena) -> bool {
     arena.has_engine() && matches!(arena.load.get(), Load::Ready(_)) && arena.natural.with(Option::is_some)
+}
+
+/// Whether the buttons that run the acts are.
+fn is_hidden(arena: Arena) -> bool {
+    arena.options.with_value(|options| options.controls == Controls::None)
 }
 
 fn all_controls(arena: Arena) -> bool {

@@ -6,10 +6,10 @@ use riposte_protocol::Work;
 use super::verdict::{Answer, Verdicts};
 use super::{Act, Onward, RunButton, all_controls, class_name, is_set};
 use crate::parts::{Choice, Figure, Ink, PhaseLine, PictureCanvas, Plot, Scrubber, Series};
-use crate::settings::{AmountControl, RiposteControls};
+use crate::settings::{AmountControl, LIGHT, RiposteControls};
 use crate::state::Arena;
 use crate::trace::{Phase, RiposteTrace};
-use crate::words::{duration, flops, thousands};
+use crate::words::{about, duration, flops, thousands};
 
 #[component]
 pub fn RiposteAct() -> impl IntoView {
@@ -24,6 +24,18 @@ pub fn RiposteAct() -> impl IntoView {
     let missing = move || {
         let waits = arena.riposte_input().is_none() && trace.phase.get() == Phase::Idle;
         waits.then(|| view! { <p class="phase">"Attack an image first, or let it answer the untouched one."</p> })
+    };
+    // What takes long is said beside the button that starts it, with the way to take less.
+    let lighter = move || {
+        let (iterations, batch) = arena.riposte.with(|riposte| (riposte.iterations, riposte.batch));
+        let (now, light) = (arena.post_training_seconds(iterations * batch)?, arena.post_training_seconds(LIGHT.0 * LIGHT.1)?);
+        let offered = all_controls(arena) && trace.phase.get() == Phase::Idle && now > LONG && light < now / 2.0;
+        offered.then(|| view! {
+            <p class="phase">{format!("On this device it takes {}.", about(now))}</p>
+            <button type="button" class="plain" on:click=move |_| arena.riposte.update(|riposte| (riposte.iterations, riposte.batch) = LIGHT)>
+                {format!("Train less: {}", about(light))}
+            </button>
+        })
     };
     view! {
         <Act
@@ -61,6 +73,7 @@ pub fn RiposteAct() -> impl IntoView {
                         />
                         <PhaseLine phase=trace.phase done=Signal::derive(done)/>
                         {missing}
+                        {lighter}
                         <Onward phase=trace.phase label="Attack the copy" to=(2, "counter")/>
                     </div>
                     <Show when=move || trace.phase.get() != Phase::Idle>
@@ -73,6 +86,9 @@ pub fn RiposteAct() -> impl IntoView {
         </Act>
     }
 }
+
+/// Seconds that a visitor may not want to wait.
+const LONG: f64 = 20.0;
 
 fn summary(arena: Arena, verdict: &riposte_protocol::Verdict) -> String {
     let (before, after) = (class_name(arena, verdict.base.class), class_name(arena, verdict.adapted.class));
@@ -130,7 +146,7 @@ fn Neighbours(trace: RiposteTrace) -> impl IntoView {
             </Figure>
             <span class="operator" aria-hidden="true">"\u{2192}"</span>
             <Figure picture=image symbol="x\u{2033}" label="Its neighbor">
-                <span class="what">"Pushed on, it is seen as"</span>
+                <span class="what">"Pushed on, seen as"</span>
                 <span class="says"><b class="seen-as second">{move || class(true)}</b> <i class="math">"y\u{2033}"</i></span>
             </Figure>
             <div class="samples">

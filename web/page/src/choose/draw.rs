@@ -3,10 +3,10 @@
 use leptos::html;
 use leptos::prelude::*;
 use riposte_protocol::Picture;
-use wasm_bindgen::JsCast;
-use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, PointerEvent};
+use web_sys::{HtmlCanvasElement, PointerEvent};
 
 use crate::choose::upload::shrink;
+use crate::parts::context;
 use crate::state::{Arena, Origin};
 
 /// Edge of the paper, in its own pixels.
@@ -84,10 +84,6 @@ pub fn Draw() -> impl IntoView {
             </div>
         </div>
     }
-}
-
-fn context(paper: &HtmlCanvasElement) -> Option<CanvasRenderingContext2d> {
-    paper.get_context("2d").ok()??.dyn_into().ok()
 }
 
 /// Where on the paper a pointer is, whatever size it is shown at.

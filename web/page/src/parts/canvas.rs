@@ -4,7 +4,7 @@ use leptos::html;
 use leptos::prelude::*;
 use riposte_protocol::Picture;
 use wasm_bindgen::{Clamped, JsCast};
-use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
+use web_sys::{CanvasRenderingContext2d, ContextAttributes2d, HtmlCanvasElement, ImageData};
 
 /// How values become color.
 #[derive(Clone, Copy, PartialEq)]
@@ -85,8 +85,11 @@ fn new_canvas() -> Option<HtmlCanvasElement> {
     document().create_element("canvas").ok()?.dyn_into().ok()
 }
 
-fn context(canvas: &HtmlCanvasElement) -> Option<CanvasRenderingContext2d> {
-    canvas.get_context("2d").ok()??.dyn_into().ok()
+/// Where a canvas is drawn on. In the processor's memory: these are small, and what lies in a graphics card's is gone when the card is.
+pub fn context(canvas: &HtmlCanvasElement) -> Option<CanvasRenderingContext2d> {
+    let options = ContextAttributes2d::new();
+    options.set_will_read_frequently(true);
+    canvas.get_context_with_context_options("2d", &options).ok()??.dyn_into().ok()
 }
 
 fn paint(canvas: &HtmlCanvasElement, picture: &Picture, ink: Ink) {

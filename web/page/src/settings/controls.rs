@@ -127,7 +127,7 @@ pub fn MoreAttackControls() -> impl IntoView {
 }
 
 /// Iterations and samples of a post-training that a visitor will wait for, where the whole takes long.
-const LIGHT: (usize, usize) = (20, 32);
+pub const LIGHT: (usize, usize) = (20, 32);
 
 /// How much post-training: as the preset has it, or less, each with the time it will take on this device.
 #[component]
