@@ -20,7 +20,7 @@ const { DEVICE = 'WebGpu', DATA = 'digits', STEPS = '40', TRAIN_STEPS = '5', TIM
 const { values: { profile, trace } } = parseArgs({ options: { profile: { type: 'string' }, trace: { type: 'string' } } });
 
 const server = await serve(SITE);
-server.state.instead.set('empty.html', '<!doctype html><title>empty</title>');
+server.state.instead.set('empty.html', '<!doctype html><link rel="icon" href="data:,"><title>empty</title>');
 const assets = await readdir(join(SITE, 'assets'));
 const asset = (name) => assets.find((file) => file.startsWith(`${name}-`));
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
@@ -74,7 +74,8 @@ const attack = (steps) => page.evaluate(async (steps) => {
 const riposte = (iterations) => page.evaluate(async (iterations) => {
   const { model, preset, image } = globalThis.setup;
   const input = { image: image.image, seed: 3, number: image.number };
-  const search = { ...preset.riposte.search, steps: 1, step_size: 0.3, stop: 'Never' };
+  // A search that surely finds a neighbor.
+  const search = { ...preset.riposte.search, epsilon: 0.5, steps: 5, step_size: 0.1, stop: 'Never' };
   const settings = { ...preset.riposte, iterations, batch: 256, search };
   const events = await ask('Riposte', { model, input, settings });
   const ends = events.filter(({ name }) => name === 'Iterations');

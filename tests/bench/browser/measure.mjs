@@ -79,7 +79,7 @@ const sides = { 'riposte webgpu': riposte('webgpu'), 'tfjs webgpu': tfjs('webgpu
 let bare;
 if (process.env.RIPOSTE_CHECKS) {
   bare = await serve(process.env.RIPOSTE_CHECKS);
-  bare.state.instead.set('empty.html', '<!doctype html><title>empty</title>');
+  bare.state.instead.set('empty.html', '<!doctype html><link rel="icon" href="data:,"><title>empty</title>');
   Object.assign(sides, { kernels: layers(false), stock: layers(true) });
 }
 const only = process.argv.slice(2);
