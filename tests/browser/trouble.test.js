@@ -76,11 +76,11 @@ test('a lost graphics device is told of, and the processor goes on where it was'
   await arena.riposte.locator('.phase').filter({ hasText: 'graphics device was lost' }).waitFor({ timeout: 30_000 });
   assert.match(await arena.device.innerText(), /graphics device was lost/);
   assert.ok(await arena.riposte.getByRole('button', { name: /^Riposte/ }).isDisabled(), 'nothing runs without an engine');
-  const blank = await arena.attack.locator('.triptych canvas').evaluateAll((all) => all.map((canvas) => {
+  // The browser blanks every canvas then: they are drawn again.
+  await page.waitForFunction(() => [...document.querySelector('riposte-arena').shadowRoot.querySelectorAll('.attack .triptych canvas')].every((canvas) => {
     const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-    return data.every((value) => value === 0);
+    return data.some((value) => value > 0);
   }));
-  assert.deepEqual(blank, [false, false, false], 'the pictures outlive the card');
   await screenshot(page, 'device-lost');
   await arena.riposte.getByRole('button', { name: 'Go on with the processor' }).click();
   await arena.ready();

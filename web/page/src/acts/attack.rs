@@ -61,7 +61,6 @@ pub fn AttackAct() -> impl IntoView {
                     </div>
                 </Show>
                 <div class="stage">
-                    <Triptych trace says=["The image is seen as", "The attacked image is seen as"]/>
                     <div class="action">
                         <RunButton
                             phase=trace.phase
@@ -80,6 +79,7 @@ pub fn AttackAct() -> impl IntoView {
                         </Show>
                         <Onward phase=trace.phase label="See the defense" to=(1, "riposte")/>
                     </div>
+                    <Triptych trace says=["The image is seen as", "The attacked image is seen as"]/>
                     <AttackWatch trace/>
                     <Downloads/>
                 </div>

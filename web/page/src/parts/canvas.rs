@@ -25,7 +25,10 @@ pub fn PictureCanvas(
     label: Signal<String>,
 ) -> impl IntoView {
     let canvas = NodeRef::<html::Canvas>::new();
+    // With the graphics device the browser loses what its canvases show, and leaves it to the page to draw it again.
+    let restored = RwSignal::new(());
     Effect::new(move |_| {
+        restored.track();
         let Some(canvas) = canvas.get() else { return };
         match picture.get() {
             Some(picture) => paint(&canvas, &picture, ink.get()),
@@ -39,6 +42,7 @@ pub fn PictureCanvas(
             node_ref=canvas
             width="1"
             height="1"
+            on:contextrestored=move |_: web_sys::Event| restored.set(())
             role=move || described().then_some("img")
             aria-label=move || described().then(|| label.get())
             aria-hidden=move || (!described()).then_some("true")
@@ -85,7 +89,7 @@ fn new_canvas() -> Option<HtmlCanvasElement> {
     document().create_element("canvas").ok()?.dyn_into().ok()
 }
 
-/// Where a canvas is drawn on. In the processor's memory: these are small, and what lies in a graphics card's is gone when the card is.
+/// Where a canvas is drawn on: in the processor's memory, as these are small, and some are read back.
 pub fn context(canvas: &HtmlCanvasElement) -> Option<CanvasRenderingContext2d> {
     let options = ContextAttributes2d::new();
     options.set_will_read_frequently(true);
