@@ -1,6 +1,6 @@
 // The engine alone: its worker on an empty page, so that nothing is drawn. How much of a step's time is the page's is the difference to
 // what measure.mjs finds; and where the engine's own goes, `--profile FILE` (a CPU profile of the worker, for the browser's developer
-// tools) and `--trace FILE` (all of the browser's processes, for ui.perfetto.dev) tell.
+// tools) and `--trace FILE` (all of the browser's processes, for ui.perfetto.dev) tell, of an attack or with `--what training` of that.
 //
 //   cargo xtask dist
 //   cd tests/bench/browser && npm ci && npm run engine
@@ -17,7 +17,9 @@ import { serve } from '../../browser/server.js';
 const SITE = process.env.RIPOSTE_SITE ?? join(import.meta.dirname, '../../../dist');
 const FLAGS = process.env.BROWSER_FLAGS?.split(' ') ?? ['--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 const { DEVICE = 'WebGpu', DATA = 'digits', STEPS = '40', TRAIN_STEPS = '5', TIMES = '3' } = process.env;
-const { values: { profile, trace } } = parseArgs({ options: { profile: { type: 'string' }, trace: { type: 'string' } } });
+const { values: { profile, trace, what } } = parseArgs({
+  options: { profile: { type: 'string' }, trace: { type: 'string' }, what: { type: 'string', default: 'attack' } },
+});
 
 const server = await serve(SITE);
 server.state.instead.set('empty.html', '<!doctype html><link rel="icon" href="data:,"><title>empty</title>');
@@ -116,8 +118,9 @@ async function end() {
   if (profile) await writeFile(profile, JSON.stringify((await session.ask('Profiler.stop')).profile));
 }
 
+// The last one of its kind is profiled.
 for (let time = 0; time < Number(TIMES); time++) {
-  const last = time === Number(TIMES) - 1;
+  const last = time === Number(TIMES) - 1 && what === 'attack';
   if (last) await begin();
   const { seconds, looks } = await attack(Number(STEPS));
   if (last) await end();
@@ -125,7 +128,10 @@ for (let time = 0; time < Number(TIMES); time++) {
 }
 if (Number(TRAIN_STEPS) > 0) {
   for (let time = 0; time < 2; time++) {
+    const last = time === 1 && what === 'training';
+    if (last) await begin();
     const { answered, steps } = await riposte(Number(TRAIN_STEPS));
+    if (last) await end();
     const each = steps.slice(1).map(({ at, of }, index) => (at - steps[index].at) / 1000 / of);
     console.log(`post-training: ${JSON.stringify(answered)}; between looks, a step: ${each.map((s) => s.toFixed(2)).join(' ')}`);
   }
