@@ -109,6 +109,11 @@ pub fn Triptych(
     let result = Signal::derive(move || shown.with(|shown| shown.as_ref().map(|step| step.image.clone())));
     let change = Signal::derive(move || Some(result.get()?.minus(&original.get()?)));
     let epsilon = move || arena.attack.with(|attack| attack.epsilon).max(1e-6);
+    // Without a strength yet, or with none, there is nothing to magnify.
+    let magnified = move || match arena.attack.with(|attack| attack.epsilon) {
+        epsilon if epsilon > 0.0 => format!("The change, magnified \u{00d7}{}", short((1.0 / epsilon * 10.0).round() / 10.0)),
+        _ => "The change".to_owned(),
+    };
     let largest = move || change.with(|change| change.as_ref().map_or(0.0, Picture::max_abs));
     let said = move |class: usize, probability: f32| {
         view! { <b class="seen-as">{class_name(arena, class)}</b> <span class="value">{percent(probability)}</span> }
@@ -136,7 +141,7 @@ pub fn Triptych(
                 symbol="\u{03b4}"
                 label=Signal::derive(move || format!("The change, magnified. Its largest value is {}.", units(largest())))
             >
-                <span class="what">{move || format!("The change, magnified \u{00d7}{}", short((1.0 / epsilon() * 10.0).round() / 10.0))}</span>
+                <span class="what">{magnified}</span>
                 <span class="legend">
                     <Show when=one_channel fallback=|| view! { <span>"gray: no change"</span> }>
                         <span><i class="swatch darker"></i>"darker"</span>

@@ -7,7 +7,7 @@ use super::verdict::{Answer, Verdicts};
 use super::{Act, Onward, RunButton, all_controls, class_name, is_set};
 use crate::parts::{Choice, Figure, Ink, PhaseLine, PictureCanvas, Plot, Scrubber, Series};
 use crate::settings::{AmountControl, LIGHT, RiposteControls};
-use crate::state::Arena;
+use crate::state::{Arena, Load};
 use crate::trace::{Phase, RiposteTrace};
 use crate::words::{about, duration, flops, thousands};
 
@@ -54,7 +54,9 @@ pub fn RiposteAct() -> impl IntoView {
                             value=Signal::derive(move || if arena.on_attacked.get() { "attacked" } else { "untouched" }.to_owned())
                             set=input_choice
                         />
-                        <AmountControl/>
+                        <Show when=move || arena.load.with(|load| matches!(load, Load::Ready(_)))>
+                            <AmountControl/>
+                        </Show>
                         <details class="more">
                             <summary>"Settings of the defense"</summary>
                             <RiposteControls/>
