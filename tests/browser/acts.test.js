@@ -1,11 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Arena, launch, nextResult, screenshot, stage, visit } from './browser.js';
+import { readFile } from 'node:fs/promises';
+import { Arena, lacks, launch, nextResult, portraits, stage, visit } from './browser.js';
 
 // Few iterations: the CPU engine of a small test machine has to do them. What they lead to is checked natively.
 const SHORT = '#data=digits&k=6&m=32&steps=10&step=0.05';
 
 const site = stage();
+
+function probabilities(logits) {
+  const weights = logits.map((logit) => Math.exp(logit - Math.max(...logits)));
+  const sum = weights.reduce((first, second) => first + second);
+  return weights.map((weight) => weight / sum);
+}
 
 test('the three acts follow each other, and every answer stands beside the truth', async () => {
   const { page, context, complaints } = await visit(site.browser, site.server.address + SHORT);
@@ -27,7 +34,7 @@ test('the three acts follow each other, and every answer stands beside the truth
 
   await arena.counter.getByRole('button', { name: 'Let it riposte again' }).click();
   await arena.counter.locator('.work').waitFor();
-  await screenshot(page, 'acts-desktop-light');
+  await portraits(page, arena, 'digits');
   assert.deepEqual(complaints, []);
   await context.close();
 });
@@ -49,6 +56,127 @@ test('the attack stays in its ball, and its change is what is shown', async () =
   await context.close();
 });
 
+test('a targeted attack is after the class it was given, which is never the image\u2019s own', async () => {
+  const { page, context } = await visit(site.browser, `${site.server.address}#data=digits&image=test:3&steps=40&step=0.01&target=8`);
+  const arena = new Arena(page);
+  await arena.ready();
+  const wanted = arena.attack.getByLabel('Make it see');
+  assert.equal(await wanted.inputValue(), '8');
+  const [own] = (await arena.attack.locator('.thumbnail.chosen').getAttribute('aria-label')).split(',');
+  assert.ok(!(await wanted.locator('option').allInnerTexts()).some((text) => text.includes(`\u201c${own}\u201d`)), 'its own class is not offered');
+  const result = nextResult(page);
+  await arena.runAttack();
+  const { attack, attack_settings: settings } = await result;
+  assert.equal(settings.target, 8);
+  const [start, end] = [attack.logits[0], attack.logits.at(-1)].map(probabilities);
+  assert.ok(end[8] > start[8], `the class asked for gains: ${start[8]} to ${end[8]}`);
+  assert.match(await arena.attack.locator('.phase').innerText(), attack.class === 8 ? /Fooled: the classifier now sees \u201c8\u201d/ : /held|not \u201c8\u201d/);
+  await arena.attack.getByRole('button', { name: /^8, test image/ }).first().click();
+  await page.waitForFunction(() => !location.hash.includes('target='));
+  assert.equal(await wanted.inputValue(), 'any');
+  await context.close();
+});
+
+test('where an image holds, others are tried until one falls', async () => {
+  const { page, context } = await visit(site.browser, `${site.server.address}#data=digits&image=test:1&steps=5&step=0.06&k=2&m=8`);
+  const arena = new Arena(page);
+  await arena.ready();
+  const records = await arena.element.evaluateHandle((element) => {
+    const records = [];
+    element.addEventListener('riposte', ({ detail }) => records.push(detail));
+    return records;
+  });
+  await arena.runAttack();
+  await arena.attack.locator('.phase').filter({ hasText: 'held' }).waitFor();
+  await arena.attack.getByRole('button', { name: 'Try others until one falls' }).click();
+  const fooled = arena.attack.locator('.phase').filter({ hasText: 'Fooled' });
+  await fooled.waitFor({ timeout: 180_000 });
+  const tried = await records.jsonValue();
+  const wrong = tried.map(({ attack, truth }) => attack.class !== truth);
+  assert.equal(wrong.indexOf(true), tried.length - 1, 'it ends with the first that falls');
+  assert.ok(tried.every(({ natural_logits: logits, truth }) => logits.indexOf(Math.max(...logits)) === truth), 'each was seen right untouched');
+  assert.equal(new Set(tried.map(({ image }) => image.test)).size, tried.length, 'no image twice');
+  const held = tried.length - 2;
+  if (held > 1) assert.match(await fooled.innerText(), new RegExp(`${held} images tried before it held`));
+  assert.match(page.url(), new RegExp(`image=test%3A${tried.at(-1).image.test}&`));
+  await arena.runRiposte();
+
+  // And it stops when it is told to.
+  await arena.attack.locator('.thumbnail').nth(11).click();
+  await page.waitForFunction(() => !location.hash.includes('run='));
+  await arena.ready();
+  await arena.attack.getByLabel('Strength').fill('0.01');
+  await arena.runAttack();
+  await arena.attack.getByRole('button', { name: 'Try others until one falls' }).click();
+  await arena.attack.locator('.phase').filter({ hasText: /[2-9] held so far/ }).waitFor();
+  await arena.attack.getByRole('button', { name: 'Stop' }).click();
+  await page.waitForTimeout(500);
+  const rest = (await records.jsonValue()).length;
+  await page.waitForTimeout(1500);
+  assert.equal((await records.jsonValue()).length, rest);
+  await context.close();
+});
+
+test('the scrubber walks over the steps: picture, bars and all', async () => {
+  const { page, context } = await visit(site.browser, site.server.address + SHORT);
+  const arena = new Arena(page);
+  await arena.ready();
+  const result = nextResult(page);
+  await arena.runAttack();
+  const { attack, natural_logits: natural } = await result;
+  await arena.settled(arena.attack);
+  const pictures = arena.attack.locator('.triptych canvas');
+  const shown = () => pictures.evaluateAll((all) => all.map((canvas) => canvas.toDataURL()));
+  const widths = () => arena.attack.locator('.bars .bar').evaluateAll((bars) => bars.map(({ style }) => Number.parseFloat(style.width)));
+  const near = (bars, logits) => probabilities(logits).every((value, place) => Math.abs(100 * value - bars[place]) < 0.1);
+  assert.ok(near(await widths(), attack.logits.at(-1)), 'the last step');
+  const scrubber = arena.attack.locator('.scrubber input');
+  await scrubber.focus();
+  await page.keyboard.press('Home');
+  await arena.attack.getByText('Step 0 of 10').waitFor();
+  const [original, , result0] = await shown();
+  assert.equal(original, result0, 'it starts at the untouched image');
+  assert.ok(near(await widths(), natural), 'and at what was said of it');
+  await page.keyboard.press('ArrowRight');
+  await arena.attack.getByText('Step 1 of 10').waitFor();
+  assert.ok(near(await widths(), attack.logits[1]));
+  assert.notEqual((await shown())[2], original);
+  await context.close();
+});
+
+test('images, record, link and command can be taken away', async () => {
+  const { page, context } = await visit(site.browser, site.server.address + SHORT);
+  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  const arena = new Arena(page);
+  await arena.ready();
+  const result = nextResult(page);
+  await arena.runAttack();
+  const { act, ...record } = await result;
+  assert.equal(act, 1);
+
+  const saved = [];
+  page.on('download', (download) => saved.push(download));
+  await page.getByRole('button', { name: 'Save images' }).click();
+  await page.getByText('The images were saved.').waitFor();
+  while (saved.length < 3) await page.waitForEvent('download');
+  assert.deepEqual(saved.map((download) => download.suggestedFilename()), ['riposte-original.png', 'riposte-change.png', 'riposte-attacked.png']);
+  for (const download of saved) {
+    const bytes = await readFile(await download.path());
+    assert.equal(bytes.subarray(1, 4).toString(), 'PNG');
+    assert.equal(bytes.readUInt32BE(16), 28 * 16, 'each pixel a square of 16');
+  }
+  const download = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'Save record (JSON)' }).click();
+  assert.deepEqual(JSON.parse(await readFile(await (await download).path(), 'utf8')), record);
+  await page.getByRole('button', { name: 'Copy link' }).click();
+  await page.getByText('The link was copied.').waitFor();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), page.url());
+  await page.getByRole('button', { name: 'Copy command' }).click();
+  await page.getByText('The command was copied.').waitFor();
+  assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^riposte duel --dataset digits --model \S+ --index 0 --preset \S+ --seed 0 .*--step-size 0.05 --steps 10/);
+  await context.close();
+});
+
 test('a link leads to the same run, seed and all', async () => {
   const random = `${SHORT}&start=uniform&seed=7&image=test:3`;
   const first = await visit(site.browser, site.server.address + random);
@@ -66,7 +194,6 @@ test('a link leads to the same run, seed and all', async () => {
   await new Arena(second.page).riposte.locator('.verdict').waitFor({ timeout: 180_000 });
   const download = second.page.waitForEvent('download');
   await second.page.getByRole('button', { name: 'Save record (JSON)' }).click();
-  const { readFile } = await import('node:fs/promises');
   const is = JSON.parse(await readFile(await (await download).path(), 'utf8'));
   assert.deepEqual(is.image, { test: 3 });
   assert.deepEqual(is.attack.logits, was.attack.logits);
@@ -102,29 +229,22 @@ test('the processor computes where there is no WebGPU, and the page says so', as
 });
 
 test('MNIST is attacked and answered, where the site was built with it', async (context_) => {
+  if (await lacks(site.server, 'mnist', context_)) return;
   const { page, context } = await visit(site.browser, `${site.server.address}#data=mnist&k=6&m=32&steps=10&step=0.05`);
   const arena = new Arena(page);
   await arena.ready();
-  const offered = await arena.element.locator('.bench select').first().innerText();
-  if (!offered.includes('MNIST')) {
-    await context.close();
-    return context_.skip('the site has no MNIST model or no MNIST data');
-  }
   await arena.runAttack();
   await arena.runRiposte();
-  await screenshot(page, 'mnist-desktop-light');
+  await arena.runCounter();
+  await portraits(page, arena, 'mnist');
   await context.close();
 });
 
 test('CIFAR-10 is attacked, answered and attacked again in color, where the site was built with a model of it', async (context_) => {
+  if (await lacks(site.server, 'cifar10', context_)) return;
   const { page, context, complaints } = await visit(site.browser, `${site.server.address}#data=cifar10&k=2&m=8&steps=3&step=0.01&s-steps=3&s-step=0.01`);
   const arena = new Arena(page);
   await arena.ready();
-  const offered = await arena.element.locator('.bench select').first().innerText();
-  if (!offered.includes('CIFAR-10')) {
-    await context.close();
-    return context_.skip('the site has no CIFAR-10 model or no CIFAR-10 data');
-  }
   assert.equal(await arena.attack.getByRole('tab', { name: 'Draw' }).count(), 0, 'nobody draws a photograph');
   assert.ok(await arena.attack.getByRole('button', { name: /airplane, test image/ }).count() > 0, 'the gallery names what it shows');
   const colored = await arena.attack.locator('.thumbnail canvas').first().evaluate((canvas) => {
@@ -142,19 +262,16 @@ test('CIFAR-10 is attacked, answered and attacked again in color, where the site
   const { riposte_run: run } = await answered;
   assert.equal(run.iterations.length, run.riposted ? 2 : 0);
   await arena.runCounter();
-  await screenshot(page, 'cifar10-desktop-light');
+  await portraits(page, arena, 'cifar10');
   assert.deepEqual(complaints, []);
   await context.close();
 });
 
 test('a photograph becomes a small color picture, where the site has CIFAR-10', async (context_) => {
+  if (await lacks(site.server, 'cifar10', context_)) return;
   const { page, context } = await visit(site.browser, `${site.server.address}#data=cifar10&steps=2`);
   const arena = new Arena(page);
   await arena.ready();
-  if (!(await arena.element.locator('.bench select').first().innerText()).includes('CIFAR-10')) {
-    await context.close();
-    return context_.skip('the site has no CIFAR-10 model or no CIFAR-10 data');
-  }
   await arena.attack.getByRole('tab', { name: 'Upload' }).click();
   const photograph = await page.evaluate(async () => {
     const canvas = new OffscreenCanvas(600, 400);

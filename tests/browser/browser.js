@@ -1,5 +1,6 @@
 // Chromium, and what a visitor does on the page.
 
+import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
@@ -95,4 +96,38 @@ export function nextResult(page, selector = 'riposte-arena') {
 export async function screenshot(page, name) {
   await mkdir(SHOTS, { recursive: true });
   await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
+}
+
+const WINDOWS = { desktop: { width: 1280, height: 900 }, phone: { width: 360, height: 740 } };
+
+/** Pictures of a page's acts as they stand, on a desktop and on a phone, light and dark; and that it fits each window. */
+export async function portraits(page, arena, name) {
+  await mkdir(SHOTS, { recursive: true });
+  for (const [device, size] of Object.entries(WINDOWS)) {
+    await page.setViewportSize(size);
+    for (const colorScheme of ['light', 'dark']) {
+      await page.emulateMedia({ colorScheme });
+      for (const [act, section] of Object.entries({ attack: arena.attack, riposte: arena.riposte, counter: arena.counter })) {
+        await section.screenshot({ path: join(SHOTS, `${name}-${act}-${device}-${colorScheme}.png`) });
+      }
+      await screenshot(page, `${name}-page-${device}-${colorScheme}`);
+    }
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.equal(overflow, 0, `${name} on a ${device}: nothing is wider than the screen`);
+  }
+}
+
+/** What a site is built with, and the path of the file that says so. */
+export async function manifest(server) {
+  const script = await (await fetch(`${server.address}riposte.js`)).text();
+  const path = `assets/${script.match(/manifest-\w+\.json/)[0]}`;
+  return { path, ...await (await fetch(server.address + path)).json() };
+}
+
+/** Skips a test of a dataset that the site was built without. */
+export async function lacks(server, dataset, test) {
+  const { datasets } = await manifest(server);
+  const lacking = !datasets.some(({ id }) => id === dataset);
+  if (lacking) test.skip(`the site was built without a model or the data of ${dataset}`);
+  return lacking;
 }

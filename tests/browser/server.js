@@ -15,23 +15,30 @@ const TYPES = {
   '.woff2': 'font/woff2',
 };
 
-/** Serves `folder` at `/course/riposte/`. `fault` may be set to a function of the path: 'corrupt', 'cut', 'missing', 'slow' or nothing. */
+/**
+ * Serves `folder` at `/course/riposte/`. `fault` may be set to a function of the path: 'corrupt', 'cut', 'missing', 'slow' or nothing.
+ * `instead` holds bytes to serve in the place of a file, by its path.
+ */
 export async function serve(folder) {
   const prefix = '/course/riposte/';
-  const state = { fault: () => undefined, requests: [] };
+  const state = { fault: () => undefined, instead: new Map(), requests: [] };
   const server = createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url, 'http://localhost').pathname);
     const inside = path.startsWith(prefix) ? normalize(path.slice(prefix.length) || 'index.html') : '..';
     const file = join(folder, inside);
     state.requests.push(inside);
     const fault = state.fault(inside);
+    const type = TYPES[extname(file)] ?? 'application/octet-stream';
+    if (state.instead.has(inside)) {
+      response.writeHead(200, { 'content-type': type }).end(state.instead.get(inside));
+      return;
+    }
     try {
       if (inside.startsWith('..') || fault === 'missing' || !(await stat(file)).isFile()) throw new Error('missing');
     } catch {
       response.writeHead(404).end('no such file');
       return;
     }
-    const type = TYPES[extname(file)] ?? 'application/octet-stream';
     if (fault === 'corrupt' || fault === 'cut') {
       const bytes = await readFile(file);
       response.writeHead(200, { 'content-type': type, 'content-length': bytes.length });

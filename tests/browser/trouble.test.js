@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Arena, stage, visit } from './browser.js';
+import { Arena, lacks, launch, screenshot, stage, visit } from './browser.js';
 
 const site = stage();
 
@@ -34,6 +34,60 @@ test('an engine that cannot be loaded is told of, and can be started again', asy
   await again.click();
   await arena.ready();
   await context.close();
+});
+
+test('a page whose own code does not come says so, and trying again goes on', async () => {
+  site.server.state.fault = (path) => (/page-.*\.wasm$/.test(path) ? 'cut' : undefined);
+  const { page, context } = await visit(site.browser, `${site.server.address}#data=digits`);
+  const alert = page.getByRole('alert').filter({ hasText: /could not be loaded/ });
+  await alert.waitFor();
+  site.server.state.fault = () => undefined;
+  await alert.getByRole('button', { name: 'Try again' }).click();
+  await new Arena(page).ready();
+  await context.close();
+});
+
+test('training images that are cut off on their way leave the page as it was, and the riposte can be run again', async (context_) => {
+  if (await lacks(site.server, 'mnist', context_)) return;
+  const { page, context } = await visit(site.browser, `${site.server.address}#data=mnist&k=2&m=8&steps=5&step=0.1`);
+  const arena = new Arena(page);
+  await arena.ready();
+  await arena.runAttack();
+  site.server.state.fault = (path) => (/train-.*\.pack$/.test(path) ? 'cut' : undefined);
+  await arena.riposte.getByRole('button', { name: 'Riposte', exact: true }).click();
+  await arena.riposte.locator('.phase').filter({ hasText: /network went away while the training images of MNIST/ }).waitFor();
+  site.server.state.fault = () => undefined;
+  await arena.runRiposte();
+  await context.close();
+});
+
+test('a lost graphics device is told of, and the processor goes on where it was', async () => {
+  // A browser of its own: the process that drives the GPU ends for all its pages.
+  const browser = await launch();
+  const { page } = await visit(browser, `${site.server.address}?device=webgpu#data=digits&k=200&m=32&steps=3&step=0.1&s-steps=3&s-step=0.1&seed=5`);
+  page.setDefaultTimeout(180_000);
+  const arena = new Arena(page);
+  await arena.ready();
+  assert.match(await arena.device.innerText(), /Computing on WebGPU/);
+  await arena.runAttack();
+  await arena.riposte.getByRole('button', { name: 'Riposte', exact: true }).click();
+  await arena.riposte.locator('.scrubber output').filter({ hasText: /Iteration [1-9]/ }).waitFor();
+  await (await browser.newBrowserCDPSession()).send('Browser.crashGpuProcess');
+  await arena.riposte.locator('.phase').filter({ hasText: 'graphics device was lost' }).waitFor({ timeout: 30_000 });
+  assert.match(await arena.device.innerText(), /graphics device was lost/);
+  assert.ok(await arena.riposte.getByRole('button', { name: /^Riposte/ }).isDisabled(), 'nothing runs without an engine');
+  // The browser blanks every canvas then: they are drawn again.
+  await page.waitForFunction(() => [...document.querySelector('riposte-arena').shadowRoot.querySelectorAll('.attack .triptych canvas')].every((canvas) => {
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    return data.some((value) => value > 0);
+  }));
+  await screenshot(page, 'device-lost');
+  await arena.riposte.getByRole('button', { name: 'Go on with the processor' }).click();
+  await arena.ready();
+  assert.match(await arena.device.innerText(), /Computing on CPU/);
+  assert.match(page.url(), /seed=5/);
+  await arena.runAttack();
+  await browser.close();
 });
 
 test('what was fetched once is not fetched again', async () => {
@@ -85,9 +139,12 @@ test('files that are no pictures are refused in a sentence; large and animated o
 });
 
 test('a link with nonsense in it opens the page as if it were not there', async () => {
-  const { page, context, complaints } = await visit(site.browser, `${site.server.address}#data=nowhere&model=none&image=px:@@@&eps=lots&steps=-3&preset=none&seed=x&run=99&k=abc`);
+  const { page, context, complaints } = await visit(site.browser, `${site.server.address}#data=nowhere&model=none&image=px:@@@&eps=lots&steps=-3&preset=none&seed=x&run=99&k=abc&m=7&step=1e9&s-steps=0&target=77&lr=-1&train=fast:9:9`);
   const arena = new Arena(page);
   await arena.ready();
+  await page.waitForFunction(() => location.hash.includes('preset='));
+  const kept = new URLSearchParams(new URL(page.url()).hash.slice(1));
+  for (const key of ['eps', 'steps', 'step', 's-steps', 'k', 'm', 'lr', 'train', 'target']) assert.equal(kept.get(key), null, key);
   assert.deepEqual(complaints, []);
   await context.close();
 });

@@ -21,6 +21,24 @@ async function start() {
 
 let reported = 0;
 
+// A lost device, or one without memory, leaves no trace in the engine: what it is given to do from then on is simply not done. The
+// loss is heard here, and the page offers another worker.
+if (typeof GPUAdapter !== 'undefined') {
+  const { requestDevice } = GPUAdapter.prototype;
+  GPUAdapter.prototype.requestDevice = async function (...wishes) {
+    const device = await requestDevice.apply(this, wishes);
+    device.lost.then(() => crash('The graphics device was lost: its driver was restarted, or the browser took it away.'));
+    device.addEventListener('uncapturederror', ({ error }) => {
+      if (error instanceof GPUOutOfMemoryError) crash('The graphics device ran out of memory.');
+    });
+    return device;
+  };
+}
+
+function crash(message) {
+  postMessage({ Crashed: { message } });
+}
+
 function report(received) {
   // Enough for a smooth bar; each message costs the page a little.
   if (received < total && received - reported < total / 50) return;
@@ -28,6 +46,4 @@ function report(received) {
   postMessage({ Download: { what: 'the engine', received, total } });
 }
 
-start().catch((error) => {
-  postMessage({ Crashed: { message: `The engine could not be loaded: ${error.message}.` } });
-});
+start().catch((error) => crash(`The engine could not be loaded: ${error.message}.`));

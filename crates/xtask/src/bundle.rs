@@ -17,15 +17,16 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Binds a compiled crate. The library is the bundler of the same version, so the two always match.
-    pub fn new(wasm: &Path, name: &str) -> Result<Self> {
+    /// Binds a compiled crate. The library is the bundler of the same version, so the two always match. `named` keeps the names of
+    /// functions, for a profiler.
+    pub fn new(wasm: &Path, name: &str, named: bool) -> Result<Self> {
         let mut output = Bindgen::new()
             .input_path(wasm)
             .out_name(name)
             .web(true)?
             .typescript(false)
             .omit_default_module_path(true)
-            .remove_name_section(true)
+            .remove_name_section(!named)
             .remove_producers_section(true)
             .generate_output()
             .with_context(|| format!("binding {}", wasm.display()))?;
@@ -38,6 +39,15 @@ impl Bundle {
         let js = output.js().to_owned();
         let wasm = optimise(output.wasm_mut().emit_wasm(), name)?;
         Ok(Self { js, wasm, snippets })
+    }
+
+    pub fn write_snippets(&self, folder: &Path) -> Result<()> {
+        for (path, text) in &self.snippets {
+            let path = folder.join(path);
+            std::fs::create_dir_all(path.parent().context("a snippet lies in a folder")?)?;
+            std::fs::write(path, text)?;
+        }
+        Ok(())
     }
 
     /// What a visitor downloads from a host that compresses.

@@ -1,6 +1,7 @@
 //! Set-up and orchestration: `cargo xtask demo`, `cargo xtask dist`, `cargo xtask test`.
 
 mod bundle;
+mod checks;
 mod pack;
 mod serve;
 mod site;
@@ -38,6 +39,14 @@ enum Command {
         #[command(flatten)]
         site: SiteArgs,
     },
+    /// Build what tests and times the kernels in a browser: `checks.js` and `checks.wasm`.
+    Checks {
+        #[arg(long, default_value = "target/checks")]
+        out: PathBuf,
+        /// With Burn's own operations beside the kernels, and functions that time both.
+        #[arg(long)]
+        stock: bool,
+    },
     /// Check the formatting, then run the native tests and the tests in a real browser.
     Test {
         #[command(flatten)]
@@ -59,6 +68,9 @@ struct SiteArgs {
     /// Folder of the models: weights (safetensors), each with its card (JSON).
     #[arg(long, default_value = "static/models")]
     models: PathBuf,
+    /// Keep the names of functions, for a profiler: larger files, over their budgets.
+    #[arg(long)]
+    names: bool,
 }
 
 fn main() -> Result<()> {
@@ -69,6 +81,7 @@ fn main() -> Result<()> {
             serve::serve(&folder, port, !no_open)
         }
         Command::Dist { site } => site.build(&root).map(drop),
+        Command::Checks { out, stock } => checks::build(&root, &root.join(out), stock),
         Command::Test { site, only } => test::run(&root, &site, &only),
     }
 }
@@ -77,7 +90,7 @@ impl SiteArgs {
     /// Builds the site and returns its folder.
     fn build(&self, root: &Path) -> Result<PathBuf> {
         let out = root.join(&self.out);
-        site::build(root, &out, self.data.as_deref(), &root.join(&self.models))?;
+        site::build(root, &out, self.data.as_deref(), &root.join(&self.models), self.names)?;
         Ok(out)
     }
 }

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::bundle::{Bundle, gzip};
 use crate::pack::{self, Packs, hex};
-use crate::wasm::Toolchain;
+use crate::wasm::{self, Toolchain};
 
 /// Budgets for what a visitor downloads, gzipped.
 const PAGE_BUDGET: u64 = 400 * 1024;
@@ -33,27 +33,24 @@ const PARTS: [&str; 8] = [
 ];
 const PAGES: [&str; 4] = ["index.html", "course.html", "embed.html", "riposte.js"];
 
-/// Compiles the page and the engine, packs the data and writes the site to `out`.
-pub fn build(root: &Path, out: &Path, data: Option<&Path>, models: &Path) -> Result<()> {
+/// Compiles the page and the engine, packs the data and writes the site to `out`. `named` keeps the names of functions.
+pub fn build(root: &Path, out: &Path, data: Option<&Path>, models: &Path, named: bool) -> Result<()> {
     let started = Instant::now();
     let web = root.join("web");
-    let target_dir = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("web");
+    let target_dir = wasm::target_dir(root);
     let toolchain = Toolchain::find(&web)?;
     let mut site = Site::new(out)?;
 
     for (name, budget) in [("page", PAGE_BUDGET), ("engine", ENGINE_BUDGET)] {
-        let bundle = Bundle::new(&toolchain.build(&web, &target_dir, name)?, name)?;
+        // Each has a profile of its name.
+        let bundle = Bundle::new(&toolchain.build(&web, &target_dir, name, name, &[])?, name, named)?;
         let size = bundle.gzipped_bytes()?;
         println!("{name}: {:.0} KB, {:.0} KB gzipped", bundle.wasm.len() as f64 / 1e3, size as f64 / 1e3);
-        ensure!(size <= budget, "the {name} is {size} bytes gzipped, over its budget of {budget}");
+        ensure!(named || size <= budget, "the {name} is {size} bytes gzipped, over its budget of {budget}");
         site.words.insert(format!("{name}.bytes"), bundle.wasm.len().to_string());
         site.asset(&format!("{name}.wasm"), &bundle.wasm)?;
         site.asset(&format!("{name}.js"), bundle.js.as_bytes())?;
-        for (path, text) in &bundle.snippets {
-            let path = out.join("assets").join(path);
-            std::fs::create_dir_all(path.parent().context("a snippet lies in a folder")?)?;
-            std::fs::write(path, text)?;
-        }
+        bundle.write_snippets(&out.join("assets"))?;
     }
     let models_at_hand = cards(&mut site, models)?;
     let has_model = |dataset: &str| models_at_hand.iter().any(|model| model.dataset == dataset);

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
 use crate::SiteArgs;
+use crate::checks;
 use crate::wasm::on_path;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -17,7 +18,7 @@ pub enum Part {
     Lint,
     /// Tests of the native crates.
     Native,
-    /// The built site in a real browser.
+    /// The kernels and the built site in a real browser.
     Browser,
 }
 
@@ -34,7 +35,9 @@ pub fn run(root: &Path, site: &SiteArgs, only: &[Part]) -> Result<()> {
     // The native summary comes last: it is what a reader of the log looks for.
     if wanted(Part::Browser) {
         let folder = site.build(root)?;
-        browser(root, &folder)?;
+        let kernels = root.join("target/checks");
+        checks::build(root, &kernels, false)?;
+        browser(root, &folder, &kernels)?;
     }
     if wanted(Part::Native) {
         native(root)?;
@@ -70,7 +73,7 @@ fn software_adapter() -> Result<()> {
 }
 
 /// Drives the site with Playwright, in the Chromium that is installed.
-fn browser(root: &Path, site: &Path) -> Result<()> {
+fn browser(root: &Path, site: &Path, checks: &Path) -> Result<()> {
     let tests = root.join("tests/browser");
     let missing: Vec<&str> = [("npm", on_path("npm")), ("chromium", chromium())]
         .into_iter()
@@ -93,6 +96,7 @@ fn browser(root: &Path, site: &Path) -> Result<()> {
             .current_dir(&tests)
             .env("CHROMIUM", chromium)
             .env("RIPOSTE_SITE", site)
+            .env("RIPOSTE_CHECKS", checks)
             .env("RIPOSTE_BINARY", riposte(root)?),
     )
 }

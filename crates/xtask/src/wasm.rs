@@ -7,6 +7,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
+/// Where cargo builds what runs in a browser.
+pub fn target_dir(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("web")
+}
+
 /// A Rust that can compile for the browser.
 pub enum Toolchain {
     /// The project's own, with the target's standard library installed.
@@ -45,8 +50,8 @@ impl Toolchain {
         Ok(Self::BuildStd { linker })
     }
 
-    /// Compiles one crate and returns its `.wasm` file. The profile has the crate's name.
-    pub fn build(&self, web: &Path, target_dir: &Path, name: &str) -> Result<PathBuf> {
+    /// Compiles one crate with a profile and features, and returns its `.wasm` file.
+    pub fn build(&self, web: &Path, target_dir: &Path, name: &str, profile: &str, features: &[&str]) -> Result<PathBuf> {
         let mut command = match self {
             Self::Installed => Command::new("cargo"),
             Self::BuildStd { linker } => {
@@ -65,7 +70,8 @@ impl Toolchain {
         // Cargo runs in `web/`, whose own configuration sets the target and its features.
         let status = command
             .current_dir(web)
-            .args(["build", "--locked", "--target", TARGET, "--package", &format!("riposte-{name}"), "--profile", name])
+            .args(["build", "--locked", "--target", TARGET, "--package", &format!("riposte-{name}"), "--profile", profile])
+            .args(["--features", &features.join(",")])
             .arg("--target-dir")
             .arg(target_dir)
             .env_remove("RUSTFLAGS")
@@ -75,7 +81,7 @@ impl Toolchain {
         if !status.success() {
             bail!("riposte-{name} did not compile for the browser");
         }
-        Ok(target_dir.join(TARGET).join(name).join(format!("riposte_{name}.wasm")))
+        Ok(target_dir.join(TARGET).join(profile).join(format!("riposte_{name}.wasm")))
     }
 }
 

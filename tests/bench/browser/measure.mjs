@@ -4,7 +4,12 @@
 //   cd tests/bench/browser && npm ci && npm run measure
 //
 // Alternating rounds, each in a browser of its own, so that every round has a first call. Prints JSON. CHROMIUM names another browser,
-// BROWSER_FLAGS replaces the flags that choose the software adapter, ROUNDS the number of rounds (2).
+// BROWSER_FLAGS replaces the flags that choose the software adapter, ROUNDS the number of rounds (2). Arguments name sides to measure alone.
+//
+//   cargo xtask checks --stock --out target/checks-stock
+//   RIPOSTE_CHECKS=../../../target/checks-stock TRAIN_STEPS=10 npm run measure -- kernels stock 'tfjs webgpu'
+//
+// adds the same steps with the layers computed by the kernels and by Burn's own operations, in an empty page, each step read.
 
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
@@ -56,7 +61,27 @@ const tfjs = (backend) => () => inBrowser(async (page) => {
   return page.evaluate(([name, trainSteps]) => measure(name, { trainSteps }), [backend, TRAIN]);
 });
 
+/** The checks' own steps, without the page. */
+const layers = (stock) => () => inBrowser(async (page) => {
+  await page.goto(`${bare.address}empty.html`);
+  return page.evaluate(async ([stock, trainSteps]) => {
+    const { default: init, Checks } = await import('./checks.js');
+    await init({ module_or_path: 'checks.wasm' });
+    const checks = await Checks.open();
+    const seconds = async (spent) => Array.from(await spent, (milliseconds) => milliseconds / 1000);
+    const attack = [];
+    for (let time = 0; time < 2; time++) attack.push((await seconds(checks.attack(stock, 40))).reduce((a, b) => a + b));
+    return { attack, train: await seconds(checks.train(stock, 256, trainSteps)) };
+  }, [stock, TRAIN]);
+});
+
 const sides = { 'riposte webgpu': riposte('webgpu'), 'tfjs webgpu': tfjs('webgpu'), 'riposte cpu': riposte('cpu'), 'tfjs cpu': tfjs('cpu') };
+let bare;
+if (process.env.RIPOSTE_CHECKS) {
+  bare = await serve(process.env.RIPOSTE_CHECKS);
+  bare.state.instead.set('empty.html', '<!doctype html><link rel="icon" href="data:,"><title>empty</title>');
+  Object.assign(sides, { kernels: layers(false), stock: layers(true) });
+}
 const only = process.argv.slice(2);
 const rounds = [];
 for (let round = 0; round < ROUNDS; round++) {
@@ -71,3 +96,4 @@ for (let round = 0; round < ROUNDS; round++) {
 console.log(JSON.stringify(rounds, null, 1));
 await pages.close();
 await rival.close();
+await bare?.close();

@@ -20,9 +20,18 @@ use web_sys::MessageEvent;
 
 use crate::run::Engine;
 
+unsafe extern "C" {
+    /// Made by the linker: runs the constructors of statics, some thousand of them in the shader compiler. Unless somebody calls it,
+    /// the linker takes each export for a program of its own and runs them all on every call from JavaScript and to it: four fifths of
+    /// an attack's time on WebGPU.
+    fn __wasm_call_ctors();
+}
+
 /// Called once, when the worker has loaded this module.
 #[wasm_bindgen(start)]
 pub fn start() {
+    // Sound: nothing else runs yet, and nobody else calls it.
+    unsafe { __wasm_call_ctors() };
     std::panic::set_hook(Box::new(|info| {
         let message = format!("The engine stopped because of a mistake in it ({info}).");
         worker::post(&Event::Crashed { message });

@@ -75,6 +75,12 @@ impl Ready {
     }
 }
 
+/// Of one forward pass of one image, by the model's card alone.
+pub fn multiply_accumulates(card: &str) -> Result<f64, Trouble> {
+    let architecture: Architecture = ModelCard::from_json(card.as_bytes())?.architecture.parse()?;
+    Ok(architecture.multiply_accumulates() as f64)
+}
+
 fn describe(preset: &Preset) -> riposte_protocol::Preset {
     let (title, about) = match preset.name {
         "m-mnist" => (

@@ -14,7 +14,7 @@ use riposte_protocol::{DeviceKind, DevicePreference, Event, Notice, Picture, Pre
 
 use crate::convert::tensor;
 use crate::device;
-use crate::models::Ready;
+use crate::models::{self, Ready};
 use crate::worker::{Gate, give_way, post};
 use riposte::classifier::read;
 
@@ -87,6 +87,7 @@ impl Engine {
             | Request::TestImage { run, .. }
             | Request::Classify { run, .. }
             | Request::Time { run, .. }
+            | Request::Weigh { run, .. }
             | Request::Attack { run, .. }
             | Request::Riposte { run, .. } => Some(*run),
         };
@@ -132,6 +133,10 @@ impl Engine {
                 let ready = self.ready(&model)?;
                 let seconds_per_sample = riposte_run::time(self, &ready).await?;
                 post(&Event::Timed { run, seconds_per_sample });
+            }
+            Request::Weigh { run, card } => {
+                let multiply_accumulates = models::multiply_accumulates(&card)?;
+                post(&Event::Weighed { run, multiply_accumulates });
             }
             Request::Attack { run, victim, input, class, settings } => {
                 let victim = self.victim(&victim)?;

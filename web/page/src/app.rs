@@ -1,12 +1,14 @@
 //! The element's content.
 
 use leptos::prelude::*;
+use riposte_protocol::ModelEntry;
 
 use crate::acts::{AttackAct, CounterAct, RiposteAct};
 use crate::options::Controls;
 use crate::parts::{Choice, DeviceLine};
 use crate::state::{Arena, Load};
 use crate::trace::Phase;
+use crate::words::{about, megabytes};
 
 #[component]
 pub fn App() -> impl IntoView {
@@ -35,23 +37,26 @@ fn Bench() -> impl IntoView {
             .manifest
             .with_value(|manifest| manifest.models.iter().find(|model| model.dataset == id).map(|model| model.id.clone()));
         if let Some(model) = model {
-            arena.model.set(model);
+            arena.take_model(model);
         }
     };
-    let models = move || {
+    let models = Memo::new(move |_| {
         let set = arena.dataset().id;
-        arena.manifest.with_value(|manifest| {
-            manifest
-                .models
-                .iter()
-                .filter(|model| model.dataset == set)
-                .map(|model| (model.id.clone(), card_text(&model.card, "name").unwrap_or_else(|| model.id.clone())))
-                .collect::<Vec<_>>()
-        })
+        arena
+            .manifest
+            .with_value(|manifest| manifest.models.iter().filter(|model| model.dataset == set).cloned().collect::<Vec<_>>())
+    });
+    let model_options = move || {
+        models
+            .get()
+            .into_iter()
+            .map(|model| (model.id.clone(), format!("{}: {}", name(&model), megabytes(model.weights.bytes))))
+            .collect::<Vec<_>>()
     };
+    let chosen = move || arena.offer.get().map_or_else(|| arena.model.get(), |offer| offer.model);
     let about = move || {
-        let accuracies = accuracies(&arena.model_entry().card);
-        view! { <p class="about">{arena.dataset().about} " " {accuracies}</p> }
+        let model = arena.model_entry();
+        view! { <p class="about">{arena.dataset().about} " " {accuracies(&model.card)}</p> }
     };
     view! {
         <header class="bench">
@@ -63,8 +68,24 @@ fn Bench() -> impl IntoView {
                         value=Signal::derive(move || arena.dataset().id)
                         set=choose_dataset
                     />
-                    <Choice label="Classifier" options=Signal::derive(models) value=arena.model set=move |id| arena.model.set(id)/>
+                    <Show
+                        when=move || { models.with(|models| models.len() > 1) }
+                        fallback=move || view! {
+                            <div class="field">
+                                <span class="name">"Classifier"</span>
+                                <span class="fixed">{move || name(&arena.model_entry())}</span>
+                            </div>
+                        }
+                    >
+                        <Choice
+                            label="Classifier"
+                            options=Signal::derive(model_options)
+                            value=Signal::derive(chosen)
+                            set=move |id| arena.choose_model(&id)
+                        />
+                    </Show>
                 </div>
+                <Offered/>
             })}
             <DeviceLine/>
             {controls.then(|| about)}
@@ -72,10 +93,48 @@ fn Bench() -> impl IntoView {
     }
 }
 
-/// A text field of a model card.
-fn card_text(card: &str, field: &str) -> Option<String> {
-    let card: serde_json::Value = serde_json::from_str(card).ok()?;
-    card[field].as_str().map(str::to_owned)
+/// What a larger classifier costs, said before it is fetched.
+#[component]
+fn Offered() -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let offered = Memo::new(move |_| arena.offer.with(|offer| offer.as_ref().and_then(|offer| arena.entry_of(&offer.model))));
+    let time = move || {
+        let (iterations, batch) = arena.riposte.with(|riposte| (riposte.iterations, riposte.batch));
+        let larger = arena.offer.with(|offer| offer.as_ref().and_then(|offer| offer.multiply_accumulates))?;
+        let Load::Ready(opened) = arena.load.get() else { return None };
+        let seconds = arena.post_training_seconds(iterations * batch)? * larger / opened.multiply_accumulates;
+        Some(format!(
+            "A riposte of {iterations} \u{00d7} {batch} images will take {} on this device, where this one takes {}: estimated from its speed.",
+            about(seconds),
+            about(arena.post_training_seconds(iterations * batch)?),
+        ))
+    };
+    let panel = move || {
+        let entry = offered.get()?;
+        let id = entry.id.clone();
+        Some(view! {
+            <div class="offer">
+                <p>
+                    <b>{name(&entry)}</b> {format!(" is a download of {}, once. ", megabytes(entry.weights.bytes))}
+                    {accuracies(&entry.card)} " "
+                    {move || time().unwrap_or_else(|| "How long a riposte takes is being measured.".to_owned())}
+                </p>
+                <div class="action">
+                    <button type="button" class="plain strong" on:click=move |_| arena.take_model(id.clone())>
+                        {format!("Download {}", megabytes(entry.weights.bytes))}
+                    </button>
+                    <button type="button" class="plain" on:click=move |_| arena.offer.set(None)>"Stay with the small one"</button>
+                </div>
+            </div>
+        })
+    };
+    view! { <div class="offers" role="status">{panel}</div> }
+}
+
+/// What a model is called.
+fn name(model: &ModelEntry) -> String {
+    let card: Option<serde_json::Value> = serde_json::from_str(&model.card).ok();
+    card.and_then(|card| card["name"].as_str().map(str::to_owned)).unwrap_or_else(|| model.id.clone())
 }
 
 /// What a model card has measured, in words: "Right on 98.2 % of the test images, and on 91.9 % when each is attacked."

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use leptos::prelude::*;
-use riposte_protocol::{DeviceNotice, DevicePreference, Event, Request, RunId};
+use riposte_protocol::{DeviceKind, DeviceNotice, DevicePreference, Event, Request, RunId};
 use wasm_bindgen::prelude::*;
 use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
 
@@ -16,8 +16,8 @@ pub enum Engine {
     Starting,
     /// It computes on this device.
     Ready(DeviceNotice),
-    /// It is lost; [`Client::restart`] starts another.
-    Lost { message: String },
+    /// It is lost; [`Client::restart`] starts another. `had_gpu`: it computed on WebGPU, so the processor is a way on.
+    Lost { message: String, had_gpu: bool },
 }
 
 /// A file on its way.
@@ -33,7 +33,7 @@ type Listener = Rc<dyn Fn(&Event)>;
 /// Speaks to the worker.
 pub struct Client {
     script: String,
-    device: DevicePreference,
+    device: Cell<DevicePreference>,
     worker: RefCell<Option<Live>>,
     listeners: RefCell<HashMap<RunId, Listener>>,
     next: Cell<RunId>,
@@ -62,7 +62,7 @@ impl Client {
             let client = clients.entry(script.to_owned()).or_insert_with(|| {
                 let client = Rc::new(Self {
                     script: script.to_owned(),
-                    device,
+                    device: Cell::new(device),
                     worker: RefCell::default(),
                     listeners: RefCell::default(),
                     next: Cell::new(1),
@@ -107,8 +107,9 @@ impl Client {
         }
     }
 
-    /// Ends the worker, if there is one, and starts another. What the old one kept is gone.
-    pub fn restart(self: &Rc<Self>) {
+    /// Ends the worker, if there is one, and starts another, on another device if one is named. What the old one kept is gone.
+    pub fn restart(self: &Rc<Self>, device: Option<DevicePreference>) {
+        self.device.set(device.unwrap_or(self.device.get()));
         self.stop("The engine was started anew.");
         self.start();
     }
@@ -139,7 +140,7 @@ impl Client {
         });
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
-        let waiting = Some(vec![Request::Start { device: self.device }]);
+        let waiting = Some(vec![Request::Start { device: self.device.get() }]);
         *self.worker.borrow_mut() = Some(Live { worker, waiting, _on_message: on_message, _on_error: on_error });
         self.generation.update(|generation| *generation += 1);
     }
@@ -174,8 +175,13 @@ impl Client {
     }
 
     fn lose(&self, message: &str) {
+        // One loss has several signs: the first says why.
+        if matches!(self.engine.get_untracked(), Engine::Lost { .. }) {
+            return;
+        }
+        let had_gpu = matches!(self.engine.get_untracked(), Engine::Ready(device) if device.kind == DeviceKind::WebGpu);
+        self.engine.set(Engine::Lost { message: message.to_owned(), had_gpu });
         self.stop(message);
-        self.engine.set(Engine::Lost { message: message.to_owned() });
     }
 
     /// Ends the worker and every run with it.

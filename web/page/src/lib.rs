@@ -18,6 +18,7 @@ mod words;
 
 use leptos::mount::{UnmountHandle, mount_to};
 use leptos::prelude::*;
+use riposte_protocol::Manifest;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
 use web_sys::HtmlElement;
@@ -37,7 +38,9 @@ pub struct Mounted {
 #[wasm_bindgen]
 pub fn mount(host: HtmlElement, root: HtmlElement, site: JsValue) -> Result<Mounted, JsError> {
     let site: Site = serde_wasm_bindgen::from_value(site)?;
-    let manifest = serde_json::from_str(&site.manifest)?;
+    let mut manifest: Manifest = serde_json::from_str(&site.manifest)?;
+    // The first model of a dataset is the one it opens with: the one that takes least to fetch.
+    manifest.models.sort_by_key(|model| model.weights.bytes);
     let options = options::Options::read(&host);
     let handle: UnmountHandle<_> = mount_to(root.unchecked_into(), move || {
         let arena = Arena::new(host, site, manifest, options);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use leptos::prelude::*;
 use riposte_protocol::{
     AttackSettings, DatasetEntry, DeviceKind, Event, Input, Manifest, ModelEntry, Opened, Perturbation, Picture, Prediction,
-    Request, RiposteSettings, Victim,
+    Request, RiposteSettings, Sample, Victim,
 };
 use web_sys::HtmlElement;
 
@@ -41,6 +41,25 @@ pub enum Load {
     Failed { message: String, retry: bool },
 }
 
+/// A model that is larger than the one in use: what it costs is said before it is fetched.
+#[derive(Clone, PartialEq)]
+pub struct Offer {
+    /// Its id.
+    pub model: String,
+    /// Of one forward pass of one image, once the engine has counted them.
+    pub multiply_accumulates: Option<f64>,
+}
+
+/// The search for a test image that the attack wins against: most hold.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Hunt {
+    Off,
+    /// So many held so far.
+    On(usize),
+    /// One fell, after so many that held.
+    Found(usize),
+}
+
 /// Everything one element knows.
 #[derive(Clone, Copy)]
 pub struct Arena {
@@ -50,6 +69,7 @@ pub struct Arena {
     pub options: StoredValue<Options>,
     pub client: StoredValue<Rc<Client>, LocalStorage>,
     pub model: RwSignal<String>,
+    pub offer: RwSignal<Option<Offer>>,
     pub load: RwSignal<Load>,
     pub subject: RwSignal<Option<Subject>>,
     /// What the static model says of the untouched image.
@@ -62,6 +82,9 @@ pub struct Arena {
     pub seconds_per_sample: RwSignal<Option<f64>>,
     /// Act 2 answers the attacked image, or the untouched one.
     pub on_attacked: RwSignal<bool>,
+    pub hunt: RwSignal<Hunt>,
+    /// Images that the hunt has fetched, the next one last; and the place in each class from which the next ones come.
+    prey: StoredValue<(Vec<Sample>, usize)>,
     pub attacked: AttackTrace,
     pub riposted: RiposteTrace,
     pub countered: AttackTrace,
@@ -82,6 +105,7 @@ impl Arena {
             options: StoredValue::new(options),
             client: StoredValue::new_local(client),
             model: RwSignal::new(model),
+            offer: RwSignal::new(None),
             load: RwSignal::new(Load::Waiting),
             subject: RwSignal::new(None),
             natural: RwSignal::new(None),
@@ -91,6 +115,8 @@ impl Arena {
             seed: RwSignal::new(link.seed.unwrap_or(0)),
             seconds_per_sample: RwSignal::new(None),
             on_attacked: RwSignal::new(link.on_attacked),
+            hunt: RwSignal::new(Hunt::Off),
+            prey: StoredValue::default(),
             attacked: AttackTrace::new(),
             riposted: RiposteTrace::new(),
             countered: AttackTrace::new(),
@@ -102,10 +128,11 @@ impl Arena {
     }
 
     pub fn model_entry(self) -> ModelEntry {
-        let id = self.model.get();
-        self.manifest
-            .with_value(|manifest| manifest.models.iter().find(|model| model.id == id).cloned())
-            .expect("it was chosen from these")
+        self.entry_of(&self.model.get()).expect("it was chosen from these")
+    }
+
+    pub fn entry_of(self, model: &str) -> Option<ModelEntry> {
+        self.manifest.with_value(|manifest| manifest.models.iter().find(|entry| entry.id == model).cloned())
     }
 
     pub fn dataset(self) -> DatasetEntry {
@@ -115,10 +142,47 @@ impl Arena {
             .expect("a model without its dataset is not in the manifest")
     }
 
+    /// Whether an engine is there to answer.
+    pub fn has_engine(self) -> bool {
+        self.client.with_value(|client| !matches!(client.engine().get(), Engine::Lost { .. }))
+    }
+
     /// The class that the attack leaves: the truth, or what the static model says where it is unknown.
     pub fn class(self) -> Option<usize> {
         let natural = self.natural.with(|natural| natural.as_ref().map(|natural| natural.class));
         self.subject.with(|subject| subject.as_ref().and_then(|subject| subject.truth)).or(natural)
+    }
+
+    /// Takes a model that costs no more to fetch than the one in use; offers a larger one first.
+    pub fn choose_model(self, id: &str) {
+        let (chosen, now) = untrack(|| (self.entry_of(id), self.model_entry()));
+        let Some(chosen) = chosen.filter(|chosen| chosen.id != now.id) else { return self.offer.set(None) };
+        if chosen.dataset != now.dataset || chosen.weights.bytes <= now.weights.bytes {
+            return self.take_model(chosen.id);
+        }
+        self.offer.set(Some(Offer { model: chosen.id.clone(), multiply_accumulates: None }));
+        let card = chosen.card;
+        self.run(
+            move |run| Request::Weigh { run, card },
+            move |event| {
+                if let Event::Weighed { multiply_accumulates, .. } = event {
+                    self.offer.try_update(|offer| {
+                        if let Some(offer) = offer.as_mut().filter(|offer| offer.model == chosen.id) {
+                            offer.multiply_accumulates = Some(*multiply_accumulates);
+                        }
+                    });
+                }
+            },
+        );
+        if self.seconds_per_sample.with_untracked(Option::is_none) && matches!(self.load.get_untracked(), Load::Ready(_)) {
+            self.time_post_training();
+        }
+    }
+
+    /// Fetches a model and uses it.
+    pub fn take_model(self, id: String) {
+        self.offer.set(None);
+        self.model.set(id);
     }
 
     /// Loads the chosen model; `fresh` passes over caches.
@@ -162,7 +226,53 @@ impl Arena {
 
     /// Puts an image under attack.
     pub fn choose(self, origin: Origin, image: Picture, truth: Option<usize>, dataset: String) {
+        self.hunt.set(Hunt::Off);
         self.subject.set(Some(Subject { dataset, origin, image, truth }));
+    }
+
+    /// Attacks one test image after the other until one falls.
+    pub fn start_hunt(self) {
+        self.hunt.set(Hunt::On(0));
+        self.go_on_hunting();
+    }
+
+    /// Ends it, and the attack under way.
+    pub fn stop_attack(self) {
+        self.hunt.set(Hunt::Off);
+        self.cancel(self.attacked.run.get_untracked());
+    }
+
+    /// Puts the next image under attack.
+    fn go_on_hunting(self) {
+        // What was said of the image before must not be taken for an answer about the next.
+        self.attacked_is_void();
+        self.natural.set(None);
+        let next = self.prey.try_update_value(|(samples, _)| samples.pop()).flatten();
+        let dataset = untrack(|| self.dataset().id);
+        if let Some(sample) = next {
+            let (origin, truth) = (Origin::Test(sample.number), Some(sample.label));
+            return self.subject.set(Some(Subject { dataset, origin, image: sample.image, truth }));
+        }
+        let Load::Ready(opened) = self.load.get_untracked() else { return self.hunt.set(Hunt::Off) };
+        const SHEET: usize = 4;
+        let skip = self.prey.with_value(|(_, skip)| *skip);
+        let model = self.model.get_untracked();
+        let asked = model.clone();
+        self.run(
+            move |run| Request::Gallery { run, model, skip, count: SHEET },
+            move |event| {
+                let current = self.model.try_get_untracked().as_ref() == Some(&asked);
+                if let (Event::Gallery { samples, .. }, true) = (event, current) {
+                    let mut samples = samples.clone();
+                    samples.sort_by_key(|sample| std::cmp::Reverse(sample.number));
+                    let next = if skip + SHEET < opened.test_images { skip + SHEET } else { 0 };
+                    self.prey.set_value((samples, next));
+                    if matches!(self.hunt.get_untracked(), Hunt::On(_)) {
+                        self.go_on_hunting();
+                    }
+                }
+            },
+        );
     }
 
     /// Act 1.
@@ -203,6 +313,17 @@ impl Arena {
             Engine::Starting | Engine::Lost { .. } => false,
         });
         on_cpu || self.load.with(|load| matches!(load, Load::Ready(opened) if opened.multiply_accumulates > 5e6))
+    }
+
+    /// How long post-training on so many samples takes with the present model, once that can be said.
+    pub fn post_training_seconds(self, samples: usize) -> Option<f64> {
+        // Each step of an attack on the samples is a forward and a backward pass beside the training's three; the search is little.
+        let passes = match self.riposte.with(|riposte| riposte.perturbation) {
+            Perturbation::Fixed(_) | Perturbation::Normal => 1.0,
+            Perturbation::Fast { .. } => 5.0 / 3.0,
+            Perturbation::Pgd { steps, .. } => 1.0 + 2.0 / 3.0 * steps as f64,
+        };
+        self.seconds_per_sample.get().map(|seconds| seconds * passes * samples as f64)
     }
 
     /// Asks the engine how long a sample takes.
@@ -344,6 +465,30 @@ impl Arena {
             );
         });
         Effect::new(move |_| {
+            let Hunt::On(held) = self.hunt.get() else { return };
+            let phase = self.attacked.phase.get();
+            let Some((natural, class)) = self.natural.get().zip(self.class()) else { return };
+            match phase {
+                // An image that is mistaken untouched is no prey.
+                Phase::Idle if natural.class != class => self.go_on_hunting(),
+                Phase::Idle => self.run_attack(),
+                Phase::Running(_) => {}
+                Phase::Done if self.attacked.end().is_some_and(|end| end.prediction.class == class) => {
+                    self.hunt.set(Hunt::On(held + 1));
+                    self.go_on_hunting();
+                }
+                Phase::Done => self.hunt.set(Hunt::Found(held)),
+                Phase::Cancelled | Phase::Failed { .. } => self.hunt.set(Hunt::Off),
+            }
+        });
+        // An image cannot be mistaken for what it shows; a link may ask for a class that there is not.
+        Effect::new(move |_| {
+            let (class, classes) = (self.class(), self.dataset().classes.len());
+            if self.attack.with(|attack| attack.target.is_some_and(|target| Some(target) == class || target >= classes)) {
+                self.attack.update(|attack| attack.target = None);
+            }
+        });
+        Effect::new(move |_| {
             self.attack.track();
             self.seed.track();
             self.attacked_is_void();
@@ -355,6 +500,8 @@ impl Arena {
         });
         Effect::new(move |_| {
             self.model.track();
+            self.hunt.set(Hunt::Off);
+            self.prey.set_value((Vec::new(), 0));
             self.seconds_per_sample.set(None);
         });
         // What the defense will take is said before it runs: measured once there was an attack, so that nobody waits for it.
@@ -395,6 +542,9 @@ impl Arena {
             self.cancel(self.attacked.run.get_untracked());
         }
         self.attacked.reset();
+        if matches!(self.hunt.get_untracked(), Hunt::Found(_)) {
+            self.hunt.set(Hunt::Off);
+        }
         self.forget_ripostes();
     }
 }

@@ -53,6 +53,11 @@ pub enum Event {
         run: RunId,
         seconds_per_sample: f64,
     },
+    /// Multiply-accumulates of one forward pass of one image.
+    Weighed {
+        run: RunId,
+        multiply_accumulates: f64,
+    },
     /// An attack is done.
     Attacked {
         run: RunId,
@@ -90,6 +95,7 @@ impl Event {
             | Self::Neighbour { run, .. }
             | Self::Iterations { run, .. }
             | Self::Timed { run, .. }
+            | Self::Weighed { run, .. }
             | Self::Attacked { run, .. }
             | Self::Answered { run, .. }
             | Self::Cancelled { run }
@@ -105,6 +111,7 @@ impl Event {
             | Self::Gallery { .. }
             | Self::Classified { .. }
             | Self::Timed { .. }
+            | Self::Weighed { .. }
             | Self::Attacked { .. }
             | Self::Answered { .. }
             | Self::Cancelled { .. }

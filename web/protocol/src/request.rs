@@ -23,6 +23,8 @@ pub enum Request {
     Riposte { run: RunId, model: String, input: Input, settings: RiposteSettings },
     /// How long post-training takes on this device.
     Time { run: RunId, model: String },
+    /// How much a forward pass of a model is, told by its card: before the model is fetched.
+    Weigh { run: RunId, card: String },
     /// Drop the adapted copy of a run.
     Forget { adapted: RunId },
     /// Stop a run. It answers `Cancelled` within one step.

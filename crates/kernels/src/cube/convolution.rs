@@ -5,6 +5,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::client::Client;
 
 use super::data_gradient::data_gradient;
+use super::direct;
 use super::epilogue::ActivationKind;
 use super::forward::forward;
 use super::geometry::{Window, extents};
@@ -64,6 +65,9 @@ pub fn conv_forward(
     activation: Activation,
     plan: &Plan,
 ) -> CubeTensor {
+    if direct::suits(shape) {
+        return direct::forward(&x, &weight, bias.as_ref(), shape, activation);
+    }
     let [_, _, out_height, out_width] = shape.output();
     let [_, channels, kernel_h, kernel_w] = shape.weight;
     let weight_vectors = if plan.tile.k.is_multiple_of(4) { width(channels * kernel_h * kernel_w) } else { 1 };
@@ -114,6 +118,9 @@ pub fn conv_backward(pass: LayerBackward<CubeBackend>, shape: &ConvShape, plans:
 }
 
 fn data(signal: &Signal, weight: &CubeTensor, shape: &ConvShape, plan: &Plan) -> CubeTensor {
+    if direct::suits(shape) {
+        return direct::data(signal, weight, shape);
+    }
     let window = Window::new(shape);
     let aligned = shape.x[3].div_ceil(shape.options.stride[1]).is_multiple_of(4);
     let [_, _, _, out_width] = shape.output();

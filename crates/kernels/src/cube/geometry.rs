@@ -53,6 +53,11 @@ impl Window {
         self.kernel_w.div_ceil(self.stride_w)
     }
 
+    /// Most taps of one column of the kernel that an input position meets.
+    pub const fn column_taps(self) -> u32 {
+        self.kernel_h.div_ceil(self.stride_h)
+    }
+
     /// Whether every phase meets [`row_taps`](Self::row_taps) taps of a row.
     pub const fn uniform_rows(self) -> bool {
         self.kernel_w.is_multiple_of(self.stride_w)

@@ -8,6 +8,7 @@
 mod block;
 mod convolution;
 mod data_gradient;
+mod direct;
 mod elementwise;
 mod epilogue;
 mod forward;

@@ -65,13 +65,18 @@ impl Problem {
             Adapter::Gpu => Tile::new(64, 64, k, 8, 8),
             Adapter::Software => Tile::new(64, 64, k, 16, 8),
         };
+        // Fewer units wait less for each other, where a barrier is a walk through all of them.
+        let side = match adapter {
+            Adapter::Gpu => 4,
+            Adapter::Software => 8,
+        };
         match (self.rows, self.columns) {
             (..=4, _) => Tile::new(4, 256, k, 4, 4),
             (..=16, ..=16) => Tile::new(16, 16, k, 4, 4),
-            (..=16, _) => Tile::new(16, 64, k, 4, 4),
+            (..=16, _) => Tile::new(16, 64, k, side, side),
             (_, ..=16) => Tile::new(64, 16, k, 4, 4),
-            (..=32, _) => Tile::new(32, 64, k, 4, 4),
-            (_, ..=32) => Tile::new(64, 32, k, 4, 4),
+            (..=32, _) => Tile::new(32, 64, k, side, side),
+            (_, ..=32) => Tile::new(64, 32, k, side, side),
             _ if self.workgroups(large) * 4 < adapter.busy() => Tile::new(32, 32, k, 4, 4),
             _ => large,
         }

@@ -4,6 +4,8 @@ mod convolution;
 #[cfg(feature = "wgpu")]
 mod gpu;
 mod layers;
+#[cfg(feature = "wgpu")]
+mod models;
 mod random;
 mod reference;
 mod steps;

@@ -34,7 +34,8 @@ pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec().expect("f32")
 }
 
-/// Runs on a rayon pool of this many threads.
+/// Runs on a rayon pool of this many threads; a browser has one.
+#[cfg(not(target_family = "wasm"))]
 pub fn on_threads<R: Send>(threads: usize, body: impl FnOnce() -> R + Send) -> R {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     pool.expect("a thread pool").install(body)

@@ -3,12 +3,12 @@
 use leptos::prelude::*;
 use riposte_protocol::Picture;
 
-use super::{Act, RunButton, all_controls, attack_race, class_name, is_set};
+use super::{Act, Onward, RunButton, all_controls, attack_race, class_name, is_hidden, is_set};
 use crate::choose::Chooser;
 use crate::parts::{Bars, Figure, Ink, PhaseLine, Plot, Scrubber};
 use crate::settings::{AttackControls, MoreAttackControls};
 use crate::share::Downloads;
-use crate::state::Arena;
+use crate::state::{Arena, Hunt};
 use crate::trace::AttackTrace;
 use crate::words::{duration, percent, pixel_units, short};
 
@@ -20,11 +20,27 @@ pub fn AttackAct() -> impl IntoView {
         let Some((end, class)) = trace.end().zip(arena.class()) else { return String::new() };
         let time = duration(trace.seconds.get());
         let name = class_name(arena, end.prediction.class);
-        if end.prediction.class == class {
-            format!("The classifier held: still \u{201c}{name}\u{201d} after {} steps, {time}.", end.index)
-        } else {
-            format!("Fooled: the classifier now sees \u{201c}{name}\u{201d}. {} steps, {time}.", end.index)
+        let steps = if end.index == 1 { "1 step".to_owned() } else { format!("{} steps", end.index) };
+        let target = arena.attack.with(|attack| attack.target).filter(|target| *target != end.prediction.class);
+        match target.map(|target| class_name(arena, target)) {
+            _ if end.prediction.class == class => {
+                format!("The classifier held: still \u{201c}{name}\u{201d} after {steps}, {time}.")
+            }
+            Some(target) => {
+                format!(
+                    "Fooled, but not as wanted: the classifier now sees \u{201c}{name}\u{201d}, not \u{201c}{target}\u{201d}. {steps}, {time}."
+                )
+            }
+            None => {
+                format!("Fooled: the classifier now sees \u{201c}{name}\u{201d}. {steps}, {time}.{}", tally(arena.hunt.get()))
+            }
         }
+    };
+    let hunting = Signal::derive(move || matches!(arena.hunt.get(), Hunt::On(_)));
+    let held = move || trace.end().zip(arena.class()).is_some_and(|(end, class)| end.prediction.class == class);
+    let tried = move || match arena.hunt.get() {
+        Hunt::On(held) => Some(format!("Attacking one test image after the other. {held} held so far.")),
+        Hunt::Off | Hunt::Found(_) => None,
     };
     view! {
         <Act
@@ -45,18 +61,25 @@ pub fn AttackAct() -> impl IntoView {
                     </div>
                 </Show>
                 <div class="stage">
-                    <Triptych trace/>
                     <div class="action">
                         <RunButton
                             phase=trace.phase
                             label="Attack"
                             again="Attack again"
                             ready=Signal::derive(move || is_set(arena))
+                            busy=hunting
                             run=move || arena.run_attack()
-                            stop=move || arena.cancel(trace.run.get_untracked())
+                            stop=move || arena.stop_attack()
                         />
-                        <PhaseLine phase=trace.phase done=Signal::derive(done)/>
+                        <Show when=move || !hunting.get() fallback=move || view! { <p class="phase" role="status">{tried}</p> }>
+                            <PhaseLine phase=trace.phase done=Signal::derive(done)/>
+                        </Show>
+                        <Show when=move || !hunting.get() && held() && arena.has_engine() && !is_hidden(arena)>
+                            <button type="button" class="plain" on:click=move |_| arena.start_hunt()>"Try others until one falls"</button>
+                        </Show>
+                        <Onward phase=trace.phase label="See the defense" to=(1, "riposte")/>
                     </div>
+                    <Triptych trace says=["The image is seen as", "The attacked image is seen as"]/>
                     <AttackWatch trace/>
                     <Downloads/>
                 </div>
@@ -65,15 +88,32 @@ pub fn AttackAct() -> impl IntoView {
     }
 }
 
+fn tally(hunt: Hunt) -> String {
+    match hunt {
+        Hunt::Found(0) | Hunt::Off | Hunt::On(_) => String::new(),
+        Hunt::Found(1) => " One image tried before it held.".to_owned(),
+        Hunt::Found(held) => format!(" {held} images tried before it held."),
+    }
+}
+
 /// Original, change, result.
 #[component]
-pub fn Triptych(trace: AttackTrace) -> impl IntoView {
+pub fn Triptych(
+    trace: AttackTrace,
+    /// Whose answers stand under the original, and under the result.
+    says: [&'static str; 2],
+) -> impl IntoView {
     let arena = expect_context::<Arena>();
     let original = Signal::derive(move || arena.subject.with(|subject| subject.as_ref().map(|subject| subject.image.clone())));
     let shown = Memo::new(move |_| trace.shown());
     let result = Signal::derive(move || shown.with(|shown| shown.as_ref().map(|step| step.image.clone())));
     let change = Signal::derive(move || Some(result.get()?.minus(&original.get()?)));
     let epsilon = move || arena.attack.with(|attack| attack.epsilon).max(1e-6);
+    // Without a strength yet, or with none, there is nothing to magnify.
+    let magnified = move || match arena.attack.with(|attack| attack.epsilon) {
+        epsilon if epsilon > 0.0 => format!("The change, magnified \u{00d7}{}", short((1.0 / epsilon * 10.0).round() / 10.0)),
+        _ => "The change".to_owned(),
+    };
     let largest = move || change.with(|change| change.as_ref().map_or(0.0, Picture::max_abs));
     let said = move |class: usize, probability: f32| {
         view! { <b class="seen-as">{class_name(arena, class)}</b> <span class="value">{percent(probability)}</span> }
@@ -91,7 +131,7 @@ pub fn Triptych(trace: AttackTrace) -> impl IntoView {
     view! {
         <div class="triptych">
             <Figure picture=original symbol="x" label="The untouched image">
-                <span class="what">"The image is seen as"</span>
+                <span class="what">{says[0]}</span>
                 <span class="says">{of_original}</span>
             </Figure>
             <span class="operator" aria-hidden="true">"+"</span>
@@ -101,7 +141,7 @@ pub fn Triptych(trace: AttackTrace) -> impl IntoView {
                 symbol="\u{03b4}"
                 label=Signal::derive(move || format!("The change, magnified. Its largest value is {}.", units(largest())))
             >
-                <span class="what">{move || format!("The change, magnified \u{00d7}{}", short((1.0 / epsilon() * 10.0).round() / 10.0))}</span>
+                <span class="what">{magnified}</span>
                 <span class="legend">
                     <Show when=one_channel fallback=|| view! { <span>"gray: no change"</span> }>
                         <span><i class="swatch darker"></i>"darker"</span>
@@ -112,7 +152,7 @@ pub fn Triptych(trace: AttackTrace) -> impl IntoView {
             </Figure>
             <span class="operator" aria-hidden="true">"="</span>
             <Figure picture=result symbol="x\u{2032}" label="The attacked image">
-                <span class="what">"The attacked image is seen as"</span>
+                <span class="what">{says[1]}</span>
                 <span class="says">{of_result}</span>
             </Figure>
         </div>
@@ -138,6 +178,10 @@ pub fn AttackWatch(trace: AttackTrace) -> impl IntoView {
         });
         words.join("; ")
     };
+    let truth_means = move || match arena.subject.with(|subject| subject.as_ref().and_then(|subject| subject.truth)) {
+        Some(_) => "the right answer",
+        None => "the answer without an attack",
+    };
     view! {
         <div class="watch">
             <Bars
@@ -145,6 +189,7 @@ pub fn AttackWatch(trace: AttackTrace) -> impl IntoView {
                 now=now
                 before=before
                 truth=Signal::derive(move || arena.class())
+                truth_means=Signal::derive(truth_means)
                 label="Probability of each class"
             />
             <div class="course">

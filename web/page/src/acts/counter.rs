@@ -16,7 +16,7 @@ pub fn CounterAct() -> impl IntoView {
     let arena = expect_context::<Arena>();
     let trace = arena.countered;
     let second = arena.second;
-    let ready = move || arena.riposted.phase.get() == Phase::Done;
+    let ready = move || arena.has_engine() && arena.riposted.phase.get() == Phase::Done;
     let done = move || {
         let Some((end, class)) = trace.end().zip(arena.class()) else { return String::new() };
         let (name, time) = (class_name(arena, end.prediction.class), duration(trace.seconds.get()));
@@ -64,7 +64,7 @@ pub fn CounterAct() -> impl IntoView {
                         {move || (!ready() && trace.phase.get() == Phase::Idle).then(|| view! { <p class="phase">"Let it riposte first."</p> })}
                     </div>
                     <Show when=move || trace.phase.get() != Phase::Idle>
-                        <Triptych trace/>
+                        <Triptych trace says=["Untouched, the static classifier saw", "Attacked, the copy sees"]/>
                         <AttackWatch trace/>
                         <Show when=move || trace.phase.get() == Phase::Done>
                             <Verdicts answers caption="The adapted copy, before and after."/>
@@ -73,7 +73,7 @@ pub fn CounterAct() -> impl IntoView {
                                     phase=second.phase
                                     label="Let it riposte again"
                                     again="Once more"
-                                    ready=Signal::derive(move || trace.phase.get() == Phase::Done)
+                                    ready=Signal::derive(move || arena.has_engine() && trace.phase.get() == Phase::Done)
                                     run=move || arena.run_second_riposte()
                                     stop=move || arena.cancel(second.run.get_untracked())
                                 />

@@ -11,6 +11,8 @@ pub use riposte::RiposteAct;
 
 use leptos::prelude::*;
 use riposte_protocol::{Prediction, StepData};
+use wasm_bindgen::JsCast;
+use web_sys::{Element, HtmlElement};
 
 use crate::options::Controls;
 use crate::parts::Series;
@@ -53,12 +55,15 @@ fn RunButton(
     /// Whether it can run now.
     #[prop(into)]
     ready: Signal<bool>,
+    /// Whether it is at work between two runs, too.
+    #[prop(into, default = Signal::stored(false))]
+    busy: Signal<bool>,
     run: impl Fn() + 'static,
     stop: impl Fn() + 'static,
 ) -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let hidden = arena.options.with_value(|options| options.controls == Controls::None);
-    let running = move || matches!(phase.get(), Phase::Running(_));
+    let hidden = is_hidden(arena);
+    let running = move || busy.get() || matches!(phase.get(), Phase::Running(_));
     view! {
         <button
             type="button"
@@ -69,17 +74,50 @@ fn RunButton(
             on:click=move |_| if running() { stop() } else { run() }
         >
             {move || match phase.get() {
-                Phase::Running(_) => "Stop",
-                Phase::Idle => label,
+                _ if running() => "Stop",
+                Phase::Idle | Phase::Running(_) => label,
                 Phase::Done | Phase::Cancelled | Phase::Failed { .. } => again,
             }}
         </button>
     }
 }
 
+/// The way from an act that is done to the button of the next one.
+#[component]
+fn Onward(
+    phase: RwSignal<Phase>,
+    label: &'static str,
+    /// The next act: its place of three, and its look.
+    to: (usize, &'static str),
+) -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let offered = !is_hidden(arena) && arena.options.with_value(|options| options.acts[to.0]);
+    let go = move |event: web_sys::MouseEvent| {
+        let button = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+        let arena = button.and_then(|button| button.closest(".arena").ok().flatten());
+        let find = |selector: String| arena.as_ref().and_then(|arena| arena.query_selector(&selector).ok().flatten());
+        if let Some(run) = find(format!(".act.{} .run", to.1)).and_then(|run| run.dyn_into::<HtmlElement>().ok()) {
+            _ = run.focus();
+        }
+        if let Some(act) = find(format!(".act.{}", to.1)) {
+            act.scroll_into_view();
+        }
+    };
+    view! {
+        <Show when=move || offered && phase.get() == Phase::Done>
+            <button type="button" class="plain onward" on:click=go>{label} <span aria-hidden="true">" \u{2193}"</span></button>
+        </Show>
+    }
+}
+
 /// Whether a model and an image are there to work with.
 fn is_set(arena: Arena) -> bool {
-    matches!(arena.load.get(), Load::Ready(_)) && arena.natural.with(Option::is_some)
+    arena.has_engine() && matches!(arena.load.get(), Load::Ready(_)) && arena.natural.with(Option::is_some)
+}
+
+/// Whether the buttons that run the acts are.
+fn is_hidden(arena: Arena) -> bool {
+    arena.options.with_value(|options| options.controls == Controls::None)
 }
 
 fn all_controls(arena: Arena) -> bool {

@@ -4,12 +4,12 @@ use leptos::prelude::*;
 use riposte_protocol::Work;
 
 use super::verdict::{Answer, Verdicts};
-use super::{Act, RunButton, all_controls, class_name, is_set};
+use super::{Act, Onward, RunButton, all_controls, class_name, is_set};
 use crate::parts::{Choice, Figure, Ink, PhaseLine, PictureCanvas, Plot, Scrubber, Series};
-use crate::settings::{AmountControl, RiposteControls};
-use crate::state::Arena;
+use crate::settings::{AmountControl, LIGHT, RiposteControls};
+use crate::state::{Arena, Load};
 use crate::trace::{Phase, RiposteTrace};
-use crate::words::{duration, flops, thousands};
+use crate::words::{about, duration, flops, thousands};
 
 #[component]
 pub fn RiposteAct() -> impl IntoView {
@@ -25,6 +25,18 @@ pub fn RiposteAct() -> impl IntoView {
         let waits = arena.riposte_input().is_none() && trace.phase.get() == Phase::Idle;
         waits.then(|| view! { <p class="phase">"Attack an image first, or let it answer the untouched one."</p> })
     };
+    // What takes long is said beside the button that starts it, with the way to take less.
+    let lighter = move || {
+        let (iterations, batch) = arena.riposte.with(|riposte| (riposte.iterations, riposte.batch));
+        let (now, light) = (arena.post_training_seconds(iterations * batch)?, arena.post_training_seconds(LIGHT.0 * LIGHT.1)?);
+        let offered = all_controls(arena) && trace.phase.get() == Phase::Idle && now > LONG && light < now / 2.0;
+        offered.then(|| view! {
+            <p class="phase">{format!("On this device it takes {}.", about(now))}</p>
+            <button type="button" class="plain" on:click=move |_| arena.riposte.update(|riposte| (riposte.iterations, riposte.batch) = LIGHT)>
+                {format!("Train less: {}", about(light))}
+            </button>
+        })
+    };
     view! {
         <Act
             numeral="II"
@@ -37,11 +49,14 @@ pub fn RiposteAct() -> impl IntoView {
                     <div class="setup">
                         <Choice
                             label="It answers"
+                            hint="A defense must not spoil what was right: try both."
                             options=Signal::stored(inputs.clone())
                             value=Signal::derive(move || if arena.on_attacked.get() { "attacked" } else { "untouched" }.to_owned())
                             set=input_choice
                         />
-                        <AmountControl/>
+                        <Show when=move || arena.load.with(|load| matches!(load, Load::Ready(_)))>
+                            <AmountControl/>
+                        </Show>
                         <details class="more">
                             <summary>"Settings of the defense"</summary>
                             <RiposteControls/>
@@ -60,6 +75,8 @@ pub fn RiposteAct() -> impl IntoView {
                         />
                         <PhaseLine phase=trace.phase done=Signal::derive(done)/>
                         {missing}
+                        {lighter}
+                        <Onward phase=trace.phase label="Attack the copy" to=(2, "counter")/>
                     </div>
                     <Show when=move || trace.phase.get() != Phase::Idle>
                         <Neighbours trace/>
@@ -71,6 +88,9 @@ pub fn RiposteAct() -> impl IntoView {
         </Act>
     }
 }
+
+/// Seconds that a visitor may not want to wait.
+const LONG: f64 = 20.0;
 
 fn summary(arena: Arena, verdict: &riposte_protocol::Verdict) -> String {
     let (before, after) = (class_name(arena, verdict.base.class), class_name(arena, verdict.adapted.class));
@@ -128,7 +148,7 @@ fn Neighbours(trace: RiposteTrace) -> impl IntoView {
             </Figure>
             <span class="operator" aria-hidden="true">"\u{2192}"</span>
             <Figure picture=image symbol="x\u{2033}" label="Its neighbor">
-                <span class="what">"Pushed a little further, as"</span>
+                <span class="what">"Pushed on, seen as"</span>
                 <span class="says"><b class="seen-as second">{move || class(true)}</b> <i class="math">"y\u{2033}"</i></span>
             </Figure>
             <div class="samples">
@@ -183,7 +203,7 @@ fn Race(trace: RiposteTrace) -> impl IntoView {
         })
     };
     let race_words = move || match overtaken() {
-        Some(step) => format!("y\u{2033} overtakes y\u{2032} in iteration {}.", step + 1),
+        Some(step) => format!("The neighbor class y\u{2033} overtakes in iteration {}.", step + 1),
         None => "The lead does not change.".to_owned(),
     };
     let loss_words = move || {
@@ -200,14 +220,14 @@ fn Race(trace: RiposteTrace) -> impl IntoView {
         <Show when=wanted>
             <div class="race">
                 <Plot
-                    title="What the copy says of the input: logits of both classes"
+                    title="How strongly the copy leans to each of the two classes (logits)"
                     series=race
                     total
                     at
                     first=1
                     summary=Signal::derive(race_words)
                 />
-                <Plot title="Loss of the minibatch" series=loss total at first=1 summary=Signal::derive(loss_words)/>
+                <Plot title="How wrong it still is on the images it trains on (loss)" series=loss total at first=1 summary=Signal::derive(loss_words)/>
                 <Scrubber playhead=trace.playhead unit="Iteration" first=1 total/>
                 <p class="note">{move || (trace.phase.get() == Phase::Done).then(race_words)}</p>
             </div>

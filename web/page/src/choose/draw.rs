@@ -3,10 +3,10 @@
 use leptos::html;
 use leptos::prelude::*;
 use riposte_protocol::Picture;
-use wasm_bindgen::JsCast;
-use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, PointerEvent};
+use web_sys::{HtmlCanvasElement, PointerEvent};
 
 use crate::choose::upload::shrink;
+use crate::parts::context;
 use crate::state::{Arena, Origin};
 
 /// Edge of the paper, in its own pixels.
@@ -19,7 +19,8 @@ const PEN: f64 = 22.0;
 pub fn Draw() -> impl IntoView {
     let arena = expect_context::<Arena>();
     let paper = NodeRef::<html::Canvas>::new();
-    let last = StoredValue::new(None::<(f64, f64)>);
+    // The pointer that draws, and where it was: a second finger, or the palm beside a pen, leaves no ink.
+    let last = StoredValue::new(None::<(i32, (f64, f64))>);
     let empty = RwSignal::new(true);
     let wipe = move || {
         if let Some(context) = paper.get_untracked().as_ref().and_then(context) {
@@ -34,23 +35,26 @@ pub fn Draw() -> impl IntoView {
         }
     });
     let begin = move |event: PointerEvent| {
-        let Some(paper) = paper.get_untracked() else { return };
+        let Some(paper) = paper.get_untracked().filter(|_| last.get_value().is_none() && event.button() == 0) else { return };
         event.prevent_default();
         // Strokes that leave the paper go on; a pointer that is already gone cannot be held.
         _ = paper.set_pointer_capture(event.pointer_id());
         let point = place(&paper, &event);
-        last.set_value(Some(point));
+        last.set_value(Some((event.pointer_id(), point)));
         stroke(&paper, point, point);
     };
     let go_on = move |event: PointerEvent| {
-        let (Some(from), Some(paper)) = (last.get_value(), paper.get_untracked()) else { return };
+        let (Some((pointer, from)), Some(paper)) = (last.get_value(), paper.get_untracked()) else { return };
+        if pointer != event.pointer_id() {
+            return;
+        }
         event.prevent_default();
         let to = place(&paper, &event);
         stroke(&paper, from, to);
-        last.set_value(Some(to));
+        last.set_value(Some((pointer, to)));
     };
-    let end = move |_: PointerEvent| {
-        if last.get_value().is_none() {
+    let end = move |event: PointerEvent| {
+        if last.get_value().is_none_or(|(pointer, _)| pointer != event.pointer_id()) {
             return;
         }
         last.set_value(None);
@@ -80,10 +84,6 @@ pub fn Draw() -> impl IntoView {
             </div>
         </div>
     }
-}
-
-fn context(paper: &HtmlCanvasElement) -> Option<CanvasRenderingContext2d> {
-    paper.get_context("2d").ok()??.dyn_into().ok()
 }
 
 /// Where on the paper a pointer is, whatever size it is shown at.

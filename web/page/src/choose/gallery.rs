@@ -109,11 +109,11 @@ pub fn Gallery() -> impl IntoView {
             </div>
             <div class="sheet" role="group" aria-label="Test images by class">{rows}</div>
             <div class="pages">
-                <button type="button" class="plain" disabled=move || sheets.get() < 2 on:click=move |_| turn(sheets.get_untracked() - 1)>
+                <button type="button" class="plain" hidden=move || sheets.get() < 2 on:click=move |_| turn(sheets.get_untracked() - 1)>
                     "\u{2190} Back"
                 </button>
                 <span>{move || if sheets.get() == 0 { "The images come with the model.".to_owned() } else { format!("Sheet {} of {}", sheet.get() + 1, sheets.get()) }}</span>
-                <button type="button" class="plain" disabled=move || sheets.get() < 2 on:click=move |_| turn(1)>"More \u{2192}"</button>
+                <button type="button" class="plain" hidden=move || sheets.get() < 2 on:click=move |_| turn(1)>"More \u{2192}"</button>
             </div>
         </div>
     }

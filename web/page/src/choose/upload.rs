@@ -4,9 +4,9 @@ use leptos::prelude::*;
 use riposte_protocol::{DatasetEntry, Picture};
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{CanvasRenderingContext2d, DragEvent, File, HtmlCanvasElement, ImageBitmap};
+use web_sys::{DragEvent, File, HtmlCanvasElement, ImageBitmap};
 
-use crate::parts::{Ink, PictureCanvas};
+use crate::parts::{Ink, PictureCanvas, context};
 use crate::state::{Arena, Origin};
 
 /// A file field that also takes a dropped file.
@@ -169,8 +169,4 @@ fn new_canvas(width: u32, height: u32) -> Option<HtmlCanvasElement> {
     canvas.set_width(width);
     canvas.set_height(height);
     Some(canvas)
-}
-
-fn context(canvas: &HtmlCanvasElement) -> Option<CanvasRenderingContext2d> {
-    canvas.get_context("2d").ok()??.dyn_into().ok()
 }

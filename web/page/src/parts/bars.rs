@@ -14,6 +14,9 @@ pub fn Bars(
     /// The right answer, marked.
     #[prop(into)]
     truth: Signal<Option<usize>>,
+    /// What the mark says.
+    #[prop(into)]
+    truth_means: Signal<&'static str>,
     #[prop(into)] label: Signal<String>,
 ) -> impl IntoView {
     let now_probabilities = Memo::new(move |_| now.with(|now| now.as_ref().map(Prediction::probabilities)));
@@ -25,7 +28,7 @@ pub fn Bars(
         view! {
             <li class:said=move || said.get() == Some(class) class:truth=move || truth.get() == Some(class)>
                 <span class="class">
-                    {name} <span class="visually-hidden">{move || (truth.get() == Some(class)).then_some(", the right answer")}</span>
+                    {name} <span class="visually-hidden">{move || (truth.get() == Some(class)).then(|| format!(", {}", truth_means.get()))}</span>
                 </span>
                 <span class="track" aria-hidden="true">
                     <span class="bar" style:width=move || format!("{:.2}%", 100.0 * probability().unwrap_or(0.0))></span>
@@ -37,9 +40,16 @@ pub fn Bars(
     };
     // All bars start where the longest name ends.
     let names = move || classes.with(|all| format!("--names: {}ch", all.iter().map(String::len).max().unwrap_or(1)));
+    let compared = move || before.with(Option::is_some);
     view! {
-        <ol class="bars" style=names aria-label=move || label.get()>
-            {move || classes.get().into_iter().enumerate().map(|(class, name)| row(class, name)).collect_view()}
-        </ol>
+        <div>
+            <ol class="bars" style=names aria-label=move || label.get()>
+                {move || classes.get().into_iter().enumerate().map(|(class, name)| row(class, name)).collect_view()}
+            </ol>
+            <p class="hint key" aria-hidden="true">
+                {move || truth.get().map(|_| view! { <span><b class="truth-mark">"\u{2713}"</b>" "{truth_means}</span> })}
+                {move || compared().then(|| view! { <span><i class="tick-mark"></i>" before the attack"</span> })}
+            </p>
+        </div>
     }
 }

@@ -4,7 +4,7 @@ use leptos::html;
 use leptos::prelude::*;
 use riposte_protocol::Picture;
 use wasm_bindgen::{Clamped, JsCast};
-use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
+use web_sys::{CanvasRenderingContext2d, ContextAttributes2d, HtmlCanvasElement, ImageData};
 
 /// How values become color.
 #[derive(Clone, Copy, PartialEq)]
@@ -25,7 +25,10 @@ pub fn PictureCanvas(
     label: Signal<String>,
 ) -> impl IntoView {
     let canvas = NodeRef::<html::Canvas>::new();
+    // With the graphics device the browser loses what its canvases show, and leaves it to the page to draw it again.
+    let restored = RwSignal::new(());
     Effect::new(move |_| {
+        restored.track();
         let Some(canvas) = canvas.get() else { return };
         match picture.get() {
             Some(picture) => paint(&canvas, &picture, ink.get()),
@@ -39,6 +42,7 @@ pub fn PictureCanvas(
             node_ref=canvas
             width="1"
             height="1"
+            on:contextrestored=move |_: web_sys::Event| restored.set(())
             role=move || described().then_some("img")
             aria-label=move || described().then(|| label.get())
             aria-hidden=move || (!described()).then_some("true")
@@ -85,8 +89,11 @@ fn new_canvas() -> Option<HtmlCanvasElement> {
     document().create_element("canvas").ok()?.dyn_into().ok()
 }
 
-fn context(canvas: &HtmlCanvasElement) -> Option<CanvasRenderingContext2d> {
-    canvas.get_context("2d").ok()??.dyn_into().ok()
+/// Where a canvas is drawn on: in the processor's memory, as these are small, and some are read back.
+pub fn context(canvas: &HtmlCanvasElement) -> Option<CanvasRenderingContext2d> {
+    let options = ContextAttributes2d::new();
+    options.set_will_read_frequently(true);
+    canvas.get_context_with_context_options("2d", &options).ok()??.dyn_into().ok()
 }
 
 fn paint(canvas: &HtmlCanvasElement, picture: &Picture, ink: Ink) {

@@ -15,7 +15,8 @@ pub fn Slide(
     view! {
         <label class="field slide">
             <span class="name">{label}</span>
-            <output>{move || shown.get()}</output>
+            // Not an `output`: the label would be of that instead of the slider, which says its value itself.
+            <span class="shown" aria-hidden="true">{move || shown.get()}</span>
             <input
                 type="range"
                 min=move || range.get().0

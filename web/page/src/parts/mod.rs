@@ -8,7 +8,7 @@ mod scrubber;
 mod status;
 
 pub use bars::Bars;
-pub use canvas::{Figure, Ink, PictureCanvas, png_of};
+pub use canvas::{Figure, Ink, PictureCanvas, context, png_of};
 pub use field::{Choice, Number, Slide};
 pub use plot::{Plot, Series};
 pub use scrubber::Scrubber;

@@ -55,7 +55,8 @@ pub fn Scrubber(
                     }
                 }
             />
-            <output>{place}</output>
+            // It changes many times a second: a screen reader hears it from the slider, when it is asked for.
+            <output aria-live="off">{place}</output>
         </div>
     }
 }

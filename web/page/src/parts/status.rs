@@ -1,7 +1,7 @@
 //! What is going on: the device, downloads, the phase of a run.
 
 use leptos::prelude::*;
-use riposte_protocol::{DeviceKind, Notice};
+use riposte_protocol::{DeviceKind, DevicePreference, Notice};
 
 use crate::client::Engine;
 use crate::state::{Arena, Load};
@@ -13,8 +13,10 @@ use crate::words::megabytes;
 pub fn DeviceLine() -> impl IntoView {
     let arena = expect_context::<Arena>();
     let (engine, download) = arena.client.with_value(|client| (client.engine(), client.download()));
+    let lost = engine.clone();
+    // A lost engine says so itself, and nothing can be tried again before there is another.
     let failed = move || match arena.load.get() {
-        Load::Failed { message, retry } => Some((message, retry)),
+        Load::Failed { message, retry } if !matches!(lost.get(), Engine::Lost { .. }) => Some((message, retry)),
         _ => None,
     };
     let download_line = move || {
@@ -27,8 +29,7 @@ pub fn DeviceLine() -> impl IntoView {
             </span>
         })
     };
-    let device_line = move || {
-        match engine.get() {
+    let device_line = move || match engine.get() {
         Engine::Starting => view! { <span class="lamp waiting"></span>"The engine is starting" }.into_any(),
         Engine::Ready(device) => {
             let kind = match device.kind {
@@ -42,17 +43,16 @@ pub fn DeviceLine() -> impl IntoView {
             }
             .into_any()
         }
-        Engine::Lost { message } => view! {
+        Engine::Lost { message, had_gpu } => view! {
             <span class="lamp lost"></span>
             <span>{message}</span>
-            <button type="button" class="small" on:click=move |_| arena.client.with_value(|client| client.restart())>"Start it again"</button>
+            <WaysOn had_gpu/>
         }
         .into_any(),
-    }
     };
     view! {
-        <div class="device" role="status">
-            <p>{device_line}</p>
+        <div class="device">
+            <p role="status">{device_line}</p>
             {download_line}
         </div>
         {move || failed().map(|(message, retry)| view! {
@@ -60,6 +60,19 @@ pub fn DeviceLine() -> impl IntoView {
                 <span>{message}</span>
                 {retry.then(|| view! { <button type="button" class="small" on:click=move |_| arena.open(true)>"Try again"</button> })}
             </p>
+        })}
+    }
+}
+
+/// From a lost engine to another one.
+#[component]
+fn WaysOn(had_gpu: bool) -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let restart = move |device| arena.client.with_value(|client| client.restart(device));
+    view! {
+        <button type="button" class="small" on:click=move |_| restart(None)>"Start it again"</button>
+        {had_gpu.then(|| view! {
+            <button type="button" class="small" on:click=move |_| restart(Some(DevicePreference::Cpu))>"Go on with the processor"</button>
         })}
     }
 }
@@ -87,9 +100,17 @@ pub fn PhaseLine(
         Phase::Cancelled => "Stopped.".to_owned(),
         Phase::Failed { message, .. } => message,
     };
+    let engine = expect_context::<Arena>().client.with_value(|client| client.engine());
+    let failed = move || matches!(phase.get(), Phase::Failed { .. });
+    // Where the run ended because the engine did, the way on is here too: the line above may be far out of sight.
+    let ways_on = move || match engine.get() {
+        Engine::Lost { had_gpu, .. } if failed() => Some(view! { <WaysOn had_gpu/> }),
+        _ => None,
+    };
     view! {
-        <p class="phase" class:trouble=move || matches!(phase.get(), Phase::Failed { .. }) role="status" aria-live="polite">
+        <p class="phase" class:trouble=failed role="status" aria-live="polite">
             {words}
         </p>
+        {ways_on}
     }
 }

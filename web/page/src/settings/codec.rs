@@ -37,10 +37,10 @@ pub fn apply(key: &str, value: &str, attack: &mut AttackSettings, riposte: &mut 
                 }),
             );
         }
-        "k" => set(&mut riposte.iterations, value.parse().ok()),
-        "m" => set(&mut riposte.batch, value.parse().ok()),
-        "lr" => set(&mut riposte.learning_rate, parse_number(value)),
-        "momentum" => set(&mut riposte.momentum, parse_number(value)),
+        "k" => set(&mut riposte.iterations, count(value, MOST_ITERATIONS)),
+        "m" => set(&mut riposte.batch, batch(value)),
+        "lr" => set(&mut riposte.learning_rate, rate(value)),
+        "momentum" => set(&mut riposte.momentum, momentum(value)),
         "nesterov" => set(&mut riposte.nesterov, value.parse().ok()),
         "bn" => set(&mut riposte.batch_norm, named(&BATCH_NORMS, value)),
         _ => apply_attack(key, value, attack),
@@ -49,15 +49,43 @@ pub fn apply(key: &str, value: &str, attack: &mut AttackSettings, riposte: &mut 
 
 fn apply_attack(key: &str, value: &str, attack: &mut AttackSettings) {
     match key {
-        "eps" => set(&mut attack.epsilon, parse_number(value)),
-        "step" => set(&mut attack.step_size, parse_number(value)),
-        "steps" => set(&mut attack.steps, value.parse().ok()),
+        "eps" => set(&mut attack.epsilon, unit(value)),
+        "step" => set(&mut attack.step_size, unit(value)),
+        "steps" => set(&mut attack.steps, count(value, MOST_STEPS)),
         "start" => set(&mut attack.start, named(&STARTS, value)),
         "stop" => set(&mut attack.stop, named(&STOPS, value)),
         "loss" => set(&mut attack.loss, named(&LOSSES, value)),
         "target" => attack.target = value.parse().ok(),
         _ => {}
     }
+}
+
+/// Gradient steps of an attack or a search.
+pub const MOST_STEPS: usize = 500;
+/// Minibatches of post-training.
+pub const MOST_ITERATIONS: usize = 1000;
+
+/// A number from 1 to `most`.
+pub fn count(text: &str, most: usize) -> Option<usize> {
+    text.parse().ok().filter(|count| (1..=most).contains(count))
+}
+
+/// A number from 0 to 1; fractions too.
+pub fn unit(text: &str) -> Option<f32> {
+    parse_number(text).filter(|value| (0.0..=1.0).contains(value))
+}
+
+/// Samples of a minibatch: half of each class.
+pub fn batch(text: &str) -> Option<usize> {
+    count(text, 512).filter(|batch| batch % 2 == 0)
+}
+
+pub fn rate(text: &str) -> Option<f32> {
+    parse_number(text).filter(|rate| *rate > 0.0 && *rate <= 100.0)
+}
+
+pub fn momentum(text: &str) -> Option<f32> {
+    unit(text).filter(|momentum| *momentum < 1.0)
 }
 
 fn values(attack: &AttackSettings, riposte: &RiposteSettings) -> Vec<(&'static str, String)> {
@@ -113,12 +141,10 @@ fn perturbation(value: &str) -> Option<Perturbation> {
     let parts: Vec<&str> = value.split(':').collect();
     match parts[..] {
         ["normal"] => Some(Perturbation::Normal),
-        ["fast", epsilon, step] => Some(Perturbation::Fast { epsilon: parse_number(epsilon)?, step_size: parse_number(step)? }),
-        ["pgd", epsilon, step, steps] => Some(Perturbation::Pgd {
-            epsilon: parse_number(epsilon)?,
-            step_size: parse_number(step)?,
-            steps: steps.parse().ok()?,
-        }),
+        ["fast", epsilon, step] => Some(Perturbation::Fast { epsilon: unit(epsilon)?, step_size: unit(step)? }),
+        ["pgd", epsilon, step, steps] => {
+            Some(Perturbation::Pgd { epsilon: unit(epsilon)?, step_size: unit(step)?, steps: count(steps, MOST_STEPS)? })
+        }
         _ => None,
     }
 }

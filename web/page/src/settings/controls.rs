@@ -1,12 +1,12 @@
 //! The controls of the settings.
 
 use leptos::prelude::*;
-use riposte_protocol::{Loss, Perturbation, Preset, Start, Stop};
+use riposte_protocol::{Loss, Preset, Start, Stop};
 
-use super::codec;
+use super::codec::{self, MOST_ITERATIONS, MOST_STEPS, batch, count, rate, unit};
 use crate::parts::{Choice, Number, Slide};
 use crate::state::{Arena, Load};
-use crate::words::{parse_number, pixel_units, short};
+use crate::words::{about, pixel_units, short};
 
 /// What a visitor wants at hand: how strong, how long, towards what.
 #[component]
@@ -55,12 +55,14 @@ pub fn AttackControls() -> impl IntoView {
         <div class="pair">
             <Choice
                 label="Method"
+                hint="Many small steps find more than one large one."
                 options=Signal::stored(vec![("pgd".to_owned(), "PGD, many steps".to_owned()), ("fgsm".to_owned(), "FGSM, one step".to_owned())])
                 value=Signal::derive(move || if is_fgsm.get() { "fgsm" } else { "pgd" }.to_owned())
                 set=choose_method
             />
             <Choice
                 label="Make it see"
+                hint="A targeted attack wants one certain mistake."
                 options=Signal::derive(targets)
                 value=Signal::derive(move || attack.get().target.map_or_else(|| "any".to_owned(), |target| target.to_string()))
                 set=move |target| attack.update(|attack| attack.target = target.parse().ok())
@@ -81,7 +83,7 @@ pub fn MoreAttackControls() -> impl IntoView {
                 label="Steps"
                 hint="Gradient steps of the attack."
                 value=Signal::derive(move || attack.get().steps.to_string())
-                set=move |text| put(attack, count(text, 500), |attack, steps| attack.steps = steps)
+                set=move |text| put(attack, count(text, MOST_STEPS), |attack, steps| attack.steps = steps)
             />
             <Number
                 label="Step size"
@@ -125,7 +127,7 @@ pub fn MoreAttackControls() -> impl IntoView {
 }
 
 /// Iterations and samples of a post-training that a visitor will wait for, where the whole takes long.
-const LIGHT: (usize, usize) = (20, 32);
+pub const LIGHT: (usize, usize) = (20, 32);
 
 /// How much post-training: as the preset has it, or less, each with the time it will take on this device.
 #[component]
@@ -137,13 +139,7 @@ pub fn AmountControl() -> impl IntoView {
         preset(arena).map(|preset| (preset.riposte.iterations, preset.riposte.batch))
     });
     let told = move |(iterations, batch): (usize, usize)| {
-        // Each step of a search or an attack on the samples is as much again, and little beside the training itself.
-        let passes = match arena.riposte.with(|riposte| riposte.perturbation) {
-            Perturbation::Fixed(_) | Perturbation::Normal => 1.0,
-            Perturbation::Fast { .. } => 5.0 / 3.0,
-            Perturbation::Pgd { steps, .. } => 1.0 + 2.0 / 3.0 * steps as f64,
-        };
-        let time = arena.seconds_per_sample.get().map(|seconds| about(seconds * passes * (iterations * batch) as f64));
+        let time = arena.post_training_seconds(iterations * batch).map(about);
         format!("{iterations} \u{00d7} {batch}{}", time.map_or_else(String::new, |time| format!(", {time}")))
     };
     let options = move || {
@@ -186,15 +182,6 @@ pub fn AmountControl() -> impl IntoView {
             set=choose
         />
         {less}
-    }
-}
-
-/// `about 12 s`, `about 9 min`.
-fn about(seconds: f64) -> String {
-    match seconds {
-        s if s < 1.0 => "under a second".to_owned(),
-        s if s < 90.0 => format!("about {s:.0} s"),
-        s => format!("about {:.0} min", s / 60.0),
     }
 }
 
@@ -244,25 +231,25 @@ pub fn RiposteControls() -> impl IntoView {
                 label="K"
                 hint="Minibatches of post-training."
                 value=Signal::derive(move || riposte.get().iterations.to_string())
-                set=move |text| put(riposte, count(text, 1000), |riposte, iterations| riposte.iterations = iterations)
+                set=move |text| put(riposte, count(text, MOST_ITERATIONS), |riposte, iterations| riposte.iterations = iterations)
             />
             <Number
                 label="M"
                 hint="Samples in each; even."
                 value=Signal::derive(move || riposte.get().batch.to_string())
-                set=move |text| put(riposte, count(text, 512).filter(|batch| batch % 2 == 0), |riposte, batch| riposte.batch = batch)
+                set=move |text| put(riposte, batch(text), |riposte, batch| riposte.batch = batch)
             />
             <Number
                 label="Learning rate"
                 hint="Of plain SGD."
                 value=Signal::derive(move || riposte.get().learning_rate.to_string())
-                set=move |text| put(riposte, parse_number(text).filter(|rate| *rate > 0.0), |riposte, rate| riposte.learning_rate = rate)
+                set=move |text| put(riposte, rate(text), |riposte, rate| riposte.learning_rate = rate)
             />
             <Number
                 label="Momentum"
                 hint="Nesterov's; below 1."
                 value=Signal::derive(move || riposte.get().momentum.to_string())
-                set=move |text| put(riposte, unit(text).filter(|momentum| *momentum < 1.0), |riposte, momentum| riposte.momentum = momentum)
+                set=move |text| put(riposte, codec::momentum(text), |riposte, momentum| riposte.momentum = momentum)
             />
         </div>
         <div class="quad">
@@ -289,7 +276,7 @@ pub fn RiposteControls() -> impl IntoView {
                 label="Search steps"
                 hint="At most."
                 value=Signal::derive(move || riposte.get().search.steps.to_string())
-                set=move |text| put(riposte, count(text, 500), |riposte, steps| riposte.search.steps = steps)
+                set=move |text| put(riposte, count(text, MOST_STEPS), |riposte, steps| riposte.search.steps = steps)
             />
         </div>
     }
@@ -333,13 +320,4 @@ fn put<S: Send + Sync + 'static, T>(settings: RwSignal<S>, value: Option<T>, cha
     let Some(value) = value else { return false };
     settings.update(|settings| change(settings, value));
     true
-}
-
-fn count(text: &str, most: usize) -> Option<usize> {
-    text.parse().ok().filter(|count| (1..=most).contains(count))
-}
-
-/// A number from 0 to 1; fractions too.
-fn unit(text: &str) -> Option<f32> {
-    parse_number(text).filter(|value| (0.0..=1.0).contains(value))
 }

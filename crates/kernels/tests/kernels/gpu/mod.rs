@@ -117,6 +117,23 @@ fn residual_network_convolutions_agree_with_float64() {
 }
 
 #[test]
+fn every_layer_of_every_network_agrees_with_float64() {
+    for network in &crate::models::NETWORKS {
+        // Seen where a check fails.
+        println!("{}", network.architecture);
+        for batch in [1, 3] {
+            for &[channels, size, filters, kernel, stride, padding] in network.convolutions {
+                let shape = square(batch, channels, size, filters, kernel, stride, padding);
+                check_conv(shape, network.activation, network.bias);
+            }
+            for &[inputs, outputs] in network.linear {
+                check_linear(batch, inputs, outputs, network.activation, true);
+            }
+        }
+    }
+}
+
+#[test]
 fn odd_extents_strides_and_paddings_agree_with_float64() {
     for (x, weight, stride, padding) in [
         ([2, 3, 5, 7], [5, 3, 3, 2], [1, 2], [0, 1]),

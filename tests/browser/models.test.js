@@ -1,0 +1,98 @@
+// More than one model of a dataset: the site as it was built, with models added to what it offers.
+
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+import { Arena, lacks, manifest, nextResult, screenshot, stage, visit } from './browser.js';
+
+const site = stage();
+
+/** Adds a copy of a dataset's model: under another id, with weights that are `padding` bytes larger and, if named, another architecture. */
+async function addModel(dataset, { id, name, architecture, padding }) {
+  const { path, ...offered } = await manifest(site.server);
+  const like = offered.models.find((model) => model.dataset === dataset);
+  const card = JSON.parse(like.card);
+  const small = Buffer.from(await (await fetch(site.server.address + like.weights.path)).arrayBuffer());
+  // A safetensors file begins with the length of its header, JSON that may end in spaces.
+  const length = Number(small.readBigUInt64LE());
+  const header = Buffer.concat([small.subarray(8, 8 + length), Buffer.alloc(padding, ' ')]);
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(header.length));
+  const weights = Buffer.concat([size, header, small.subarray(8 + length)]);
+  const asset = { path: `assets/${id}-0123456789ab.safetensors`, bytes: weights.length, sha256: createHash('sha256').update(weights).digest('hex') };
+  const larger = { ...card, id, name, architecture: architecture ?? card.architecture };
+  // First in the list: the page opens with the smallest, whatever their order.
+  offered.models.unshift({ id, dataset, card: JSON.stringify(larger), weights: asset });
+  site.server.state.instead.set(path, Buffer.from(JSON.stringify(offered)));
+  site.server.state.instead.set(asset.path, weights);
+  return { asset, small: like };
+}
+
+const fetched = ({ path }) => site.server.state.requests.includes(path);
+
+test('a larger model says what it costs before it is fetched; the smallest one opens the page', async (context_) => {
+  context_.after(() => site.server.state.instead.clear());
+  const { asset, small } = await addModel('digits', { id: 'digits-large', name: 'The large one', padding: 1_000_000 });
+  const { page, context, complaints } = await visit(site.browser, `${site.server.address}#data=digits&k=6&m=32&steps=10&step=0.05`);
+  const arena = new Arena(page);
+  await arena.ready();
+  assert.match(page.url(), new RegExp(`model=${small.id}&`));
+  const choice = arena.element.getByLabel('Classifier');
+  assert.deepEqual((await choice.locator('option').allInnerTexts()).map((text) => text.match(/[\d.]+ MB$/)?.[0]), ['0.7 MB', '1.7 MB']);
+
+  await choice.selectOption('digits-large');
+  const offer = arena.element.locator('.offer');
+  await offer.getByText(/The large one is a download of 1\.7 MB/).waitFor();
+  await offer.getByText(/A riposte of 6 \u00d7 32 images will take (about|under) .* on this device/).waitFor({ timeout: 120_000 });
+  assert.ok(!fetched(asset), 'nothing was fetched yet');
+  await screenshot(page, 'offer-desktop-light');
+  await offer.getByRole('button', { name: 'Stay with the small one' }).click();
+  assert.equal(await choice.inputValue(), small.id);
+  assert.equal(await offer.count(), 0);
+  await arena.ready();
+
+  await choice.selectOption('digits-large');
+  await offer.getByRole('button', { name: 'Download 1.7 MB' }).click();
+  await page.waitForFunction(() => location.hash.includes('model=digits-large'));
+  await arena.ready();
+  assert.ok(fetched(asset));
+  assert.equal(await offer.count(), 0);
+  const result = nextResult(page);
+  await arena.runAttack();
+  const record = await result;
+  assert.equal(record.model, 'digits-large');
+  assert.equal(record.weights_sha256, asset.sha256);
+
+  const link = page.url();
+  await page.reload();
+  const again = nextResult(page);
+  assert.equal(page.url(), link);
+  assert.deepEqual((await again).attack.logits, record.attack.logits, 'the link holds the model');
+  // Back to the small one: that costs nothing worth a question.
+  await choice.selectOption(small.id);
+  await page.waitForFunction((id) => location.hash.includes(`model=${id}&`), small.id);
+  await arena.ready();
+  assert.deepEqual(complaints, []);
+  await context.close();
+});
+
+test('the time of PreActResNet18 is told from the measured speed of the narrow one, without a byte of it', async (context_) => {
+  if (await lacks(site.server, 'cifar10', context_)) return;
+  context_.after(() => site.server.state.instead.clear());
+  const { asset } = await addModel('cifar10', { id: 'cifar10-preact-resnet18', name: 'PreActResNet18', architecture: 'preact-resnet18', padding: 21_000_000 });
+  const { page, context } = await visit(site.browser, `${site.server.address}#data=cifar10`);
+  const arena = new Arena(page);
+  await arena.ready();
+  await arena.element.getByLabel('Classifier').selectOption('cifar10-preact-resnet18');
+  const offer = arena.element.locator('.offer');
+  await offer.getByText(/A riposte of \d+ \u00d7 \d+ images will take/).waitFor({ timeout: 300_000 });
+  const words = await offer.innerText();
+  console.log(words);
+  const seconds = [...words.matchAll(/about (\d+) (s|min|h)\b/g)].map(([, number, unit]) => number * { s: 1, min: 60, h: 3600 }[unit]);
+  assert.equal(seconds.length, 2);
+  // 556 million multiply-accumulates against 35 million of width 16: 16 times; both are rounded.
+  assert.ok(seconds[0] / seconds[1] > 8 && seconds[0] / seconds[1] < 32, words);
+  assert.ok(!fetched(asset));
+  await screenshot(page, 'offer-cifar10-desktop-light');
+  await context.close();
+});
