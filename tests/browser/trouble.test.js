@@ -90,6 +90,51 @@ test('a lost graphics device is told of, and the processor goes on where it was'
   await browser.close();
 });
 
+/** Runs this in the engine's worker before anything else there. */
+async function prepareWorker(code) {
+  const script = await (await fetch(`${site.server.address}riposte.js`)).text();
+  const path = `assets/${script.match(/worker-\w+\.js/)[0]}`;
+  const worker = await (await fetch(site.server.address + path)).text();
+  site.server.state.instead.set(path, `{ ${code} }\n${worker}`);
+}
+
+test('a graphics device without memory is told of, and the processor goes on where it was', async (context_) => {
+  context_.after(() => site.server.state.instead.clear());
+  // The browser's own event, without the gigabytes that would cause it.
+  await prepareWorker(`
+    const { requestDevice } = GPUAdapter.prototype;
+    GPUAdapter.prototype.requestDevice = async function (...wishes) {
+      const device = await requestDevice.apply(this, wishes);
+      globalThis.runOut = () => device.dispatchEvent(new GPUUncapturedErrorEvent('uncapturederror', { error: new GPUOutOfMemoryError('none left') }));
+      return device;
+    };`);
+  const { page, context } = await visit(site.browser, `${site.server.address}?device=webgpu#data=digits&k=6&m=32&steps=3&step=0.1&seed=5`);
+  const arena = new Arena(page);
+  await arena.ready();
+  assert.match(await arena.device.innerText(), /Computing on WebGPU/);
+  await page.workers()[0].evaluate(() => globalThis.runOut());
+  await arena.device.filter({ hasText: 'ran out of memory' }).waitFor();
+  await arena.device.getByRole('button', { name: 'Go on with the processor' }).click();
+  await arena.ready();
+  assert.match(await arena.device.innerText(), /Computing on CPU/);
+  assert.match(page.url(), /seed=5/);
+  await arena.runAttack();
+  await context.close();
+});
+
+test('where the browser refuses a graphics adapter the processor computes, and the page says why', async (context_) => {
+  context_.after(() => site.server.state.instead.clear());
+  await prepareWorker('GPU.prototype.requestAdapter = async () => null;');
+  const { page, context, complaints } = await visit(site.browser, `${site.server.address}?device=webgpu#data=digits&k=6&m=32&steps=3&step=0.1`);
+  const arena = new Arena(page);
+  await arena.ready();
+  assert.match(await arena.device.innerText(), /Computing on CPU[^]*offers no graphics adapter/);
+  await arena.runAttack();
+  await arena.runRiposte();
+  assert.deepEqual(complaints, []);
+  await context.close();
+});
+
 test('what was fetched once is not fetched again', async () => {
   const { page, context } = await visit(site.browser, `${site.server.address}#data=digits`);
   await new Arena(page).ready();

@@ -3,9 +3,10 @@
 use burn::tensor::{Device, Tensor};
 use riposte_kernels::{Activation, ConvOptions, ConvShape, conv2d, linear};
 
+use crate::definitions::before_activation;
 use crate::networks::NETWORKS;
 use crate::random::tensor;
-use crate::reference::{self, Conv};
+use crate::reference::Conv;
 use crate::{Finding, noise, read};
 
 /// As the native tests have them: sums of up to 10^4 products in single precision, and over a batch of 256.
@@ -99,7 +100,7 @@ impl Layer {
 
         let expected = conv.forward(&x, &weight, bias.as_deref(), self.activation);
         // The mask from the device's own output: where rounding flips the sign of an output near 0, both answers are right.
-        let signal = reference::before_activation(&upstream, &results.y, self.activation);
+        let signal = before_activation(&upstream, &results.y, self.activation);
         let mut found = vec![Finding::relative("output", results.y, &expected, FORWARD)];
         if signal.len() != upstream.len() {
             return found;

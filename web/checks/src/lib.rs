@@ -3,6 +3,8 @@
 //! Not part of the site: `tests/browser/kernels.test.js` and `tests/bench/browser/stock.mjs` load it in a page of their own.
 
 mod convolutions;
+#[path = "../../../crates/kernels/tests/kernels/definitions.rs"]
+mod definitions;
 #[path = "../../../crates/kernels/tests/kernels/models.rs"]
 mod networks;
 mod others;

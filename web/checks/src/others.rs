@@ -2,16 +2,18 @@
 
 use burn::tensor::Device;
 use riposte_kernels::{
-    Activation, ConvOptions, SgdStep, SignedStep, batch_norm_act, conv2d, cross_entropy, max_pool, sgd_step, signed_step,
+    Activation, ConvOptions, SgdStep, SignedStep, batch_norm_act, batch_norm_train_act, conv2d, cross_entropy, max_pool,
+    sgd_step, signed_step,
 };
 
 use crate::convolutions::gradient;
+use crate::definitions::{self, BatchNorm};
 use crate::random::tensor;
-use crate::reference;
 use crate::{Finding, noise, read};
 
-pub const NAMES: [&str; 6] = [
+pub const NAMES: [&str; 7] = [
     "batch normalization",
+    "batch normalization by the batch",
     "max pooling",
     "cross-entropy",
     "a step of an attack",
@@ -29,84 +31,83 @@ pub async fn check(place: usize, device: &Device) -> Vec<Finding> {
         .into_iter()
         .flatten()
         .collect(),
-        1 => [pooling([2, 3, 8, 8], 2, device).await, pooling([1, 2, 7, 5], 2, device).await].into_iter().flatten().collect(),
-        2 => [loss(1, 10, device).await, loss(77, 3, device).await].into_iter().flatten().collect(),
-        3 => attack_step(device).await,
-        4 => descent(device).await,
+        1 => [
+            batch_norm_train([3, 64, 8, 8], Activation::Relu, device).await,
+            batch_norm_train([2, 5, 3, 7], Activation::LeakyRelu(0.1), device).await,
+            batch_norm_train([32, 16, 32, 32], Activation::None, device).await,
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+        2 => [pooling([2, 3, 8, 8], 2, device).await, pooling([1, 2, 7, 5], 2, device).await].into_iter().flatten().collect(),
+        3 => [loss(1, 10, device).await, loss(77, 3, device).await].into_iter().flatten().collect(),
+        4 => attack_step(device).await,
+        5 => descent(device).await,
         _ => undefined(device).await,
     }
 }
 
+/// By given statistics.
 async fn batch_norm(shape: [usize; 4], activation: Activation, device: &Device) -> Vec<Finding> {
-    let [_, channels, height, width] = shape;
-    let count = shape.iter().product();
-    let (x, upstream) = (noise(1, count), noise(2, count));
-    let (gamma, beta, mean) = (noise(3, channels), noise(4, channels), noise(5, channels));
-    let var: Vec<f32> = noise(6, channels).iter().map(|v| v.abs() + 0.1).collect();
-    let epsilon = 1e-3;
-    let tracked = |values: &[f32]| tensor(values, [channels], device).require_grad();
-    let x_tensor = tensor(&x, shape, device).require_grad();
-    let (gamma_tensor, beta_tensor) = (tracked(&gamma), tracked(&beta));
-    let y = batch_norm_act(
-        x_tensor.clone(),
-        gamma_tensor.clone(),
-        beta_tensor.clone(),
-        tensor(&mean, [channels], device),
-        tensor(&var, [channels], device),
-        epsilon,
-        activation,
-    );
-    let gradients = (y.clone() * tensor(&upstream, shape, device)).sum().backward();
-    let y = read(y.inner()).await;
-    if y.len() != count {
-        return vec![Finding::relative("output", y, &vec![0.0; count], 1e-5)];
-    }
-
-    let signal = reference::before_activation(&upstream, &y, activation);
-    let mut expected = [vec![0.0; count], vec![0.0; count], vec![0.0; channels], vec![0.0; channels]];
-    for i in 0..count {
-        let c = i / (height * width) % channels;
-        let inverse = 1.0 / (f64::from(var[c]) + epsilon).sqrt();
-        let normal = (f64::from(x[i]) - f64::from(mean[c])) * inverse;
-        let value = normal * f64::from(gamma[c]) + f64::from(beta[c]);
-        expected[0][i] = reference::activate(value, activation);
-        expected[1][i] = signal[i] * f64::from(gamma[c]) * inverse;
-        expected[2][c] += signal[i] * normal;
-        expected[3][c] += signal[i];
-    }
+    let case = BatchNorm::new(shape, 0.0, 1e-3, activation);
+    let statistics = case.statistics();
+    let channel = |values: &[f32]| tensor(values, [shape[1]], device);
+    let x = tensor(&case.x, shape, device).require_grad();
+    let [gamma, beta] = [&case.gamma, &case.beta].map(|values| channel(values).require_grad());
+    let [mean, var] = [0, 1].map(|which: usize| channel(&statistics[which]));
+    let y = batch_norm_act(x.clone(), gamma.clone(), beta.clone(), mean, var, case.epsilon, activation);
+    let gradients = (y.clone() * tensor(&case.upstream, shape, device)).sum().backward();
     let found = [
-        y,
-        gradient(x_tensor.grad(&gradients)).await,
-        gradient(gamma_tensor.grad(&gradients)).await,
-        gradient(beta_tensor.grad(&gradients)).await,
+        read(y.inner()).await,
+        gradient(x.grad(&gradients)).await,
+        gradient(gamma.grad(&gradients)).await,
+        gradient(beta.grad(&gradients)).await,
     ];
-    let names = ["output", "input gradient", "gamma gradient", "beta gradient"];
-    let pairs = names.into_iter().zip(found).zip(&expected);
+    let expected = case.frozen(&statistics, &complete(&found[0], case.x.len()));
+    let pairs = OF_BATCH_NORM.into_iter().zip(found).zip(&expected);
     pairs.map(|((what, found), expected)| Finding::relative(what, found, expected, 1e-5)).collect()
+}
+
+/// By the statistics of the batch.
+async fn batch_norm_train(shape: [usize; 4], activation: Activation, device: &Device) -> Vec<Finding> {
+    let case = BatchNorm::new(shape, 0.5, 1e-5, activation);
+    let x = tensor(&case.x, shape, device).require_grad();
+    let [gamma, beta] = [&case.gamma, &case.beta].map(|values| tensor(values, [shape[1]], device).require_grad());
+    let (y, mean, var) = batch_norm_train_act(x.clone(), gamma.clone(), beta.clone(), case.epsilon, activation);
+    let gradients = (y.clone() * tensor(&case.upstream, shape, device)).sum().backward();
+    let found = [
+        read(y.inner()).await,
+        gradient(x.grad(&gradients)).await,
+        gradient(gamma.grad(&gradients)).await,
+        gradient(beta.grad(&gradients)).await,
+        read(mean.inner()).await,
+        read(var.inner()).await,
+    ];
+    let expected = case.of_batch(&complete(&found[0], case.x.len()));
+    let names = OF_BATCH_NORM.into_iter().chain(["mean", "variance"]);
+    names.zip(found).zip(&expected).map(|((what, found), expected)| Finding::relative(what, found, expected, 1e-5)).collect()
+}
+
+const OF_BATCH_NORM: [&str; 4] = ["output", "input gradient", "gamma gradient", "beta gradient"];
+
+/// An output to compute an expectation from, where the device gave none.
+fn complete(found: &[f32], count: usize) -> Vec<f32> {
+    if found.len() == count { found.to_vec() } else { vec![0.0; count] }
 }
 
 async fn pooling(shape: [usize; 4], size: usize, device: &Device) -> Vec<Finding> {
     let [batch, channels, height, width] = shape;
-    let (rows, columns) = (height / size, width / size);
+    let pooled_shape = [batch, channels, height / size, width / size];
     // Few distinct values, so that maxima repeat.
     let x: Vec<f32> = noise(1, shape.iter().product()).iter().map(|v| (v * 3.0).round()).collect();
-    let upstream = noise(2, batch * channels * rows * columns);
+    let upstream = noise(2, pooled_shape.iter().product());
     let x_tensor = tensor(&x, shape, device).require_grad();
     let y = max_pool(x_tensor.clone(), size);
-    let gradients = (y.clone() * tensor(&upstream, [batch, channels, rows, columns], device)).sum().backward();
-    let mut expected = vec![0.0; x.len()];
-    let pooled: Vec<f32> = (0..upstream.len())
-        .map(|i| {
-            let start = (i / columns / rows * height + i / columns % rows * size) * width + i % columns * size;
-            let window = (0..size * size).map(|tap| start + tap / size * width + tap % size);
-            let best = window.reduce(|best, at| if x[at] > x[best] { at } else { best }).unwrap_or(start);
-            expected[best] += upstream[i];
-            x[best]
-        })
-        .collect();
+    let gradients = (y.clone() * tensor(&upstream, pooled_shape, device)).sum().backward();
+    let [pooled, of_x] = definitions::max_pool(shape, size, &x, &upstream);
     let y = read(y.inner()).await;
     let x = gradient(x_tensor.grad(&gradients)).await;
-    vec![Finding::wrong("output", [y == pooled]), Finding::wrong("input gradient", [x == expected])]
+    vec![Finding::wrong("output", [y == pooled]), Finding::wrong("input gradient", [x == of_x])]
 }
 
 async fn loss(samples: usize, classes: usize, device: &Device) -> Vec<Finding> {
@@ -117,22 +118,10 @@ async fn loss(samples: usize, classes: usize, device: &Device) -> Vec<Finding> {
     let logits_tensor = tensor(&logits, [samples, classes], device).require_grad();
     let loss = cross_entropy(logits_tensor.clone(), tensor(&targets, [samples, classes], device));
     let gradients = (loss.clone() * tensor(&upstream, [samples], device)).sum().backward();
-    let mut expected = [vec![0.0; samples], vec![0.0; samples * classes]];
-    for sample in 0..samples {
-        let row = sample * classes..(sample + 1) * classes;
-        let highest = logits[row.clone()].iter().fold(f64::MIN, |m, v| m.max(f64::from(*v)));
-        let partition: f64 = logits[row.clone()].iter().map(|v| (f64::from(*v) - highest).exp()).sum();
-        let total: f64 = targets[row.clone()].iter().map(|v| f64::from(*v)).sum();
-        for i in row {
-            let log_probability = f64::from(logits[i]) - highest - partition.ln();
-            expected[0][sample] -= f64::from(targets[i]) * log_probability;
-            let gradient = log_probability.exp() * total - f64::from(targets[i]);
-            expected[1][i] = gradient * f64::from(upstream[sample]);
-        }
-    }
+    let [losses, of_logits] = definitions::cross_entropy(classes, &logits, &targets, &upstream);
     vec![
-        Finding::relative("loss", read(loss.inner()).await, &expected[0], 1e-5),
-        Finding::relative("gradient", gradient(logits_tensor.grad(&gradients)).await, &expected[1], 1e-5),
+        Finding::relative("loss", read(loss.inner()).await, &losses, 1e-5),
+        Finding::relative("gradient", gradient(logits_tensor.grad(&gradients)).await, &of_logits, 1e-5),
     ]
 }
 
@@ -152,13 +141,7 @@ async fn attack_step(device: &Device) -> Vec<Finding> {
         Some(tensor(&active, [3], device)),
         step,
     );
-    let expected: Vec<f64> = (0..90)
-        .map(|i| {
-            let sign = f32::from(gradient[i] > 0.0) - f32::from(gradient[i] < 0.0);
-            let moved = (x[i] + 0.07 * sign).clamp(origin[i] - 0.1, origin[i] + 0.1).clamp(0.0, 1.0);
-            f64::from(if active[i / 30] == 0.0 { x[i] } else { moved })
-        })
-        .collect();
+    let expected = definitions::signed_step(&x, &gradient, &origin, &active, step);
     // One rounding of float32 on values up to 1.
     vec![Finding::relative("image", read(moved).await, &expected, 2e-7)]
 }
@@ -171,18 +154,11 @@ async fn descent(device: &Device) -> Vec<Finding> {
         let step = SgdStep { learning_rate: 0.1, momentum: 0.9, nesterov, weight_decay: 0.01 };
         let drawn = |seed: u64| counts.iter().map(|&count| noise(seed, count)).collect::<Vec<_>>();
         let on_device = |values: &[Vec<f32>]| values.iter().map(|v| tensor(v, [v.len()], device)).collect::<Vec<_>>();
-        let mut expected: Vec<f64> = drawn(1).into_iter().flatten().map(f64::from).collect();
-        let mut speeds = vec![0.0; expected.len()];
         let (mut parameters, mut velocities) = (on_device(&drawn(1)), Vec::new());
         for round in 0..3 {
-            let gradients = drawn(10 + round);
-            (parameters, velocities) = sgd_step(parameters, on_device(&gradients), velocities, step);
-            for ((value, speed), gradient) in expected.iter_mut().zip(&mut speeds).zip(gradients.into_iter().flatten()) {
-                let g = f64::from(gradient) + 0.01 * *value;
-                *speed = 0.9 * *speed + g;
-                *value -= 0.1 * if nesterov { g + 0.9 * *speed } else { *speed };
-            }
+            (parameters, velocities) = sgd_step(parameters, on_device(&drawn(10 + round)), velocities, step);
         }
+        let expected = definitions::descent(&drawn(1).concat(), &[10, 11, 12].map(|seed| drawn(seed).concat()), step);
         let mut found = Vec::new();
         for parameter in parameters {
             found.extend(read(parameter).await);

@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 use pulp::{Simd, WithSimd};
 
 use super::product::Layout;
-use super::simd::{Lanes, run};
+use super::simd::{Lanes, load, run, store, turned};
 use crate::Activation;
 
 /// Results of a product: for each position one row of channels.
@@ -57,7 +57,7 @@ pub(super) fn finish(rows: Rows, bias: Option<&[f32]>, activation: Activation, y
 
 /// An activation as a type, so that its test is outside of the loops.
 trait Act: Copy {
-    fn apply(self, value: f32) -> f32;
+    fn apply<S: Simd>(self, simd: S, values: S::f32s) -> S::f32s;
 }
 
 #[derive(Clone, Copy)]
@@ -71,23 +71,25 @@ struct LeakyRelu(f32);
 
 impl Act for Identity {
     #[inline(always)]
-    fn apply(self, value: f32) -> f32 {
-        value
+    fn apply<S: Simd>(self, _: S, values: S::f32s) -> S::f32s {
+        values
     }
 }
 
 impl Act for Relu {
     #[inline(always)]
-    fn apply(self, value: f32) -> f32 {
+    fn apply<S: Simd>(self, simd: S, values: S::f32s) -> S::f32s {
         // Not `max`, which would drop NaN.
-        if value <= 0.0 { 0.0 } else { value }
+        let zero = simd.splat_f32s(0.0);
+        simd.select_f32s(simd.less_than_or_equal_f32s(values, zero), zero, values)
     }
 }
 
 impl Act for LeakyRelu {
     #[inline(always)]
-    fn apply(self, value: f32) -> f32 {
-        if value <= 0.0 { value * self.0 } else { value }
+    fn apply<S: Simd>(self, simd: S, values: S::f32s) -> S::f32s {
+        let off = simd.mul_f32s(values, simd.splat_f32s(self.0));
+        simd.select_f32s(simd.less_than_or_equal_f32s(values, simd.splat_f32s(0.0)), off, values)
     }
 }
 
@@ -102,35 +104,35 @@ impl<A: Act> WithSimd for Finish<'_, '_, A> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let image = self.rows.channels * self.rows.positions.count();
         for (sample, y) in self.y.chunks_exact_mut(image).enumerate() {
             match S::F32_LANES {
-                16 => turn::<S, A, 16>(sample, self.rows, self.bias, self.act, y),
-                8 => turn::<S, A, 8>(sample, self.rows, self.bias, self.act, y),
-                4 => turn::<S, A, 4>(sample, self.rows, self.bias, self.act, y),
-                _ => turn::<S, A, 1>(sample, self.rows, self.bias, self.act, y),
+                16 => turn::<S, A, 16>(simd, sample, self.rows, self.bias, self.act, y),
+                8 => turn::<S, A, 8>(simd, sample, self.rows, self.bias, self.act, y),
+                4 => turn::<S, A, 4>(simd, sample, self.rows, self.bias, self.act, y),
+                _ => turn::<S, A, 1>(simd, sample, self.rows, self.bias, self.act, y),
             }
         }
     }
 }
 
-/// One image, in blocks of 16 positions by one vector of channels.
+/// One image, in squares of positions by channels.
 #[inline(always)]
 fn turn<S: Simd, A: Act, const LANES: usize>(
+    simd: S,
     sample: usize,
     rows: Rows,
     bias: Option<&[f32]>,
     act: A,
     y: &mut [MaybeUninit<f32>],
 ) {
-    const BLOCK: usize = 16;
     let lanes = Lanes::of::<S>();
     let positions = rows.positions.count();
     let width = lanes.round_up(rows.channels);
-    for position in (0..positions).step_by(BLOCK) {
-        let count = BLOCK.min(positions - position);
-        let mut row = [0; BLOCK];
+    for position in (0..positions).step_by(LANES) {
+        let count = LANES.min(positions - position);
+        let mut row = [0; LANES];
         for p in 0..count {
             row[p] = rows.positions.row(sample, position + p);
         }
@@ -138,27 +140,36 @@ fn turn<S: Simd, A: Act, const LANES: usize>(
             let (start, stride) = rows.layout.panel(channel / lanes.panel(), width, lanes);
             let start = start + channel % lanes.panel();
             let channels = LANES.min(rows.channels - channel);
-            let mut block = [[0.0; LANES]; BLOCK];
-            for p in 0..count {
-                let from = &rows.data[start + row[p] * stride..];
-                match from.first_chunk::<LANES>() {
-                    Some(whole) => block[p] = *whole,
-                    None => (0..channels).for_each(|c| block[p][c] = from[c]),
-                }
+            let bias = match bias {
+                Some(bias) => simd.partial_load_f32s(&bias[channel..channel + channels]),
+                None => simd.splat_f32s(0.0),
+            };
+            let mut block = [bias; LANES];
+            for p in 0..LANES {
+                // The last positions again where there are no more.
+                let from = &rows.data[start + row[p.min(count - 1)] * stride..];
+                let sums = match from.first_chunk::<LANES>() {
+                    // SAFETY: these are as many floats as a vector has.
+                    Some(whole) => unsafe { load::<S>(whole.as_ptr()) },
+                    None => simd.partial_load_f32s(&from[..channels]),
+                };
+                block[p] = act.apply(simd, simd.add_f32s(sums, bias));
             }
-            for c in 0..channels {
-                let bias = bias.map_or(0.0, |bias| bias[channel + c]);
-                let at = (channel + c) * positions + position;
-                let mut turned = [0.0; BLOCK];
-                for p in 0..BLOCK {
-                    turned[p] = act.apply(block[p][c] + bias);
-                }
-                let to = &mut y[at..at + count];
-                if count == BLOCK {
-                    *to.first_chunk_mut().expect("a whole block") = turned.map(MaybeUninit::new);
-                } else {
-                    // One by one: a copy of any length would be a call, and for whole blocks too.
-                    to.iter_mut().zip(turned).for_each(|(to, value)| _ = to.write(value));
+            let block = turned::<S, LANES>(block);
+            for c in 0..LANES {
+                if c < channels {
+                    let at = (channel + c) * positions + position;
+                    let to = &mut y[at..at + count];
+                    match to.first_chunk_mut::<LANES>() {
+                        // SAFETY: these are as many floats as a vector has.
+                        Some(whole) => unsafe { store::<S>(whole.as_mut_ptr().cast(), block[c]) },
+                        None => {
+                            let mut values = [0.0; LANES];
+                            // SAFETY: as many floats as a vector has.
+                            unsafe { store::<S>(values.as_mut_ptr(), block[c]) };
+                            to.iter_mut().zip(values).for_each(|(to, value)| _ = to.write(value));
+                        }
+                    }
                 }
             }
         }

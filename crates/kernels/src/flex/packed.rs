@@ -191,11 +191,11 @@ impl WithSimd for Transpose<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         assert!(self.rows <= self.size && self.count * self.size <= self.to.len());
         // SAFETY: the assert above.
         unsafe {
-            transpose(self.from, self.stride, self.rows, self.count, self.to.as_mut_ptr().cast(), self.size);
+            transpose(simd, self.from, self.stride, self.rows, self.count, self.to.as_mut_ptr().cast(), self.size);
         }
     }
 }
@@ -212,12 +212,14 @@ impl<'a, I: Iterator<Item = &'a [f32]>> WithSimd for TransposeEach<'_, I> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let (depth, size, columns) = (self.depth, self.size, self.columns.len());
         assert!(columns <= size);
         for (matrix, to) in self.matrices.zip(self.to.chunks_exact_mut(depth * size)) {
             // SAFETY: a chunk has `depth` rows of `size`, of which the columns are written.
-            unsafe { transpose(&matrix[self.columns.start * depth..], depth, columns, depth, to.as_mut_ptr().cast(), size) };
+            unsafe {
+                transpose(simd, &matrix[self.columns.start * depth..], depth, columns, depth, to.as_mut_ptr().cast(), size)
+            };
         }
     }
 }

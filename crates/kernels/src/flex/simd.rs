@@ -1,5 +1,7 @@
 //! The processor's vectors: which there are, and the two register tiles everything else is built from.
 
+use core::mem::transmute_copy;
+
 use pulp::{Arch, Simd, WithSimd};
 
 /// Runs an operation compiled for the widest vectors this processor has.
@@ -207,48 +209,195 @@ pub(super) unsafe fn copy_row<const N: usize>(from: *const f32, to: *mut f32, co
     }
 }
 
+/// Rows and columns swapped, in registers.
+#[inline(always)]
+pub(super) fn turned<S: Simd, const LANES: usize>(block: [S::f32s; LANES]) -> [S::f32s; LANES] {
+    assert!(LANES == S::F32_LANES);
+    // SAFETY: vectors of floats are arrays of as many floats, and vectors of 8 or 16 exist on x86-64 where AVX does.
+    unsafe {
+        match LANES {
+            #[cfg(target_arch = "x86_64")]
+            8 => transmute_copy(&x86::turned_8(transmute_copy(&block))),
+            #[cfg(target_arch = "x86_64")]
+            16 => transmute_copy(&x86::turned_16(transmute_copy(&block))),
+            #[cfg(target_family = "wasm")]
+            4 => transmute_copy(&wasm::turned_4(transmute_copy(&block))),
+            _ => {
+                let rows: [[f32; LANES]; LANES] = transmute_copy(&block);
+                let mut columns = rows;
+                for r in 0..LANES {
+                    for c in 0..LANES {
+                        columns[c][r] = rows[r][c];
+                    }
+                }
+                transmute_copy(&columns)
+            }
+        }
+    }
+}
+
+/// What the compiler would make of the loops is one move for each float.
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use core::arch::x86_64::{__m256, _mm256_permute2f128_ps, _mm256_shuffle_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps};
+
+    #[inline]
+    #[target_feature(enable = "avx")]
+    pub(super) fn turned_8(rows: [__m256; 8]) -> [__m256; 8] {
+        let [a, b, c, d, e, f, g, h] = rows;
+        let [ab0, ab2] = [_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)];
+        let [cd0, cd2] = [_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d)];
+        let [ef0, ef2] = [_mm256_unpacklo_ps(e, f), _mm256_unpackhi_ps(e, f)];
+        let [gh0, gh2] = [_mm256_unpacklo_ps(g, h), _mm256_unpackhi_ps(g, h)];
+        // Columns of the first four rows, two in each: the one of its name and the one four further.
+        let upper = [
+            _mm256_shuffle_ps::<0x44>(ab0, cd0),
+            _mm256_shuffle_ps::<0xee>(ab0, cd0),
+            _mm256_shuffle_ps::<0x44>(ab2, cd2),
+            _mm256_shuffle_ps::<0xee>(ab2, cd2),
+        ];
+        let lower = [
+            _mm256_shuffle_ps::<0x44>(ef0, gh0),
+            _mm256_shuffle_ps::<0xee>(ef0, gh0),
+            _mm256_shuffle_ps::<0x44>(ef2, gh2),
+            _mm256_shuffle_ps::<0xee>(ef2, gh2),
+        ];
+        [
+            _mm256_permute2f128_ps::<0x20>(upper[0], lower[0]),
+            _mm256_permute2f128_ps::<0x20>(upper[1], lower[1]),
+            _mm256_permute2f128_ps::<0x20>(upper[2], lower[2]),
+            _mm256_permute2f128_ps::<0x20>(upper[3], lower[3]),
+            _mm256_permute2f128_ps::<0x31>(upper[0], lower[0]),
+            _mm256_permute2f128_ps::<0x31>(upper[1], lower[1]),
+            _mm256_permute2f128_ps::<0x31>(upper[2], lower[2]),
+            _mm256_permute2f128_ps::<0x31>(upper[3], lower[3]),
+        ]
+    }
+
+    /// Quarter by quarter.
+    #[inline]
+    #[target_feature(enable = "avx")]
+    pub(super) fn turned_16(rows: [[__m256; 2]; 16]) -> [[__m256; 2]; 16] {
+        let mut columns = rows;
+        for row in [0, 1] {
+            for column in [0, 1] {
+                let mut quarter = [rows[0][0]; 8];
+                for i in 0..8 {
+                    quarter[i] = rows[8 * row + i][column];
+                }
+                let quarter = turned_8(quarter);
+                for i in 0..8 {
+                    columns[8 * column + i][row] = quarter[i];
+                }
+            }
+        }
+        columns
+    }
+}
+
+#[cfg(target_family = "wasm")]
+mod wasm {
+    use core::arch::wasm32::{i32x4_shuffle as shuffle, v128};
+
+    #[inline]
+    #[target_feature(enable = "simd128")]
+    pub(super) fn turned_4([a, b, c, d]: [v128; 4]) -> [v128; 4] {
+        let [ab0, ab2] = [shuffle::<0, 4, 1, 5>(a, b), shuffle::<2, 6, 3, 7>(a, b)];
+        let [cd0, cd2] = [shuffle::<0, 4, 1, 5>(c, d), shuffle::<2, 6, 3, 7>(c, d)];
+        [
+            shuffle::<0, 1, 4, 5>(ab0, cd0),
+            shuffle::<2, 3, 6, 7>(ab0, cd0),
+            shuffle::<0, 1, 4, 5>(ab2, cd2),
+            shuffle::<2, 3, 6, 7>(ab2, cd2),
+        ]
+    }
+}
+
 /// `to[column][row] = from[row][column]` for `rows` by `columns` floats; strides in floats.
 ///
 /// # Safety
 /// `to` must be valid for writing `columns` rows of `rows` floats.
 #[inline(always)]
-pub(super) unsafe fn transpose(from: &[f32], from_stride: usize, rows: usize, columns: usize, to: *mut f32, to_stride: usize) {
-    const BLOCK: usize = 16;
+pub(super) unsafe fn transpose<S: Simd>(
+    simd: S,
+    from: &[f32],
+    from_stride: usize,
+    rows: usize,
+    columns: usize,
+    to: *mut f32,
+    to_stride: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match S::F32_LANES {
+            16 => transpose_blocks::<S, 16>(simd, from, from_stride, rows, columns, to, to_stride),
+            8 => transpose_blocks::<S, 8>(simd, from, from_stride, rows, columns, to, to_stride),
+            4 => transpose_blocks::<S, 4>(simd, from, from_stride, rows, columns, to, to_stride),
+            _ => transpose_blocks::<S, 1>(simd, from, from_stride, rows, columns, to, to_stride),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn transpose_blocks<S: Simd, const LANES: usize>(
+    simd: S,
+    from: &[f32],
+    from_stride: usize,
+    rows: usize,
+    columns: usize,
+    to: *mut f32,
+    to_stride: usize,
+) {
     assert!(rows == 0 || (rows - 1) * from_stride + columns <= from.len());
-    let mut r = 0;
-    while r < rows {
-        let mut c = 0;
-        while c < columns {
-            let count = BLOCK.min(columns - c);
+    for r in (0..rows).step_by(LANES) {
+        for c in (0..columns).step_by(LANES) {
             // Whole blocks are read even where fewer columns are left, as long as there is something to read.
-            let readable = (r + BLOCK - 1) * from_stride + c + BLOCK <= from.len();
+            let readable = (r + LANES - 1) * from_stride + c + LANES <= from.len();
             unsafe {
                 let from = from.as_ptr().add(r * from_stride + c);
                 let to = to.add(c * to_stride + r);
-                if r + BLOCK <= rows && count >= 4 && readable {
-                    let mut block = [[0.0; BLOCK]; BLOCK];
-                    for r in 0..BLOCK {
-                        block[r] = from.add(r * from_stride).cast::<[f32; BLOCK]>().read_unaligned();
+                if r + LANES <= rows && readable {
+                    let mut block = [simd.splat_f32s(0.0); LANES];
+                    for r in 0..LANES {
+                        block[r] = load::<S>(from.add(r * from_stride));
                     }
-                    let mut turned = [[0.0; BLOCK]; BLOCK];
-                    for c in 0..BLOCK {
-                        for r in 0..BLOCK {
-                            turned[c][r] = block[r][c];
+                    let block = turned::<S, LANES>(block);
+                    // Unrolled: an index that is not known would send the block through memory.
+                    for column in 0..LANES {
+                        if c + column < columns {
+                            store::<S>(to.add(column * to_stride), block[column]);
                         }
                     }
-                    for c in 0..count {
-                        to.add(c * to_stride).cast::<[f32; BLOCK]>().write_unaligned(turned[c]);
-                    }
                 } else {
-                    for c in 0..count {
-                        for r in 0..BLOCK.min(rows - r) {
+                    for c in 0..LANES.min(columns - c) {
+                        for r in 0..LANES.min(rows - r) {
                             *to.add(c * to_stride + r) = *from.add(r * from_stride + c);
                         }
                     }
                 }
             }
-            c += BLOCK;
         }
-        r += BLOCK;
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::x86::{turned_8, turned_16};
+    use core::mem::transmute;
+
+    /// Also those of processors with vectors of 16, which the rest of the tests need to reach them.
+    #[test]
+    fn blocks_are_turned_in_registers() {
+        if !is_x86_feature_detected!("avx") {
+            return;
+        }
+        let rows: [[f32; 16]; 16] = core::array::from_fn(|r| core::array::from_fn(|c| (16 * r + c) as f32));
+        // SAFETY: the processor has AVX, and vectors are arrays.
+        let columns: [[f32; 16]; 16] = unsafe { transmute(turned_16(transmute(rows))) };
+        assert!((0..256).all(|i| columns[i / 16][i % 16] == rows[i % 16][i / 16]));
+        let rows: [[f32; 8]; 8] = core::array::from_fn(|r| core::array::from_fn(|c| (8 * r + c) as f32));
+        // SAFETY: as above.
+        let columns: [[f32; 8]; 8] = unsafe { transmute(turned_8(transmute(rows))) };
+        assert!((0..64).all(|i| columns[i / 8][i % 8] == rows[i % 8][i / 8]));
     }
 }

@@ -1,10 +1,13 @@
-//! 3x3 convolutions of stride 1 with 16 multiplications for 4 outputs instead of 36: F(2x2, 3x3) of Lavin & Gray 2016.
+//! 3x3 convolutions of stride 1 with 36 multiplications for 16 outputs instead of 144: F(4x4, 3x3) of Lavin & Gray 2016.
 //!
-//! An output of 2x2 is the transform of a product, element by element, of the transforms of the 4x4 inputs that it sees and of
-//! the 3x3 weights. Summed over channels the products are 16 matrix products, one for each element of the transforms. The
-//! data gradient is such a convolution of the output's gradient; the weight gradient is the same identity transposed. All
-//! transforms add and subtract (and halve), so the results are as exact as those of the direct sums to within a few roundings,
-//! and an undefined input reaches just the outputs that see it: the outer inputs of a tile enter one output's terms alone.
+//! An output of 4x4 is the transform of a product, element by element, of the transforms of the 6x6 inputs that it sees and of
+//! the 3x3 weights. Summed over channels the products are 36 matrix products, one for each element of the transforms. The
+//! data gradient is such a convolution of the output's gradient; the weight gradient is the same identity transposed.
+//!
+//! The transforms evaluate polynomials at 0, ±3/4, ±3/2 and infinity. With the usual ±1 and ±2 the rounding errors are five
+//! times those of the direct sums; with these points, whose powers stay near 1 (Barabasz et al. 2020 compare such choices), they
+//! are about the same. An input that is not finite makes all outputs of the tiles that read it undefined, not just those that
+//! see it: at most four positions further.
 //!
 //! Inside, channels come last: every transform is an operation on vectors of channels.
 
@@ -20,37 +23,50 @@ use super::product::{Factor, Layout, Product};
 use super::simd::{Lanes, load, run, store, transpose};
 use crate::Activation;
 
+/// Outputs of a tile along either axis.
+const TILE: usize = 4;
+
+/// Inputs of a tile along either axis, and elements of its transform.
+const SIDE: usize = TILE + 2;
+
 /// Elements of a transform.
-const ELEMENTS: usize = 16;
+const ELEMENTS: usize = SIDE * SIDE;
+
+/// The points besides 0 and infinity are `±NEAR` and `±FAR`.
+const NEAR: f32 = 0.75;
+const FAR: f32 = 1.5;
+const NEAR2: f32 = NEAR * NEAR;
+const FAR2: f32 = FAR * FAR;
 
 /// Channels on either side below which the transforms cost what they save.
-const CHANNELS: usize = 32;
+const CHANNELS: usize = 16;
 
-/// Weights of a kernel's tap beyond which the sums of the weight gradient, sixteen for each, cost what they save.
+/// Weights of a kernel's tap beyond which the sums of the weight gradient, 36 for each, cost what they save.
 const SUMS: usize = 1 << 16;
 
-/// Tiles in all below which transforming the weight costs what it saves.
-const TILES: usize = 128;
+/// Tiles in all below which transforming the weight costs what it saves; where it does not fit the third-level cache, four times as
+/// many.
+const TILES: usize = 64;
+const LARGE: usize = 1 << 17;
 
-/// Floats of transformed inputs and products at a time: they are to stay in the second-level cache.
-const BLOCK_FLOATS: usize = 24 * 1024;
-
-/// Tiles that are enough for a block to be worth reading the transformed weight for.
-const TILES_PER_BLOCK: usize = 48;
-
-/// Floats between the elements of a transform beyond their number: without them, equal places of all sixteen would compete
+/// Floats between the elements of a transform beyond their number: without them, equal places of all of them would compete
 /// for the same lines of the first-level cache.
 const GAP: usize = 16;
 
 /// Whether this convolution and its data gradient are computed this way.
 pub(super) fn suits(geometry: &Geometry) -> bool {
-    let tiles = geometry.batch * geometry.out_height.div_ceil(2) * geometry.out_width.div_ceil(2);
+    let tiles = geometry.batch * geometry.out_height.div_ceil(TILE) * geometry.out_width.div_ceil(TILE);
     geometry.kernel == [3, 3]
         && geometry.stride == [1, 1]
-        && geometry.frame.top <= 2
-        && geometry.frame.left <= 2
+        // Equal patches of an even background have equal direct sums, of which max pooling takes the first; transforms round
+        // them by their place in the tile. Convolutions before a max pooling are not told apart here, but those of the models
+        // have no padding, and those of the residual networks have.
+        && (1..=2).contains(&geometry.frame.top)
+        && (1..=2).contains(&geometry.frame.left)
         && geometry.channels.min(geometry.out) >= CHANNELS
-        && tiles >= TILES
+        // Of a smaller map a tile would compute more outputs that do not exist than it saves.
+        && geometry.out_height.min(geometry.out_width) > TILE / 2
+        && tiles >= if geometry.channels * geometry.out <= LARGE { TILES } else { 4 * TILES }
 }
 
 /// Whether its weight gradient is, too.
@@ -58,7 +74,7 @@ pub(super) fn suits_weight_gradient(geometry: &Geometry) -> bool {
     suits(geometry) && geometry.channels * geometry.out <= SUMS
 }
 
-/// Images of some channels in tiles of 2x2 outputs of a 3x3 convolution.
+/// Images of some channels in tiles of 4x4 outputs of a 3x3 convolution.
 #[derive(Clone, Copy)]
 struct Tiling {
     channels: usize,
@@ -72,12 +88,12 @@ struct Tiling {
 
 impl Tiling {
     fn columns(&self) -> usize {
-        self.out_width.div_ceil(2)
+        self.out_width.div_ceil(TILE)
     }
 
     /// Tiles of an image.
     fn tiles(&self) -> usize {
-        self.out_height.div_ceil(2) * self.columns()
+        self.out_height.div_ceil(TILE) * self.columns()
     }
 
     fn positions(&self) -> usize {
@@ -91,12 +107,12 @@ impl Tiling {
 
     /// Floats of a row of an image with its frame, channels last.
     fn framed_row(&self) -> usize {
-        (2 * self.columns() + 2) * self.padded()
+        (TILE * self.columns() + 2) * self.padded()
     }
 
     /// Floats of such an image.
     fn framed_image(&self) -> usize {
-        (2 * self.out_height.div_ceil(2) + 2) * self.framed_row()
+        (TILE * self.out_height.div_ceil(TILE) + 2) * self.framed_row()
     }
 
     /// Row and column of a tile of an image.
@@ -155,7 +171,7 @@ impl Convolution {
     /// What one thread needs to compute up to `samples` images at a time.
     pub(super) fn scratch(&self, samples: usize) -> Scratch {
         let (inputs, results) = (self.tiling.padded(), Lanes::detect().round_up(self.out));
-        let block = block(inputs + results).min(samples * self.tiling.tiles());
+        let block = tiles_per_block(self.tiling.channels * self.out).min(samples * self.tiling.tiles());
         Scratch {
             framed: vec![0.0; samples * self.tiling.framed_image()],
             inputs: vec![0.0; ELEMENTS * (block * inputs + GAP)],
@@ -250,9 +266,7 @@ impl WeightGradient {
     pub(super) fn new(geometry: &Geometry, samples: usize) -> Self {
         let tiling = forward_tiling(geometry);
         let (inputs, results) = (tiling.padded(), Lanes::detect().round_up(geometry.out));
-        // Every block adds to all of the sums: the more there are, the more should be added at once.
-        let enough = if geometry.channels * geometry.out > 1 << 15 { 2 * TILES_PER_BLOCK } else { TILES_PER_BLOCK };
-        let block = block(inputs + results).max(enough).min(samples * tiling.tiles());
+        let block = tiles_per_block(tiling.channels * geometry.out).min(samples * tiling.tiles());
         Self {
             tiling,
             out: geometry.out,
@@ -328,9 +342,10 @@ fn forward_tiling(geometry: &Geometry) -> Tiling {
     }
 }
 
-/// Tiles at a time where each has so many floats of input and result channels.
-fn block(channels: usize) -> usize {
-    (BLOCK_FLOATS / (ELEMENTS * channels)).max(TILES_PER_BLOCK)
+/// Tiles at a time: few, so that their transforms and products stay in the second-level cache, but the more weights there are,
+/// which are read (or their sums added to) for every block, the more tiles should share them.
+fn tiles_per_block(weights: usize) -> usize {
+    if weights < 1 << 15 { 20 } else { 40 }
 }
 
 /// `G g G^T` for every pair of channels. `rows` has a row for each input channel and tap and a column for each output channel;
@@ -341,46 +356,96 @@ fn transformed_weight(rows: &Packed, depth: usize, width: usize, flipped: bool) 
     factors
 }
 
+#[inline(always)]
+fn times<S: Simd>(simd: S, scale: f32, x: S::f32s) -> S::f32s {
+    simd.mul_f32s(simd.splat_f32s(scale), x)
+}
+
+/// `scale x + sum`.
+#[inline(always)]
+fn plus<S: Simd>(simd: S, scale: f32, x: S::f32s, sum: S::f32s) -> S::f32s {
+    simd.mul_add_e_f32s(simd.splat_f32s(scale), x, sum)
+}
+
 /// `B^T d` of one column, or `d B` of one row, of the inputs.
 #[inline(always)]
-fn of_inputs<S: Simd>(simd: S, d: [S::f32s; 4]) -> [S::f32s; 4] {
-    [simd.sub_f32s(d[0], d[2]), simd.add_f32s(d[1], d[2]), simd.sub_f32s(d[2], d[1]), simd.sub_f32s(d[1], d[3])]
+fn of_inputs<S: Simd>(simd: S, d: [S::f32s; SIDE]) -> [S::f32s; SIDE] {
+    let (near_even, near_odd) = (plus(simd, -FAR2, d[2], d[4]), plus(simd, -FAR2, d[1], d[3]));
+    let (far_even, far_odd) = (plus(simd, -NEAR2, d[2], d[4]), plus(simd, -NEAR2, d[1], d[3]));
+    [
+        plus(simd, NEAR2 * FAR2, d[0], plus(simd, -NEAR2 - FAR2, d[2], d[4])),
+        plus(simd, NEAR, near_odd, near_even),
+        plus(simd, -NEAR, near_odd, near_even),
+        plus(simd, FAR, far_odd, far_even),
+        plus(simd, -FAR, far_odd, far_even),
+        plus(simd, NEAR2 * FAR2, d[1], plus(simd, -NEAR2 - FAR2, d[3], d[5])),
+    ]
 }
 
 /// `A^T m` of one column, or `m A` of one row, of the products.
 #[inline(always)]
-fn of_products<S: Simd>(simd: S, m: [S::f32s; 4]) -> [S::f32s; 2] {
-    let [sum, difference] = [simd.add_f32s(m[1], m[2]), simd.sub_f32s(m[1], m[2])];
-    [simd.add_f32s(m[0], sum), simd.sub_f32s(difference, m[3])]
+fn of_products<S: Simd>(simd: S, m: [S::f32s; SIDE]) -> [S::f32s; TILE] {
+    let (near_even, near_odd) = (simd.add_f32s(m[1], m[2]), simd.sub_f32s(m[1], m[2]));
+    let (far_even, far_odd) = (simd.add_f32s(m[3], m[4]), simd.sub_f32s(m[3], m[4]));
+    [
+        simd.add_f32s(m[0], simd.add_f32s(near_even, far_even)),
+        plus(simd, NEAR, near_odd, times(simd, FAR, far_odd)),
+        plus(simd, NEAR2, near_even, times(simd, FAR2, far_even)),
+        plus(simd, NEAR2 * NEAR, near_odd, plus(simd, FAR2 * FAR, far_odd, m[5])),
+    ]
 }
 
 /// `A y` of one column, or `y A^T` of one row, of the output's gradient.
 #[inline(always)]
-fn of_gradients<S: Simd>(simd: S, y: [S::f32s; 2]) -> [S::f32s; 4] {
-    [y[0], simd.add_f32s(y[0], y[1]), simd.sub_f32s(y[0], y[1]), simd.neg_f32s(y[1])]
+fn of_gradients<S: Simd>(simd: S, y: [S::f32s; TILE]) -> [S::f32s; SIDE] {
+    let (near_even, near_odd) = (plus(simd, NEAR2, y[2], y[0]), times(simd, NEAR, plus(simd, NEAR2, y[3], y[1])));
+    let (far_even, far_odd) = (plus(simd, FAR2, y[2], y[0]), times(simd, FAR, plus(simd, FAR2, y[3], y[1])));
+    [
+        y[0],
+        simd.add_f32s(near_even, near_odd),
+        simd.sub_f32s(near_even, near_odd),
+        simd.add_f32s(far_even, far_odd),
+        simd.sub_f32s(far_even, far_odd),
+        y[3],
+    ]
 }
+
+/// What the transform of a weight at 0, at `±NEAR` and at `±FAR` is divided by.
+const DIVISORS: [f32; 3] = [NEAR2 * FAR2, 2.0 * NEAR2 * (NEAR2 - FAR2), 2.0 * FAR2 * (FAR2 - NEAR2)];
 
 /// `G g` of one column, or `g G^T` of one row, of the weight.
 #[inline(always)]
-fn of_weight<S: Simd>(simd: S, g: [S::f32s; 3]) -> [S::f32s; 4] {
-    let half = simd.splat_f32s(0.5);
-    let outer = simd.mul_f32s(simd.add_f32s(g[0], g[2]), half);
-    let inner = simd.mul_f32s(g[1], half);
-    [g[0], simd.add_f32s(outer, inner), simd.sub_f32s(outer, inner), g[2]]
+fn of_weight<S: Simd>(simd: S, g: [S::f32s; 3]) -> [S::f32s; SIDE] {
+    let [zero, near, far] = DIVISORS.map(|divisor| 1.0 / divisor);
+    let (near_even, near_odd) = (times(simd, near, plus(simd, NEAR2, g[2], g[0])), times(simd, near * NEAR, g[1]));
+    let (far_even, far_odd) = (times(simd, far, plus(simd, FAR2, g[2], g[0])), times(simd, far * FAR, g[1]));
+    [
+        times(simd, zero, g[0]),
+        simd.add_f32s(near_even, near_odd),
+        simd.sub_f32s(near_even, near_odd),
+        simd.add_f32s(far_even, far_odd),
+        simd.sub_f32s(far_even, far_odd),
+        g[2],
+    ]
 }
 
 /// `G^T u` of one column, or `u G` of one row, of the summed products.
 #[inline(always)]
-fn of_sums<S: Simd>(simd: S, u: [S::f32s; 4]) -> [S::f32s; 3] {
-    let half = simd.splat_f32s(0.5);
-    let sum = simd.mul_f32s(simd.add_f32s(u[1], u[2]), half);
-    let difference = simd.mul_f32s(simd.sub_f32s(u[1], u[2]), half);
-    [simd.add_f32s(u[0], sum), difference, simd.add_f32s(sum, u[3])]
+fn of_sums<S: Simd>(simd: S, u: [S::f32s; SIDE]) -> [S::f32s; 3] {
+    let [zero, near, far] = DIVISORS.map(|divisor| 1.0 / divisor);
+    let (near_even, near_odd) =
+        (times(simd, near, simd.add_f32s(u[1], u[2])), times(simd, near * NEAR, simd.sub_f32s(u[1], u[2])));
+    let (far_even, far_odd) = (times(simd, far, simd.add_f32s(u[3], u[4])), times(simd, far * FAR, simd.sub_f32s(u[3], u[4])));
+    [
+        plus(simd, zero, u[0], simd.add_f32s(near_even, far_even)),
+        simd.add_f32s(near_odd, far_odd),
+        plus(simd, NEAR2, near_even, plus(simd, FAR2, far_even, u[5])),
+    ]
 }
 
 /// A function of columns and rows in turn: applies it to the `N` columns of `M` values, then to the rows of the result.
 macro_rules! both_ways {
-    ($simd:ident, $values:ident, $function:ident, $from:literal, $to:literal) => {{
+    ($simd:ident, $values:ident, $function:ident, $from:expr, $to:expr) => {{
         let zero = $simd.splat_f32s(0.0);
         let mut columns = [[zero; $from]; $to];
         for j in 0..$from {
@@ -415,10 +480,10 @@ impl WithSimd for ChannelsLast<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
         assert!(self.channels <= self.padded && self.columns * self.padded <= self.to.len());
         // SAFETY: the assert above.
-        unsafe { transpose(self.from, self.plane, self.channels, self.columns, self.to.as_mut_ptr(), self.padded) };
+        unsafe { transpose(simd, self.from, self.plane, self.channels, self.columns, self.to.as_mut_ptr(), self.padded) };
     }
 }
 
@@ -443,22 +508,22 @@ impl WithSimd for TransformInputs<'_> {
         assert!((ELEMENTS - 1) * self.stride + self.tiles.len() * padded <= self.to.len());
         for (index, tile) in self.tiles.enumerate() {
             let [y, x] = tiling.place(tile % tiling.tiles());
-            let first = tile / tiling.tiles() * tiling.framed_image() + 2 * y * row + 2 * x * padded;
+            let first = tile / tiling.tiles() * tiling.framed_image() + TILE * (y * row + x * padded);
             for channel in (0..padded).step_by(lanes) {
-                // SAFETY: the asserts above: a frame holds the 4x4 inputs of every tile, in whole vectors of channels.
+                // SAFETY: the asserts above: a frame holds the 6x6 inputs of every tile, in whole vectors of channels.
                 unsafe {
                     let from = self.framed.as_ptr().add(first + channel);
-                    let mut d = [[simd.splat_f32s(0.0); 4]; 4];
-                    for i in 0..4 {
-                        for j in 0..4 {
+                    let mut d = [[simd.splat_f32s(0.0); SIDE]; SIDE];
+                    for i in 0..SIDE {
+                        for j in 0..SIDE {
                             d[i][j] = load::<S>(from.add(i * row + j * padded));
                         }
                     }
-                    let v = both_ways!(simd, d, of_inputs, 4, 4);
+                    let v = both_ways!(simd, d, of_inputs, SIDE, SIDE);
                     let to = self.to.as_mut_ptr().add(index * padded + channel);
-                    for i in 0..4 {
-                        for j in 0..4 {
-                            store::<S>(to.add((4 * i + j) * self.stride), v[i][j]);
+                    for i in 0..SIDE {
+                        for j in 0..SIDE {
+                            store::<S>(to.add((SIDE * i + j) * self.stride), v[i][j]);
                         }
                     }
                 }
@@ -487,20 +552,20 @@ impl WithSimd for TransformProducts<'_> {
         assert!(self.tiles.end.div_ceil(tiling.tiles()) * tiling.positions() * padded <= self.to.len());
         for (index, tile) in self.tiles.enumerate() {
             let [y, x] = tiling.place(tile % tiling.tiles());
-            let first = tile / tiling.tiles() * tiling.positions() + 2 * y * tiling.out_width + 2 * x;
-            let rows = 2.min(tiling.out_height - 2 * y);
-            let columns = 2.min(tiling.out_width - 2 * x);
+            let first = tile / tiling.tiles() * tiling.positions() + TILE * (y * tiling.out_width + x);
+            let rows = TILE.min(tiling.out_height - TILE * y);
+            let columns = TILE.min(tiling.out_width - TILE * x);
             for channel in (0..padded).step_by(S::F32_LANES) {
                 // SAFETY: the asserts above; positions outside the image are not written.
                 unsafe {
                     let from = self.products.as_ptr().add(index * padded + channel);
-                    let mut m = [[simd.splat_f32s(0.0); 4]; 4];
-                    for i in 0..4 {
-                        for j in 0..4 {
-                            m[i][j] = load::<S>(from.add((4 * i + j) * self.stride));
+                    let mut m = [[simd.splat_f32s(0.0); SIDE]; SIDE];
+                    for i in 0..SIDE {
+                        for j in 0..SIDE {
+                            m[i][j] = load::<S>(from.add((SIDE * i + j) * self.stride));
                         }
                     }
-                    let y = both_ways!(simd, m, of_products, 4, 2);
+                    let y = both_ways!(simd, m, of_products, SIDE, TILE);
                     for i in 0..rows {
                         for j in 0..columns {
                             let position = first + i * tiling.out_width + j;
@@ -540,13 +605,13 @@ impl WithSimd for TransformGradients<'_> {
             }
             for (index, tile) in self.tiles.clone().enumerate() {
                 let [y, x] = tiling.place(tile % tiling.tiles());
-                let first = tile / tiling.tiles() * tiling.positions() + 2 * y * tiling.out_width + 2 * x;
-                let rows = 2.min(tiling.out_height - 2 * y);
-                let columns = 2.min(tiling.out_width - 2 * x);
+                let first = tile / tiling.tiles() * tiling.positions() + TILE * (y * tiling.out_width + x);
+                let rows = TILE.min(tiling.out_height - TILE * y);
+                let columns = TILE.min(tiling.out_width - TILE * x);
                 for column in (0..size).step_by(S::F32_LANES) {
                     // SAFETY: the asserts above; positions outside the image are not read.
                     unsafe {
-                        let mut y = [[simd.splat_f32s(0.0); 2]; 2];
+                        let mut y = [[simd.splat_f32s(0.0); TILE]; TILE];
                         for i in 0..rows {
                             for j in 0..columns {
                                 let position = first + i * tiling.out_width + j;
@@ -554,10 +619,10 @@ impl WithSimd for TransformGradients<'_> {
                                 y[i][j] = load::<S>(self.gradient.as_ptr().add(place));
                             }
                         }
-                        let g = both_ways!(simd, y, of_gradients, 2, 4);
-                        for i in 0..4 {
-                            for j in 0..4 {
-                                store::<S>(to[4 * i + j].add(index * size + column), g[i][j]);
+                        let g = both_ways!(simd, y, of_gradients, TILE, SIDE);
+                        for i in 0..SIDE {
+                            for j in 0..SIDE {
+                                store::<S>(to[SIDE * i + j].add(index * size + column), g[i][j]);
                             }
                         }
                     }
@@ -600,10 +665,10 @@ impl WithSimd for TransformWeight<'_> {
                             let from_tap = if self.flipped { 8 - tap } else { tap };
                             g[tap / 3][tap % 3] = load::<S>(from.as_ptr().add((9 * channel + from_tap) * size + column));
                         }
-                        let u = both_ways!(simd, g, of_weight, 3, 4);
-                        for i in 0..4 {
-                            for j in 0..4 {
-                                store::<S>(to[4 * i + j].add(channel * size + column), u[i][j]);
+                        let u = both_ways!(simd, g, of_weight, 3, SIDE);
+                        for i in 0..SIDE {
+                            for j in 0..SIDE {
+                                store::<S>(to[SIDE * i + j].add(channel * size + column), u[i][j]);
                             }
                         }
                     }
@@ -636,13 +701,13 @@ impl WithSimd for TransformSums<'_> {
                     // SAFETY: the assert above.
                     unsafe {
                         let from = self.sums.as_ptr().add(channel * padded + panel * lanes.panel() + column);
-                        let mut u = [[simd.splat_f32s(0.0); 4]; 4];
-                        for i in 0..4 {
-                            for j in 0..4 {
-                                u[i][j] = load::<S>(from.add((4 * i + j) * self.channels * padded));
+                        let mut u = [[simd.splat_f32s(0.0); SIDE]; SIDE];
+                        for i in 0..SIDE {
+                            for j in 0..SIDE {
+                                u[i][j] = load::<S>(from.add((SIDE * i + j) * self.channels * padded));
                             }
                         }
-                        let g = both_ways!(simd, u, of_sums, 4, 3);
+                        let g = both_ways!(simd, u, of_sums, SIDE, 3);
                         for tap in 0..9 {
                             let to = self.to.as_mut_ptr().add(start + (9 * channel + tap) * size + column);
                             store::<S>(to, g[tap / 3][tap % 3]);

@@ -2,6 +2,7 @@ use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
 use riposte_kernels::{Activation, Path};
 
+use crate::definitions::{self, BatchNorm};
 use crate::random::{Random, on_threads, relative_error, tensor, values};
 
 /// y, and the gradients of a random loss with respect to x, weight and bias.
@@ -123,66 +124,22 @@ fn batch_normalization_agrees_with_the_stock_operations() {
     }
 }
 
-/// Batch normalization with the statistics of the batch from its definition, in double precision: y, the gradients of x, gamma
-/// and beta, mean and variance. The signs of the activation are those of the computed output.
-#[allow(clippy::too_many_arguments)]
-pub fn batch_norm_train_definition(
-    shape: [usize; 4],
-    x: &[f32],
-    gamma: &[f32],
-    beta: &[f32],
-    epsilon: f64,
-    activation: Activation,
-    upstream: &[f32],
-    y: &[f32],
-) -> [Vec<f64>; 6] {
-    let [_, channels, height, width] = shape;
-    let channel = |i: usize| i / (height * width) % channels;
-    let count = (x.len() / channels) as f64;
-    let slope = activation.negative_slope().map_or(1.0, f64::from);
-    let [mut mean, mut var] = [vec![0.0; channels], vec![0.0; channels]];
-    x.iter().enumerate().for_each(|(i, &v)| mean[channel(i)] += f64::from(v) / count);
-    x.iter().enumerate().for_each(|(i, &v)| var[channel(i)] += (f64::from(v) - mean[channel(i)]).powi(2) / count);
-    let normal = |i: usize| (f64::from(x[i]) - mean[channel(i)]) / (var[channel(i)] + epsilon).sqrt();
-    let signal = |i: usize| f64::from(upstream[i]) * if y[i] > 0.0 { 1.0 } else { slope };
-    let out = (0..x.len()).map(|i| {
-        let value = normal(i) * f64::from(gamma[channel(i)]) + f64::from(beta[channel(i)]);
-        if value <= 0.0 { value * slope } else { value }
-    });
-    let out = out.collect();
-    let [mut of_gamma, mut of_beta] = [vec![0.0; channels], vec![0.0; channels]];
-    for i in 0..x.len() {
-        of_gamma[channel(i)] += signal(i) * normal(i);
-        of_beta[channel(i)] += signal(i);
-    }
-    let of_x = (0..x.len()).map(|i| {
-        let c = channel(i);
-        let scale = f64::from(gamma[c]) / (var[c] + epsilon).sqrt();
-        scale * (signal(i) - of_beta[c] / count - normal(i) * of_gamma[c] / count)
-    });
-    [out, of_x.collect(), of_gamma, of_beta, mean, var]
-}
-
-/// On a device of any kind: errors of y, the gradients of x, gamma and beta, mean and variance.
+/// By the statistics of the batch, on a device of any kind: errors of y, the gradients of x, gamma and beta, mean and variance.
 pub fn batch_norm_train_errors(shape: [usize; 4], center: f32, activation: Activation, path: Path, device: &Device) -> [f64; 6] {
-    let mut random = Random::new(shape.iter().product::<usize>() as u64);
-    let (count, channels) = (shape.iter().product(), shape[1]);
-    let x: Vec<f32> = random.numbers(count).iter().map(|v| v + center).collect();
-    let [gamma, beta] = [(); 2].map(|()| random.numbers(channels));
-    let upstream = random.numbers(count);
-    let x_tensor = tensor(&x, shape, device).require_grad();
-    let [gamma_tensor, beta_tensor] = [&gamma, &beta].map(|values| tensor(values, [channels], device).require_grad());
-    let (y, mean, var) = path.batch_norm_train_act(x_tensor.clone(), gamma_tensor.clone(), beta_tensor.clone(), 1e-5, activation);
-    let gradients = (y.clone() * tensor(&upstream, shape, device)).sum().backward();
+    let case = BatchNorm::new(shape, center, 1e-5, activation);
+    let x = tensor(&case.x, shape, device).require_grad();
+    let [gamma, beta] = [&case.gamma, &case.beta].map(|values| tensor(values, [shape[1]], device).require_grad());
+    let (y, mean, var) = path.batch_norm_train_act(x.clone(), gamma.clone(), beta.clone(), case.epsilon, activation);
+    let gradients = (y.clone() * tensor(&case.upstream, shape, device)).sum().backward();
     let found = [
         values(y.inner()),
-        values(x_tensor.grad(&gradients).expect("x is tracked")),
-        values(gamma_tensor.grad(&gradients).expect("gamma is tracked")),
-        values(beta_tensor.grad(&gradients).expect("beta is tracked")),
+        values(x.grad(&gradients).expect("x is tracked")),
+        values(gamma.grad(&gradients).expect("gamma is tracked")),
+        values(beta.grad(&gradients).expect("beta is tracked")),
         values(mean.inner()),
         values(var.inner()),
     ];
-    let expected = batch_norm_train_definition(shape, &x, &gamma, &beta, 1e-5, activation, &upstream, &found[0]);
+    let expected = case.of_batch(&found[0]);
     let mut pairs = found.into_iter().zip(&expected);
     [(); 6].map(|()| pairs.next().map(|(found, expected)| relative_error(found, expected)).expect("six results"))
 }
@@ -270,17 +227,7 @@ fn cross_entropy_and_its_gradient_agree_with_the_definition() {
     let loss = riposte_kernels::cross_entropy(x.clone(), tensor(&targets, [batch, classes], &device));
     let gradients = (loss.clone() * tensor(&weights, [batch], &device)).sum().backward();
 
-    let (mut losses, mut expected) = (Vec::new(), Vec::new());
-    for sample in 0..batch {
-        let row = &logits[sample * classes..(sample + 1) * classes];
-        let sum: f64 = row.iter().map(|&v| f64::from(v).exp()).sum();
-        losses.push(sum.ln() - f64::from(row[sample % classes]));
-        expected.extend(
-            row.iter()
-                .zip(&targets[sample * classes..])
-                .map(|(&v, &target)| f64::from(weights[sample]) * (f64::from(v).exp() / sum - f64::from(target))),
-        );
-    }
+    let [losses, expected] = definitions::cross_entropy(classes, &logits, &targets, &weights);
     // A few roundings of logits of up to 20.
     assert!(relative_error(values(loss.inner()), &losses) < 1e-6);
     let gradient = x.grad(&gradients).expect("the logits are tracked");

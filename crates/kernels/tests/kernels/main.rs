@@ -1,6 +1,7 @@
 //! The kernels against the definitions, computed in double precision by loops written here.
 
 mod convolution;
+mod definitions;
 #[cfg(feature = "wgpu")]
 mod gpu;
 mod layers;

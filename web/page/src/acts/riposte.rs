@@ -6,7 +6,7 @@ use riposte_protocol::Work;
 use super::verdict::{Answer, Verdicts};
 use super::{Act, Onward, RunButton, all_controls, class_name, is_set};
 use crate::parts::{Choice, Figure, Ink, PhaseLine, PictureCanvas, Plot, Scrubber, Series};
-use crate::settings::{AmountControl, LIGHT, RiposteControls};
+use crate::settings::{AmountControl, RiposteControls, light};
 use crate::state::{Arena, Load};
 use crate::trace::{Phase, RiposteTrace};
 use crate::words::{about, duration, flops, thousands};
@@ -28,12 +28,13 @@ pub fn RiposteAct() -> impl IntoView {
     // What takes long is said beside the button that starts it, with the way to take less.
     let lighter = move || {
         let (iterations, batch) = arena.riposte.with(|riposte| (riposte.iterations, riposte.batch));
-        let (now, light) = (arena.post_training_seconds(iterations * batch)?, arena.post_training_seconds(LIGHT.0 * LIGHT.1)?);
-        let offered = all_controls(arena) && trace.phase.get() == Phase::Idle && now > LONG && light < now / 2.0;
+        let less = light(arena);
+        let (now, then) = (arena.post_training_seconds(iterations * batch)?, arena.post_training_seconds(less.0 * less.1)?);
+        let offered = all_controls(arena) && trace.phase.get() == Phase::Idle && now > LONG && then < now / 2.0;
         offered.then(|| view! {
             <p class="phase">{format!("On this device it takes {}.", about(now))}</p>
-            <button type="button" class="plain" on:click=move |_| arena.riposte.update(|riposte| (riposte.iterations, riposte.batch) = LIGHT)>
-                {format!("Train less: {}", about(light))}
+            <button type="button" class="plain" on:click=move |_| arena.riposte.update(|riposte| (riposte.iterations, riposte.batch) = less)>
+                {format!("Train less: {}", about(then))}
             </button>
         })
     };

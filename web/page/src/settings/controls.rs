@@ -126,8 +126,18 @@ pub fn MoreAttackControls() -> impl IntoView {
     }
 }
 
-/// Iterations and samples of a post-training that a visitor will wait for, where the whole takes long.
-pub const LIGHT: (usize, usize) = (20, 32);
+/// Seconds that a visitor waits gladly.
+const PATIENCE: f64 = 5.0;
+
+/// Iterations and samples in each of less post-training than the paper's, the most first.
+const LESS: [(usize, usize); 6] = [(50, 128), (50, 64), (50, 32), (30, 32), (20, 32), (10, 32)];
+
+/// As much post-training as this device does in a few seconds, by what was measured on it; the least, where nothing was or even that
+/// takes longer.
+pub fn light(arena: Arena) -> (usize, usize) {
+    let seconds = |amount: &(usize, usize)| arena.post_training_seconds(amount.0 * amount.1);
+    LESS.into_iter().find(|amount| seconds(amount).is_some_and(|seconds| seconds <= PATIENCE)).unwrap_or(LESS[LESS.len() - 1])
+}
 
 /// How much post-training: as the preset has it, or less, each with the time it will take on this device.
 #[component]
@@ -147,21 +157,21 @@ pub fn AmountControl() -> impl IntoView {
         if let Some(full) = full.get() {
             options.push(("full".to_owned(), format!("full: {}", told(full))));
         }
-        options.push(("light".to_owned(), format!("light: {}", told(LIGHT))));
-        if Some(amount()) != full.get() && amount() != LIGHT {
+        options.push(("light".to_owned(), format!("light: {}", told(light(arena)))));
+        if Some(amount()) != full.get() && amount() != light(arena) {
             options.push(("own".to_owned(), format!("your own: {}", told(amount()))));
         }
         options
     };
     let value = move || match amount() {
         now if Some(now) == full.get() => "full",
-        LIGHT => "light",
+        now if now == light(arena) => "light",
         _ => "own",
     };
     let choose = move |name: String| {
         let chosen = match name.as_str() {
             "full" => full.get_untracked(),
-            "light" => Some(LIGHT),
+            "light" => Some(untrack(|| light(arena))),
             _ => None,
         };
         if let Some((iterations, batch)) = chosen {

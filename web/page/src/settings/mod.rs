@@ -7,7 +7,7 @@ use riposte_protocol::{
     AttackSettings, Augmentation, BatchNorm, Direction, Loss, Perturbation, PoolChoice, RiposteSettings, SearchKind, Start, Stop,
 };
 
-pub use controls::{AmountControl, AttackControls, LIGHT, MoreAttackControls, RiposteControls};
+pub use controls::{AmountControl, AttackControls, MoreAttackControls, RiposteControls, light};
 
 /// Held only until a model brings its presets; nothing can run before.
 pub const BLANK_ATTACK: AttackSettings = AttackSettings {

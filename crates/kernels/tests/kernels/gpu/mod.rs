@@ -15,6 +15,7 @@ use riposte_kernels::{
 
 mod reference;
 
+use crate::definitions::{self, BatchNorm, before_activation};
 use crate::random::{Random, relative_error, tensor, values};
 use reference::Conv;
 
@@ -61,7 +62,7 @@ fn check_conv(shape: ConvShape, activation: Activation, with_bias: bool) {
     assert!(forward < 1e-5, "forward {forward:e}: {case}");
 
     // The mask from the device's own output: where rounding flips the sign of an output near 0, both answers are right.
-    let signal = reference::before_activation(&upstream, &y, activation);
+    let signal = before_activation(&upstream, &y, activation);
     let x_error = relative_error(values(x_tensor.grad(&gradients).unwrap()), &conv.data_gradient(&signal, &weight));
     assert!(x_error < 1e-5, "data gradient {x_error:e}: {case}");
     let weight_error = relative_error(values(weight_tensor.grad(&gradients).unwrap()), &conv.weight_gradient(&signal, &x));
@@ -173,7 +174,7 @@ fn check_linear(batch: usize, inputs: usize, outputs: usize, activation: Activat
     let case = format!("[{batch}, {inputs}] -> {outputs} {activation:?} bias {with_bias}");
     let forward = relative_error(y.iter().copied(), &conv.forward(&x, &weight, bias.as_deref(), activation));
     assert!(forward < 1e-5, "forward {forward:e}: {case}");
-    let signal = reference::before_activation(&upstream, &y, activation);
+    let signal = before_activation(&upstream, &y, activation);
     let x_error = relative_error(values(x_tensor.grad(&gradients).unwrap()), &conv.data_gradient(&signal, &weight));
     assert!(x_error < 1e-5, "data gradient {x_error:e}: {case}");
     let weight_gradient = values(weight_tensor.grad(&gradients).unwrap());
@@ -212,7 +213,7 @@ fn gradients_reach_only_what_is_tracked() {
         let bias_tensor = tensor(&bias, [7], &device).set_require_grad(wants(2));
         let y = conv2d(x_tensor.clone(), weight_tensor.clone(), Some(bias_tensor.clone()), shape.options, Activation::Relu);
         let gradients = (y.clone() * tensor(&upstream, shape.output(), &device)).sum().backward();
-        let signal = reference::before_activation(&upstream, &values(y.inner()), Activation::Relu);
+        let signal = before_activation(&upstream, &values(y.inner()), Activation::Relu);
         let found = [
             x_tensor.grad(&gradients).map(|g| relative_error(values(g), &conv.data_gradient(&signal, &weight))),
             weight_tensor.grad(&gradients).map(|g| relative_error(values(g), &conv.weight_gradient(&signal, &x))),
@@ -284,45 +285,21 @@ fn batch_normalization_agrees_with_float64() {
         ([1, 17, 1, 1], Activation::None),
         ([33, 3, 16, 16], Activation::Relu),
     ] {
-        let [_, channels, height, width] = shape;
-        let count = shape.iter().product();
-        let (x, upstream) = (noise(1, count), noise(2, count));
-        let (gamma, beta, mean) = (noise(3, channels), noise(4, channels), noise(5, channels));
-        let var: Vec<f32> = noise(6, channels).iter().map(|v| v.abs() + 0.1).collect();
-        let epsilon = 1e-3;
-        let tracked = |values: &[f32]| tensor(values, [channels], &device).require_grad();
-        let x_tensor = tensor(&x, shape, &device).require_grad();
-        let (gamma_tensor, beta_tensor) = (tracked(&gamma), tracked(&beta));
-        let y = batch_norm_act(
-            x_tensor.clone(),
-            gamma_tensor.clone(),
-            beta_tensor.clone(),
-            tensor(&mean, [channels], &device),
-            tensor(&var, [channels], &device),
-            epsilon,
-            activation,
-        );
-        let gradients = (y.clone() * tensor(&upstream, shape, &device)).sum().backward();
-        let y = values(y.inner());
-
-        let signal = reference::before_activation(&upstream, &y, activation);
-        let mut expected = [vec![0.0; count], vec![0.0; count], vec![0.0; channels], vec![0.0; channels]];
-        for i in 0..count {
-            let c = i / (height * width) % channels;
-            let inverse = 1.0 / (f64::from(var[c]) + epsilon).sqrt();
-            let normal = (f64::from(x[i]) - f64::from(mean[c])) * inverse;
-            let value = normal * f64::from(gamma[c]) + f64::from(beta[c]);
-            expected[0][i] = reference::activate(value, activation);
-            expected[1][i] = signal[i] * f64::from(gamma[c]) * inverse;
-            expected[2][c] += signal[i] * normal;
-            expected[3][c] += signal[i];
-        }
+        let case = BatchNorm::new(shape, 0.0, 1e-3, activation);
+        let statistics = case.statistics();
+        let channel = |values: &[f32]| tensor(values, [shape[1]], &device);
+        let x = tensor(&case.x, shape, &device).require_grad();
+        let [gamma, beta] = [&case.gamma, &case.beta].map(|values| channel(values).require_grad());
+        let [mean, var] = [0, 1].map(|which: usize| channel(&statistics[which]));
+        let y = batch_norm_act(x.clone(), gamma.clone(), beta.clone(), mean, var, case.epsilon, activation);
+        let gradients = (y.clone() * tensor(&case.upstream, shape, &device)).sum().backward();
         let found = [
-            y,
-            values(x_tensor.grad(&gradients).unwrap()),
-            values(gamma_tensor.grad(&gradients).unwrap()),
-            values(beta_tensor.grad(&gradients).unwrap()),
+            values(y.inner()),
+            values(x.grad(&gradients).unwrap()),
+            values(gamma.grad(&gradients).unwrap()),
+            values(beta.grad(&gradients).unwrap()),
         ];
+        let expected = case.frozen(&statistics, &found[0]);
         for ((what, found), expected) in ["y", "x", "gamma", "beta"].iter().zip(found).zip(expected) {
             let error = relative_error(found, &expected);
             assert!(error < 1e-5, "{what} {error:e}: {shape:?} {activation:?}");
@@ -358,19 +335,7 @@ fn cross_entropy_and_its_gradient_agree_with_float64() {
         let logits_tensor = tensor(&logits, [samples, classes], &device).require_grad();
         let loss = cross_entropy(logits_tensor.clone(), tensor(&targets, [samples, classes], &device));
         let gradients = (loss.clone() * tensor(&upstream, [samples], &device)).sum().backward();
-        let mut expected = [vec![0.0; samples], vec![0.0; samples * classes]];
-        for sample in 0..samples {
-            let row = sample * classes..(sample + 1) * classes;
-            let highest = logits[row.clone()].iter().fold(f64::MIN, |m, v| m.max(f64::from(*v)));
-            let partition: f64 = logits[row.clone()].iter().map(|v| (f64::from(*v) - highest).exp()).sum();
-            let total: f64 = targets[row.clone()].iter().map(|v| f64::from(*v)).sum();
-            for i in row {
-                let log_probability = f64::from(logits[i]) - highest - partition.ln();
-                expected[0][sample] -= f64::from(targets[i]) * log_probability;
-                let gradient = log_probability.exp() * total - f64::from(targets[i]);
-                expected[1][i] = gradient * f64::from(upstream[sample]);
-            }
-        }
+        let expected = definitions::cross_entropy(classes, &logits, &targets, &upstream);
         let loss_error = relative_error(values(loss.inner()), &expected[0]);
         let gradient_error = relative_error(values(logits_tensor.grad(&gradients).unwrap()), &expected[1]);
         assert!(loss_error < 1e-5 && gradient_error < 1e-5, "{loss_error:e} {gradient_error:e}");
@@ -394,18 +359,10 @@ fn signed_step_stays_in_the_ball_and_the_range_and_rests_where_inactive() {
         Some(tensor(&active, [3], &device)),
         step,
     ));
-    for i in 0..90 {
-        let sign = if gradient[i] > 0.0 {
-            1.0
-        } else if gradient[i] < 0.0 {
-            -1.0
-        } else {
-            0.0
-        };
-        let moved = (x[i] + 0.07 * sign).clamp(origin[i] - 0.1, origin[i] + 0.1).clamp(0.0, 1.0);
-        let expected = if active[i / 30] == 0.0 { x[i] } else { moved };
+    let expected = definitions::signed_step(&x, &gradient, &origin, &active, step);
+    for (i, (y, expected)) in y.into_iter().zip(expected).enumerate() {
         // One rounding of float32 on values up to 1.
-        assert!((y[i] - expected).abs() <= 1.2e-7, "{i}: {} instead of {expected}", y[i]);
+        assert!((f64::from(y) - expected).abs() <= 1.2e-7, "{i}: {y} instead of {expected}");
     }
 }
 
@@ -417,9 +374,7 @@ fn sgd_steps_follow_pytorch_with_and_without_nesterov() {
         let step = SgdStep { learning_rate: 0.1, momentum: 0.9, nesterov, weight_decay: 0.01 };
         let drawn = |seed: u64| counts.iter().map(|&count| noise(seed, count)).collect::<Vec<_>>();
         let on_device = |values: &[Vec<f32>]| values.iter().map(|v| tensor(v, [v.len()], &device)).collect::<Vec<_>>();
-        let mut expected = drawn(1);
-        let mut speeds: Option<Vec<Vec<f32>>> = None;
-        let (mut parameters, mut velocities) = (on_device(&expected), Vec::new());
+        let (mut parameters, mut velocities) = (on_device(&drawn(1)), Vec::new());
         for round in 0..3 {
             let gradients = drawn(10 + round);
             // Held elsewhere: it must not change.
@@ -428,20 +383,11 @@ fn sgd_steps_follow_pytorch_with_and_without_nesterov() {
             (parameters, velocities) = sgd_step(parameters, given.clone(), velocities, step);
             assert_eq!(given.into_iter().map(values).collect::<Vec<_>>(), gradients);
             assert_eq!(kept.into_iter().map(values).collect::<Vec<_>>(), before);
-            let mut new_speeds = gradients.clone();
-            for (index, count) in counts.iter().enumerate() {
-                for i in 0..*count {
-                    let g = gradients[index][i] + 0.01 * expected[index][i];
-                    let v = speeds.as_ref().map_or(g, |speeds| 0.9 * speeds[index][i] + g);
-                    new_speeds[index][i] = v;
-                    expected[index][i] -= 0.1 * if nesterov { g + 0.9 * v } else { v };
-                }
-            }
-            speeds = Some(new_speeds);
         }
-        for (found, expected) in parameters.into_iter().flat_map(values).zip(expected.into_iter().flatten()) {
+        let expected = definitions::descent(&drawn(1).concat(), &[10, 11, 12].map(|seed| drawn(seed).concat()), step);
+        for (found, expected) in parameters.into_iter().flat_map(values).zip(expected) {
             // A few roundings of float32 on values of about 1.
-            assert!((found - expected).abs() < 1e-6, "{found} instead of {expected}");
+            assert!((f64::from(found) - expected).abs() < 1e-6, "{found} instead of {expected}");
         }
     }
 }
@@ -473,16 +419,7 @@ fn max_pooling_passes_the_gradient_to_the_first_maximum() {
         let y = max_pool(x_tensor.clone(), size);
         let gradients = (y.clone() * tensor(&upstream, [batch, channels, rows, columns], &device)).sum().backward();
 
-        let mut expected = vec![0.0; x.len()];
-        let pooled: Vec<f32> = (0..upstream.len())
-            .map(|i| {
-                let start = (i / columns / rows * height + i / columns % rows * size) * width + i % columns * size;
-                let window = (0..size * size).map(|tap| start + tap / size * width + tap % size);
-                let best = window.reduce(|best, at| if x[at] > x[best] { at } else { best }).unwrap();
-                expected[best] += upstream[i];
-                x[best]
-            })
-            .collect();
+        let [pooled, expected] = definitions::max_pool(shape, size, &x, &upstream);
         assert_eq!(values(y.inner()), pooled);
         assert_eq!(values(x_tensor.grad(&gradients).unwrap()), expected);
     }

@@ -2,19 +2,7 @@
 
 use riposte_kernels::{Activation, ConvShape};
 
-pub fn activate(value: f64, activation: Activation) -> f64 {
-    match activation.negative_slope() {
-        Some(slope) if value < 0.0 => value * f64::from(slope),
-        _ => value,
-    }
-}
-
-/// The gradient before an activation, from the one after it and the activation's output.
-pub fn before_activation(gradient: &[f32], output: &[f32], activation: Activation) -> Vec<f64> {
-    let slope = activation.negative_slope().map_or(1.0, f64::from);
-    let pairs = gradient.iter().zip(output);
-    pairs.map(|(g, y)| f64::from(*g) * if *y > 0.0 { 1.0 } else { slope }).collect()
-}
+use crate::definitions::activate;
 
 pub struct Conv {
     pub shape: ConvShape,
