@@ -76,6 +76,26 @@ test('a larger model says what it costs before it is fetched; the smallest one o
   await context.close();
 });
 
+test('the light amount of post-training is what this device does in a few seconds', async (context_) => {
+  if (await lacks(site.server, 'cifar10', context_)) return;
+  const { page, context } = await visit(site.browser, `${site.server.address}#data=cifar10`);
+  const arena = new Arena(page);
+  await arena.ready();
+  // An attack first: what is measured must not keep it waiting.
+  await arena.runAttack();
+  const amount = arena.riposte.getByRole('combobox', { name: 'Post-training' });
+  const light = amount.locator('option').filter({ hasText: /light: .*(about|under)/ });
+  await light.waitFor({ state: 'attached', timeout: 300_000 });
+  const words = await light.innerText();
+  console.log(words);
+  const [, iterations, batch, seconds] = words.match(/(\d+) \u00d7 (\d+), (?:under a second|about (\d+) s)/);
+  assert.ok((seconds ?? 0) <= 5 || (iterations === '10' && batch === '32'), words);
+  await amount.selectOption('light');
+  await page.waitForFunction(([k, m]) => location.hash.includes(`k=${k}&`) && location.hash.includes(`m=${m}`), [iterations, batch]);
+  await arena.riposte.getByText(/Less than in the paper/).waitFor();
+  await context.close();
+});
+
 test('the time of PreActResNet18 is told from the measured speed of the narrow one, without a byte of it', async (context_) => {
   if (await lacks(site.server, 'cifar10', context_)) return;
   context_.after(() => site.server.state.instead.clear());

@@ -7,7 +7,7 @@
 //! The transforms evaluate polynomials at 0, ±3/4, ±3/2 and infinity. With the usual ±1 and ±2 the rounding errors are five
 //! times those of the direct sums; with these points, whose powers stay near 1 (Barabasz et al. 2020 compare such choices), they
 //! are about the same. An input that is not finite makes all outputs of the tiles that read it undefined, not just those that
-//! see it: at most four positions further.
+//! see it: up to two positions further.
 //!
 //! Inside, channels come last: every transform is an operation on vectors of channels.
 
