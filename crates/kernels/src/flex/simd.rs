@@ -213,7 +213,7 @@ pub(super) unsafe fn copy_row<const N: usize>(from: *const f32, to: *mut f32, co
 #[inline(always)]
 pub(super) fn turned<S: Simd, const LANES: usize>(block: [S::f32s; LANES]) -> [S::f32s; LANES] {
     assert!(LANES == S::F32_LANES);
-    // SAFETY: vectors of floats are arrays of as many floats, and vectors of 8 or 16 exist on x86-64 where AVX does.
+    // SAFETY: vectors of floats are arrays of as many floats, and on x86-64 [`run`] has vectors of 8 or 16 only where there is AVX.
     unsafe {
         match LANES {
             #[cfg(target_arch = "x86_64")]
@@ -385,7 +385,7 @@ mod tests {
     use super::x86::{turned_8, turned_16};
     use core::mem::transmute;
 
-    /// Also those of processors with vectors of 16, which the rest of the tests need to reach them.
+    /// Of 16 floats, too, whose processors not every test machine has.
     #[test]
     fn blocks_are_turned_in_registers() {
         if !is_x86_feature_detected!("avx") {
