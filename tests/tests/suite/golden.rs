@@ -138,21 +138,16 @@ fn post_training_follows_pytorchs_trajectory() {
     every_case(true, |case| {
         let has_batch_norm = case.golden.tensors.contains_key("batch/logits");
         let modes = [(BatchNormMode::Frozen, "frozen"), (BatchNormMode::BatchStatistics, "batch")];
-        let (mut trajectories, mut flipped) = (0, Vec::new());
         for (batch_norm, mode) in modes.into_iter().take(if has_batch_norm { 2 } else { 1 }) {
             for &(variant, perturbation) in case.variants {
                 for (rate, learning_rate) in [("lr0.001", 0.001), ("lr0.05", 0.05)] {
                     let config = PostTrain { perturbation, batch_norm, learning_rate, ..Preset::F_MNIST.post_train };
-                    let off = case.trajectory(&format!("post_train/{mode}/{variant}/{rate}"), config);
-                    assert!(off.times <= flip(variant), "{} times what rounding allows: {}", off.times, off.what);
-                    trajectories += 1;
-                    if off.times > 1.0 {
-                        flipped.push(off.what);
-                    }
+                    let prefix = format!("post_train/{mode}/{variant}/{rate}");
+                    let off = case.trajectory(&prefix, config);
+                    assert!(off.times <= flip(&prefix), "{} times what rounding allows: {}", off.times, off.what);
                 }
             }
         }
-        assert!(flipped.len() <= trajectories / 4, "{} of {trajectories} trajectories: {flipped:#?}", flipped.len());
     });
 }
 
@@ -193,16 +188,20 @@ const fn tiny_wide_resnet(shortcut: Shortcut) -> Architecture {
 /// a sample by up to 16/255, an error of a share of a sample in all gradients behind it. Which signs flip depends on the
 /// processor's vectors: of CNN-A at a learning rate of 0.05, whose loss grows a thousandfold in three steps, one does with AVX2
 /// and none with AVX-512 (5e-4 of the last loss).
-fn slack(variant: &str) -> f32 {
-    if variant.contains("fast") || variant.contains("pgd") { 10.0 } else { 1.0 }
+fn slack(prefix: &str) -> f32 {
+    if prefix.contains("/fast/") || prefix.contains("/pgd/") { 10.0 } else { 1.0 }
 }
 
-/// How many times more than that, in a few trajectories of a net. Of the million activations of a residual net a few are so close
-/// to 0 that rounding decides on which side they are. Deep in the net such a one is a share of a hundredth of a sample in all
-/// gradients below; PyTorch's two precisions happen to agree on all of them. (Seen: 13 times in one of eight trajectories of the tiny
-/// wide net with convolutions summed directly, 6 with `fast` and transforms, none with yet other sums.)
-fn flip(variant: &str) -> f32 {
-    if slack(variant) > 1.0 { 10.0 } else { 20.0 }
+/// How many times more than that, with batch statistics and the large learning rate. Of the million activations of a residual net a
+/// few are so close to 0 that rounding decides on which side they are. Deep in the net such a one is a share of a hundredth of a
+/// sample in all gradients below, and what follows amplifies it; PyTorch's two precisions happen to agree on all of them. (Seen in the
+/// tiny wide net: 13 times with convolutions summed directly, 6 with `fast` and transforms, none with yet other sums.)
+fn flip(prefix: &str) -> f32 {
+    match prefix.contains("/batch/") && prefix.ends_with("lr0.05") {
+        true if slack(prefix) > 1.0 => 10.0,
+        true => 20.0,
+        false => 1.0,
+    }
 }
 
 /// The worst of some comparisons.
