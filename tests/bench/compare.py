@@ -1,104 +1,117 @@
-"""Riposte against PyTorch, fairly: same machine, threads, net and batch, in alternating rounds.
+"""Riposte against PyTorch and against Burn's own operations, fairly: same machine, threads, net and batch, in alternating rounds.
 
     python tests/bench/compare.py --riposte target/release/riposte --rounds 5 --repeats 5 --threads 1 2
-    python tests/bench/compare.py --riposte target/release/riposte --architecture preact-resnet18 --task train-step --batch-size 32
+    python tests/bench/compare.py --riposte target/release/riposte --architecture fast-mnist-cnn resnet4b --task train-step pgd-batch \\
+        --batch-size 1 32 256 --steps 4 --side kernels stock pytorch
 
-Each round runs, for every task and thread count, one process of each side, in an order that turns round with each round,
-so that a machine that slows down or is shared slows both. Every process warms up first. Prints a table; `--output`
-also writes every time measured as JSON.
-
-`riposte bench-speed --task T --repeats R --threads N --json` prints {"task": T, "seconds": [...]}.
+Sides: `kernels` and `stock` are `riposte bench-speed --layers ..` on `--device`, `pytorch` is pytorch_speed.py on the CPU. Each round
+runs, for every case, one process of each side, in an order that turns round with each round, so that a machine that slows down or is
+shared slows all. Every process warms up first; how long its first run took is printed for Riposte's. A process that takes longer than
+`--timeout` is stopped, and the table says so. Prints a table; `--output` also writes every time measured as JSON.
 """
 
 import argparse
+import itertools
 import json
 import platform
 import statistics
 import subprocess
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 TASKS = ["post-train", "pgd-batch", "pgd-single", "train-step"]
+SIDES = ["kernels", "pytorch", "stock"]
 PYTORCH_SCRIPT = Path(__file__).with_name("pytorch_speed.py")
 
 
-def pytorch_seconds(task: str, threads: int, arguments) -> list[float]:
-    command = [sys.executable, str(PYTORCH_SCRIPT), *flags(task, threads, arguments)]
-    return output_of(command)["seconds"][task]
+@dataclass(frozen=True)
+class Case:
+    """What every side does."""
+
+    architecture: str
+    task: str
+    batch_size: int | None
+    threads: int
+
+    def flags(self, arguments) -> list[str]:
+        out = ["--task", self.task, "--architecture", self.architecture, "--threads", str(self.threads)]
+        if self.batch_size:
+            out += ["--batch-size", str(self.batch_size)]
+        counts = {"--repeats": arguments.repeats, "--iterations": arguments.iterations, "--steps": arguments.steps}
+        return out + [str(part) for pair in counts.items() for part in pair]
 
 
-def riposte_seconds(task: str, threads: int, arguments) -> list[float]:
-    command = [arguments.riposte, "bench-speed", *flags(task, threads, arguments), "--device", "cpu", "--json"]
-    result = output_of(command)
-    if result["task"] != task:
-        raise SystemExit(f"asked riposte for {task}, got {result['task']}")
-    return result["seconds"]
+@dataclass
+class Times:
+    """Of one process: seconds of each run, and of the first one, where it is told."""
+
+    seconds: list[float]
+    first: float | None = None
 
 
-def flags(task: str, threads: int, arguments) -> list[str]:
-    """What both sides take."""
-    out = ["--task", task, "--threads", str(threads), "--repeats", str(arguments.repeats), "--architecture", arguments.architecture]
-    if arguments.batch_size:
-        out += ["--batch-size", str(arguments.batch_size)]
-    return [*out, "--iterations", str(arguments.iterations)]
-
-
-def output_of(command: list[str]) -> dict:
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+def run(side: str, case: Case, arguments) -> Times | None:
+    """None: it took too long."""
+    if side == "pytorch":
+        command = [sys.executable, str(PYTORCH_SCRIPT), *case.flags(arguments)]
+    else:
+        command = [arguments.riposte, "bench-speed", *case.flags(arguments), "--layers", side, "--device", arguments.device, "--json"]
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=arguments.timeout)
+    except subprocess.TimeoutExpired:
+        return None
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}")
-    return json.loads(done.stdout)
+    result = json.loads(done.stdout)
+    if side == "pytorch":
+        return Times(result["seconds"][case.task])
+    if (result["task"], result["layers"]) != (case.task, side):
+        raise SystemExit(f"asked for {case.task} by {side}, got {result['task']} by {result['layers']}")
+    return Times(result["seconds"], result["first_seconds"])
 
 
-SIDES = {"pytorch": pytorch_seconds, "riposte": riposte_seconds}
-
-
-def measure(arguments) -> dict:
-    """Seconds by (task, threads, side): one list for each round."""
-    out = {}
+def measure(cases: list[Case], arguments) -> dict[tuple[Case, str], list[Times | None]]:
+    """One entry for each round. A side that took too long once is not asked again."""
+    out = {(case, side): [] for case in cases for side in arguments.side}
     for round_number in range(arguments.rounds):
-        sides = list(SIDES)[:: -1 if round_number % 2 else 1]
-        for task in arguments.task:
-            for count in arguments.threads:
-                for side in sides:
-                    print(f"round {round_number + 1} of {arguments.rounds}: {task}, threads {count}, {side}", file=sys.stderr)
-                    times = SIDES[side](task, count, arguments)
-                    out.setdefault((task, count, side), []).append(times)
+        sides = arguments.side[:: -1 if round_number % 2 else 1]
+        for case, side in itertools.product(cases, sides):
+            print(f"round {round_number + 1} of {arguments.rounds}: {side}, {case}", file=sys.stderr)
+            before = out[case, side]
+            before.append(None if None in before else run(side, case, arguments))
     return out
 
 
-def quartiles(times: list[float]) -> tuple[float, float, float]:
-    """Lower quartile, median, upper quartile."""
-    if len(times) == 1:
-        return times[0], times[0], times[0]
-    return tuple(statistics.quantiles(times, n=4, method="inclusive"))
+def milliseconds(rounds: list[Times | None], timeout: float) -> str:
+    """Median and quartiles of all runs, and the median of the first ones."""
+    if None in rounds:
+        return f"over {timeout:.0f} s"
+    seconds = [second for times in rounds for second in times.seconds]
+    low, middle, high = statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else seconds * 3
+    firsts = [times.first for times in rounds if times.first is not None]
+    first = f"; first {1000 * statistics.median(firsts):.4g}" if firsts else ""
+    return f"{1000 * middle:.4g} ({1000 * low:.4g} to {1000 * high:.4g}{first})"
 
 
-def summarize(measured: dict, task: str, threads: int) -> dict:
-    """Medians and quartiles of all times of each side; PyTorch's over Riposte's median, overall and of each round."""
-    row = {"task": task, "threads": threads}
-    for side in SIDES:
-        times = [time for part in measured[task, threads, side] for time in part]
-        row[side] = dict(zip(("lower", "median", "upper"), quartiles(times), strict=True))
-    pairs = zip(measured[task, threads, "pytorch"], measured[task, threads, "riposte"], strict=True)
-    by_round = [statistics.median(a) / statistics.median(b) for a, b in pairs]
-    row["ratio"] = row["pytorch"]["median"] / row["riposte"]["median"]
-    row["ratio_by_round"] = {"least": min(by_round), "most": max(by_round)}
-    return row
+def ratio(others: list[Times | None], ours: list[Times | None]) -> str:
+    """The others' median over ours, and the least and the most of the rounds."""
+    if None in others or None in ours:
+        return "-"
+    medians = [[statistics.median(times.seconds) for times in side] for side in (others, ours)]
+    by_round = [other / own for other, own in zip(*medians, strict=True)]
+    whole = [statistics.median(second for times in side for second in times.seconds) for side in (others, ours)]
+    return f"{whole[0] / whole[1]:.2f} ({min(by_round):.2f} to {max(by_round):.2f})"
 
 
-def table(rows: list[dict]) -> str:
-    lines = [
-        "| task | threads | PyTorch, ms (quartiles) | Riposte, ms (quartiles) | PyTorch / Riposte | least - most of the rounds |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        cells = [row["task"], str(row["threads"])]
-        for side in SIDES:
-            low, middle, high = (1000 * row[side][key] for key in ("lower", "median", "upper"))
-            cells.append(f"{middle:.1f} ({low:.1f} - {high:.1f})")
-        cells.append(f"{row['ratio']:.2f}")
-        cells.append("{least:.2f} - {most:.2f}".format(**row["ratio_by_round"]))
+def table(cases: list[Case], measured: dict, arguments) -> str:
+    sides = arguments.side
+    rivals = [side for side in sides if side != sides[0]]
+    heads = ["network", "task", "batch", "threads", *(f"{side}, ms" for side in sides), *(f"{side} / {sides[0]}" for side in rivals)]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for case in cases:
+        cells = [case.architecture, case.task, str(case.batch_size or "usual"), str(case.threads)]
+        cells += [milliseconds(measured[case, side], arguments.timeout) for side in sides]
+        cells += [ratio(measured[case, side], measured[case, sides[0]]) for side in rivals]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -106,22 +119,30 @@ def table(rows: list[dict]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--riposte", default="riposte", help="the binary, built with --release")
+    parser.add_argument("--side", choices=SIDES, nargs="+", default=["kernels", "pytorch"], help="ratios are to the first one")
+    parser.add_argument("--device", default="cpu", help="of Riposte's sides")
     parser.add_argument("--task", choices=TASKS, nargs="+", default=TASKS)
-    parser.add_argument("--architecture", default="fast-mnist-cnn", metavar="NAME")
-    parser.add_argument("--batch-size", type=int, help="default: that of the task")
+    parser.add_argument("--architecture", nargs="+", default=["fast-mnist-cnn"], metavar="NAME")
+    parser.add_argument("--batch-size", type=int, nargs="+", default=[None], metavar="N", help="default: that of the task")
     parser.add_argument("--iterations", type=int, default=50, help="of a post-training")
+    parser.add_argument("--steps", type=int, default=40, help="of an attack")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=5, help="timed runs in each process")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds for a process")
     parser.add_argument("--output", type=Path, help="JSON file for all times")
     arguments = parser.parse_args()
 
-    measured = measure(arguments)
-    rows = [summarize(measured, task, count) for task in arguments.task for count in arguments.threads]
-    print(table(rows))
+    product = itertools.product(arguments.architecture, arguments.task, arguments.batch_size, arguments.threads)
+    cases = [Case(*parts) for parts in product]
+    measured = measure(cases, arguments)
+    print(table(cases, measured, arguments))
     if arguments.output:
-        times = [{"task": t, "threads": n, "side": side, "seconds": parts} for (t, n, side), parts in measured.items()]
-        report = {"machine": platform.processor() or platform.machine(), "rows": rows, "times": times}
+        times = [
+            {**asdict(case), "side": side, "rounds": [times and asdict(times) for times in rounds]}
+            for (case, side), rounds in measured.items()
+        ]
+        report = {"machine": platform.processor() or platform.machine(), "times": times}
         arguments.output.write_text(json.dumps(report, indent=1) + "\n")
 
 

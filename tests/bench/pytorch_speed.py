@@ -5,7 +5,7 @@
 post-train   one post-training: copy the net, 50 iterations (`--iterations`) of 200 samples, half of each class, drawn
              without replacement from two pools, fixed perturbation (both), SGD 0.001 with nesterov momentum 0.9;
              batch normalization frozen
-pgd-batch    PGD-40 (epsilon 0.3, step 0.01, from zero, never stopping) on 500 images at once
+pgd-batch    PGD-40 (`--steps`; epsilon 0.3, step 0.01, from zero, never stopping) on 500 images at once
 pgd-single   the same on one image
 train-step   forward, backward and update on a batch of 256, batch normalization in training
 
@@ -16,6 +16,7 @@ gradients during an attack, so no time goes into gradients that nobody reads. Pr
 
 import argparse
 import copy
+import dataclasses
 import json
 import sys
 import time
@@ -30,13 +31,14 @@ import method  # noqa: E402
 import nets  # noqa: E402
 
 class Bench:
-    """What is timed: an architecture and, for some tasks, a batch size and a number of iterations other than the usual."""
+    """What is timed: an architecture and, for some tasks, a batch size and numbers of iterations and steps other than the usual."""
 
-    def __init__(self, architecture: str, batch_size: int | None, iterations: int) -> None:
+    def __init__(self, architecture: str, batch_size: int | None, iterations: int, steps: int) -> None:
         self.net = formula.fill(nets.build(architecture)).requires_grad_(False)
         self.shape = (1, 28, 28) if "mnist" in architecture else (3, 32, 32)
         self.batch_size = batch_size
         self.iterations = iterations
+        self.attack = dataclasses.replace(method.F_MNIST_ATTACK, steps=steps)
 
     def post_train(self):
         half = (self.batch_size or 200) // 2
@@ -60,7 +62,7 @@ class Bench:
     def pgd(self, batch: int):
         images = formula.unit("images", (batch, *self.shape))
         labels = torch.arange(batch) * 3 % 10
-        return lambda: method.pgd(self.net, images, labels, method.F_MNIST_ATTACK)
+        return lambda: method.pgd(self.net, images, labels, self.attack)
 
     def train_step(self):
         batch = self.batch_size or 256
@@ -104,13 +106,14 @@ def main() -> None:
     parser.add_argument("--architecture", default="fast-mnist-cnn", help="as nets.py and riposte name it")
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--iterations", type=int, default=50, help="of a post-training")
+    parser.add_argument("--steps", type=int, default=40, help="of an attack")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--warm-up", type=int, default=1, help="runs before the first that is timed")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
 
     torch.set_num_threads(arguments.threads)
-    bench = Bench(arguments.architecture, arguments.batch_size, arguments.iterations)
+    bench = Bench(arguments.architecture, arguments.batch_size, arguments.iterations, arguments.steps)
     measured = {name: seconds(bench.task(name), arguments.repeats, arguments.warm_up) for name in arguments.task or TASKS}
     print(json.dumps({"threads": torch.get_num_threads(), "torch": torch.__version__.split("+")[0], "seconds": measured}))
 

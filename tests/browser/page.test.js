@@ -231,15 +231,21 @@ test('the page answers while the engine works', async () => {
   const { page, context } = await visit(site.browser, site.server.address + SHORT);
   const arena = new Arena(page);
   await arena.ready();
-  // Long tasks while an attack and a riposte run; the budget is 50 ms on an idle machine, this one may be shared.
-  await page.evaluate(() => {
-    globalThis.longest = 0;
-    new PerformanceObserver((list) => { for (const { duration } of list.getEntries()) globalThis.longest = Math.max(globalThis.longest, duration); }).observe({ type: 'longtask' });
-  });
+  await site.browser.startTracing(page, { categories: ['toplevel'] });
   await arena.runAttack();
   await arena.runRiposte();
-  const longest = await page.evaluate(() => globalThis.longest);
-  console.log(`longest main-thread task ${longest.toFixed(0)} ms (0: none over 50)`);
-  assert.ok(longest < 250, `${longest} ms`);
+  const tasks = mainThreadTasks(await site.browser.stopTracing());
+  const longest = (measure) => Math.max(...tasks.map(measure)) / 1000;
+  const cpu = longest(({ tdur }) => tdur);
+  console.log(`longest main-thread task ${cpu.toFixed(0)} ms of processor time, ${longest(({ dur }) => dur).toFixed(0)} ms by the clock`);
+  // By the clock it also waits for whatever else this machine computes, the adapter among it.
+  assert.ok(tasks.length > 50 && cpu < 50, `${tasks.length} tasks, ${cpu} ms`);
   await context.close();
 });
+
+/** Tasks of the page's own thread, with their microseconds. */
+function mainThreadTasks(trace) {
+  const { traceEvents: events } = JSON.parse(trace);
+  const threads = events.filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain').map(({ pid, tid }) => `${pid} ${tid}`);
+  return events.filter(({ name, pid, tid }) => name === 'ThreadControllerImpl::RunTask' && threads.includes(`${pid} ${tid}`));
+}

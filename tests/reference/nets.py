@@ -241,12 +241,14 @@ ARCHITECTURES = {
 
 
 def build(architecture: str) -> nn.Module:
-    """A net by its name; `preact-resnet-wW-bB` and `preact-resnet18` besides those above."""
+    """A net by its name; `preact-resnet-wW-bB`, `preact-resnet18` and `wrn-D-W`, `wrn-D-W-conv` besides those above."""
     if architecture == "preact-resnet18":
         return PreActResNet(64, [2, 2, 2, 2])
     if sizes := re.fullmatch(r"preact-resnet-w(\d+)-b(\d+)", architecture):
         width, blocks = map(int, sizes.groups())
         return PreActResNet(width, [blocks] * 4)
+    if sizes := re.fullmatch(r"wrn-(\d+)-(\d+)(-conv)?", architecture):
+        return WideResNet(int(sizes[1]), int(sizes[2]), pooling=sizes[3] is None)
     return ARCHITECTURES[architecture]()
 
 

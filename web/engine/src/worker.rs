@@ -46,13 +46,11 @@ pub struct Pace {
     steps: usize,
     /// Steps to the next look.
     wanted: usize,
-    least: usize,
 }
 
 impl Pace {
-    /// `least`: steps between looks. With more than one a device that computes on its own is waited for less often.
-    pub fn new(least: usize) -> Self {
-        Self { looked: now(), steps: 0, wanted: 1, least }
+    pub fn new() -> Self {
+        Self { looked: now(), steps: 0, wanted: 1 }
     }
 
     /// Counts a step, and says whether to look after it.
@@ -66,7 +64,7 @@ impl Pace {
         let seconds = (now() - self.looked).max(1e-6);
         // The first looks say little: a shader is compiled when it is first used.
         let most = 4 * self.steps.max(1);
-        self.wanted = ((self.steps as f64 * LOOK / seconds) as usize).clamp(1, most).max(self.least);
+        self.wanted = ((self.steps as f64 * LOOK / seconds) as usize).clamp(1, most);
         (self.looked, self.steps) = (now(), 0);
     }
 }

@@ -1,6 +1,7 @@
 //! The state in the page's address: a link leads to the same run, seed and all.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use leptos::prelude::*;
 use riposte_protocol::{Opened, Picture};
@@ -113,20 +114,24 @@ pub fn keep_link(arena: Arena) {
     let Some(prefix) = arena.options.with_value(|options| options.hash.clone()) else { return };
     Effect::new(move |_| {
         let Some(keys) = Link::write(arena) else { return };
-        let mut all: Vec<String> = raw_address()
-            .into_iter()
-            .filter(|(key, _)| !is_own(key, &prefix))
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
-        all.extend(
-            keys.into_iter().map(|(key, value)| format!("{prefix}{key}={}", String::from(js_sys::encode_uri_component(&value)))),
-        );
-        let address = format!("#{}", all.join("&"));
-        if let Ok(history) = window().history() {
-            // Refused only when called hundreds of times a second: the next change writes it.
-            _ = history.replace_state_with_url(&JsValue::NULL, "", Some(&address));
-        }
+        // The browser lays the page out when its address changes: not within a click's own work.
+        let prefix = prefix.clone();
+        set_timeout(move || put_keys(&prefix, keys), Duration::ZERO);
     });
+}
+
+fn put_keys(prefix: &str, keys: Vec<(&'static str, String)>) {
+    let others = raw_address().into_iter().filter(|(key, _)| !is_own(key, prefix)).map(|(key, value)| format!("{key}={value}"));
+    let own =
+        keys.into_iter().map(|(key, value)| format!("{prefix}{key}={}", String::from(js_sys::encode_uri_component(&value))));
+    let address = format!("#{}", others.chain(own).collect::<Vec<_>>().join("&"));
+    if window().location().hash().is_ok_and(|now| now == address) {
+        return;
+    }
+    if let Ok(history) = window().history() {
+        // Refused only when called hundreds of times a second: the next change writes it.
+        _ = history.replace_state_with_url(&JsValue::NULL, "", Some(&address));
+    }
 }
 
 fn image_key(subject: &Subject) -> String {

@@ -143,6 +143,9 @@ pub struct BenchArgs {
     /// Iterations of a post-training
     #[arg(long, value_name = "N", default_value = "50", value_parser = count)]
     pub iterations: usize,
+    /// Steps of an attack
+    #[arg(long, value_name = "N", default_value = "40", value_parser = count)]
+    pub steps: usize,
     /// Timed runs after the first, which is told apart
     #[arg(long, value_name = "N", default_value = "10", value_parser = count)]
     pub repeats: usize,
@@ -168,9 +171,9 @@ pub enum Layers {
 pub enum BenchTask {
     /// One post-training: SGD steps on batches with the fixed perturbation
     PostTrain,
-    /// PGD of 40 steps on a batch of images at once
+    /// PGD on a batch of images at once
     PgdBatch,
-    /// PGD of 40 steps on one image
+    /// PGD on one image
     PgdSingle,
     /// One SGD step on a batch
     TrainStep,

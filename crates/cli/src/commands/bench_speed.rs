@@ -48,8 +48,8 @@ pub fn run(args: BenchArgs) -> Result<()> {
     let batch_size = |default| args.batch_size.unwrap_or(default);
     let (task, Times { first_seconds, seconds }) = match args.task {
         BenchTask::PostTrain => ("post-train", bench.post_train(batch_size(200), args.iterations)?),
-        BenchTask::PgdBatch => ("pgd-batch", bench.pgd(batch_size(500))?),
-        BenchTask::PgdSingle => ("pgd-single", bench.pgd(1)?),
+        BenchTask::PgdBatch => ("pgd-batch", bench.pgd(batch_size(500), args.steps)?),
+        BenchTask::PgdSingle => ("pgd-single", bench.pgd(1, args.steps)?),
         BenchTask::TrainStep => ("train-step", bench.train_step(batch_size(256))?),
     };
     let threads = device::threads(args.device.threads);
@@ -123,12 +123,13 @@ impl Bench {
         })
     }
 
-    /// 40 steps that never stop early, from the image.
-    fn pgd(&self, count: usize) -> Result<Times> {
+    /// Steps that never stop early, from the image.
+    fn pgd(&self, count: usize, steps: usize) -> Result<Times> {
         let (model, images) = (self.model(), self.images(count));
         let goal = Goal::Untargeted { labels: (0..count).map(|index| index % 10).collect() };
         let inputs: Vec<u64> = (0..count as u64).collect();
-        self.time(|| finish(Pgd::MNIST.attack(&model, images.clone(), &goal, self.seed, &inputs)?.finish().logits))
+        let attack = Pgd { steps, ..Pgd::MNIST };
+        self.time(|| finish(attack.attack(&model, images.clone(), &goal, self.seed, &inputs)?.finish().logits))
     }
 
     /// Forward, backward and update on unperturbed images.

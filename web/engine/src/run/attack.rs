@@ -10,9 +10,6 @@ use super::{Engine, Shaders, Trouble};
 use crate::convert::{goal, pgd, tensor};
 use crate::worker::{Pace, now, post};
 
-/// Gradient steps of one image that a GPU is given at once: each takes less time than the way there and back.
-const STEPS_IN_FLIGHT: usize = 4;
-
 /// Attacks and returns the seconds it took. Images and logits are read back together, those of all steps since the last look.
 pub async fn run(
     engine: &Engine,
@@ -27,7 +24,7 @@ pub async fn run(
     let numbers = [u64::from(input.number)];
     let attack = pgd(settings).attack(victim, image, &goal(class, settings), Seed(input.seed.into()), &numbers)?;
     engine.announce_shaders(run, victim.architecture(), Shaders::Attack);
-    let mut pace = Pace::new(if engine.compiles.get() { STEPS_IN_FLIGHT } else { 1 });
+    let mut pace = Pace::new();
     let mut unread = Vec::new();
     let mut sent = 0;
     for step in attack {

@@ -50,7 +50,7 @@ pub async fn run(
         pools: &pools,
         change: None,
         base: None,
-        pace: Pace::new(1),
+        pace: Pace::new(),
         unread: Vec::new(),
     };
     let mut trouble = None;

@@ -50,16 +50,7 @@ pub fn AttackAct() -> impl IntoView {
             lead="Every pixel may change a little. The attack follows the classifier\u{2019}s own gradient to the change that hurts it most."
         >
             <div class="floor">
-                <Show when=move || all_controls(arena)>
-                    <div class="setup">
-                        <Chooser/>
-                        <AttackControls/>
-                        <details class="more">
-                            <summary>"All settings"</summary>
-                            <MoreAttackControls/>
-                        </details>
-                    </div>
-                </Show>
+                <Show when=move || all_controls(arena)><div class="subject"><Chooser/></div></Show>
                 <div class="stage">
                     <div class="action">
                         <RunButton
@@ -83,6 +74,15 @@ pub fn AttackAct() -> impl IntoView {
                     <AttackWatch trace/>
                     <Downloads/>
                 </div>
+                <Show when=move || all_controls(arena)>
+                    <div class="setup">
+                        <AttackControls/>
+                        <details class="more">
+                            <summary>"All settings"</summary>
+                            <MoreAttackControls/>
+                        </details>
+                    </div>
+                </Show>
             </div>
         </Act>
     }

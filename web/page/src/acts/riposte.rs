@@ -46,24 +46,6 @@ pub fn RiposteAct() -> impl IntoView {
             lead="The classifier cannot know whether it was attacked. It finds the class that is easiest to mistake for its answer, trains a copy of itself on images of just these two, and lets the copy answer."
         >
             <div class="floor">
-                <Show when=move || all_controls(arena)>
-                    <div class="setup">
-                        <Choice
-                            label="It answers"
-                            hint="A defense must not spoil what was right: try both."
-                            options=Signal::stored(inputs.clone())
-                            value=Signal::derive(move || if arena.on_attacked.get() { "attacked" } else { "untouched" }.to_owned())
-                            set=input_choice
-                        />
-                        <Show when=move || arena.load.with(|load| matches!(load, Load::Ready(_)))>
-                            <AmountControl/>
-                        </Show>
-                        <details class="more">
-                            <summary>"Settings of the defense"</summary>
-                            <RiposteControls/>
-                        </details>
-                    </div>
-                </Show>
                 <div class="stage">
                     <div class="action">
                         <RunButton
@@ -85,6 +67,24 @@ pub fn RiposteAct() -> impl IntoView {
                         <Answers trace/>
                     </Show>
                 </div>
+                <Show when=move || all_controls(arena)>
+                    <div class="setup">
+                        <Choice
+                            label="It answers"
+                            hint="A defense must not spoil what was right: try both."
+                            options=Signal::stored(inputs.clone())
+                            value=Signal::derive(move || if arena.on_attacked.get() { "attacked" } else { "untouched" }.to_owned())
+                            set=input_choice
+                        />
+                        <Show when=move || arena.load.with(|load| matches!(load, Load::Ready(_)))>
+                            <AmountControl/>
+                        </Show>
+                        <details class="more">
+                            <summary>"Settings of the defense"</summary>
+                            <RiposteControls/>
+                        </details>
+                    </div>
+                </Show>
             </div>
         </Act>
     }

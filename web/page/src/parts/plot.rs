@@ -149,7 +149,6 @@ fn spread(tops: Vec<f64>) -> Vec<f64> {
 
 fn tick(value: f32) -> String {
     match value.abs() {
-        size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.0}"),
         size if size >= 1.0 || size == 0.0 => format!("{value:.1}"),
         _ => format!("{value:.2}"),
