@@ -147,7 +147,13 @@ async function run(steps, iterations) {
   };
   // The first time compiles shaders.
   await once();
-  return once();
+  const counts = await once();
+  // Another image is classified once.
+  const before = await snapshot();
+  await page.locator('section.attack').getByRole('button', { name: /test image/ }).nth(1).click();
+  await ready.waitFor();
+  await page.waitForTimeout(1000);
+  return { ...counts, classified: since(before, await snapshot()) };
 }
 
 function since(before, after) {
@@ -160,18 +166,22 @@ function since(before, after) {
   return { counts, kernels: Object.fromEntries(spent.filter(([, { calls }]) => calls > 0)) };
 }
 
+/** What is not zero. */
+const listed = (entries) => entries.filter(([, count]) => count).map(([key, count]) => `${count} ${key}`).join(', ');
+
 const [FEW, MANY] = [[10, 2], [20, 4]];
 const few = await run(...FEW), many = await run(...MANY);
 for (const [place, act] of ['attack', 'post-training'].entries()) {
   const steps = MANY[place] - FEW[place];
   const per = (key) => ((many[act].counts[key] ?? 0) - (few[act].counts[key] ?? 0)) / steps;
   console.log(`${act}, a step: ${((many[act].seconds - few[act].seconds) / steps * 1000).toFixed(0)} ms`);
-  console.log(`  ${Object.keys(many[act].counts).map((key) => `${per(key)} ${key}`).join(', ')}`);
+  console.log(`  ${listed(Object.keys(many[act].counts).map((key) => [key, per(key)]))}`);
   const lines = Object.entries(many[act].kernels).map(([name, { calls, ms }]) => {
     const was = few[act].kernels[name] ?? { calls: 0, ms: 0 };
     return [(ms - was.ms) / steps, `  ${((ms - was.ms) / steps).toFixed(2).padStart(8)} ms  ${((calls - was.calls) / steps).toFixed(1).padStart(5)} x  ${name}`];
   });
   for (const [ms, line] of lines.sort((a, b) => b[0] - a[0])) if (ms > 0) console.log(line);
 }
+console.log(`an image classified, which a step of post-training does once to show its effect:\n  ${listed(Object.entries(few.classified.counts))}`);
 await browser.close();
 await server.close();
