@@ -25,6 +25,11 @@ pub enum Precision {
 const LOSS_SCALE: f32 = 1024.0;
 
 impl Precision {
+    /// Settings that are as they always were are written as they always were.
+    pub(crate) fn is_single(&self) -> bool {
+        *self == Self::Single
+    }
+
     /// Whether a model on `device` can be trained so.
     ///
     /// # Errors
@@ -32,7 +37,7 @@ impl Precision {
     pub fn check(self, device: &Device) -> Result<()> {
         match self {
             Self::Mixed if !stores_f16(device) => Err(Error::Config(
-                "mixed precision needs a GPU with 16-bit floats, which this device has not: train in single precision, or on \
+                "mixed precision needs a GPU with 16-bit floats, and this device has none: train in single precision, or on \
                  another device"
                     .to_owned(),
             )),

@@ -35,7 +35,7 @@ pub struct TrainConfig {
     pub ramp: f32,
     pub augmentation: Augmentation,
     /// Of the training steps; the inner attack is f32.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Precision::is_single")]
     pub precision: Precision,
 }
 
