@@ -34,6 +34,8 @@ struct Timing {
     precision: Precision,
     device: String,
     threads: usize,
+    /// What the device's allocator holds of its memory after the runs. `None` on the CPU.
+    reserved_bytes: Option<u64>,
 }
 
 /// # Errors
@@ -69,6 +71,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
         precision,
         device: device_name,
         threads,
+        reserved_bytes: bench.device.memory_pool_usage().map(|usage| usage.bytes_reserved),
     };
     if args.json { output::json(&timing) } else { output::line(&timing.in_words()) }
 }
@@ -79,7 +82,7 @@ impl Timing {
         sorted.sort_by(f64::total_cmp);
         let milliseconds = |seconds: f64| 1000.0 * seconds;
         format!(
-            "{} of {} by {}{} on {}, {} threads: first run {:.2} ms, then median {:.2} ms, fastest {:.2} ms, slowest {:.2} ms, {} runs",
+            "{} of {} by {}{} on {}, {} threads: first run {:.2} ms, then median {:.2} ms, fastest {:.2} ms, slowest {:.2} ms, {} runs{}",
             self.task,
             self.architecture,
             self.layers,
@@ -90,7 +93,8 @@ impl Timing {
             milliseconds(sorted[sorted.len() / 2]),
             milliseconds(sorted[0]),
             milliseconds(sorted[sorted.len() - 1]),
-            sorted.len()
+            sorted.len(),
+            self.reserved_bytes.map(|bytes| format!(", {} MB of the device's memory", bytes / 1_000_000)).unwrap_or_default()
         )
     }
 }
