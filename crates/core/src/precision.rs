@@ -8,7 +8,8 @@ use crate::optimizer::ParameterGradients;
 use crate::{Classifier, Error, Result};
 
 /// What activations and their gradients are stored as while a model trains. Parameters and their gradients, statistics, moments
-/// and the loss are f32 either way, and so is every sum in a layer. Attacks are f32 throughout.
+/// and the loss are f32 either way, and so are the sums of convolutions, linear layers and normalizations. Attacks are f32
+/// throughout.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
