@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData, Transaction};
 ///
 /// Normalization is part of the classifier, so that `epsilon` is in pixel units for every model and every attack.
 pub trait Classifier: Module {
-    /// Logits `[batch, class]` of images `[batch, channel, height, width]` with pixels in `[0, 1]`.
+    /// Logits `[batch, class]` of images `[batch, channel, height, width]` with pixels in `[0, 1]`: f32, or f16 for images in f16.
     fn forward(&self, images: Tensor<4>) -> Tensor<2>;
 
     /// Number of classes.

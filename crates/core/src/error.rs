@@ -25,6 +25,9 @@ pub enum Error {
     /// The device failed to run a computation or to read it back.
     #[error("the device failed: {0}")]
     Device(String),
+    /// Training has led to numbers that are none.
+    #[error("training has diverged: {0}; a lower learning rate helps, and single precision where it was mixed")]
+    Diverged(String),
     /// The observer asked to stop.
     #[error("cancelled")]
     Cancelled,

@@ -10,7 +10,7 @@
 //!
 //! **Modules**, in the order of the method: a [`classifier`] (one of the [`models`], with [`weights`]) meets an [`attack`];
 //! the [`neighbour`] search; [`post_train`], the only composition of search and adaptation; [`presets`] with the settings of
-//! the paper and of its code; [`eval`] for figures; [`train`] for base models; [`data`] for what they train on.
+//! the paper and of its code; [`eval`] for figures; [`train`] for base models, in either [`precision`]; [`data`] for what they train on.
 //!
 //! Everything computes on the device of the tensors that it is given, and nothing here opens, fetches, prints, sleeps,
 //! spawns or reads a clock: the command line and the page do. Awaiting is reading back from the device.
@@ -54,6 +54,7 @@ pub mod models;
 pub mod neighbour;
 pub mod optimizer;
 pub mod post_train;
+pub mod precision;
 pub mod presets;
 pub mod rng;
 pub mod train;

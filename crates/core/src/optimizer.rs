@@ -37,14 +37,16 @@ impl Optimizer {
     /// `module` after one step along `gradients`, which are its own.
     pub fn step<M: Module>(&mut self, module: M, gradients: ParameterGradients, learning_rate: f32) -> M {
         self.steps += 1;
-        self.slots.resize_with(gradients.0.len(), Slot::new);
-        let mut values = Values { gradients: gradients.0.iter(), found: Vec::new() };
+        let ParameterGradients { gradients, scale } = gradients;
+        self.slots.resize_with(gradients.len(), Slot::new);
+        let mut values = Values { gradients: gradients.iter(), found: Vec::new() };
         module.visit(&mut values);
         let values = values.found;
-        let trained: Vec<usize> = (0..gradients.0.len()).filter(|index| gradients.0[*index].is_some()).collect();
-        let gradients = gradients.0.into_iter().flatten().collect();
+        let trained: Vec<usize> = (0..gradients.len()).filter(|index| gradients[*index].is_some()).collect();
+        let gradients = gradients.into_iter().flatten().collect();
         let slots = trained.iter().map(|index| std::mem::take(&mut self.slots[*index])).collect();
-        let (values, slots) = update(self.rule, self.steps, learning_rate, values, gradients, slots);
+        let size = Size { steps: self.steps, learning_rate, gradient_scale: 1.0 / scale };
+        let (values, slots) = update(self.rule, size, values, gradients, slots);
         let mut next = vec![None; self.slots.len()];
         for ((index, value), slot) in trained.into_iter().zip(values).zip(slots) {
             next[index] = Some(value);
@@ -66,24 +68,34 @@ impl Optimizer {
 
 /// Gradients of a module's parameters in the order of a module visitor, flattened; none for buffers.
 #[derive(Debug, Clone)]
-pub struct ParameterGradients(Vec<Option<Tensor<1>>>);
+pub struct ParameterGradients {
+    gradients: Vec<Option<Tensor<1>>>,
+    /// What they are multiplied by; an optimizer's step divides by it.
+    scale: f32,
+}
 
 impl ParameterGradients {
     /// Those of the parameters of `module` among `gradients`.
     pub fn of<M: Module>(module: &M, gradients: Gradients) -> Self {
         let mut collect = Collect { gradients, found: Vec::new() };
         module.visit(&mut collect);
-        Self(collect.found)
+        Self { gradients: collect.found, scale: 1.0 }
     }
 
-    /// The sum with `other` gradients of the same module.
+    /// The same gradients, if these are `scale` times as large.
+    #[must_use]
+    pub fn times(self, scale: f32) -> Self {
+        Self { scale, ..self }
+    }
+
+    /// The sum with `other` gradients of the same module and scale.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         let sum = |pair| match pair {
             (Some(a), Some(b)) => Some(a + b),
             (a, b) => a.or(b),
         };
-        Self(self.0.into_iter().zip(other.0).map(sum).collect())
+        Self { gradients: self.gradients.into_iter().zip(other.gradients).map(sum).collect(), scale: self.scale }
     }
 }
 
@@ -128,17 +140,26 @@ impl ModuleMapper for Replace {
     }
 }
 
-fn update(
-    rule: Rule,
+/// Of a step.
+#[derive(Clone, Copy)]
+struct Size {
+    /// Steps made, with this one.
     steps: u32,
     learning_rate: f32,
+    /// Multiplies the gradients.
+    gradient_scale: f32,
+}
+
+fn update(
+    rule: Rule,
+    Size { steps, learning_rate, gradient_scale }: Size,
     values: Vec<Tensor<1>>,
     gradients: Vec<Tensor<1>>,
     slots: Vec<Slot>,
 ) -> (Vec<Tensor<1>>, Vec<Slot>) {
     match rule {
         Rule::Sgd { momentum, nesterov, weight_decay } => {
-            let step = SgdStep { learning_rate, momentum, nesterov, weight_decay };
+            let step = SgdStep { learning_rate, momentum, nesterov, weight_decay, gradient_scale };
             // Empty before the first step.
             let velocities = slots.into_iter().flatten().collect();
             let (values, velocities) = sgd_step(values, gradients, velocities, step);
@@ -146,7 +167,8 @@ fn update(
         }
         Rule::Adam => {
             let parameters = values.into_iter().zip(gradients).zip(slots);
-            parameters.map(|((value, gradient), slot)| adam(steps, learning_rate, value, gradient, slot)).unzip()
+            let scaled = |gradient: Tensor<1>| if gradient_scale == 1.0 { gradient } else { gradient * gradient_scale };
+            parameters.map(|((value, gradient), slot)| adam(steps, learning_rate, value, scaled(gradient), slot)).unzip()
         }
     }
 }

@@ -7,10 +7,12 @@ use riposte_kernels::{SignedStep, cross_entropy, signed_step};
 use serde::{Deserialize, Serialize};
 
 use crate::attack::one_hot;
+use crate::classifier::read;
 use crate::data::pool::{Augmentation, ClassPools};
 use crate::models::layers::freeze_statistics;
 use crate::neighbour::{NeighbourSearch, Neighbours};
-use crate::optimizer::{Optimizer, ParameterGradients, Rule};
+use crate::optimizer::{Optimizer, Rule};
+use crate::precision::Precision;
 use crate::rng::{self, Purpose, Seed, Stream};
 use crate::{Classifier, Error, Result};
 
@@ -29,6 +31,9 @@ pub struct PostTrain {
     pub momentum: f32,
     pub nesterov: bool,
     pub batch_norm: BatchNormMode,
+    /// Of the SGD steps; the search and the perturbations are f32.
+    #[serde(default, skip_serializing_if = "Precision::is_single")]
+    pub precision: Precision,
 }
 
 /// How the samples of a batch are perturbed (section 3.4). None of them is clipped to the pixel range: the reference
@@ -119,8 +124,9 @@ impl PostTrain {
     /// rest (no autodiff) and is never changed.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] if `observe` breaks, [`Error::Config`] for settings out of range or classes without enough
-    /// samples, [`Error::Device`] if the device fails.
+    /// [`Error::Cancelled`] if `observe` breaks, [`Error::Config`] for settings out of range, a precision that the device has not or
+    /// classes without enough samples, [`Error::Diverged`] if the steps left the range of mixed precision, [`Error::Device`] if the
+    /// device fails.
     pub async fn run<C: Classifier>(
         &self,
         base: &C,
@@ -161,6 +167,7 @@ impl PostTrain {
             return Ok(Riposte { neighbours, adapted: None, logits });
         }
         let device = base.device();
+        self.precision.check(&device)?;
         let fixed = neighbours.fixed_perturbations(input.clone());
         let mut stream = seed.stream(Purpose::PostTrain, number);
         let mut adaptation = Adaptation::new(base, *self);
@@ -178,6 +185,10 @@ impl PostTrain {
         }
         let adapted = adaptation.model();
         let logits = adapted.forward(input);
+        // f16 ends early, and an answer of NaN would pass for class 0.
+        if self.precision == Precision::Mixed && read(logits.clone()).await?.iter().any(|logit| !logit.is_finite()) {
+            return Err(Error::Diverged("the adapted model's logits are not finite".to_owned()));
+        }
         Ok(Riposte { neighbours, adapted: Some(adapted), logits })
     }
 
@@ -261,8 +272,9 @@ impl<C: Classifier> Adaptation<C> {
     pub fn step(&mut self, images: Tensor<4>, labels: &[usize], fixed: Tensor<4>, start: Option<Tensor<4>>) -> Tensor<1> {
         let targets = self.targets(labels, &images.device());
         let images = self.perturb(images, targets.clone(), fixed, start);
-        let losses = cross_entropy(self.model.forward(images.autodiff()), targets);
-        let gradients = ParameterGradients::of(&self.model, losses.backward());
+        let precision = self.config.precision;
+        let losses = cross_entropy(precision.forward(&self.model, images), targets);
+        let gradients = precision.gradients(&self.model, losses.clone());
         self.model = self.optimizer.step(self.model.clone(), gradients, self.config.learning_rate);
         losses.inner()
     }

@@ -4,6 +4,7 @@ use crate::attack::{Loss, Pgd, Start, Stop};
 use crate::data::pool::Augmentation;
 use crate::neighbour::{NeighbourSearch, SearchMethod};
 use crate::post_train::{BatchNormMode, Direction, Perturbation, PostTrain, TrainingData};
+use crate::precision::Precision;
 
 /// An attack and a defense that belong together.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,6 +48,7 @@ const F_POST_TRAIN: PostTrain = PostTrain {
     momentum: 0.9,
     nesterov: true,
     batch_norm: BatchNormMode::Frozen,
+    precision: Precision::Single,
 };
 
 impl Preset {

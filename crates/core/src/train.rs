@@ -11,6 +11,7 @@ use crate::data::Dataset;
 use crate::data::pool::{Augmentation, ClassPools};
 use crate::models::{Architecture, Model};
 use crate::optimizer::{Optimizer, ParameterGradients, Rule};
+use crate::precision::Precision;
 use crate::rng::{self, Purpose, Seed, Stream};
 use crate::weights::{Parameter, StateDict};
 use crate::{Classifier, Error, Result};
@@ -33,6 +34,9 @@ pub struct TrainConfig {
     /// the first step, PGD training on MNIST can stay where it began: all classes equally likely.
     pub ramp: f32,
     pub augmentation: Augmentation,
+    /// Of the training steps; the inner attack is f32.
+    #[serde(default, skip_serializing_if = "Precision::is_single")]
+    pub precision: Precision,
 }
 
 /// The inner maximization of adversarial training (equation 1): signed steps from a uniform start, in the ball and in the
@@ -61,6 +65,7 @@ impl TrainConfig {
         inner: InnerAttack { epsilon: 0.3, step_size: 0.375, steps: 1, clip_start: false },
         ramp: 0.0,
         augmentation: Augmentation::None,
+        precision: Precision::Single,
     };
     /// PGD-40 on MNIST (Madry et al. 2018) with the schedule of [`FAST_MNIST`](Self::FAST_MNIST), a lower learning
     /// rate and a ramp.
@@ -82,6 +87,7 @@ impl TrainConfig {
         inner: InnerAttack { epsilon: 8.0 / 255.0, step_size: 10.0 / 255.0, steps: 1, clip_start: true },
         ramp: 0.0,
         augmentation: Augmentation::CropFlip { padding: 4 },
+        precision: Precision::Single,
     };
 
     /// # Errors
@@ -152,7 +158,7 @@ impl Trainer {
     /// A run from the beginning with the model's present parameters.
     ///
     /// # Errors
-    /// [`Error::Config`] for settings out of range.
+    /// [`Error::Config`] for settings out of range, or a precision that the device has not.
     pub fn new(model: Model, config: TrainConfig, seed: Seed, samples: Dataset) -> Result<Self> {
         Self::at(model, Optimizer::new(config.rule), config, seed, samples, 0)
     }
@@ -160,7 +166,7 @@ impl Trainer {
     /// A run that goes on from a checkpoint of the same settings, seed and samples.
     ///
     /// # Errors
-    /// [`Error::Weights`] if the checkpoint is not one of this run.
+    /// [`Error::Weights`] if the checkpoint is not one of this run; as [`new`](Self::new).
     pub fn resume(
         architecture: Architecture,
         config: TrainConfig,
@@ -213,8 +219,9 @@ impl Trainer {
             let share = labels.len() as f32 / whole;
             let targets = one_hot(&labels, self.model.classes(), &images.device());
             let images = self.perturb(images, targets.clone(), noise, attack);
-            let loss = cross_entropy(self.model.forward(images.autodiff()), targets).mean() * share;
-            let gradients = ParameterGradients::of(&self.model, loss.backward());
+            let precision = self.config.precision;
+            let loss = cross_entropy(precision.forward(&self.model, images), targets).mean() * share;
+            let gradients = precision.gradients(&self.model, loss.clone());
             let loss = loss.inner();
             total = Some(match total {
                 Some((sum, before)) => (sum + loss, before.plus(gradients)),
@@ -253,7 +260,7 @@ impl Trainer {
     /// Everything that [`resume`](Self::resume) needs.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device fails.
+    /// [`Error::Diverged`] if one of its numbers is not finite, [`Error::Device`] if the device fails.
     pub async fn checkpoint(&self) -> Result<StateDict> {
         let mut dict = StateDict::default();
         for (key, parameter) in self.model().weights().await?.0 {
@@ -266,6 +273,10 @@ impl Trainer {
                 dict.0.insert(format!("optimizer.{slot}.{moment}"), Parameter { shape: vec![values.len()], values });
             }
         }
+        let finite = |parameter: &Parameter| parameter.values.iter().all(|value| value.is_finite());
+        if let Some((key, _)) = dict.0.iter().find(|(_, parameter)| !finite(parameter)) {
+            return Err(Error::Diverged(format!("`{key}` is not finite after step {}", self.step)));
+        }
         // Integers up to 2^24 are exact in f32; a run has fewer steps.
         for (key, value) in [("step", self.step), ("seed", (self.seed.0 & 0xff_ffff) as usize), ("slots", slots.len())] {
             dict.0.insert(format!("run.{key}"), Parameter { shape: vec![1], values: vec![value as f32] });
@@ -275,6 +286,7 @@ impl Trainer {
 
     fn at(model: Model, optimizer: Optimizer, config: TrainConfig, seed: Seed, samples: Dataset, step: usize) -> Result<Self> {
         config.check(samples.len())?;
+        config.precision.check(&model.device())?;
         let samples = ClassPools::new(samples);
         Ok(Self { model: model.train(), optimizer, config, seed, samples, step, order: Vec::new() })
     }

@@ -167,7 +167,7 @@ struct Training {
     path: Path,
 }
 
-const SGD: SgdStep = SgdStep { learning_rate: 1e-3, momentum: 0.9, nesterov: true, weight_decay: 0.0 };
+const SGD: SgdStep = SgdStep { learning_rate: 1e-3, momentum: 0.9, nesterov: true, weight_decay: 0.0, gradient_scale: 1.0 };
 
 impl Training {
     fn new(batch: usize, path: Path, device: &Device) -> Self {

@@ -13,7 +13,12 @@
 //!   kernels with the feature `cubecl`; everything else composes Burn's operations.
 //!
 //! Layouts are PyTorch's: images `[batch, channel, height, width]`, convolution weights `[out, in, height, width]`,
-//! linear weights `[out, in]`. Kernels exist for f32; other dtypes take the stock path.
+//! linear weights `[out, in]`.
+//!
+//! Types: an operation's is that of x. With x in f32 everything is f32. With x in f16 the output and the gradients of both are
+//! f16 in memory, while parameters, their gradients, statistics and every sum stay f32: storage at half the size, with the
+//! arithmetic of single precision. GPU devices have kernels for that ([`stores_f16`]); other types, and f16 on the CPU, take
+//! the stock path.
 
 mod autodiff;
 mod backend;
@@ -25,7 +30,9 @@ mod routing;
 mod stock;
 
 pub use backend::{BatchNormBackward, ConvShape, KernelBackend, LayerBackward, LayerGradients, Statistics};
-pub use ops::{Path, batch_norm_act, batch_norm_train_act, conv2d, cross_entropy, linear, max_pool, sgd_step, signed_step};
+pub use ops::{
+    Path, batch_norm_act, batch_norm_train_act, conv2d, cross_entropy, linear, max_pool, sgd_step, signed_step, stores_f16,
+};
 
 /// The function applied to a layer's output.
 ///
@@ -80,7 +87,7 @@ pub struct SignedStep {
 }
 
 /// One step of stochastic gradient descent with momentum, as PyTorch defines it with dampening 0:
-/// `g = gradient + weight_decay * parameter`, `v = momentum * v + g`, `d = g + momentum * v` if nesterov else `v`,
+/// `g = gradient_scale * gradient + weight_decay * parameter`, `v = momentum * v + g`, `d = g + momentum * v` if nesterov else `v`,
 /// `parameter - learning_rate * d`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdStep {
@@ -92,4 +99,6 @@ pub struct SgdStep {
     pub nesterov: bool,
     /// L2 penalty added to the gradient.
     pub weight_decay: f32,
+    /// 1, or the inverse of what the loss was multiplied by.
+    pub gradient_scale: f32,
 }

@@ -1,7 +1,7 @@
-//! The public operations on `Tensor`s: shapes checked, then routed to the tensor's device.
+//! The public operations on `Tensor`s: shapes and types checked, then routed to the tensor's device.
 
 use burn::backend::Dispatch;
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Device, FloatDType, Tensor};
 
 use crate::routing::{List, Routed};
 use crate::{Activation, ConvOptions, ConvShape, SgdStep, SignedStep, stock};
@@ -17,6 +17,13 @@ pub enum Path {
     Kernels,
     /// Burn's operations, differentiated by Burn: the reference to compare with.
     Stock,
+}
+
+/// Whether the device has kernels for activations in f16: a GPU device that computes with them. Elsewhere Burn's operations take
+/// f16 tensors, if at all, without the speed that is the point of them.
+pub fn stores_f16(device: &Device) -> bool {
+    let device = device.clone().without_autodiff();
+    device != Device::flex() && device.supports_dtype(FloatDType::F16)
 }
 
 /// [`Path::conv2d`] by [`Path::Kernels`].
@@ -92,10 +99,10 @@ pub fn sgd_step(
 
 impl Path {
     /// `act(conv2d(x, weight) + bias)`: x `[batch, in, height, width]`, weight `[out, in, kernel height, kernel width]`,
-    /// bias `[out]`; returns `[batch, out, height', width']`.
+    /// bias `[out]`; returns `[batch, out, height', width']` of x's dtype. Weight and bias are of that, too, or f32 where x is f16.
     ///
     /// # Panics
-    /// Where the shapes do not fit, naming them.
+    /// Where the shapes or types do not fit, naming them.
     pub fn conv2d(
         self,
         x: Tensor<4>,
@@ -114,14 +121,16 @@ impl Path {
         })
     }
 
-    /// `act(x weight^T + bias)`: x `[batch, in]`, weight `[out, in]`, bias `[out]`; returns `[batch, out]`.
+    /// `act(x weight^T + bias)`: x `[batch, in]`, weight `[out, in]`, bias `[out]`; returns `[batch, out]` of x's dtype. Weight and
+    /// bias are of that, too, or f32 where x is f16.
     ///
     /// # Panics
-    /// Where the shapes do not fit, naming them.
+    /// Where the shapes or types do not fit, naming them.
     pub fn linear(self, x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>, activation: Activation) -> Tensor<2> {
         let [out, inputs] = weight.dims();
         assert!(x.dims()[1] == inputs, "linear: x {:?} does not fit weight {:?} ([out, in])", x.dims(), weight.dims(),);
-        check_bias("linear", &bias, out);
+        check_type("linear", &x, "weight", &weight);
+        check_bias("linear", &x, &bias, out);
         check_slope(activation);
         let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
         let bias = bias.map(Tensor::into_dispatch);
@@ -133,11 +142,11 @@ impl Path {
 
     /// Batch normalization with given statistics: `act((x - mean) / sqrt(var + epsilon) * gamma + beta)`.
     ///
-    /// x `[batch, channel, height, width]`, the others `[channel]`. Gradients reach x, gamma and beta; the statistics
-    /// are constants.
+    /// x `[batch, channel, height, width]`, the others `[channel]`, of x's dtype or f32 where x is f16; returns x's dtype. Gradients
+    /// reach x, gamma and beta; the statistics are constants.
     ///
     /// # Panics
-    /// Where the shapes do not fit, naming them.
+    /// Where the shapes or types do not fit, naming them.
     #[allow(clippy::too_many_arguments)]
     pub fn batch_norm_act(
         self,
@@ -152,6 +161,7 @@ impl Path {
         let channels = x.dims()[1];
         for (name, tensor) in [("gamma", &gamma), ("beta", &beta), ("mean", &mean), ("var", &var)] {
             assert!(tensor.dims() == [channels], "batch_norm_act: {name} {:?} does not fit x {:?}", tensor.dims(), x.dims(),);
+            check_type("batch_norm_act", &x, name, tensor);
         }
         check_slope(activation);
         let x = x.into_dispatch();
@@ -165,11 +175,11 @@ impl Path {
     /// Batch normalization with the statistics of the batch: [`batch_norm_act`](Self::batch_norm_act) with the mean and the
     /// biased variance of x over batch, height and width, through which gradients reach x, too.
     ///
-    /// x `[batch, channel, height, width]`, gamma and beta `[channel]`. Returns the output, the mean and the variance,
-    /// `[channel]`, the last two detached where they come from [`Path::Kernels`].
+    /// x `[batch, channel, height, width]`, gamma and beta `[channel]`, of x's dtype or f32 where x is f16. Returns the output, of x's
+    /// dtype, the mean and the variance, `[channel]`, of gamma's, the last two detached where they come from [`Path::Kernels`].
     ///
     /// # Panics
-    /// Where the shapes do not fit, naming them.
+    /// Where the shapes or types do not fit, naming them.
     pub fn batch_norm_train_act(
         self,
         x: Tensor<4>,
@@ -186,6 +196,7 @@ impl Path {
                 tensor.dims(),
                 x.dims(),
             );
+            check_type("batch_norm_train_act", &x, name, tensor);
         }
         check_slope(activation);
         let x = x.into_dispatch();
@@ -199,7 +210,7 @@ impl Path {
 
     /// Maximum of square windows `size` wide that do not overlap; NaN where a window holds one.
     ///
-    /// x `[batch, channel, height, width]`; returns `[batch, channel, height / size, width / size]`, rounded down.
+    /// x `[batch, channel, height, width]`; returns `[batch, channel, height / size, width / size]`, rounded down, of x's dtype.
     ///
     /// # Panics
     /// Where no window fits, naming the shape.
@@ -215,10 +226,11 @@ impl Path {
 
     /// Cross-entropy of each sample, `-sum(targets * log_softmax(logits))` over the classes.
     ///
-    /// Logits and targets `[batch, class]`, targets one-hot or any weights; returns `[batch]`. Gradients reach the logits.
+    /// Logits and targets `[batch, class]` of one dtype, with kernels for f32; targets one-hot or any weights; returns `[batch]`.
+    /// Gradients reach the logits.
     ///
     /// # Panics
-    /// Where the shapes differ, naming them.
+    /// Where the shapes or types differ, naming them.
     pub fn cross_entropy(self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
         check_same("cross_entropy", &logits, "targets", &targets);
         let (logits, targets) = (logits.into_dispatch(), targets.into_dispatch());
@@ -231,7 +243,7 @@ impl Path {
     /// One step of projected gradient ascent:
     /// `clamp(clamp(x + step_size * sign(gradient), origin - epsilon, origin + epsilon), range)`.
     ///
-    /// x, gradient and origin `[batch, channel, height, width]`. With `active` `[batch]`, samples whose entry is 0 keep
+    /// x, gradient and origin `[batch, channel, height, width]` of one dtype, with kernels for f32. With `active` `[batch]`, samples whose entry is 0 keep
     /// their x. The sign of 0 and of NaN is 0. Not differentiable.
     ///
     /// # Panics
@@ -304,13 +316,22 @@ fn check_conv2d(x: &Tensor<4>, weight: &Tensor<4>, bias: &Option<Tensor<1>>, opt
         kernel.iter().all(|&size| size > 0) && shape.output().iter().all(|&size| size > 0),
         "conv2d: empty tensors: x {input:?}, weight {kernel:?}",
     );
-    check_bias("conv2d", bias, kernel[0]);
+    check_type("conv2d", x, "weight", weight);
+    check_bias("conv2d", x, bias, kernel[0]);
 }
 
-fn check_bias(operation: &str, bias: &Option<Tensor<1>>, out: usize) {
+fn check_bias<const D: usize>(operation: &str, x: &Tensor<D>, bias: &Option<Tensor<1>>, out: usize) {
     if let Some(bias) = bias {
         assert!(bias.dims() == [out], "{operation}: bias {:?} does not fit {out} outputs", bias.dims(),);
+        check_type(operation, x, "bias", bias);
     }
+}
+
+/// A parameter has the dtype of x, or f32 where x is f16.
+fn check_type<const D: usize, const P: usize>(operation: &str, x: &Tensor<D>, name: &str, parameter: &Tensor<P>) {
+    let (x, found) = (x.dtype(), parameter.dtype());
+    let expected = if x == DType::F16 { DType::F32 } else { x };
+    assert!(found == expected, "{operation}: {name} in {found:?} does not fit x in {x:?}: {expected:?} does");
 }
 
 /// The sign of the output must tell the sign of the input.
@@ -322,4 +343,6 @@ fn check_slope(activation: Activation) {
 
 fn check_same<const D: usize>(operation: &str, first: &Tensor<D>, name: &str, second: &Tensor<D>) {
     assert!(first.dims() == second.dims(), "{operation}: {name} {:?} differs in shape from {:?}", second.dims(), first.dims(),);
+    let (first, second) = (first.dtype(), second.dtype());
+    assert!(first == second, "{operation}: {name} in {second:?} differs in type from {first:?}");
 }

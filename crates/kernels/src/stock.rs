@@ -1,9 +1,11 @@
 //! The operations composed of Burn's own: the default of [`KernelBackend`](crate::KernelBackend) on every backend, the
 //! path for dtypes without kernels, and (on the `Dispatch` backend, differentiated by Burn) what to compare with.
+//!
+//! f16 activations are cast to f32 on the way in, as their parameters are, and back on the way out.
 
 use burn::backend::ops::ConvOptions as BurnConvOptions;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Scalar, Shape, TensorMetadata, get_or_init_device_settings};
+use burn::backend::{Backend, DType, FloatDType, Scalar, Shape, TensorMetadata, get_or_init_device_settings};
 
 use crate::{
     Activation, BatchNormBackward, ConvOptions, ConvShape, LayerBackward, LayerGradients, SgdStep, SignedStep, Statistics,
@@ -25,19 +27,25 @@ pub(crate) fn conv2d_act<B: Backend>(
     activation: Activation,
 ) -> FloatTensor<B> {
     require();
-    activate::<B>(B::conv2d(x, weight, bias, burn_options(options)), activation)
+    let dtype = x.dtype();
+    let y = B::conv2d(widened::<B>(x), weight, bias, burn_options(options));
+    stored::<B>(activate::<B>(y, activation), dtype)
 }
 
 pub(crate) fn conv2d_act_backward<B: Backend>(pass: LayerBackward<B>, shape: ConvShape) -> LayerGradients<B> {
     require();
     let options = burn_options(shape.options);
+    let stored_as = pass.gradient.dtype();
     let gradient = before_activation::<B>(pass.gradient, pass.output, pass.activation);
     let (device, dtype) = (gradient.device(), gradient.dtype());
     // Burn reads only the shape of the tensor whose gradient it computes.
     let shaped = |shape: [usize; 4]| B::float_empty(Shape::new(shape), &device, dtype.into());
     LayerGradients {
-        x: pass.weight.map(|weight| B::conv2d_x_backward(shaped(shape.x), weight, gradient.clone(), options.clone())),
-        weight: pass.x.map(|x| B::conv2d_weight_backward(x, shaped(shape.weight), gradient.clone(), options)),
+        x: pass.weight.map(|weight| {
+            let of_x = B::conv2d_x_backward(shaped(shape.x), weight, gradient.clone(), options.clone());
+            stored::<B>(of_x, stored_as)
+        }),
+        weight: pass.x.map(|x| B::conv2d_weight_backward(widened::<B>(x), shaped(shape.weight), gradient.clone(), options)),
         bias: pass.bias.then(|| sum_to_channels::<B>(gradient, &[0, 2, 3])),
     }
 }
@@ -49,7 +57,8 @@ pub(crate) fn linear_act<B: Backend>(
     activation: Activation,
 ) -> FloatTensor<B> {
     require();
-    let y = B::float_matmul(x, B::float_transpose(weight));
+    let dtype = x.dtype();
+    let y = B::float_matmul(widened::<B>(x), B::float_transpose(weight));
     let y = match bias {
         Some(bias) => {
             let row = Shape::new([1, bias.shape()[0]]);
@@ -57,15 +66,16 @@ pub(crate) fn linear_act<B: Backend>(
         }
         None => y,
     };
-    activate::<B>(y, activation)
+    stored::<B>(activate::<B>(y, activation), dtype)
 }
 
 pub(crate) fn linear_act_backward<B: Backend>(pass: LayerBackward<B>) -> LayerGradients<B> {
     require();
+    let dtype = pass.gradient.dtype();
     let gradient = before_activation::<B>(pass.gradient, pass.output, pass.activation);
     LayerGradients {
-        x: pass.weight.map(|weight| B::float_matmul(gradient.clone(), weight)),
-        weight: pass.x.map(|x| B::float_matmul(B::float_transpose(gradient.clone()), x)),
+        x: pass.weight.map(|weight| stored::<B>(B::float_matmul(gradient.clone(), weight), dtype)),
+        weight: pass.x.map(|x| B::float_matmul(B::float_transpose(gradient.clone()), widened::<B>(x))),
         bias: pass.bias.then(|| sum_to_channels::<B>(gradient, &[0])),
     }
 }
@@ -79,7 +89,9 @@ pub(crate) fn batch_norm_act<B: Backend>(
     epsilon: f64,
     activation: Activation,
 ) -> FloatTensor<B> {
-    activate::<B>(B::batch_norm(x, gamma, beta, mean, var, epsilon), activation)
+    let dtype = x.dtype();
+    let y = B::batch_norm(widened::<B>(x), gamma, beta, mean, var, epsilon);
+    stored::<B>(activate::<B>(y, activation), dtype)
 }
 
 pub(crate) fn batch_norm_train_act<B: Backend>(
@@ -89,6 +101,8 @@ pub(crate) fn batch_norm_train_act<B: Backend>(
     epsilon: f64,
     activation: Activation,
 ) -> [FloatTensor<B>; 3] {
+    let dtype = x.dtype();
+    let x = widened::<B>(x);
     let [batch, channels, height, width] = x.shape().dims();
     let share = Scalar::Float(1.0 / (batch * height * width) as f64);
     let mean = B::float_mul_scalar(sum_to_channels::<B>(x.clone(), &[0, 2, 3]), share);
@@ -96,16 +110,17 @@ pub(crate) fn batch_norm_train_act<B: Backend>(
     let squares = B::float_mul(centered.clone(), centered);
     let var = B::float_mul_scalar(sum_to_channels::<B>(squares, &[0, 2, 3]), share);
     let y = batch_norm_act::<B>(x, gamma, beta, mean.clone(), var.clone(), epsilon, activation);
-    [y, mean, var]
+    [stored::<B>(y, dtype), mean, var]
 }
 
 pub(crate) fn batch_norm_act_backward<B: Backend>(pass: BatchNormBackward<B>) -> [Option<FloatTensor<B>>; 3] {
+    let dtype = pass.gradient.dtype();
     let gradient = before_activation::<B>(pass.gradient, pass.output, pass.activation);
     let [batch, channels, height, width] = gradient.shape().dims();
     let per_channel = |of: FloatTensor<B>| B::float_reshape(of, Shape::new([1, channels, 1, 1]));
     let inverse_deviation = B::float_recip(B::float_sqrt(B::float_add_scalar(pass.var, Scalar::Float(pass.epsilon))));
     let normal = pass.x.map(|x| {
-        let centered = B::float_sub(x, per_channel(pass.mean));
+        let centered = B::float_sub(widened::<B>(x), per_channel(pass.mean));
         B::float_mul(centered, per_channel(inverse_deviation.clone()))
     });
     let of_gamma = |normal| sum_to_channels::<B>(B::float_mul(gradient.clone(), normal), &[0, 2, 3]);
@@ -122,7 +137,7 @@ pub(crate) fn batch_norm_act_backward<B: Backend>(pass: BatchNormBackward<B>) ->
             }
             _ => gradient,
         };
-        B::float_mul(gradient, per_channel(B::float_mul(pass.gamma, inverse_deviation)))
+        stored::<B>(B::float_mul(gradient, per_channel(B::float_mul(pass.gamma, inverse_deviation))), dtype)
     });
     [x_gradient, gamma_gradient.filter(|_| gamma_wanted), beta_wanted.then_some(beta_gradient)]
 }
@@ -201,6 +216,10 @@ fn sgd_step_of_one<B: Backend>(
     step: SgdStep,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
     let scaled = |tensor: FloatTensor<B>, factor: f32| B::float_mul_scalar(tensor, Scalar::Float(factor.into()));
+    let gradient = match step.gradient_scale {
+        1.0 => gradient,
+        scale => scaled(gradient, scale),
+    };
     let gradient = match step.weight_decay {
         0.0 => gradient,
         decay => B::float_add(gradient, scaled(parameter.clone(), decay)),
@@ -217,6 +236,22 @@ fn sgd_step_of_one<B: Backend>(
     (parameter, velocity)
 }
 
+/// Activations as a layer computes with them: f16 as f32.
+fn widened<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
+    match tensor.dtype() {
+        DType::F16 => B::float_cast(tensor, FloatDType::F32),
+        _ => tensor,
+    }
+}
+
+/// What a layer computed from activations of `dtype`, as it is stored.
+fn stored<B: Backend>(tensor: FloatTensor<B>, dtype: DType) -> FloatTensor<B> {
+    match dtype {
+        DType::F16 => B::float_cast(tensor, FloatDType::F16),
+        _ => tensor,
+    }
+}
+
 fn burn_options(options: ConvOptions) -> BurnConvOptions<2> {
     BurnConvOptions::new(options.stride, options.padding, [1, 1], 1)
 }
@@ -229,12 +264,13 @@ fn activate<B: Backend>(y: FloatTensor<B>, activation: Activation) -> FloatTenso
     }
 }
 
-/// The gradient with respect to the value that went into the activation.
+/// The gradient with respect to the value that went into the activation, as a layer computes with it.
 fn before_activation<B: Backend>(
     gradient: FloatTensor<B>,
     output: Option<FloatTensor<B>>,
     activation: Activation,
 ) -> FloatTensor<B> {
+    let (gradient, output) = (widened::<B>(gradient), output.map(widened::<B>));
     match (activation, output) {
         (Activation::None, _) | (_, None) => gradient,
         (Activation::Relu, Some(output)) => B::relu_backward(output, gradient),

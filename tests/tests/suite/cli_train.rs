@@ -121,6 +121,26 @@ fn a_folder_with_a_run_is_neither_overwritten_nor_mixed_with_another() {
     assert!(message.contains("damaged"), "{message}");
 }
 
+#[test]
+fn a_run_in_mixed_precision_needs_a_device_that_has_it_and_is_another_run() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mixed = with(arguments(&out), &["--precision", "mixed"]);
+    let message = failure(1, &mixed);
+    assert!(message.contains("mixed precision needs a GPU"), "{message}");
+    output(&arguments(&out));
+    let message = failure(1, &with(mixed, &["--resume"]));
+    assert!(message.contains("other settings"), "{message}");
+}
+
+#[test]
+fn a_run_that_diverges_stops_and_says_so() {
+    let folder = tempdir().unwrap();
+    let message = failure(1, &with(arguments(&folder.path().join("run")), &["--lr", "1e38"]));
+    assert!(message.contains("training has diverged") && message.contains("learning rate"), "{message}");
+    assert!(!folder.path().join("run/checkpoint.safetensors").exists());
+}
+
 fn spawn(arguments: &[&str]) -> Child {
     let mut command = Command::new(binary());
     command.args(arguments).env_remove("RIPOSTE_DATA").stdout(Stdio::null()).stderr(Stdio::piped());

@@ -15,6 +15,7 @@ mod data_server;
 mod devices;
 mod formula;
 mod golden;
+mod mixed_precision;
 mod official;
 mod properties;
 

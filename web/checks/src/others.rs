@@ -151,7 +151,7 @@ async fn descent(device: &Device) -> Vec<Finding> {
     let mut findings = Vec::new();
     // Pairs of parameters share a launch, the last one is alone.
     for (counts, nesterov) in [(&[13usize, 1600, 8][..], false), (&[1600, 64, 10, 4], true)] {
-        let step = SgdStep { learning_rate: 0.1, momentum: 0.9, nesterov, weight_decay: 0.01 };
+        let step = SgdStep { learning_rate: 0.1, momentum: 0.9, nesterov, weight_decay: 0.01, gradient_scale: 1.0 };
         let drawn = |seed: u64| counts.iter().map(|&count| noise(seed, count)).collect::<Vec<_>>();
         let on_device = |values: &[Vec<f32>]| values.iter().map(|v| tensor(v, [v.len()], device)).collect::<Vec<_>>();
         let (mut parameters, mut velocities) = (on_device(&drawn(1)), Vec::new());

@@ -5,6 +5,7 @@ use riposte::attack::{self, Goal, Pgd};
 use riposte::data::pool;
 use riposte::neighbour::{NeighbourSearch, SearchMethod};
 use riposte::post_train::{self, PostTrain};
+use riposte::precision::Precision;
 use riposte_protocol::{
     AttackSettings, Augmentation, BatchNorm, Direction, Loss, Perturbation, Picture, PoolChoice, RiposteSettings, SearchKind,
     Start, Stop,
@@ -103,6 +104,7 @@ pub fn post_train(settings: &RiposteSettings) -> PostTrain {
             BatchNorm::Frozen => post_train::BatchNormMode::Frozen,
             BatchNorm::BatchStatistics => post_train::BatchNormMode::BatchStatistics,
         },
+        precision: Precision::Single,
     }
 }
 

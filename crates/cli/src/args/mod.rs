@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 
 pub use attack::{AttackArgs, AttackName, LossName, StartName, StopName};
 pub use data::{DataArgsCommand, DataCommand, SplitName};
-pub use model::{ImportArgs, TrainArgs, TrainMethod};
+pub use model::{ImportArgs, PrecisionName, TrainArgs, TrainMethod};
 pub use parse::{count, pixels, positive};
 pub use riposte::{BatchNormName, DirectionName, PostDataName, RiposteArgs, RiposteName, SearchName};
 pub use source::{DataArgs, DeviceArgs, ModelArgs, WidthArgs};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use riposte::models::Architecture;
+use riposte::precision::Precision;
 
 use super::parse::{count, fraction, pixels, positive};
 use super::{DeviceArgs, WidthArgs};
@@ -38,7 +39,8 @@ Examples:
   riposte train --architecture fast-mnist-cnn --dataset mnist --method fast --out runs/fast --resume
   riposte train --architecture madry-mnist-cnn --dataset digits --method pgd --epochs 5 --out runs/madry-digits
   riposte train --architecture preact-resnet --width 16 --dataset cifar10 --method fast --half --out runs/cifar10-narrow
-  riposte train --architecture preact-resnet18 --dataset cifar10 --method fast --half --device cuda --out runs/cifar10")]
+  riposte train --architecture preact-resnet18 --dataset cifar10 --method fast --half --device cuda --out runs/cifar10
+  riposte train --architecture preact-resnet18 --dataset cifar10 --method fast --precision mixed --out runs/cifar10-mixed")]
 pub struct TrainArgs {
     /// What to train
     #[arg(long, value_name = "NAME")]
@@ -87,6 +89,10 @@ pub struct TrainArgs {
     /// The training attack grows to its full size over this fraction of the run
     #[arg(long, value_name = "FRACTION", value_parser = fraction, allow_hyphen_values = true)]
     pub ramp: Option<f32>,
+    /// What the activations of a training step are stored in: 32-bit floats, or at half the memory 16-bit floats (on GPUs that have
+    /// them). Weights, sums and the training attack are 32-bit either way
+    #[arg(long, value_name = "NAME", default_value = "single")]
+    pub precision: PrecisionName,
     /// Use the first N training samples alone
     #[arg(long, value_name = "N", value_parser = count)]
     pub samples: Option<usize>,
@@ -107,6 +113,21 @@ pub struct TrainArgs {
     pub seed: u64,
     #[command(flatten)]
     pub device: DeviceArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionName {
+    Single,
+    Mixed,
+}
+
+impl From<PrecisionName> for Precision {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::Single => Self::Single,
+            PrecisionName::Mixed => Self::Mixed,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

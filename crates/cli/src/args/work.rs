@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use riposte::models::Architecture;
 
 use super::parse::count;
-use super::{AttackArgs, DataArgs, DeviceArgs, ModelArgs, RiposteArgs, WidthArgs};
+use super::{AttackArgs, DataArgs, DeviceArgs, ModelArgs, PrecisionName, RiposteArgs, WidthArgs};
 
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -137,6 +137,10 @@ pub struct BenchArgs {
     /// Whose operations compute the layers
     #[arg(long, value_name = "WHOSE", default_value = "kernels")]
     pub layers: Layers,
+    /// What the activations of training steps are stored in: 32-bit or, for post-train and train-step on GPUs that have them, 16-bit
+    /// floats
+    #[arg(long, value_name = "NAME", default_value = "single")]
+    pub precision: PrecisionName,
     /// Samples of a batch [default: 200 for post-train, 500 for pgd-batch, 256 for train-step]
     #[arg(long, value_name = "N", value_parser = count)]
     pub batch_size: Option<usize>,

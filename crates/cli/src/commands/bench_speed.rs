@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use burn::tensor::{Device, Tensor, TensorData};
 use riposte::Classifier;
 use riposte::attack::{Goal, Pgd};
@@ -13,6 +13,7 @@ use riposte::models::{Architecture, LayerPath, Model};
 use riposte::neighbour::Neighbours;
 use riposte::optimizer::Rule;
 use riposte::post_train::{BatchNormMode, PostTrain};
+use riposte::precision::Precision;
 use riposte::presets::Preset;
 use riposte::rng::{self, Purpose, Seed};
 use riposte::train::{InnerAttack, TrainConfig, Trainer};
@@ -30,12 +31,15 @@ struct Timing {
     /// Of each run after it.
     seconds: Vec<f64>,
     layers: &'static str,
+    precision: Precision,
     device: String,
     threads: usize,
+    /// What the device's allocator holds of its memory after the runs. `None` on the CPU.
+    reserved_bytes: Option<u64>,
 }
 
 /// # Errors
-/// If the device is not there or fails.
+/// If the device is not there, has not the precision, or fails.
 pub fn run(args: BenchArgs) -> Result<()> {
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
@@ -44,7 +48,12 @@ pub fn run(args: BenchArgs) -> Result<()> {
         Layers::Kernels => ("kernels", LayerPath::Kernels),
         Layers::Stock => ("stock", LayerPath::Stock),
     };
-    let bench = Bench { architecture, path, seed: Seed(args.seed), device: device.device.clone(), repeats: args.repeats };
+    let precision = Precision::from(args.precision);
+    let trains = matches!(args.task, BenchTask::PostTrain | BenchTask::TrainStep);
+    ensure!(trains || precision == Precision::Single, "attacks are in single precision: --precision mixed is for training");
+    precision.check(&device.device)?;
+    let (device_name, device) = (device.to_string(), device.device);
+    let bench = Bench { architecture, path, precision, seed: Seed(args.seed), device, repeats: args.repeats };
     let batch_size = |default| args.batch_size.unwrap_or(default);
     let (task, Times { first_seconds, seconds }) = match args.task {
         BenchTask::PostTrain => ("post-train", bench.post_train(batch_size(200), args.iterations)?),
@@ -59,8 +68,10 @@ pub fn run(args: BenchArgs) -> Result<()> {
         first_seconds,
         seconds,
         layers,
-        device: device.to_string(),
+        precision,
+        device: device_name,
         threads,
+        reserved_bytes: bench.device.memory_pool_usage().map(|usage| usage.bytes_reserved),
     };
     if args.json { output::json(&timing) } else { output::line(&timing.in_words()) }
 }
@@ -71,17 +82,19 @@ impl Timing {
         sorted.sort_by(f64::total_cmp);
         let milliseconds = |seconds: f64| 1000.0 * seconds;
         format!(
-            "{} of {} by {} on {}, {} threads: first run {:.2} ms, then median {:.2} ms, fastest {:.2} ms, slowest {:.2} ms, {} runs",
+            "{} of {} by {}{} on {}, {} threads: first run {:.2} ms, then median {:.2} ms, fastest {:.2} ms, slowest {:.2} ms, {} runs{}",
             self.task,
             self.architecture,
             self.layers,
+            if self.precision == Precision::Mixed { ", mixed precision," } else { "" },
             self.device,
             self.threads,
             milliseconds(self.first_seconds),
             milliseconds(sorted[sorted.len() / 2]),
             milliseconds(sorted[0]),
             milliseconds(sorted[sorted.len() - 1]),
-            sorted.len()
+            sorted.len(),
+            self.reserved_bytes.map(|bytes| format!(", {} MB of the device's memory", bytes / 1_000_000)).unwrap_or_default()
         )
     }
 }
@@ -89,6 +102,7 @@ impl Timing {
 struct Bench {
     architecture: Architecture,
     path: LayerPath,
+    precision: Precision,
     seed: Seed,
     device: Device,
     repeats: usize,
@@ -105,6 +119,7 @@ impl Bench {
             iterations,
             augmentation: Augmentation::None,
             batch_norm: BatchNormMode::Frozen,
+            precision: self.precision,
             ..Preset::M_MNIST.post_train
         };
         let image = self.images(1);
@@ -140,6 +155,7 @@ impl Bench {
             micro_batch: batch_size,
             rule: Rule::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.0 },
             inner: InnerAttack { epsilon: 0.0, step_size: 0.0, steps: 0, clip_start: false },
+            precision: self.precision,
             ..TrainConfig::FAST_MNIST
         };
         let mut trainer = Trainer::new(self.model(), config, self.seed, self.samples(8 * batch_size)?)?;

@@ -25,13 +25,14 @@ use folder::{Folder, LogLine};
 use plan::Plan;
 
 /// # Errors
-/// For settings out of range, missing data, a folder with another run; [`riposte::Error::Cancelled`] after Ctrl-C, when the
+/// For settings out of range, missing data, a folder with another run, a run that diverges; [`riposte::Error::Cancelled`] after Ctrl-C, when the
 /// checkpoint is written.
 pub fn run(args: TrainArgs) -> Result<()> {
     let plan = Plan::resolve(&args)?;
     let mut folder = Folder::open(&args.out, &plan, args.resume)?;
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
+    plan.config.precision.check(&device.device)?;
     let samples = dataset::load(plan.dataset, Split::Train, args.samples, args.data.as_deref())?;
     dataset::check_shape(&samples, plan.architecture)?;
     let (asked, found, held_out) = (args.samples.unwrap_or(0), samples.len(), args.check_images);
@@ -94,7 +95,11 @@ impl Session<'_> {
             }
             let Some(step) = trainer.step() else { break };
             // One number a step: on a GPU this also keeps the queue short.
-            losses.add(step.loss.try_into_scalar::<f32>().map_err(|error| riposte::Error::Device(error.to_string()))?);
+            let loss = step.loss.try_into_scalar::<f32>().map_err(|error| riposte::Error::Device(error.to_string()))?;
+            if !loss.is_finite() {
+                return Err(riposte::Error::Diverged(format!("the loss of step {} is {loss}", step.step)).into());
+            }
+            losses.add(loss);
             bar.set_position(step.step as u64);
             bar.set_message(losses.message.clone());
             let stop = self.interrupt.pressed();

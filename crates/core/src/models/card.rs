@@ -65,10 +65,13 @@ impl Normalization {
     pub const CNN_A: Self =
         Self { mean: [125.3 / 255.0, 123.0 / 255.0, 113.9 / 255.0], std: [63.0 / 255.0, 62.1 / 255.0, 66.7 / 255.0] };
 
-    /// Normalizes images `[batch, 3, height, width]`.
+    /// Normalizes images `[batch, 3, height, width]`, in their dtype.
     pub fn apply(&self, images: Tensor<4>) -> Tensor<4> {
-        let device = images.device().without_autodiff();
-        let channels = |values: [f32; 3]| Tensor::<4>::from_data(TensorData::new(values.to_vec(), [1, 3, 1, 1]), &device);
+        let (device, dtype) = (images.device().without_autodiff(), images.dtype());
+        let channels = |values: [f32; 3]| {
+            let data = TensorData::new(values.to_vec(), [1, 3, 1, 1]);
+            Tensor::<4>::from_data(data, (&device, dtype))
+        };
         (images - channels(self.mean)) / channels(self.std)
     }
 }

@@ -117,7 +117,7 @@ impl Block {
             stride => avg_pool2d(x, AvgPoolOptions::new([stride, stride])),
         };
         let [batch, _, height, width] = x.dims();
-        let zeros = Tensor::zeros([batch, (self.out - self.input) / 2, height, width], &x.device());
+        let zeros = Tensor::zeros([batch, (self.out - self.input) / 2, height, width], (&x.device(), x.dtype()));
         Tensor::cat(vec![zeros.clone(), x, zeros], 1)
     }
 }

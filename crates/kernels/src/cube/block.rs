@@ -22,9 +22,9 @@ pub struct Rows {
 /// `N` is 1, or 4 where every index that `rows` names is a multiple of 4. Where `output` is given, the matrix is a gradient
 /// that passes the activation of that output backward.
 #[cube]
-pub fn copy_block<N: Size>(
-    matrix: &[Vector<f32, N>],
-    output: &ComptimeOption<&[Vector<f32, N>]>,
+pub fn copy_block<E: Float, N: Size>(
+    matrix: &[Vector<E, N>],
+    output: &ComptimeOption<&[Vector<E, N>]>,
     slope: f32,
     rows: &Rows,
     inside: bool,
@@ -40,11 +40,11 @@ pub fn copy_block<N: Size>(
         let row = rows.first + l;
         let exists = row < rows.count && inside;
         let index = (select(exists, rows.start + row * rows.stride, 0) / comptime!(width as u32)) as usize;
-        let values = matrix[index];
+        let values = Vector::<f32, N>::cast_from(matrix[index]);
         #[comptime]
         let values = match output {
             ComptimeOption::Some(output) => {
-                let gate = output[index];
+                let gate = Vector::<f32, N>::cast_from(output[index]);
                 let mut passed = Vector::<f32, N>::empty();
                 #[unroll]
                 for e in 0..width {
@@ -77,9 +77,9 @@ pub fn copy_block<N: Size>(
 ///
 /// `N` is 1, or 4 where 4 divides `width` and the row's index, and `x` is `lead` past a multiple of 4.
 #[cube]
-pub fn read_run<N: Size>(
-    image: &[Vector<f32, N>],
-    output: &ComptimeOption<&[Vector<f32, N>]>,
+pub fn read_run<E: Float, N: Size>(
+    image: &[Vector<E, N>],
+    output: &ComptimeOption<&[Vector<E, N>]>,
     slope: f32,
     values: &mut Array<f32>,
     index: u32,
@@ -99,7 +99,7 @@ pub fn read_run<N: Size>(
         // A vector lies inside the row or outside as a whole.
         let inside = row_inside && x - lead + v * vector < width;
         let place = (select(inside, index - lead + v * vector, 0) / vector) as usize;
-        let read = image[place];
+        let read = Vector::<f32, N>::cast_from(image[place]);
         #[unroll]
         for e in 0..vector {
             let position = comptime!((v * vector + e) as i64 - lead as i64);
@@ -109,7 +109,7 @@ pub fn read_run<N: Size>(
                 let value = match output {
                     ComptimeOption::Some(output) => {
                         let gate = output[place].extract(comptime!(e as usize));
-                        deactivate(value, gate, slope, activation)
+                        deactivate(value, f32::cast_from(gate), slope, activation)
                     }
                     ComptimeOption::None => value,
                 };

@@ -1,5 +1,6 @@
 //! Launches of the convolution kernels.
 
+use burn::backend::DType;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::client::Client;
@@ -9,7 +10,7 @@ use super::direct;
 use super::epilogue::ActivationKind;
 use super::forward::forward;
 use super::geometry::{Window, extents};
-use super::launch::{Finish, Parts, Signal, buffer, finish, optional, slope, width};
+use super::launch::{Finish, Parts, Signal, buffer, element, finish, optional, slope, width};
 use super::plan::{Plan, Problem};
 use super::weight_gradient::weight_gradient;
 use crate::backend::ConvShape;
@@ -56,7 +57,7 @@ impl ConvPlans {
     }
 }
 
-/// Tensors contiguous and f32.
+/// Tensors contiguous, x f32 or f16, weight and bias f32.
 pub fn conv_forward(
     x: CubeTensor,
     weight: CubeTensor,
@@ -65,7 +66,7 @@ pub fn conv_forward(
     activation: Activation,
     plan: &Plan,
 ) -> CubeTensor {
-    if direct::suits(shape) {
+    if direct::suits(shape, x.dtype) {
         return direct::forward(&x, &weight, bias.as_ref(), shape, activation);
     }
     let [_, _, out_height, out_width] = shape.output();
@@ -74,7 +75,7 @@ pub fn conv_forward(
     let plane = out_height * out_width;
     let window = Window::new(shape);
     let aligned = out_width.is_multiple_of(4) && window.runs_overlap();
-    let sums = plan.output(&x, shape.output());
+    let sums = plan.output(x.dtype, &x, shape.output());
     let whole = plan.splits == 1;
     let applied = if whole { activation } else { Activation::None };
     unsafe {
@@ -95,13 +96,14 @@ pub fn conv_forward(
             window,
             aligned,
             ActivationKind::from(applied),
+            [element(&x), element(&sums)],
         );
     }
-    let rest = Finish { bias: bias.as_ref(), inner: plane, activation };
+    let rest = Finish { dtype: x.dtype, bias: bias.as_ref(), inner: plane, activation };
     finish(Parts { sums, row_sums: None }, plan.splits, shape.output(), rest).0
 }
 
-/// Tensors contiguous and f32.
+/// Tensors contiguous, the weight f32, the others all f32 or all f16.
 pub fn conv_backward(pass: LayerBackward<CubeBackend>, shape: &ConvShape, plans: &ConvPlans) -> LayerGradients<CubeBackend> {
     let reads = pass.weight.iter().map(|_| plans.data_reads(shape)).sum::<usize>()
         + pass.x.iter().map(|_| plans.weight_reads(shape)).sum::<usize>();
@@ -118,13 +120,14 @@ pub fn conv_backward(pass: LayerBackward<CubeBackend>, shape: &ConvShape, plans:
 }
 
 fn data(signal: &Signal, weight: &CubeTensor, shape: &ConvShape, plan: &Plan) -> CubeTensor {
-    if direct::suits(shape) {
+    if direct::suits(shape, signal.gradient.dtype) {
         return direct::data(signal, weight, shape);
     }
     let window = Window::new(shape);
     let aligned = shape.x[3].div_ceil(shape.options.stride[1]).is_multiple_of(4);
     let [_, _, _, out_width] = shape.output();
-    let out = plan.output(weight, shape.x);
+    let dtype = signal.gradient.dtype;
+    let out = plan.output(dtype, weight, shape.x);
     let plane = shape.x[2] * shape.x[3];
     unsafe {
         data_gradient::launch_unchecked(
@@ -143,18 +146,19 @@ fn data(signal: &Signal, weight: &CubeTensor, shape: &ConvShape, plan: &Plan) ->
             window,
             aligned,
             ActivationKind::from(signal.activation),
+            [element(&signal.gradient), element(&out)],
         );
     }
     let parts = Parts { sums: out, row_sums: None };
-    finish(parts, plan.splits, shape.x, Finish::NOTHING).0
+    finish(parts, plan.splits, shape.x, Finish::stored(dtype)).0
 }
 
 fn weights(signal: &Signal, x: &CubeTensor, bias: bool, shape: &ConvShape, plan: &Plan) -> (CubeTensor, Option<CubeTensor>) {
     let [filters, channels, kernel_h, kernel_w] = shape.weight;
     let [_, _, out_height, out_width] = shape.output();
     let plane = out_height * out_width;
-    let sums = plan.output(x, shape.weight);
-    let row_sums = bias.then(|| plan.output(x, [filters]));
+    let sums = plan.output(DType::F32, x, shape.weight);
+    let row_sums = bias.then(|| plan.output(DType::F32, x, [filters]));
     unsafe {
         weight_gradient::launch_unchecked(
             &sums.client,
@@ -172,7 +176,8 @@ fn weights(signal: &Signal, x: &CubeTensor, bias: bool, shape: &ConvShape, plan:
             plan.tile,
             Window::new(shape),
             ActivationKind::from(signal.activation),
+            element(x),
         );
     }
-    finish(Parts { sums, row_sums }, plan.splits, shape.weight, Finish::NOTHING)
+    finish(Parts { sums, row_sums }, plan.splits, shape.weight, Finish::stored(DType::F32))
 }

@@ -43,18 +43,20 @@ fn phase(residue: u32, #[comptime] kernel: u32, #[comptime] stride: u32, #[compt
 /// `tile.k` is a multiple of [`Window::row_taps`]. `aligned`: 4 divides the width of a phase, so that the four positions
 /// that a unit gathers together lie side by side. Memory is addressed in vectors of 1, or with a stride of 1 of 4:
 /// `gradient` and `output` where `aligned` and 4 divides their width; `out` where 4 divides the positions of a plane.
+/// Those two have elements `E`, `out` has `O`.
 #[cube(launch_unchecked)]
-pub fn data_gradient<NG: Size, N: Size>(
-    gradient: &[Vector<f32, NG>],
-    output: ComptimeOption<&[Vector<f32, NG>]>,
+pub fn data_gradient<E: Float, O: Float, NG: Size, N: Size>(
+    gradient: &[Vector<E, NG>],
+    output: ComptimeOption<&[Vector<E, NG>]>,
     weight: &[Vector<f32, Const<1>>],
-    out: &mut [Vector<f32, N>],
+    out: &mut [Vector<O, N>],
     extents: Extents,
     slope: f32,
     #[comptime] tile: Tile,
     #[comptime] window: Window,
     #[comptime] aligned: bool,
     #[comptime] activation: ActivationKind,
+    #[define(E, O)] _elements: [ElemType; 2],
 ) {
     let residue = CUBE_POS_Z % comptime!(window.phases());
     let split = CUBE_POS_Z / comptime!(window.phases());
@@ -167,19 +169,22 @@ pub fn data_gradient<NG: Size, N: Size>(
 
 /// The element of the gradient at `index`, before the activation, or 0.
 #[cube]
-fn read<N: Size>(
-    gradient: &[Vector<f32, N>],
-    output: &ComptimeOption<&[Vector<f32, N>]>,
+fn read<E: Float, N: Size>(
+    gradient: &[Vector<E, N>],
+    output: &ComptimeOption<&[Vector<E, N>]>,
     slope: f32,
     index: u32,
     inside: bool,
     #[comptime] activation: ActivationKind,
 ) -> f32 {
     let index = select(inside, index, 0) as usize;
-    let value = gradient[index].extract(0usize);
+    let value = f32::cast_from(gradient[index].extract(0usize));
     #[comptime]
     let value = match output {
-        ComptimeOption::Some(output) => deactivate(value, output[index].extract(0usize), slope, activation),
+        ComptimeOption::Some(output) => {
+            let gate = f32::cast_from(output[index].extract(0usize));
+            deactivate(value, gate, slope, activation)
+        }
         ComptimeOption::None => value,
     };
     select(inside, value, 0.0)
@@ -240,8 +245,8 @@ fn load_weight(
 
 /// Writes a unit's sums to the input positions of its phase, `stride` apart.
 #[cube]
-fn scatter<N: Size>(
-    out: &mut [Vector<f32, N>],
+fn scatter<O: Float, N: Size>(
+    out: &mut [Vector<O, N>],
     sums: &Array<V4>,
     offset: u32,
     row0: u32,
@@ -279,7 +284,7 @@ fn scatter<N: Size>(
                             let sum = sums[comptime!(((i * 4 + l) * groups_n + j) as usize)];
                             let start = (image * extents.channels + m) * extents.height + y;
                             let index = offset + start * extents.width + x;
-                            out[index as usize] = Vector::new(sum.extract(comptime!(e as usize)));
+                            out[index as usize] = Vector::cast_from(sum.extract(comptime!(e as usize)));
                         }
                     }
                 }

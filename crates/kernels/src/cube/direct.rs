@@ -3,6 +3,7 @@
 //! Tiles would leave most units idle, and their shaders are large: a driver takes longer to compile one than many such layers take to
 //! compute. Here a unit computes a few outputs by itself, in a loop.
 
+use burn::backend::DType;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
@@ -15,10 +16,10 @@ use crate::backend::ConvShape;
 /// Most multiply-adds of such a convolution.
 const MOST: usize = 1 << 20;
 
-/// Whether a convolution is computed so, forward and to its input.
-pub fn suits(shape: &ConvShape) -> bool {
+/// Whether a convolution is computed so, forward and to its input. Attacks are f32, and what trains has more images.
+pub fn suits(shape: &ConvShape, dtype: DType) -> bool {
     let [_, channels, kernel_h, kernel_w] = shape.weight;
-    shape.output().iter().product::<usize>() * channels * kernel_h * kernel_w <= MOST
+    dtype == DType::F32 && shape.output().iter().product::<usize>() * channels * kernel_h * kernel_w <= MOST
 }
 
 /// `act(windows(x) weight + bias)`: a unit computes `group` neighboring filters at one of `size` positions `(image, group of filters, y, x)`.

@@ -7,12 +7,12 @@ use super::epilogue::{ActivationKind, activate, deactivate};
 /// Adds partial sums `[splits, out]` in order, then the bias, then applies the activation; and beside them, where given,
 /// a second such sum of `[splits, rows]` without either.
 ///
-/// Element i of out belongs to row `i / inner % rows`, whose bias is added. Sizes count vectors of `N`.
+/// Element i of out belongs to row `i / inner % rows`, whose bias is added. Sizes count vectors of `N`. `out` has elements `O`.
 #[cube(launch_unchecked)]
-pub fn add_splits<N: Size>(
+pub fn add_splits<O: Float, N: Size>(
     parts: &[Vector<f32, N>],
     bias: ComptimeOption<&[f32]>,
-    out: &mut [Vector<f32, N>],
+    out: &mut [Vector<O, N>],
     row_parts: ComptimeOption<&[f32]>,
     row_out: ComptimeOption<&mut [f32]>,
     splits: u32,
@@ -21,6 +21,7 @@ pub fn add_splits<N: Size>(
     rows: u32,
     slope: f32,
     #[comptime] activation: ActivationKind,
+    #[define(O)] _element: ElemType,
 ) {
     let i = ABSOLUTE_POS as u32;
     if i < size {
@@ -41,7 +42,7 @@ pub fn add_splits<N: Size>(
             };
             values.insert(comptime!(e as usize), activate(value, slope, activation));
         }
-        out[i as usize] = values;
+        out[i as usize] = Vector::cast_from(values);
     }
     #[comptime]
     if let ComptimeOption::Some(row_out) = row_out {
@@ -60,24 +61,25 @@ pub fn add_splits<N: Size>(
 
 /// The gradient before an activation from the one after it.
 #[cube(launch_unchecked)]
-pub fn activation_gradient<N: Size>(
-    gradient: &[Vector<f32, N>],
-    output: &[Vector<f32, N>],
-    out: &mut [Vector<f32, N>],
+pub fn activation_gradient<E: Float, N: Size>(
+    gradient: &[Vector<E, N>],
+    output: &[Vector<E, N>],
+    out: &mut [Vector<E, N>],
     size: u32,
     slope: f32,
     #[comptime] activation: ActivationKind,
+    #[define(E)] _element: ElemType,
 ) {
     let i = ABSOLUTE_POS;
     if (i as u32) < size {
-        let g = gradient[i];
-        let y = output[i];
+        let g = Vector::<f32, N>::cast_from(gradient[i]);
+        let y = Vector::<f32, N>::cast_from(output[i]);
         let mut values = Vector::<f32, N>::empty();
         #[unroll]
         for e in 0..N::value() {
             values.insert(e, deactivate(g.extract(e), y.extract(e), slope, activation));
         }
-        out[i] = values;
+        out[i] = Vector::cast_from(values);
     }
 }
 
@@ -168,11 +170,12 @@ pub fn sgd_step<N: Size>(
     learning_rate: f32,
     momentum: f32,
     weight_decay: f32,
+    gradient_scale: f32,
     #[comptime] nesterov: bool,
     #[comptime] first: bool,
 ) {
     if (ABSOLUTE_POS as u32) < size {
-        descend(parameter, gradient, velocity, learning_rate, momentum, weight_decay, nesterov, first);
+        descend(parameter, gradient, velocity, learning_rate, momentum, weight_decay, gradient_scale, nesterov, first);
     }
     #[comptime]
     if let ComptimeOption::Some(parameter) = second_parameter {
@@ -181,7 +184,17 @@ pub fn sgd_step<N: Size>(
             #[comptime]
             if let ComptimeOption::Some(velocity) = second_velocity {
                 if (ABSOLUTE_POS as u32) < second_size {
-                    descend(parameter, gradient, velocity, learning_rate, momentum, weight_decay, nesterov, first);
+                    descend(
+                        parameter,
+                        gradient,
+                        velocity,
+                        learning_rate,
+                        momentum,
+                        weight_decay,
+                        gradient_scale,
+                        nesterov,
+                        first,
+                    );
                 }
             }
         }
@@ -196,12 +209,13 @@ fn descend<N: Size>(
     learning_rate: f32,
     momentum: f32,
     weight_decay: f32,
+    gradient_scale: f32,
     #[comptime] nesterov: bool,
     #[comptime] first: bool,
 ) {
     let i = ABSOLUTE_POS;
     let p = parameter[i];
-    let g = gradient[i] + Vector::new(weight_decay) * p;
+    let g = Vector::new(gradient_scale) * gradient[i] + Vector::new(weight_decay) * p;
     let v = if comptime!(first) { g } else { Vector::new(momentum) * velocity[i] + g };
     let direction = if comptime!(nesterov) { g + Vector::new(momentum) * v } else { v };
     velocity[i] = v;
@@ -218,25 +232,32 @@ pub struct Pooling {
 
 /// See [`KernelBackend::max_pool`](crate::KernelBackend::max_pool). One unit per window.
 #[cube(launch_unchecked)]
-pub fn max_pool(x: &[f32], out: &mut [f32], pooling: Pooling, #[comptime] size: u32) {
+pub fn max_pool<E: Float>(x: &[E], out: &mut [E], pooling: Pooling, #[comptime] size: u32, #[define(E)] _element: ElemType) {
     let out_height = pooling.height / size;
     let out_width = pooling.width / size;
     let i = ABSOLUTE_POS as u32;
     if i < pooling.planes * out_height * out_width {
         let row = i / out_width / out_height * pooling.height + i / out_width % out_height * size;
         let start = row * pooling.width + i % out_width * size;
-        let mut highest = x[start as usize];
+        let mut highest = f32::cast_from(x[start as usize]);
         for tap in 1..comptime!(size * size) {
-            let value = x[(start + tap / size * pooling.width + tap % size) as usize];
+            let value = f32::cast_from(x[(start + tap / size * pooling.width + tap % size) as usize]);
             highest = select(exceeds(value, highest), value, highest);
         }
-        out[i as usize] = highest;
+        out[i as usize] = E::cast_from(highest);
     }
 }
 
 /// See [`KernelBackend::max_pool_backward`](crate::KernelBackend::max_pool_backward). One unit per element of x.
 #[cube(launch_unchecked)]
-pub fn max_pool_gradient(gradient: &[f32], x: &[f32], out: &mut [f32], pooling: Pooling, #[comptime] size: u32) {
+pub fn max_pool_gradient<E: Float>(
+    gradient: &[E],
+    x: &[E],
+    out: &mut [E],
+    pooling: Pooling,
+    #[comptime] size: u32,
+    #[define(E)] _element: ElemType,
+) {
     let out_height = pooling.height / size;
     let out_width = pooling.width / size;
     let i = ABSOLUTE_POS as u32;
@@ -244,14 +265,14 @@ pub fn max_pool_gradient(gradient: &[f32], x: &[f32], out: &mut [f32], pooling: 
         let column = i % pooling.width;
         let row = i / pooling.width % pooling.height;
         let plane = i / pooling.width / pooling.height;
-        let mut passed = 0.0f32;
+        let mut passed = E::new(0.0);
         if row < out_height * size && column < out_width * size {
             let start = (plane * pooling.height + row / size * size) * pooling.width + column / size * size;
             let own = row % size * size + column % size;
-            let mut highest = x[start as usize];
+            let mut highest = f32::cast_from(x[start as usize]);
             let mut first = 0u32;
             for tap in 1..comptime!(size * size) {
-                let value = x[(start + tap / size * pooling.width + tap % size) as usize];
+                let value = f32::cast_from(x[(start + tap / size * pooling.width + tap % size) as usize]);
                 let higher = exceeds(value, highest);
                 first = select(higher, tap, first);
                 highest = select(higher, value, highest);

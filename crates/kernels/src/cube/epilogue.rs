@@ -74,8 +74,8 @@ pub struct Planes {
 
 /// Writes a unit's sums to `out`, in vectors of `N`, 1 or 4, after adding the bias and applying the activation.
 #[cube]
-pub fn store<N: Size>(
-    out: &mut [Vector<f32, N>],
+pub fn store<O: Float, N: Size>(
+    out: &mut [Vector<O, N>],
     sums: &Array<V4>,
     bias: &ComptimeOption<&[f32]>,
     place: &Planes,
@@ -124,7 +124,7 @@ pub fn store<N: Size>(
                                 values.insert(comptime!(e as usize), activate(value, slope, activation));
                             }
                             let index = place.offset + start + m * place.plane;
-                            out[(index / width) as usize] = values;
+                            out[(index / width) as usize] = Vector::cast_from(values);
                         }
                     }
                 }

@@ -16,19 +16,20 @@ use super::tile::{Tile, V4, accumulators, multiply};
 /// `tile.k` is a multiple of the kernel's width. `aligned`: 4 divides the output's width, so that the four windows that a
 /// unit gathers together lie side by side. Memory is addressed in vectors of 1, or of 4: x where `aligned`, the stride is 1
 /// and 4 divides x's width; `weight` where 4 divides a filter's weights and `tile.k`; `out` where 4 divides the positions of
-/// a plane.
+/// a plane. `x` has elements `E`, `out` has `O`.
 #[cube(launch_unchecked)]
-pub fn forward<NX: Size, NW: Size, N: Size>(
-    x: &[Vector<f32, NX>],
+pub fn forward<E: Float, O: Float, NX: Size, NW: Size, N: Size>(
+    x: &[Vector<E, NX>],
     weight: &[Vector<f32, NW>],
     bias: ComptimeOption<&[f32]>,
-    out: &mut [Vector<f32, N>],
+    out: &mut [Vector<O, N>],
     extents: Extents,
     slope: f32,
     #[comptime] tile: Tile,
     #[comptime] window: Window,
     #[comptime] aligned: bool,
     #[comptime] activation: ActivationKind,
+    #[define(E, O)] _elements: [ElemType; 2],
 ) {
     let plane = extents.out_height * extents.out_width;
     let columns = extents.batch * plane;
@@ -105,7 +106,7 @@ pub fn forward<NX: Size, NW: Size, N: Size>(
                             let row_inside = top[j] + ky < extents.height;
                             let inside = row_inside && left[j] + kx < extents.width;
                             let value = x[select(inside, corner[j] + base + kx, 0) as usize].extract(0usize);
-                            values.insert(j, select(inside, value, 0.0));
+                            values.insert(j, select(inside, f32::cast_from(value), 0.0));
                         }
                         b[(target + kx * pitch) as usize] = values;
                     }

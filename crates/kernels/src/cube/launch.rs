@@ -1,6 +1,8 @@
 //! From tensors to launches: contiguous inputs, fresh outputs, grids.
 
-use burn::backend::{DType, Shape};
+use burn::backend::cubecl::dtype_to_storage_type;
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::{DType, FloatDType, Shape};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::ops::numeric::empty_device_dtype;
 use burn_cubecl::tensor::CubeTensor;
@@ -21,15 +23,25 @@ pub fn slope(activation: Activation) -> f32 {
     activation.negative_slope().unwrap_or(1.0)
 }
 
-/// An uninitialised tensor on the device of `like`.
+/// An uninitialised f32 tensor on the device of `like`.
 pub fn empty<const D: usize>(like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
-    empty_device_dtype(like.client.clone(), like.device.clone(), Shape::new(shape), DType::F32)
+    empty_of(DType::F32, like, shape)
 }
 
-/// An uninitialised tensor of the shape and on the device of `like`.
+/// An uninitialised tensor on the device of `like`.
+pub fn empty_of<const D: usize>(dtype: DType, like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
+    empty_device_dtype(like.client.clone(), like.device.clone(), Shape::new(shape), dtype)
+}
+
+/// An uninitialised tensor of the shape and dtype and on the device of `like`.
 pub fn empty_like(like: &CubeTensor) -> CubeTensor {
     let shape = like.meta.shape().clone();
-    empty_device_dtype(like.client.clone(), like.device.clone(), shape, DType::F32)
+    empty_device_dtype(like.client.clone(), like.device.clone(), shape, like.dtype)
+}
+
+/// What the tensor's buffer holds.
+pub fn element(tensor: &CubeTensor) -> ElemType {
+    dtype_to_storage_type(tensor.dtype)
 }
 
 /// 4 where vectors of four divide `run`, the contiguous elements that belong together, else 1.
@@ -55,10 +67,10 @@ pub fn elementwise(size: usize) -> (CubeCount, CubeDim) {
 }
 
 impl Plan {
-    /// An uninitialised tensor for the output of `shape`, or where the reduction is split, for its partial sums.
-    pub fn output<const D: usize>(&self, like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
+    /// An uninitialised tensor for the output of `shape`, or where the reduction is split, for its partial sums in f32.
+    pub fn output<const D: usize>(&self, dtype: DType, like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
         match self.splits {
-            1 => empty(like, shape),
+            1 => empty_of(dtype, like, shape),
             splits => empty(like, [splits as usize, shape.iter().product()]),
         }
     }
@@ -81,6 +93,8 @@ pub struct Parts {
 
 /// What is left to do to partial sums once they are added up.
 pub struct Finish<'a> {
+    /// Of the output; row sums stay f32.
+    pub dtype: DType,
     /// Added to element i of the output at `i / inner % its length`.
     pub bias: Option<&'a CubeTensor>,
     pub inner: usize,
@@ -88,7 +102,10 @@ pub struct Finish<'a> {
 }
 
 impl Finish<'_> {
-    pub const NOTHING: Self = Self { bias: None, inner: 1, activation: Activation::None };
+    /// Only the rounding to `dtype`.
+    pub const fn stored(dtype: DType) -> Self {
+        Self { dtype, bias: None, inner: 1, activation: Activation::None }
+    }
 }
 
 /// The output of `shape` and the row sums; with more than one split after adding the partial sums up.
@@ -97,7 +114,7 @@ pub fn finish<const D: usize>(parts: Parts, splits: u32, shape: [usize; D], rest
         return (parts.sums, parts.row_sums);
     }
     let parts_count = splits as usize;
-    let out = empty(&parts.sums, shape);
+    let out = empty_of(rest.dtype, &parts.sums, shape);
     let rows = match (&parts.row_sums, rest.bias) {
         (Some(row_sums), _) => row_sums.meta.num_elements() / parts_count,
         (None, Some(bias)) => bias.meta.num_elements(),
@@ -125,6 +142,7 @@ pub fn finish<const D: usize>(parts: Parts, splits: u32, shape: [usize; D], rest
             rows as u32,
             slope(rest.activation),
             ActivationKind::from(rest.activation),
+            element(&out),
         );
     }
     (out, row_out)
@@ -154,13 +172,13 @@ impl Signal {
         }
     }
 
-    /// Its sums over `axes`, which leave one.
+    /// Its sums over `axes`, which leave one, in f32.
     pub fn sums(&self, axes: &[usize]) -> CubeTensor {
         let gradient = match &self.output {
             Some(output) => before_activation(&self.gradient, output, self.activation),
             None => self.gradient.clone(),
         };
-        stock::sum_to_channels::<CubeBackend>(gradient, axes)
+        stock::sum_to_channels::<CubeBackend>(CubeBackend::float_cast(gradient, FloatDType::F32), axes)
     }
 }
 
@@ -181,6 +199,7 @@ fn before_activation(gradient: &CubeTensor, output: &CubeTensor, activation: Act
             (size / vectors) as u32,
             slope(activation),
             ActivationKind::from(activation),
+            element(gradient),
         );
     }
     out

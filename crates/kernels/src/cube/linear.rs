@@ -1,10 +1,11 @@
 //! Launches of the matrix product for linear layers.
 
+use burn::backend::DType;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::epilogue::ActivationKind;
-use super::launch::{Finish, Parts, Signal, buffer, finish, optional, slope, width};
+use super::launch::{Finish, Parts, Signal, buffer, element, finish, optional, slope, width};
 use super::plan::Problem;
 use super::product::{Layouts, ProductExtentsLaunch, product};
 use super::thin;
@@ -18,6 +19,8 @@ struct Product<'a> {
     b: &'a CubeTensor,
     layouts: Layouts,
     problem: Problem,
+    /// Of the product.
+    dtype: DType,
 }
 
 impl Product<'_> {
@@ -31,8 +34,8 @@ impl Product<'_> {
         let plan = self.problem.plan(&self.a.client.properties().hardware)?;
         let Problem { rows, columns, terms, .. } = self.problem;
         let shape = [rows as usize, columns as usize];
-        let sums = plan.output(self.a, shape);
-        let row_sums = row_sums.then(|| plan.output(self.a, [rows as usize]));
+        let sums = plan.output(self.dtype, self.a, shape);
+        let row_sums = row_sums.then(|| plan.output(DType::F32, self.a, [rows as usize]));
         let whole = plan.splits == 1 || self.output.is_some();
         let applied = if whole { activation } else { Activation::None };
         let vectors = |steps_contiguous, extent| width(if steps_contiguous { terms } else { extent } as usize);
@@ -55,17 +58,18 @@ impl Product<'_> {
                 self.layouts,
                 plan.tile,
                 ActivationKind::from(applied),
+                [element(self.a), element(self.b), element(&sums)],
             );
         }
         let rest = match self.output {
-            Some(_) => Finish::NOTHING,
-            None => Finish { bias, inner: 1, activation },
+            Some(_) => Finish::stored(self.dtype),
+            None => Finish { dtype: self.dtype, bias, inner: 1, activation },
         };
         Some(finish(Parts { sums, row_sums }, plan.splits, shape, rest))
     }
 }
 
-/// Tensors contiguous and f32; `None` where the problem exceeds the device's limits.
+/// Tensors contiguous, x f32 or f16, weight and bias f32; `None` where the problem exceeds the device's limits.
 pub fn linear_forward(
     x: &CubeTensor,
     weight: &CubeTensor,
@@ -74,7 +78,7 @@ pub fn linear_forward(
 ) -> Option<CubeTensor> {
     let [batch, terms] = x.meta.shape().dims();
     let [out, _] = weight.meta.shape().dims();
-    if batch <= thin::ROWS {
+    if thin::suits(batch, x.dtype) {
         return Some(thin::forward(x, weight, bias, activation));
     }
     let product = Product {
@@ -83,17 +87,18 @@ pub fn linear_forward(
         b: weight,
         layouts: Layouts { a_steps_contiguous: true, b_steps_contiguous: true },
         problem: problem(batch, out, terms),
+        dtype: x.dtype,
     };
     Some(product.launch(bias, false, activation)?.0)
 }
 
-/// Tensors contiguous and f32; `None` where a problem exceeds the device's limits.
+/// Tensors contiguous, the weight f32, the others all f32 or all f16; `None` where a problem exceeds the device's limits.
 pub fn linear_backward(pass: &LayerBackward<CubeBackend>) -> Option<LayerGradients<CubeBackend>> {
     let [batch, out] = pass.gradient.meta.shape().dims();
     let output = pass.output.clone();
     let signal = Signal::new(pass.gradient.clone(), output, pass.activation, 0);
     let x = match &pass.weight {
-        Some(weight) if batch <= thin::ROWS => {
+        Some(weight) if thin::suits(batch, signal.gradient.dtype) => {
             Some(thin::data(&signal.gradient, signal.output.as_ref(), weight, signal.activation))
         }
         Some(weight) => {
@@ -103,6 +108,7 @@ pub fn linear_backward(pass: &LayerBackward<CubeBackend>) -> Option<LayerGradien
                 b: weight,
                 layouts: Layouts { a_steps_contiguous: true, b_steps_contiguous: false },
                 problem: problem(batch, weight.meta.shape()[1], out),
+                dtype: signal.gradient.dtype,
             };
             Some(product.launch(None, false, signal.activation)?.0)
         }
@@ -116,6 +122,7 @@ pub fn linear_backward(pass: &LayerBackward<CubeBackend>) -> Option<LayerGradien
                 b: x,
                 layouts: Layouts { a_steps_contiguous: false, b_steps_contiguous: false },
                 problem: problem(out, x.meta.shape()[1], batch),
+                dtype: DType::F32,
             };
             let (weight, bias) = product.launch(None, pass.bias, signal.activation)?;
             (Some(weight), bias)

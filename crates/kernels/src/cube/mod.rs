@@ -2,7 +2,7 @@
 //!
 //! Every layer is a tiled product of two matrices, one of them gathered on the fly ([`forward`], [`data_gradient`],
 //! [`weight_gradient`]) or stored ([`product`]); the rest is elementwise ([`elementwise`], [`norm`]). The kernels ask of
-//! a device no more than WebGPU's defaults: f32 and u32, 16 KiB of workgroup memory, 256 units per workgroup, eight
+//! a device no more than WebGPU's defaults: f32 and u32 (and f16 where tensors are), 16 KiB of workgroup memory, 256 units per workgroup, eight
 //! buffers, no subgroups, no atomics. Nothing is tuned at run time: [`plan`] picks tiles from a problem's extents.
 
 mod block;
@@ -46,7 +46,7 @@ impl KernelBackend for CubeBackend {
     ) -> CubeTensor {
         let shape = ConvShape { x: x.shape().dims(), weight: weight.shape().dims(), options };
         match ConvPlans::new(&shape, &x.client) {
-            Some(plans) if single([Some(&x), Some(&weight), bias.as_ref()]) => conv_forward(
+            Some(plans) if fit([Some(&x)], [Some(&weight), bias.as_ref()]) => conv_forward(
                 into_contiguous(x),
                 into_contiguous(weight),
                 bias.map(into_contiguous),
@@ -60,13 +60,13 @@ impl KernelBackend for CubeBackend {
 
     fn conv2d_act_backward(pass: LayerBackward<Self>, shape: ConvShape) -> LayerGradients<Self> {
         match ConvPlans::new(&shape, &pass.gradient.client) {
-            Some(plans) if single(tensors(&pass)) => conv_backward(contiguous(pass), &shape, &plans),
+            Some(plans) if fit(activations(&pass), [pass.weight.as_ref()]) => conv_backward(contiguous(pass), &shape, &plans),
             _ => stock::conv2d_act_backward(pass, shape),
         }
     }
 
     fn linear_act(x: CubeTensor, weight: CubeTensor, bias: Option<CubeTensor>, activation: Activation) -> CubeTensor {
-        if !single([Some(&x), Some(&weight), bias.as_ref()]) {
+        if !fit([Some(&x)], [Some(&weight), bias.as_ref()]) {
             return stock::linear_act::<Self>(x, weight, bias, activation);
         }
         let (x, weight) = (into_contiguous(x), into_contiguous(weight));
@@ -76,7 +76,7 @@ impl KernelBackend for CubeBackend {
     }
 
     fn linear_act_backward(pass: LayerBackward<Self>) -> LayerGradients<Self> {
-        if !single(tensors(&pass)) {
+        if !fit(activations(&pass), [pass.weight.as_ref()]) {
             return stock::linear_act_backward(pass);
         }
         let pass = contiguous(pass);
@@ -92,7 +92,7 @@ impl KernelBackend for CubeBackend {
         epsilon: f64,
         activation: Activation,
     ) -> CubeTensor {
-        if !single([Some(&x), Some(&gamma), Some(&beta), Some(&mean), Some(&var)]) {
+        if !fit([Some(&x)], [Some(&gamma), Some(&beta), Some(&mean), Some(&var)]) {
             return stock::batch_norm_act::<Self>(x, gamma, beta, mean, var, epsilon, activation);
         }
         let [x, gamma, beta, mean, var] = [x, gamma, beta, mean, var].map(into_contiguous);
@@ -106,7 +106,7 @@ impl KernelBackend for CubeBackend {
         epsilon: f64,
         activation: Activation,
     ) -> [CubeTensor; 3] {
-        if !single([Some(&x), Some(&gamma), Some(&beta)]) {
+        if !fit([Some(&x)], [Some(&gamma), Some(&beta)]) {
             return stock::batch_norm_train_act::<Self>(x, gamma, beta, epsilon, activation);
         }
         let [x, gamma, beta] = [x, gamma, beta].map(into_contiguous);
@@ -116,8 +116,8 @@ impl KernelBackend for CubeBackend {
     }
 
     fn batch_norm_act_backward(pass: BatchNormBackward<Self>) -> [Option<CubeTensor>; 3] {
-        let statistics = [Some(&pass.gamma), Some(&pass.mean), Some(&pass.var)];
-        if !single(statistics) || !single([Some(&pass.gradient), pass.x.as_ref(), pass.output.as_ref()]) {
+        let activations = [Some(&pass.gradient), pass.x.as_ref(), pass.output.as_ref()];
+        if !fit(activations, [Some(&pass.gamma), Some(&pass.mean), Some(&pass.var)]) {
             return stock::batch_norm_act_backward(pass);
         }
         small::batch_norm_backward(&BatchNormBackward {
@@ -132,14 +132,14 @@ impl KernelBackend for CubeBackend {
     }
 
     fn max_pool(x: CubeTensor, size: usize) -> CubeTensor {
-        match single([Some(&x)]) {
+        match fit([Some(&x)], []) {
             true => small::max_pool(&into_contiguous(x), size),
             false => stock::max_pool::<Self>(x, size),
         }
     }
 
     fn max_pool_backward(gradient: CubeTensor, x: CubeTensor, size: usize) -> CubeTensor {
-        match single([Some(&gradient), Some(&x)]) {
+        match fit([Some(&gradient), Some(&x)], []) {
             true => small::max_pool_backward(&into_contiguous(gradient), &into_contiguous(x), size),
             false => stock::max_pool_backward::<Self>(gradient, x, size),
         }
@@ -182,13 +182,19 @@ impl KernelBackend for CubeBackend {
     }
 }
 
-/// Whether all tensors are f32, the type that the kernels are written for.
+/// Whether a layer's kernels are written for these types: activations (x, the output, its gradient) all f32 or all f16,
+/// parameters and statistics f32.
+fn fit<const A: usize, const P: usize>(activations: [Option<&CubeTensor>; A], parameters: [Option<&CubeTensor>; P]) -> bool {
+    let all = |dtype| activations.iter().flatten().all(|tensor| tensor.dtype == dtype);
+    single(parameters) && (all(DType::F32) || all(DType::F16))
+}
+
 fn single<const N: usize>(tensors: [Option<&CubeTensor>; N]) -> bool {
     tensors.iter().flatten().all(|tensor| tensor.dtype == DType::F32)
 }
 
-fn tensors(pass: &LayerBackward<CubeBackend>) -> [Option<&CubeTensor>; 4] {
-    [Some(&pass.gradient), pass.output.as_ref(), pass.x.as_ref(), pass.weight.as_ref()]
+fn activations(pass: &LayerBackward<CubeBackend>) -> [Option<&CubeTensor>; 3] {
+    [Some(&pass.gradient), pass.output.as_ref(), pass.x.as_ref()]
 }
 
 fn contiguous(pass: LayerBackward<CubeBackend>) -> LayerBackward<CubeBackend> {

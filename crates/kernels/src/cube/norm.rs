@@ -1,4 +1,6 @@
 //! Batch normalization and its activation, forward and backward, with given statistics or those of the batch.
+//!
+//! `E` is what x, the output and their gradients are stored as; all else, and every sum, is f32.
 
 use cubecl::prelude::*;
 
@@ -10,64 +12,67 @@ pub const UNITS: u32 = 64;
 /// `act((x - mean) / sqrt(var + epsilon) * gamma + beta)`; element i belongs to channel `i / plane % channels`. Sizes
 /// count vectors of `N`, which divides the plane.
 #[cube(launch_unchecked)]
-pub fn batch_norm<N: Size>(
-    x: &[Vector<f32, N>],
+pub fn batch_norm<E: Float, N: Size>(
+    x: &[Vector<E, N>],
     gamma: &[f32],
     beta: &[f32],
     mean: &[f32],
     var: &[f32],
-    out: &mut [Vector<f32, N>],
+    out: &mut [Vector<E, N>],
     size: u32,
     channels: u32,
     plane: u32,
     epsilon: f32,
     slope: f32,
     #[comptime] activation: ActivationKind,
+    #[define(E)] _element: ElemType,
 ) {
     let i = ABSOLUTE_POS;
     if (i as u32) < size {
         let channel = (i as u32 / plane % channels) as usize;
         let scale = gamma[channel] / (var[channel] + epsilon).sqrt();
-        let normal = (x[i] - Vector::new(mean[channel])) * Vector::new(scale) + Vector::new(beta[channel]);
+        let centered = Vector::<f32, N>::cast_from(x[i]) - Vector::new(mean[channel]);
+        let normal = centered * Vector::new(scale) + Vector::new(beta[channel]);
         let mut values = Vector::<f32, N>::empty();
         #[unroll]
         for e in 0..N::value() {
             values.insert(e, activate(normal.extract(e), slope, activation));
         }
-        out[i] = values;
+        out[i] = Vector::cast_from(values);
     }
 }
 
 /// Gradient of [`batch_norm`] with respect to x.
 #[cube(launch_unchecked)]
-pub fn batch_norm_gradient<N: Size>(
-    gradient: &[Vector<f32, N>],
-    output: ComptimeOption<&[Vector<f32, N>]>,
+pub fn batch_norm_gradient<E: Float, N: Size>(
+    gradient: &[Vector<E, N>],
+    output: ComptimeOption<&[Vector<E, N>]>,
     gamma: &[f32],
     var: &[f32],
-    out: &mut [Vector<f32, N>],
+    out: &mut [Vector<E, N>],
     size: u32,
     channels: u32,
     plane: u32,
     epsilon: f32,
     slope: f32,
     #[comptime] activation: ActivationKind,
+    #[define(E)] _element: ElemType,
 ) {
     let i = ABSOLUTE_POS;
     if (i as u32) < size {
         let channel = (i as u32 / plane % channels) as usize;
         let scale = gamma[channel] / (var[channel] + epsilon).sqrt();
-        out[i] = passed(gradient, &output, i, slope, activation) * Vector::new(scale);
+        out[i] = Vector::cast_from(passed(gradient, &output, i, slope, activation) * Vector::new(scale));
     }
 }
 
 /// The sums `[split, 2, channel]` over parts of the batch that make up the gradients of gamma (first, where x is given) and
 /// beta. One workgroup per channel and split.
 #[cube(launch_unchecked)]
-pub fn batch_norm_sums<N: Size>(
-    gradient: &[Vector<f32, N>],
-    output: ComptimeOption<&[Vector<f32, N>]>,
-    x: ComptimeOption<&[Vector<f32, N>]>,
+pub fn batch_norm_sums<E: Float, N: Size>(
+    gradient: &[Vector<E, N>],
+    output: ComptimeOption<&[Vector<E, N>]>,
+    x: ComptimeOption<&[Vector<E, N>]>,
     mean: &[f32],
     var: &[f32],
     sums: &mut [f32],
@@ -78,6 +83,7 @@ pub fn batch_norm_sums<N: Size>(
     epsilon: f32,
     slope: f32,
     #[comptime] activation: ActivationKind,
+    #[define(E)] _element: ElemType,
 ) {
     let channel = CUBE_POS_X;
     let first = CUBE_POS_Y * images_per_split;
@@ -93,7 +99,7 @@ pub fn batch_norm_sums<N: Size>(
         beta_sum += signal;
         #[comptime]
         if let ComptimeOption::Some(x) = &x {
-            gamma_sum += signal * (x[index] - Vector::new(center));
+            gamma_sum += signal * (Vector::cast_from(x[index]) - Vector::new(center));
         }
         i += UNITS;
     }
@@ -114,18 +120,26 @@ pub fn batch_norm_sums<N: Size>(
 /// The sums `[split, 2, channel]` over parts of the batch of `x - first` and of its square, where `first` is the channel's first
 /// element: sums of x itself would cancel where the mean is large. One workgroup per channel and split.
 #[cube(launch_unchecked)]
-pub fn batch_sums<N: Size>(x: &[Vector<f32, N>], sums: &mut [f32], batch: u32, channels: u32, plane: u32, images_per_split: u32) {
+pub fn batch_sums<E: Float, N: Size>(
+    x: &[Vector<E, N>],
+    sums: &mut [f32],
+    batch: u32,
+    channels: u32,
+    plane: u32,
+    images_per_split: u32,
+    #[define(E)] _element: ElemType,
+) {
     let channel = CUBE_POS_X;
     let start = CUBE_POS_Y * images_per_split;
     let end = min(start + images_per_split, batch);
-    let first = Vector::<f32, N>::new(x[(channel * plane) as usize].extract(0usize));
+    let first = Vector::<f32, N>::cast_from(x[(channel * plane) as usize].extract(0usize));
     let mut sum = Vector::<f32, N>::new(0.0);
     let mut squares = Vector::<f32, N>::new(0.0);
 
     let mut i = UNIT_POS;
     while i < (end - start) * plane {
         let index = ((start + i / plane) * channels + channel) * plane + i % plane;
-        let distance = x[index as usize] - first;
+        let distance = Vector::cast_from(x[index as usize]) - first;
         sum += distance;
         squares += distance * distance;
         i += UNITS;
@@ -144,8 +158,8 @@ pub fn batch_sums<N: Size>(x: &[Vector<f32, N>], sums: &mut [f32], batch: u32, c
 
 /// Mean and biased variance of each channel from [`batch_sums`] over `count` elements.
 #[cube(launch_unchecked)]
-pub fn batch_statistics(
-    x: &[f32],
+pub fn batch_statistics<E: Float>(
+    x: &[E],
     sums: &[f32],
     mean: &mut [f32],
     var: &mut [f32],
@@ -153,12 +167,13 @@ pub fn batch_statistics(
     channels: u32,
     plane: u32,
     count: f32,
+    #[define(E)] _element: ElemType,
 ) {
     let channel = ABSOLUTE_POS as u32;
     if channel < channels {
         let distance = add_parts(sums, channel, splits, channels) / count;
         let square = add_parts(sums, channels + channel, splits, channels) / count;
-        mean[channel as usize] = x[(channel * plane) as usize] + distance;
+        mean[channel as usize] = f32::cast_from(x[(channel * plane) as usize]) + distance;
         let variance = square - distance * distance;
         var[channel as usize] = select(variance < 0.0, 0.0, variance);
     }
@@ -198,17 +213,18 @@ pub fn batch_norm_coefficients(
 /// Gradient of [`batch_norm`] with respect to x through the statistics of the batch: `g * scale + (x - mean) * factor + offset`,
 /// coefficients in the order mean, scale, factor, offset.
 #[cube(launch_unchecked)]
-pub fn batch_norm_batch_gradient<N: Size>(
-    gradient: &[Vector<f32, N>],
-    output: ComptimeOption<&[Vector<f32, N>]>,
-    x: &[Vector<f32, N>],
+pub fn batch_norm_batch_gradient<E: Float, N: Size>(
+    gradient: &[Vector<E, N>],
+    output: ComptimeOption<&[Vector<E, N>]>,
+    x: &[Vector<E, N>],
     coefficients: &[f32],
-    out: &mut [Vector<f32, N>],
+    out: &mut [Vector<E, N>],
     size: u32,
     channels: u32,
     plane: u32,
     slope: f32,
     #[comptime] activation: ActivationKind,
+    #[define(E)] _element: ElemType,
 ) {
     let i = ABSOLUTE_POS;
     if (i as u32) < size {
@@ -217,7 +233,8 @@ pub fn batch_norm_batch_gradient<N: Size>(
         let scale = Vector::new(coefficients[(channels + channel) as usize]);
         let factor = Vector::new(coefficients[(2 * channels + channel) as usize]);
         let offset = Vector::new(coefficients[(3 * channels + channel) as usize]);
-        out[i] = passed(gradient, &output, i, slope, activation) * scale + (x[i] - mean) * factor + offset;
+        let signal = passed(gradient, &output, i, slope, activation);
+        out[i] = Vector::cast_from(signal * scale + (Vector::cast_from(x[i]) - mean) * factor + offset);
     }
 }
 
@@ -233,18 +250,18 @@ fn add_parts(sums: &[f32], place: u32, splits: u32, channels: u32) -> f32 {
 
 /// The gradient at `index` on the other side of the activation.
 #[cube]
-fn passed<N: Size>(
-    gradient: &[Vector<f32, N>],
-    output: &ComptimeOption<&[Vector<f32, N>]>,
+fn passed<E: Float, N: Size>(
+    gradient: &[Vector<E, N>],
+    output: &ComptimeOption<&[Vector<E, N>]>,
     index: usize,
     slope: f32,
     #[comptime] activation: ActivationKind,
 ) -> Vector<f32, N> {
-    let values = gradient[index];
+    let values = Vector::<f32, N>::cast_from(gradient[index]);
     #[comptime]
     match output {
         ComptimeOption::Some(output) => {
-            let gate = output[index];
+            let gate = Vector::<f32, N>::cast_from(output[index]);
             let mut passed = Vector::<f32, N>::empty();
             #[unroll]
             for e in 0..N::value() {

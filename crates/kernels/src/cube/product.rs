@@ -28,20 +28,21 @@ pub struct Layouts {
 /// See [`ProductExtents`]; with more than one split the partial sums `[split, out]` of it.
 ///
 /// Where `output` is given, `a` is a gradient of its shape that passes the activation backward first, and the activation
-/// is not applied to `out`. `row_sums`, if wanted, are those of `a`.
+/// is not applied to `out`. `row_sums`, if wanted, are those of `a`. Elements are `A`, `B` and `O`.
 #[cube(launch_unchecked)]
-pub fn product<NA: Size, NB: Size, N: Size>(
-    a: &[Vector<f32, NA>],
-    output: ComptimeOption<&[Vector<f32, NA>]>,
-    b: &[Vector<f32, NB>],
+pub fn product<A: Float, B: Float, O: Float, NA: Size, NB: Size, N: Size>(
+    a: &[Vector<A, NA>],
+    output: ComptimeOption<&[Vector<A, NA>]>,
+    b: &[Vector<B, NB>],
     bias: ComptimeOption<&[f32]>,
-    out: &mut [Vector<f32, N>],
+    out: &mut [Vector<O, N>],
     row_sums: ComptimeOption<&mut [f32]>,
     extents: ProductExtents,
     slope: f32,
     #[comptime] layouts: Layouts,
     #[comptime] tile: Tile,
     #[comptime] activation: ActivationKind,
+    #[define(A, B, O)] _elements: [ElemType; 3],
 ) {
     let first = CUBE_POS_Z * extents.chunk;
     let last = min(first + extents.chunk, extents.terms);
@@ -123,9 +124,9 @@ pub fn product<NA: Size, NB: Size, N: Size>(
 /// Fills a shared tile of `extent` rows from row `first` of a factor, zero outside: of `count` rows in all, each of `terms`
 /// steps. The factor is stored by rows or, unless `steps_contiguous`, by steps.
 #[cube]
-fn load<N: Size>(
-    factor: &[Vector<f32, N>],
-    output: &ComptimeOption<&[Vector<f32, N>]>,
+fn load<E: Float, N: Size>(
+    factor: &[Vector<E, N>],
+    output: &ComptimeOption<&[Vector<E, N>]>,
     slope: f32,
     shared: &mut [V4],
     first: u32,
@@ -166,7 +167,7 @@ fn load<N: Size>(
                     let row = first + group * 4 + part * width;
                     let inside = row < count && k < last;
                     let index = (select(inside, k * count + row, 0) / width) as usize;
-                    let vector = factor[index];
+                    let vector = Vector::<f32, N>::cast_from(factor[index]);
                     #[unroll]
                     for e in 0..width {
                         let value = vector.extract(comptime!(e as usize));
@@ -174,7 +175,7 @@ fn load<N: Size>(
                         let value = match output {
                             ComptimeOption::Some(output) => {
                                 let gate = output[index].extract(comptime!(e as usize));
-                                deactivate(value, gate, slope, activation)
+                                deactivate(value, f32::cast_from(gate), slope, activation)
                             }
                             ComptimeOption::None => value,
                         };

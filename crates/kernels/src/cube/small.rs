@@ -1,4 +1,5 @@
-//! Launches of the elementwise kernels. All tensors contiguous and f32.
+//! Launches of the elementwise kernels. All tensors contiguous; x and the gradients with respect to x and to a layer's output of one
+//! dtype, f32 or f16, the others f32.
 
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
@@ -6,7 +7,7 @@ use cubecl::prelude::*;
 
 use super::elementwise;
 use super::epilogue::ActivationKind;
-use super::launch::{buffer, elementwise as grid, empty, empty_like, optional, slope, width};
+use super::launch::{buffer, element, elementwise as grid, empty, empty_like, empty_of, optional, slope, width};
 use super::norm;
 use crate::{Activation, BatchNormBackward, SgdStep, SignedStep, Statistics};
 
@@ -101,6 +102,7 @@ pub fn sgd_step(
                 step.learning_rate,
                 step.momentum,
                 step.weight_decay,
+                step.gradient_scale,
                 step.nesterov,
                 first,
             );
@@ -144,6 +146,7 @@ pub fn batch_norm(
             epsilon as f32,
             slope(activation),
             ActivationKind::from(activation),
+            element(x),
         );
     }
     out
@@ -170,6 +173,7 @@ pub fn batch_statistics(x: &CubeTensor) -> [CubeTensor; 2] {
             channels as u32,
             (plane / vectors) as u32,
             split.images as u32,
+            element(x),
         );
         norm::batch_statistics::launch_unchecked(
             &x.client,
@@ -183,6 +187,7 @@ pub fn batch_statistics(x: &CubeTensor) -> [CubeTensor; 2] {
             channels as u32,
             plane as u32,
             (batch * plane) as f32,
+            element(x),
         );
     }
     [mean, var]
@@ -258,6 +263,7 @@ fn past_constants(pass: &BatchNormBackward<CubeBackend>) -> CubeTensor {
             pass.epsilon as f32,
             slope(pass.activation),
             ActivationKind::from(pass.activation),
+            element(&pass.gradient),
         );
     }
     out
@@ -307,6 +313,7 @@ fn through_statistics(pass: &BatchNormBackward<CubeBackend>, x: &CubeTensor) -> 
             (plane / vectors) as u32,
             slope(pass.activation),
             ActivationKind::from(pass.activation),
+            element(&pass.gradient),
         );
     }
     [out, gamma, beta]
@@ -338,6 +345,7 @@ fn channel_sums(pass: &BatchNormBackward<CubeBackend>) -> (CubeTensor, usize) {
             pass.epsilon as f32,
             slope(pass.activation),
             ActivationKind::from(pass.activation),
+            element(&pass.gradient),
         );
     }
     (sums, split.splits)
@@ -346,7 +354,7 @@ fn channel_sums(pass: &BatchNormBackward<CubeBackend>) -> (CubeTensor, usize) {
 /// x `[batch, channel, height, width]`.
 pub fn max_pool(x: &CubeTensor, size: usize) -> CubeTensor {
     let [batch, channels, height, columns] = x.meta.shape().dims();
-    let out = empty(x, [batch, channels, height / size, columns / size]);
+    let out = empty_of(x.dtype, x, [batch, channels, height / size, columns / size]);
     let (count, dim) = grid(out.meta.num_elements());
     unsafe {
         elementwise::max_pool::launch_unchecked(
@@ -357,6 +365,7 @@ pub fn max_pool(x: &CubeTensor, size: usize) -> CubeTensor {
             buffer(&out),
             elementwise::PoolingLaunch::new((batch * channels) as u32, height as u32, columns as u32),
             size as u32,
+            element(x),
         );
     }
     out
@@ -377,6 +386,7 @@ pub fn max_pool_backward(gradient: &CubeTensor, x: &CubeTensor, size: usize) -> 
             buffer(&out),
             elementwise::PoolingLaunch::new((batch * channels) as u32, height as u32, columns as u32),
             size as u32,
+            element(x),
         );
     }
     out

@@ -2,6 +2,7 @@
 //!
 //! A tile would be empty but for a row, and a workgroup would wait at barriers for it: here a unit computes an output by itself.
 
+use burn::backend::DType;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
@@ -10,10 +11,15 @@ use super::launch::{Finish, Parts, buffer, elementwise, empty, finish, optional,
 use crate::Activation;
 
 /// Most rows of such a product.
-pub const ROWS: usize = 4;
+const ROWS: usize = 4;
 /// Units that a product is spread over by splitting its reduction, each part of at least so many terms.
 const SPREAD: usize = 2048;
 const SHORTEST: usize = 128;
+
+/// Whether a product is computed so. Attacks are f32, and what trains has more rows.
+pub fn suits(rows: usize, dtype: DType) -> bool {
+    rows <= ROWS && dtype == DType::F32
+}
 
 /// `out[m, n] = act(sum over k of a[m, k] b[n, k] + bias[n])`, or with more than one split the partial sums `[split, m, n]` of it.
 /// Sizes in `terms` and `chunk` count vectors of `N`.
@@ -123,7 +129,13 @@ pub fn forward(x: &CubeTensor, weight: &CubeTensor, bias: Option<&CubeTensor>, a
             ActivationKind::from(applied),
         );
     }
-    finish(Parts { sums, row_sums: None }, splits as u32, [rows, columns], Finish { bias, inner: 1, activation }).0
+    finish(
+        Parts { sums, row_sums: None },
+        splits as u32,
+        [rows, columns],
+        Finish { dtype: DType::F32, bias, inner: 1, activation },
+    )
+    .0
 }
 
 /// `gradient weight`: gradient `[rows, terms]`, passed backward through the activation of `output`, weight `[terms, columns]`;

@@ -16,11 +16,12 @@ use super::tile::{Tile, V4, accumulators, multiply};
 /// `gradient` is with respect to the layer's output; where `output` is given, it passes the activation backward first.
 /// Both are addressed in vectors of `NG`: 4 where 4 divides the positions of a plane, else 1; `out` in vectors of `N`: 4
 /// where 4 divides the weights of a filter, else 1. `tile.k` divides the number of units, 4 divides `tile.k`.
+/// `gradient`, `output` and `x` have elements `E`.
 #[cube(launch_unchecked)]
-pub fn weight_gradient<NG: Size, N: Size>(
-    gradient: &[Vector<f32, NG>],
-    output: ComptimeOption<&[Vector<f32, NG>]>,
-    x: &[f32],
+pub fn weight_gradient<E: Float, NG: Size, N: Size>(
+    gradient: &[Vector<E, NG>],
+    output: ComptimeOption<&[Vector<E, NG>]>,
+    x: &[E],
     out: &mut [Vector<f32, N>],
     bias_out: ComptimeOption<&mut [f32]>,
     extents: Extents,
@@ -28,6 +29,7 @@ pub fn weight_gradient<NG: Size, N: Size>(
     #[comptime] tile: Tile,
     #[comptime] window: Window,
     #[comptime] activation: ActivationKind,
+    #[define(E)] _element: ElemType,
 ) {
     let plane = extents.out_height * extents.out_width;
     let columns = extents.channels * comptime!(window.taps());
@@ -77,9 +79,9 @@ pub fn weight_gradient<NG: Size, N: Size>(
 
 /// Fills the shared tile of the gradient, rows filters and steps positions, zero outside.
 #[cube]
-fn load_gradient<N: Size>(
-    gradient: &[Vector<f32, N>],
-    output: &ComptimeOption<&[Vector<f32, N>]>,
+fn load_gradient<E: Float, N: Size>(
+    gradient: &[Vector<E, N>],
+    output: &ComptimeOption<&[Vector<E, N>]>,
     slope: f32,
     a: &mut [V4],
     row0: u32,
@@ -113,8 +115,8 @@ fn load_gradient<N: Size>(
 
 /// Fills the shared tile of windows, steps positions and columns weights, zero outside.
 #[cube]
-fn load_windows(
-    x: &[f32],
+fn load_windows<E: Float>(
+    x: &[E],
     b: &mut [V4],
     column0: u32,
     columns: u32,
@@ -145,7 +147,7 @@ fn load_windows(
                 let row_inside = top + ky < extents.height && column + j < columns;
                 let inside = row_inside && left + kx < extents.width;
                 let index = corner + (channel * extents.height + ky) * extents.width + kx;
-                let value = x[select(inside, index, 0) as usize];
+                let value = f32::cast_from(x[select(inside, index, 0) as usize]);
                 values.insert(comptime!(j as usize), select(inside, value, 0.0));
                 // On to the next weight.
                 kx += 1;

@@ -94,7 +94,7 @@ pub(super) fn sgd_step(
         None => FlexTensor::zeros(gradient.layout().shape().clone(), gradient.dtype()),
     };
     update2(gradient.storage_mut(), velocity.storage_mut(), parameter, move |g, v, p| {
-        let g = g + step.weight_decay * p;
+        let g = step.gradient_scale * g + step.weight_decay * p;
         let v = momentum * v + g;
         let direction = if step.nesterov { g + step.momentum * v } else { v };
         (p - step.learning_rate * direction, v)

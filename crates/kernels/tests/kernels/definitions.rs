@@ -159,7 +159,7 @@ pub fn descent(parameters: &[f32], gradients: &[Vec<f32>], step: SgdStep) -> Vec
     let mut velocities = vec![0.0; parameters.len()];
     for gradients in gradients {
         for ((value, velocity), gradient) in parameters.iter_mut().zip(&mut velocities).zip(gradients) {
-            let gradient = f64::from(*gradient) + decay * *value;
+            let gradient = f64::from(step.gradient_scale) * f64::from(*gradient) + decay * *value;
             *velocity = momentum * *velocity + gradient;
             *value -= rate * if step.nesterov { gradient + momentum * *velocity } else { *velocity };
         }

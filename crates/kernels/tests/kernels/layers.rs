@@ -1,9 +1,9 @@
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 use proptest::prelude::*;
 use riposte_kernels::{Activation, Path};
 
 use crate::definitions::{self, BatchNorm};
-use crate::random::{Random, on_threads, relative_error, tensor, values};
+use crate::random::{Random, on_threads, relative_error, stored, tensor, values};
 
 /// y, and the gradients of a random loss with respect to x, weight and bias.
 fn linear([batch, inputs, outputs]: [usize; 3], activation: Activation, path: Path) -> [Vec<f32>; 4] {
@@ -124,13 +124,29 @@ fn batch_normalization_agrees_with_the_stock_operations() {
     }
 }
 
-/// By the statistics of the batch, on a device of any kind: errors of y, the gradients of x, gamma and beta, mean and variance.
-pub fn batch_norm_train_errors(shape: [usize; 4], center: f32, activation: Activation, path: Path, device: &Device) -> [f64; 6] {
-    let case = BatchNorm::new(shape, center, 1e-5, activation);
-    let x = tensor(&case.x, shape, device).require_grad();
+/// x and upstream of a case in `dtype` on a device; where that rounds, they are rounded in the case, too.
+pub fn stored_case(case: &mut BatchNorm, dtype: FloatDType, device: &Device) -> (Tensor<4>, Tensor<4>) {
+    let (x, rounded_x) = stored(case.x.clone(), case.shape, dtype, device);
+    let (upstream, rounded_upstream) = stored(case.upstream.clone(), case.shape, dtype, device);
+    (case.x, case.upstream) = (rounded_x, rounded_upstream);
+    (x, upstream)
+}
+
+/// By the statistics of the batch, x in `dtype`, on a device of any kind: errors of y, the gradients of x, gamma and beta, mean and variance.
+pub fn batch_norm_train_errors(
+    shape: [usize; 4],
+    center: f32,
+    activation: Activation,
+    path: Path,
+    dtype: FloatDType,
+    device: &Device,
+) -> [f64; 6] {
+    let mut case = BatchNorm::new(shape, center, 1e-5, activation);
+    let (x, upstream) = stored_case(&mut case, dtype, device);
+    let x = x.require_grad();
     let [gamma, beta] = [&case.gamma, &case.beta].map(|values| tensor(values, [shape[1]], device).require_grad());
     let (y, mean, var) = path.batch_norm_train_act(x.clone(), gamma.clone(), beta.clone(), case.epsilon, activation);
-    let gradients = (y.clone() * tensor(&case.upstream, shape, device)).sum().backward();
+    let gradients = (y.clone() * upstream).sum().backward();
     let found = [
         values(y.inner()),
         values(x.grad(&gradients).expect("x is tracked")),
@@ -152,7 +168,8 @@ fn batch_normalization_by_the_batch_agrees_with_its_definition() {
             // Far from 0 the deviation is known to within 50 roundings of the mean.
             for (center, tolerance) in [(0.0, 1e-5), (50.0, 1e-4)] {
                 for path in [Path::Kernels, Path::Stock] {
-                    let errors = on_threads(2, || batch_norm_train_errors(shape, center, activation, path, &device));
+                    let errors =
+                        on_threads(2, || batch_norm_train_errors(shape, center, activation, path, FloatDType::F32, &device));
                     assert!(
                         errors.iter().all(|error| *error < tolerance),
                         "{shape:?} {activation:?} {center} {path:?}: {errors:?}"

@@ -10,3 +10,4 @@ mod models;
 mod random;
 mod reference;
 mod steps;
+mod types;

@@ -1,6 +1,6 @@
 //! Reproducible numbers, and tensors of them.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData, f16};
 
 /// A linear congruential generator: the tests need variety, not quality.
 pub struct Random(u64);
@@ -30,8 +30,17 @@ pub fn tensor<const D: usize>(values: &[f32], shape: [usize; D], device: &Device
     Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
 }
 
+/// A tensor of `dtype`, and its values.
+pub fn stored<const D: usize>(values: Vec<f32>, shape: [usize; D], dtype: FloatDType, device: &Device) -> (Tensor<D>, Vec<f32>) {
+    let values = match dtype {
+        FloatDType::F16 => values.into_iter().map(|value| f16::from_f32(value).to_f32()).collect(),
+        _ => values,
+    };
+    (tensor(&values, shape, device).cast(dtype), values)
+}
+
 pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().expect("f32")
+    tensor.into_data().convert::<f32>().try_into_vec().expect("f32")
 }
 
 /// Runs on a rayon pool of this many threads; a browser has one.

@@ -3,6 +3,7 @@
 use anyhow::{Result, bail, ensure};
 use riposte::attack::Pgd;
 use riposte::models::Architecture;
+use riposte::precision::Precision;
 use riposte::train::{InnerAttack, TrainConfig};
 use serde::Serialize;
 
@@ -77,6 +78,7 @@ impl Plan {
             peak_learning_rate: args.lr.unwrap_or(base.peak_learning_rate),
             inner,
             ramp: if args.method == TrainMethod::Natural { 0.0 } else { args.ramp.unwrap_or(base.ramp) },
+            precision: args.precision.into(),
             ..base
         };
         let attack = recommended(args.dataset).attack;
@@ -144,7 +146,7 @@ impl Plan {
 
     /// The command that repeats the run.
     pub(super) fn command(&self) -> String {
-        let TrainConfig { epochs, batch_size, micro_batch, peak_learning_rate, inner, ramp, .. } = self.config;
+        let TrainConfig { epochs, batch_size, micro_batch, peak_learning_rate, inner, ramp, precision, .. } = self.config;
         let mut command = format!(
             "riposte train --architecture {} --dataset {} --method {} --epochs {epochs} --batch-size {batch_size} \
              --lr {peak_learning_rate} --seed {}",
@@ -162,6 +164,9 @@ impl Plan {
         }
         if micro_batch < batch_size {
             command += &format!(" --micro-batch {micro_batch}");
+        }
+        if precision == Precision::Mixed {
+            command += " --precision mixed";
         }
         if self.half {
             command += " --half";

@@ -6,17 +6,18 @@
 
 use std::sync::OnceLock;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 
 use riposte_kernels::{
     Activation, ConvOptions, ConvShape, Path, SgdStep, SignedStep, batch_norm_act, conv2d, cross_entropy, linear, max_pool,
     sgd_step, signed_step,
 };
 
+mod half;
 mod reference;
 
 use crate::definitions::{self, BatchNorm, before_activation};
-use crate::random::{Random, relative_error, tensor, values};
+use crate::random::{Random, relative_error, stored, tensor, values};
 use reference::Conv;
 
 /// The adapter's device, with gradients; `None`, with a word on stderr, on a machine without an adapter.
@@ -35,40 +36,62 @@ fn gpu() -> Option<Device> {
     .clone()
 }
 
+/// How far from the reference, relative to its largest entry, activations of `dtype` are: as above, and f16 rounds at 2^-11.
+fn rounding(dtype: FloatDType) -> f64 {
+    match dtype {
+        FloatDType::F16 => 1e-5 + 2.0f64.powi(-11),
+        _ => 1e-5,
+    }
+}
+
+/// The same tensor, which is of this type.
+fn of_type<const D: usize>(tensor: Tensor<D>, dtype: FloatDType) -> Tensor<D> {
+    assert_eq!(tensor.dtype(), dtype.into());
+    tensor
+}
+
 fn noise(seed: u64, count: usize) -> Vec<f32> {
     Random::new(seed).numbers(count)
 }
 
 /// Forward and all gradients of one convolution against the reference.
 fn check_conv(shape: ConvShape, activation: Activation, with_bias: bool) {
+    check_conv_in(FloatDType::F32, shape, activation, with_bias);
+}
+
+/// The same with activations of `dtype`.
+fn check_conv_in(dtype: FloatDType, shape: ConvShape, activation: Activation, with_bias: bool) {
     let Some(device) = gpu() else { return };
     let conv = Conv { shape };
     let [filters, ..] = shape.weight;
-    let x = noise(1, shape.x.iter().product());
+    let (x_tensor, x) = stored(noise(1, shape.x.iter().product()), shape.x, dtype, &device);
     let weight = noise(2, shape.weight.iter().product());
     let bias = with_bias.then(|| noise(3, filters));
-    let upstream = noise(4, shape.output().iter().product());
+    let (upstream_tensor, upstream) = stored(noise(4, shape.output().iter().product()), shape.output(), dtype, &device);
 
-    let x_tensor = tensor(&x, shape.x, &device).require_grad();
+    let x_tensor = x_tensor.require_grad();
     let weight_tensor = tensor(&weight, shape.weight, &device).require_grad();
     let bias_tensor = bias.as_ref().map(|bias| tensor(bias, [filters], &device).require_grad());
     let y = conv2d(x_tensor.clone(), weight_tensor.clone(), bias_tensor.clone(), shape.options, activation);
-    let gradients = (y.clone() * tensor(&upstream, shape.output(), &device)).sum().backward();
-    let y = values(y.inner());
+    let gradients = (y.clone() * upstream_tensor).sum().backward();
+    let y = values(of_type(y.inner(), dtype));
 
-    let case = format!("{shape:?} {activation:?} bias {with_bias}");
+    let case = format!("{dtype:?} {shape:?} {activation:?} bias {with_bias}");
     let expected = conv.forward(&x, &weight, bias.as_deref(), activation);
     let forward = relative_error(y.iter().copied(), &expected);
-    assert!(forward < 1e-5, "forward {forward:e}: {case}");
+    assert!(forward < rounding(dtype), "forward {forward:e}: {case}");
 
     // The mask from the device's own output: where rounding flips the sign of an output near 0, both answers are right.
     let signal = before_activation(&upstream, &y, activation);
-    let x_error = relative_error(values(x_tensor.grad(&gradients).unwrap()), &conv.data_gradient(&signal, &weight));
-    assert!(x_error < 1e-5, "data gradient {x_error:e}: {case}");
-    let weight_error = relative_error(values(weight_tensor.grad(&gradients).unwrap()), &conv.weight_gradient(&signal, &x));
+    let x_gradient = values(of_type(x_tensor.grad(&gradients).unwrap(), dtype));
+    let x_error = relative_error(x_gradient, &conv.data_gradient(&signal, &weight));
+    assert!(x_error < rounding(dtype), "data gradient {x_error:e}: {case}");
+    let weight_gradient = values(of_type(weight_tensor.grad(&gradients).unwrap(), FloatDType::F32));
+    let weight_error = relative_error(weight_gradient, &conv.weight_gradient(&signal, &x));
     assert!(weight_error < 1e-4, "weight gradient {weight_error:e}: {case}");
     if let Some(bias) = bias_tensor {
-        let bias_error = relative_error(values(bias.grad(&gradients).unwrap()), &conv.bias_gradient(&signal));
+        let bias_gradient = values(of_type(bias.grad(&gradients).unwrap(), FloatDType::F32));
+        let bias_error = relative_error(bias_gradient, &conv.bias_gradient(&signal));
         assert!(bias_error < 1e-4, "bias gradient {bias_error:e}: {case}");
     }
 }
@@ -155,33 +178,40 @@ fn odd_extents_strides_and_paddings_agree_with_float64() {
 
 /// Forward and all gradients of one linear layer against the reference: a convolution over a single position.
 fn check_linear(batch: usize, inputs: usize, outputs: usize, activation: Activation, with_bias: bool) {
+    check_linear_in(FloatDType::F32, batch, inputs, outputs, activation, with_bias);
+}
+
+/// The same with activations of `dtype`.
+fn check_linear_in(dtype: FloatDType, batch: usize, inputs: usize, outputs: usize, activation: Activation, with_bias: bool) {
     let Some(device) = gpu() else { return };
     let conv = Conv {
         shape: ConvShape { x: [batch, inputs, 1, 1], weight: [outputs, inputs, 1, 1], options: ConvOptions::square(1, 0) },
     };
-    let x = noise(1, batch * inputs);
+    let (x_tensor, x) = stored(noise(1, batch * inputs), [batch, inputs], dtype, &device);
     let weight = noise(2, outputs * inputs);
     let bias = with_bias.then(|| noise(3, outputs));
-    let upstream = noise(4, batch * outputs);
+    let (upstream_tensor, upstream) = stored(noise(4, batch * outputs), [batch, outputs], dtype, &device);
 
-    let x_tensor = tensor(&x, [batch, inputs], &device).require_grad();
+    let x_tensor = x_tensor.require_grad();
     let weight_tensor = tensor(&weight, [outputs, inputs], &device).require_grad();
     let bias_tensor = bias.as_ref().map(|bias| tensor(bias, [outputs], &device).require_grad());
     let y = linear(x_tensor.clone(), weight_tensor.clone(), bias_tensor.clone(), activation);
-    let gradients = (y.clone() * tensor(&upstream, [batch, outputs], &device)).sum().backward();
-    let y = values(y.inner());
+    let gradients = (y.clone() * upstream_tensor).sum().backward();
+    let y = values(of_type(y.inner(), dtype));
 
-    let case = format!("[{batch}, {inputs}] -> {outputs} {activation:?} bias {with_bias}");
+    let case = format!("{dtype:?} [{batch}, {inputs}] -> {outputs} {activation:?} bias {with_bias}");
     let forward = relative_error(y.iter().copied(), &conv.forward(&x, &weight, bias.as_deref(), activation));
-    assert!(forward < 1e-5, "forward {forward:e}: {case}");
+    assert!(forward < rounding(dtype), "forward {forward:e}: {case}");
     let signal = before_activation(&upstream, &y, activation);
-    let x_error = relative_error(values(x_tensor.grad(&gradients).unwrap()), &conv.data_gradient(&signal, &weight));
-    assert!(x_error < 1e-5, "data gradient {x_error:e}: {case}");
-    let weight_gradient = values(weight_tensor.grad(&gradients).unwrap());
+    let x_gradient = values(of_type(x_tensor.grad(&gradients).unwrap(), dtype));
+    let x_error = relative_error(x_gradient, &conv.data_gradient(&signal, &weight));
+    assert!(x_error < rounding(dtype), "data gradient {x_error:e}: {case}");
+    let weight_gradient = values(of_type(weight_tensor.grad(&gradients).unwrap(), FloatDType::F32));
     let weight_error = relative_error(weight_gradient, &conv.weight_gradient(&signal, &x));
     assert!(weight_error < 1e-4, "weight gradient {weight_error:e}: {case}");
     if let Some(bias) = bias_tensor {
-        let bias_error = relative_error(values(bias.grad(&gradients).unwrap()), &conv.bias_gradient(&signal));
+        let bias_gradient = values(of_type(bias.grad(&gradients).unwrap(), FloatDType::F32));
+        let bias_error = relative_error(bias_gradient, &conv.bias_gradient(&signal));
         assert!(bias_error < 1e-4, "bias gradient {bias_error:e}: {case}");
     }
 }
@@ -247,13 +277,17 @@ fn permuted_tensors_count_as_their_values() {
 
 #[test]
 fn nan_and_infinity_reach_exactly_the_outputs_that_see_them() {
+    check_nan_and_infinity(FloatDType::F32);
+}
+
+fn check_nan_and_infinity(dtype: FloatDType) {
     let Some(device) = gpu() else { return };
     let shape = square(2, 3, 6, 4, 3, 1, 1);
     for poison in [f32::NAN, f32::INFINITY] {
         let mut x = noise(1, 2 * 3 * 36);
         x[36 + 7] = poison; // image 0, channel 1, row 1, column 1
         let y = conv2d(
-            tensor(&x, shape.x, &device),
+            tensor(&x, shape.x, &device).cast(dtype),
             tensor(&noise(2, 4 * 27), shape.weight, &device),
             None,
             shape.options,
@@ -262,13 +296,13 @@ fn nan_and_infinity_reach_exactly_the_outputs_that_see_them() {
         for (i, value) in values(y).into_iter().enumerate() {
             let (image, row, column) = (i / 144, i % 36 / 6, i % 6);
             let sees = image == 0 && row <= 2 && column <= 2;
-            assert_eq!(value.is_finite(), !sees, "{poison} in, {value} at {i}");
+            assert_eq!(value.is_finite(), !sees, "{dtype:?}: {poison} in, {value} at {i}");
         }
     }
     let poisons = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -2.0];
     let identity = tensor(&[1.0], [1, 1, 1, 1], &device);
     for (activation, slope) in [(Activation::Relu, 0.0), (Activation::LeakyRelu(0.5), 0.5)] {
-        let x = tensor(&poisons, [1, 1, 1, 4], &device);
+        let x = tensor(&poisons, [1, 1, 1, 4], &device).cast(dtype);
         let y = values(conv2d(x, identity.clone(), None, ConvOptions::square(1, 0), activation));
         assert!(y[0].is_nan() && y[1] == f32::INFINITY, "{activation:?}: {y:?}");
         let low = if slope == 0.0 { 0.0 } else { f32::NEG_INFINITY };
@@ -278,6 +312,10 @@ fn nan_and_infinity_reach_exactly_the_outputs_that_see_them() {
 
 #[test]
 fn batch_normalization_agrees_with_float64() {
+    check_batch_normalization(FloatDType::F32);
+}
+
+fn check_batch_normalization(dtype: FloatDType) {
     let Some(device) = gpu() else { return };
     for (shape, activation) in [
         ([3, 64, 8, 8], Activation::Relu),
@@ -285,30 +323,36 @@ fn batch_normalization_agrees_with_float64() {
         ([1, 17, 1, 1], Activation::None),
         ([33, 3, 16, 16], Activation::Relu),
     ] {
-        let case = BatchNorm::new(shape, 0.0, 1e-3, activation);
+        let mut case = BatchNorm::new(shape, 0.0, 1e-3, activation);
+        let (x, upstream) = crate::layers::stored_case(&mut case, dtype, &device);
         let statistics = case.statistics();
         let channel = |values: &[f32]| tensor(values, [shape[1]], &device);
-        let x = tensor(&case.x, shape, &device).require_grad();
+        let x = x.require_grad();
         let [gamma, beta] = [&case.gamma, &case.beta].map(|values| channel(values).require_grad());
         let [mean, var] = [0, 1].map(|which: usize| channel(&statistics[which]));
         let y = batch_norm_act(x.clone(), gamma.clone(), beta.clone(), mean, var, case.epsilon, activation);
-        let gradients = (y.clone() * tensor(&case.upstream, shape, &device)).sum().backward();
+        let gradients = (y.clone() * upstream).sum().backward();
         let found = [
-            values(y.inner()),
-            values(x.grad(&gradients).unwrap()),
-            values(gamma.grad(&gradients).unwrap()),
-            values(beta.grad(&gradients).unwrap()),
+            values(of_type(y.inner(), dtype)),
+            values(of_type(x.grad(&gradients).unwrap(), dtype)),
+            values(of_type(gamma.grad(&gradients).unwrap(), FloatDType::F32)),
+            values(of_type(beta.grad(&gradients).unwrap(), FloatDType::F32)),
         ];
         let expected = case.frozen(&statistics, &found[0]);
         for ((what, found), expected) in ["y", "x", "gamma", "beta"].iter().zip(found).zip(expected) {
             let error = relative_error(found, &expected);
-            assert!(error < 1e-5, "{what} {error:e}: {shape:?} {activation:?}");
+            let below = if matches!(*what, "y" | "x") { rounding(dtype) } else { 1e-5 };
+            assert!(error < below, "{what} {error:e}: {dtype:?} {shape:?} {activation:?}");
         }
     }
 }
 
 #[test]
 fn batch_normalization_by_the_batch_agrees_with_float64() {
+    check_batch_normalization_by_the_batch(FloatDType::F32);
+}
+
+fn check_batch_normalization_by_the_batch(dtype: FloatDType) {
     let Some(device) = gpu() else { return };
     for (shape, activation) in [
         ([3, 64, 8, 8], Activation::Relu),
@@ -318,8 +362,10 @@ fn batch_normalization_by_the_batch_agrees_with_float64() {
     ] {
         // Far from 0 the deviation is known to within 50 roundings of the mean.
         for (center, tolerance) in [(0.0, 1e-5), (50.0, 1e-4)] {
-            let errors = crate::layers::batch_norm_train_errors(shape, center, activation, Path::Kernels, &device);
-            assert!(errors.iter().all(|error| *error < tolerance), "{shape:?} {activation:?} {center}: {errors:?}");
+            let errors = crate::layers::batch_norm_train_errors(shape, center, activation, Path::Kernels, dtype, &device);
+            let stored = tolerance + rounding(dtype) - rounding(FloatDType::F32);
+            let right = errors[..2].iter().all(|error| *error < stored) && errors[2..].iter().all(|error| *error < tolerance);
+            assert!(right, "{dtype:?} {shape:?} {activation:?} {center}: {errors:?}");
         }
     }
 }
@@ -371,7 +417,7 @@ fn sgd_steps_follow_pytorch_with_and_without_nesterov() {
     let Some(device) = gpu() else { return };
     // Pairs of parameters share a launch, the last one is alone; lengths that vectors of four divide and others.
     for (counts, nesterov) in [(&[1][..], true), (&[13, 1600, 8], false), (&[1600, 64, 10, 4], true)] {
-        let step = SgdStep { learning_rate: 0.1, momentum: 0.9, nesterov, weight_decay: 0.01 };
+        let step = SgdStep { learning_rate: 0.1, momentum: 0.9, nesterov, weight_decay: 0.01, gradient_scale: 0.25 };
         let drawn = |seed: u64| counts.iter().map(|&count| noise(seed, count)).collect::<Vec<_>>();
         let on_device = |values: &[Vec<f32>]| values.iter().map(|v| tensor(v, [v.len()], &device)).collect::<Vec<_>>();
         let (mut parameters, mut velocities) = (on_device(&drawn(1)), Vec::new());
@@ -408,21 +454,27 @@ fn results_do_not_change_from_run_to_run() {
 
 #[test]
 fn max_pooling_passes_the_gradient_to_the_first_maximum() {
+    check_max_pooling(FloatDType::F32);
+}
+
+fn check_max_pooling(dtype: FloatDType) {
     let Some(device) = gpu() else { return };
     for (shape, size) in [([2, 3, 8, 8], 2), ([1, 2, 7, 5], 2), ([1, 1, 9, 10], 3)] {
         let [batch, channels, height, width] = shape;
         let (rows, columns) = (height / size, width / size);
         // Few distinct values, so that maxima repeat.
         let x: Vec<f32> = noise(1, shape.iter().product()).iter().map(|v| (v * 3.0).round()).collect();
-        let upstream = noise(2, batch * channels * rows * columns);
-        let x_tensor = tensor(&x, shape, &device).require_grad();
+        let (x_tensor, x) = stored(x, shape, dtype, &device);
+        let pooled = [batch, channels, rows, columns];
+        let (upstream_tensor, upstream) = stored(noise(2, pooled.iter().product()), pooled, dtype, &device);
+        let x_tensor = x_tensor.require_grad();
         let y = max_pool(x_tensor.clone(), size);
-        let gradients = (y.clone() * tensor(&upstream, [batch, channels, rows, columns], &device)).sum().backward();
+        let gradients = (y.clone() * upstream_tensor).sum().backward();
 
         let [pooled, expected] = definitions::max_pool(shape, size, &x, &upstream);
-        assert_eq!(values(y.inner()), pooled);
-        assert_eq!(values(x_tensor.grad(&gradients).unwrap()), expected);
+        assert_eq!(values(of_type(y.inner(), dtype)), pooled);
+        assert_eq!(values(of_type(x_tensor.grad(&gradients).unwrap(), dtype)), expected);
     }
-    let poisoned = max_pool(tensor(&[1.0, f32::NAN, 5.0, 2.0], [1, 1, 2, 2], &device), 2);
+    let poisoned = max_pool(tensor(&[1.0, f32::NAN, 5.0, 2.0], [1, 1, 2, 2], &device).cast(dtype), 2);
     assert!(values(poisoned)[0].is_nan());
 }
