@@ -2,7 +2,7 @@
 
 use cubecl::prelude::*;
 
-use super::epilogue::{ActivationKind, deactivate};
+use super::epilogue::{ActivationKind, passed};
 use super::tile::V4;
 
 /// Four rows of a matrix, from `start`, `stride` elements apart: those below `count` exist.
@@ -40,21 +40,7 @@ pub fn copy_block<E: Float, N: Size>(
         let row = rows.first + l;
         let exists = row < rows.count && inside;
         let index = (select(exists, rows.start + row * rows.stride, 0) / comptime!(width as u32)) as usize;
-        let values = Vector::<f32, N>::cast_from(matrix[index]);
-        #[comptime]
-        let values = match output {
-            ComptimeOption::Some(output) => {
-                let gate = Vector::<f32, N>::cast_from(output[index]);
-                let mut passed = Vector::<f32, N>::empty();
-                #[unroll]
-                for e in 0..width {
-                    let value = deactivate(values.extract(e), gate.extract(e), slope, activation);
-                    passed.insert(e, value);
-                }
-                passed
-            }
-            ComptimeOption::None => values,
-        };
+        let values = passed(matrix, output, index, slope, activation);
         let mut kept = Vector::<f32, N>::empty();
         #[unroll]
         for e in 0..width {
@@ -99,21 +85,12 @@ pub fn read_run<E: Float, N: Size>(
         // A vector lies inside the row or outside as a whole.
         let inside = row_inside && x - lead + v * vector < width;
         let place = (select(inside, index - lead + v * vector, 0) / vector) as usize;
-        let read = Vector::<f32, N>::cast_from(image[place]);
+        let read = passed(image, output, place, slope, activation);
         #[unroll]
         for e in 0..vector {
             let position = comptime!((v * vector + e) as i64 - lead as i64);
             if comptime!(position >= 0 && position < count as i64) {
-                let value = read.extract(comptime!(e as usize));
-                #[comptime]
-                let value = match output {
-                    ComptimeOption::Some(output) => {
-                        let gate = output[place].extract(comptime!(e as usize));
-                        deactivate(value, f32::cast_from(gate), slope, activation)
-                    }
-                    ComptimeOption::None => value,
-                };
-                values[comptime!(position as usize)] = select(inside, value, 0.0);
+                values[comptime!(position as usize)] = select(inside, read.extract(comptime!(e as usize)), 0.0);
             }
         }
     }

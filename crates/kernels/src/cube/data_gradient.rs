@@ -8,7 +8,7 @@
 use cubecl::prelude::*;
 
 use super::block::{Rows, copy_block, read_run};
-use super::epilogue::{ActivationKind, BiasAxis, Planes, deactivate, store};
+use super::epilogue::{ActivationKind, BiasAxis, Planes, passed, store};
 use super::geometry::{Extents, FAR, Window};
 use super::tile::{Tile, V4, accumulators, multiply};
 
@@ -177,17 +177,8 @@ fn read<E: Float, N: Size>(
     inside: bool,
     #[comptime] activation: ActivationKind,
 ) -> f32 {
-    let index = select(inside, index, 0) as usize;
-    let value = f32::cast_from(gradient[index].extract(0usize));
-    #[comptime]
-    let value = match output {
-        ComptimeOption::Some(output) => {
-            let gate = f32::cast_from(output[index].extract(0usize));
-            deactivate(value, gate, slope, activation)
-        }
-        ComptimeOption::None => value,
-    };
-    select(inside, value, 0.0)
+    let value = passed(gradient, output, select(inside, index, 0) as usize, slope, activation);
+    select(inside, value.extract(0usize), 0.0)
 }
 
 /// Zero for a tap that the phase does not meet: a weight of zero alone would make NaN of infinity.

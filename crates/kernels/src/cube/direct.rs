@@ -7,9 +7,10 @@ use burn::backend::DType;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::epilogue::{ActivationKind, activate, deactivate};
+use super::epilogue::{ActivationKind, activate, passed};
 use super::geometry::{Extents, Window, extents};
 use super::launch::{Signal, buffer, elementwise, empty, optional, slope, width};
+use super::tile::V1;
 use crate::Activation;
 use crate::backend::ConvShape;
 
@@ -29,7 +30,7 @@ fn outputs<NW: Size>(
     x: &[f32],
     weight: &[Vector<f32, NW>],
     bias: ComptimeOption<&[f32]>,
-    out: &mut [f32],
+    out: &mut [V1],
     extents: Extents,
     size: u32,
     slope: f32,
@@ -95,7 +96,7 @@ fn outputs<NW: Size>(
                 ComptimeOption::Some(bias) => sum + bias[filter as usize],
                 ComptimeOption::None => sum,
             };
-            out[((image * extents.filters + filter) * plane + position) as usize] = activate(sum, slope, activation);
+            out[((image * extents.filters + filter) * plane + position) as usize] = activate(V1::new(sum), slope, activation);
         }
     }
 }
@@ -104,8 +105,8 @@ fn outputs<NW: Size>(
 /// layer's own, `gradient` passes the activation backward first.
 #[cube(launch_unchecked)]
 fn inputs(
-    gradient: &[f32],
-    output: ComptimeOption<&[f32]>,
+    gradient: &[V1],
+    output: ComptimeOption<&[V1]>,
     weight: &[f32],
     out: &mut [f32],
     extents: Extents,
@@ -147,12 +148,7 @@ fn inputs(
                     let met = ky < window.kernel_h && kx < window.kernel_w;
                     let inside = met && row < extents.out_height && column < extents.out_width;
                     let index = select(inside, (rows + row) * extents.out_width + column, 0) as usize;
-                    let value = gradient[index];
-                    #[comptime]
-                    let value = match &output {
-                        ComptimeOption::Some(output) => deactivate(value, output[index], slope, activation),
-                        ComptimeOption::None => value,
-                    };
+                    let value = passed(gradient, &output, index, slope, activation).extract(0usize);
                     let tap = select(inside, taps + ky * window.kernel_w + kx, 0);
                     #[unroll]
                     for c in 0..group {
@@ -220,7 +216,7 @@ pub fn data(signal: &Signal, weight: &CubeTensor, shape: &ConvShape) -> CubeTens
             count,
             dim,
             buffer(&signal.gradient),
-            optional(signal.output.as_ref()),
+            signal.output.as_ref().map(buffer).into(),
             buffer(weight),
             buffer(&out),
             extents(shape, 0),

@@ -29,20 +29,18 @@ pub fn add_splits<O: Float, N: Size>(
         for split in 1..splits {
             sum += parts[(split * size + i) as usize];
         }
-        let width = N::value();
-        let width = comptime!(width as u32);
-        let mut values = Vector::<f32, N>::empty();
-        #[unroll]
-        for e in 0..width {
-            let value = sum.extract(comptime!(e as usize));
-            #[comptime]
-            let value = match &bias {
-                ComptimeOption::Some(bias) => value + bias[((i * width + e) / inner % rows) as usize],
-                ComptimeOption::None => value,
-            };
-            values.insert(comptime!(e as usize), activate(value, slope, activation));
+        #[comptime]
+        if let ComptimeOption::Some(bias) = &bias {
+            let width = N::value();
+            let width = comptime!(width as u32);
+            let mut of_elements = Vector::<f32, N>::empty();
+            #[unroll]
+            for e in 0..width {
+                of_elements.insert(comptime!(e as usize), bias[((i * width + e) / inner % rows) as usize]);
+            }
+            sum += of_elements;
         }
-        out[i as usize] = Vector::cast_from(values);
+        out[i as usize] = Vector::cast_from(activate(sum, slope, activation));
     }
     #[comptime]
     if let ComptimeOption::Some(row_out) = row_out {
@@ -74,12 +72,7 @@ pub fn activation_gradient<E: Float, N: Size>(
     if (i as u32) < size {
         let g = Vector::<f32, N>::cast_from(gradient[i]);
         let y = Vector::<f32, N>::cast_from(output[i]);
-        let mut values = Vector::<f32, N>::empty();
-        #[unroll]
-        for e in 0..N::value() {
-            values.insert(e, deactivate(g.extract(e), y.extract(e), slope, activation));
-        }
-        out[i] = Vector::cast_from(values);
+        out[i] = Vector::cast_from(deactivate(g, y, slope, activation));
     }
 }
 

@@ -23,28 +23,52 @@ impl From<Activation> for ActivationKind {
     }
 }
 
-/// The activation of one value. Compares with `<` so that NaN stays NaN, and selects rather than multiplies by 0 so
+/// The activation, element by element. Compares with `<` so that NaN stays NaN, and selects rather than multiplies by 0 so
 /// that ReLU of -inf is 0.
 #[cube]
-pub fn activate(value: f32, slope: f32, #[comptime] kind: ActivationKind) -> f32 {
+pub fn activate<N: Size>(values: Vector<f32, N>, slope: f32, #[comptime] kind: ActivationKind) -> Vector<f32, N> {
+    let zero = Vector::<f32, N>::new(0.0);
     if comptime!(kind == ActivationKind::None) {
-        value
+        values
     } else if comptime!(kind == ActivationKind::Relu) {
-        select(value < 0.0, 0.0, value)
+        select_many(values.less_than(&zero), zero, values)
     } else {
-        select(value < 0.0, value * slope, value)
+        select_many(values.less_than(&zero), values * Vector::new(slope), values)
     }
 }
 
 /// The gradient before an activation from the one after it: `gradient` where the output is positive.
 #[cube]
-pub fn deactivate(gradient: f32, output: f32, slope: f32, #[comptime] kind: ActivationKind) -> f32 {
+pub fn deactivate<N: Size>(
+    gradient: Vector<f32, N>,
+    output: Vector<f32, N>,
+    slope: f32,
+    #[comptime] kind: ActivationKind,
+) -> Vector<f32, N> {
+    let zero = Vector::<f32, N>::new(0.0);
     if comptime!(kind == ActivationKind::None) {
         gradient
     } else if comptime!(kind == ActivationKind::Relu) {
-        select(output > 0.0, gradient, 0.0)
+        select_many(output.greater_than(&zero), gradient, zero)
     } else {
-        select(output > 0.0, gradient, gradient * slope)
+        select_many(output.greater_than(&zero), gradient, gradient * Vector::new(slope))
+    }
+}
+
+/// The gradient at `index`, before the activation where an output is given.
+#[cube]
+pub fn passed<E: Float, N: Size>(
+    gradient: &[Vector<E, N>],
+    output: &ComptimeOption<&[Vector<E, N>]>,
+    index: usize,
+    slope: f32,
+    #[comptime] kind: ActivationKind,
+) -> Vector<f32, N> {
+    let values = Vector::<f32, N>::cast_from(gradient[index]);
+    #[comptime]
+    match output {
+        ComptimeOption::Some(output) => deactivate(values, Vector::cast_from(output[index]), slope, kind),
+        ComptimeOption::None => values,
     }
 }
 
@@ -99,6 +123,16 @@ pub fn store<O: Float, N: Size>(
             let n = place.column0 + (column + j * units_n) * 4 + part * width;
             if n < place.columns {
                 let start = n / place.plane * place.rows * place.plane + n % place.plane;
+                let mut of_columns = Vector::<f32, N>::new(0.0);
+                #[comptime]
+                if let ComptimeOption::Some(bias) = bias {
+                    if comptime!(axis == BiasAxis::Columns) {
+                        #[unroll]
+                        for e in 0..width {
+                            of_columns.insert(comptime!(e as usize), bias[(n + e) as usize]);
+                        }
+                    }
+                }
                 #[unroll]
                 for i in 0..comptime!(tile.unit_m / 4) {
                     #[unroll]
@@ -109,22 +143,21 @@ pub fn store<O: Float, N: Size>(
                             let mut values = Vector::<f32, N>::empty();
                             #[unroll]
                             for e in 0..width {
-                                let value = sum.extract(comptime!((part * width + e) as usize));
-                                #[comptime]
-                                let value = match bias {
-                                    ComptimeOption::Some(bias) => {
-                                        if comptime!(axis == BiasAxis::Rows) {
-                                            value + bias[m as usize]
-                                        } else {
-                                            value + bias[(n + e) as usize]
-                                        }
-                                    }
-                                    ComptimeOption::None => value,
-                                };
-                                values.insert(comptime!(e as usize), activate(value, slope, activation));
+                                values.insert(comptime!(e as usize), sum.extract(comptime!((part * width + e) as usize)));
                             }
+                            #[comptime]
+                            let values = match bias {
+                                ComptimeOption::Some(bias) => {
+                                    if comptime!(axis == BiasAxis::Rows) {
+                                        values + Vector::new(bias[m as usize])
+                                    } else {
+                                        values + of_columns
+                                    }
+                                }
+                                ComptimeOption::None => values,
+                            };
                             let index = place.offset + start + m * place.plane;
-                            out[(index / width) as usize] = Vector::cast_from(values);
+                            out[(index / width) as usize] = Vector::cast_from(activate(values, slope, activation));
                         }
                     }
                 }

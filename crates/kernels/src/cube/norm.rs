@@ -4,7 +4,7 @@
 
 use cubecl::prelude::*;
 
-use super::epilogue::{ActivationKind, activate, deactivate};
+use super::epilogue::{ActivationKind, activate, passed};
 
 /// Units that add up one channel.
 pub const UNITS: u32 = 64;
@@ -33,12 +33,7 @@ pub fn batch_norm<E: Float, N: Size>(
         let scale = gamma[channel] / (var[channel] + epsilon).sqrt();
         let centered = Vector::<f32, N>::cast_from(x[i]) - Vector::new(mean[channel]);
         let normal = centered * Vector::new(scale) + Vector::new(beta[channel]);
-        let mut values = Vector::<f32, N>::empty();
-        #[unroll]
-        for e in 0..N::value() {
-            values.insert(e, activate(normal.extract(e), slope, activation));
-        }
-        out[i] = Vector::cast_from(values);
+        out[i] = Vector::cast_from(activate(normal, slope, activation));
     }
 }
 
@@ -246,32 +241,6 @@ fn add_parts(sums: &[f32], place: u32, splits: u32, channels: u32) -> f32 {
         total += sums[(split * 2 * channels + place) as usize];
     }
     total
-}
-
-/// The gradient at `index` on the other side of the activation.
-#[cube]
-fn passed<E: Float, N: Size>(
-    gradient: &[Vector<E, N>],
-    output: &ComptimeOption<&[Vector<E, N>]>,
-    index: usize,
-    slope: f32,
-    #[comptime] activation: ActivationKind,
-) -> Vector<f32, N> {
-    let values = Vector::<f32, N>::cast_from(gradient[index]);
-    #[comptime]
-    match output {
-        ComptimeOption::Some(output) => {
-            let gate = Vector::<f32, N>::cast_from(output[index]);
-            let mut passed = Vector::<f32, N>::empty();
-            #[unroll]
-            for e in 0..N::value() {
-                let value = deactivate(values.extract(e), gate.extract(e), slope, activation);
-                passed.insert(e, value);
-            }
-            passed
-        }
-        ComptimeOption::None => values,
-    }
 }
 
 /// The sum over the workgroup's units, in a fixed order; valid in unit 0.

@@ -3,7 +3,7 @@
 use cubecl::prelude::*;
 
 use super::block::{Rows, copy_block};
-use super::epilogue::{ActivationKind, BiasAxis, Planes, deactivate, store};
+use super::epilogue::{ActivationKind, BiasAxis, Planes, passed, store};
 use super::tile::{Tile, V4, accumulators, multiply};
 
 /// `out[m, n] = act(sum over k of a[m, k] b[k, n] + bias[n])`.
@@ -167,19 +167,10 @@ fn load<E: Float, N: Size>(
                     let row = first + group * 4 + part * width;
                     let inside = row < count && k < last;
                     let index = (select(inside, k * count + row, 0) / width) as usize;
-                    let vector = Vector::<f32, N>::cast_from(factor[index]);
+                    let vector = passed(factor, output, index, slope, activation);
                     #[unroll]
                     for e in 0..width {
-                        let value = vector.extract(comptime!(e as usize));
-                        #[comptime]
-                        let value = match output {
-                            ComptimeOption::Some(output) => {
-                                let gate = output[index].extract(comptime!(e as usize));
-                                deactivate(value, f32::cast_from(gate), slope, activation)
-                            }
-                            ComptimeOption::None => value,
-                        };
-                        let kept = select(inside, value, 0.0);
+                        let kept = select(inside, vector.extract(comptime!(e as usize)), 0.0);
                         values.insert(comptime!((part * width + e) as usize), kept);
                     }
                 }

@@ -6,8 +6,9 @@ use burn::backend::DType;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::epilogue::{ActivationKind, activate, deactivate};
+use super::epilogue::{ActivationKind, activate, passed};
 use super::launch::{Finish, Parts, buffer, elementwise, empty, finish, optional, slope, width};
+use super::tile::V1;
 use crate::Activation;
 
 /// Most rows of such a product.
@@ -28,7 +29,7 @@ pub fn dots<N: Size>(
     a: &[Vector<f32, N>],
     b: &[Vector<f32, N>],
     bias: ComptimeOption<&[f32]>,
-    out: &mut [f32],
+    out: &mut [V1],
     rows: u32,
     columns: u32,
     terms: u32,
@@ -57,7 +58,7 @@ pub fn dots<N: Size>(
             ComptimeOption::Some(bias) => sum + bias[column as usize],
             ComptimeOption::None => sum,
         };
-        out[i as usize] = activate(sum, slope, activation);
+        out[i as usize] = activate(V1::new(sum), slope, activation);
     }
 }
 
@@ -65,8 +66,8 @@ pub fn dots<N: Size>(
 /// `columns` and `size` count vectors of `N`.
 #[cube(launch_unchecked)]
 pub fn combinations<N: Size>(
-    a: &[f32],
-    output: ComptimeOption<&[f32]>,
+    a: &[V1],
+    output: ComptimeOption<&[V1]>,
     b: &[Vector<f32, N>],
     out: &mut [Vector<f32, N>],
     columns: u32,
@@ -81,14 +82,8 @@ pub fn combinations<N: Size>(
         let row = i / columns;
         let mut sums = Vector::<f32, N>::new(0.0);
         for k in 0..terms {
-            let index = (row * terms + k) as usize;
-            let value = a[index];
-            #[comptime]
-            let value = match &output {
-                ComptimeOption::Some(output) => deactivate(value, output[index], slope, activation),
-                ComptimeOption::None => value,
-            };
-            sums += Vector::new(value) * b[(k * columns + column) as usize];
+            let value = passed(a, &output, (row * terms + k) as usize, slope, activation);
+            sums += Vector::new(value.extract(0usize)) * b[(k * columns + column) as usize];
         }
         out[i as usize] = sums;
     }
@@ -154,7 +149,7 @@ pub fn data(gradient: &CubeTensor, output: Option<&CubeTensor>, weight: &CubeTen
             dim,
             vectors,
             buffer(gradient),
-            optional(output),
+            output.map(buffer).into(),
             buffer(weight),
             buffer(&out),
             (columns / vectors) as u32,

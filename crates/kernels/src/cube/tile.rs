@@ -5,6 +5,9 @@ use cubecl::prelude::*;
 /// Four consecutive elements: what shared memory holds and registers accumulate.
 pub type V4 = Vector<f32, Const<4>>;
 
+/// One element, where a kernel takes vectors.
+pub type V1 = Vector<f32, Const<1>>;
+
 /// Extents of a tile: a workgroup computes `m x n` outputs, `k` terms of the reduction at a time; each of its units
 /// computes `unit_m x unit_n` of them in registers.
 ///
