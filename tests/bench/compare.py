@@ -94,13 +94,12 @@ def milliseconds(rounds: list[Times | None], timeout: float) -> str:
 
 
 def ratio(others: list[Times | None], ours: list[Times | None]) -> str:
-    """The others' median over ours, and the least and the most of the rounds."""
+    """The others' median over ours in each round: the median of these ratios, the least and the most."""
     if None in others or None in ours:
         return "-"
     medians = [[statistics.median(times.seconds) for times in side] for side in (others, ours)]
     by_round = [other / own for other, own in zip(*medians, strict=True)]
-    whole = [statistics.median(second for times in side for second in times.seconds) for side in (others, ours)]
-    return f"{whole[0] / whole[1]:.2f} ({min(by_round):.2f} to {max(by_round):.2f})"
+    return f"{statistics.median(by_round):.2f} ({min(by_round):.2f} to {max(by_round):.2f})"
 
 
 def table(cases: list[Case], measured: dict, arguments) -> str:
@@ -134,7 +133,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     product = itertools.product(arguments.architecture, arguments.task, arguments.batch_size, arguments.threads)
-    cases = [Case(*parts) for parts in product]
+    # One image has one batch size.
+    cases = list(dict.fromkeys(Case(net, task, 1 if task == "pgd-single" else size, threads) for net, task, size, threads in product))
     measured = measure(cases, arguments)
     print(table(cases, measured, arguments))
     if arguments.output:

@@ -243,8 +243,8 @@ impl Path {
     /// One step of projected gradient ascent:
     /// `clamp(clamp(x + step_size * sign(gradient), origin - epsilon, origin + epsilon), range)`.
     ///
-    /// x, gradient and origin `[batch, channel, height, width]` of one dtype, with kernels for f32. With `active` `[batch]`, samples whose entry is 0 keep
-    /// their x. The sign of 0 and of NaN is 0. Not differentiable.
+    /// x, gradient and origin `[batch, channel, height, width]` of one dtype, with kernels for f32. With `active` `[batch]`,
+    /// samples whose entry is 0 keep their x. The sign of 0 and of NaN is 0. Not differentiable.
     ///
     /// # Panics
     /// Where the shapes do not fit, naming them.

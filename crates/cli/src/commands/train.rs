@@ -25,8 +25,8 @@ use folder::{Folder, LogLine};
 use plan::Plan;
 
 /// # Errors
-/// For settings out of range, missing data, a folder with another run, a run that diverges; [`riposte::Error::Cancelled`] after Ctrl-C, when the
-/// checkpoint is written.
+/// For settings out of range, missing data, a folder with another run, a run that diverges;
+/// [`riposte::Error::Cancelled`] after Ctrl-C, when the checkpoint is written.
 pub fn run(args: TrainArgs) -> Result<()> {
     let plan = Plan::resolve(&args)?;
     let mut folder = Folder::open(&args.out, &plan, args.resume)?;

@@ -2,8 +2,9 @@
 //!
 //! Every layer is a tiled product of two matrices, one of them gathered on the fly ([`forward`], [`data_gradient`],
 //! [`weight_gradient`]) or stored ([`product`]); the rest is elementwise ([`elementwise`], [`norm`]). The kernels ask of
-//! a device no more than WebGPU's defaults: f32 and u32 (and f16 where tensors are), 16 KiB of workgroup memory, 256 units per workgroup, eight
-//! buffers, no subgroups, no atomics. Nothing is tuned at run time: [`plan`] picks tiles from a problem's extents.
+//! a device no more than WebGPU's defaults: f32 and u32 (and f16 where tensors are), 16 KiB of workgroup memory, 256 units
+//! per workgroup, eight buffers, no subgroups, no atomics. Nothing is tuned at run time: [`plan`] picks tiles from a
+//! problem's extents.
 
 mod block;
 mod convolution;
