@@ -6,7 +6,7 @@ use burn::module::{Param, RunningState};
 use burn::tensor::{Device, Tensor, TensorData};
 use riposte_kernels::Path;
 
-use super::layers::{BatchNorm2d, Conv2d, Linear};
+use super::layers::{BatchNorm2d, Conv2d, Linear, MaxPool2d};
 use crate::rng::{self, Stream};
 use crate::weights::StateDict;
 use crate::{Error, Result};
@@ -59,6 +59,11 @@ impl<'a> Builder<'a> {
         let weight = self.parameter(&format!("{name}.weight"), [out, input], Init::Uniform(bound))?;
         let bias = self.parameter(&format!("{name}.bias"), [out], Init::Uniform(bound))?;
         Ok(Linear { weight: Param::from_tensor(weight), bias: Param::from_tensor(bias), path: self.path })
+    }
+
+    /// A max pooling by windows of `size` by `size`.
+    pub(crate) fn max_pool(&self, size: usize) -> MaxPool2d {
+        MaxPool2d { size, path: self.path }
     }
 
     /// A batch normalization named `name` over `channels` feature maps.

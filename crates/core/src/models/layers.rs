@@ -43,6 +43,21 @@ impl Linear {
     }
 }
 
+/// Max pooling by windows that do not overlap.
+#[derive(Module, Debug)]
+pub struct MaxPool2d {
+    pub(crate) size: usize,
+    #[module(skip)]
+    pub(crate) path: Path,
+}
+
+impl MaxPool2d {
+    /// `x` is `[batch, channel, height, width]`, the result `[batch, channel, height / size, width / size]`.
+    pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.path.max_pool(x, self.size)
+    }
+}
+
 /// Batch normalization over feature maps, and its activation.
 ///
 /// It normalizes with the statistics of the batch, and updates the running ones, when the input carries autodiff and

@@ -6,8 +6,7 @@ use burn::tensor::Tensor;
 use riposte_kernels::Activation::{None, Relu};
 
 use super::builder::Builder;
-use super::layers::{Conv2d, Linear};
-use super::madry_mnist_cnn::halve;
+use super::layers::{Conv2d, Linear, MaxPool2d};
 use crate::Result;
 
 /// Four 3x3 convolutions without padding, two max poolings and three linear layers; raw pixels, no normalization.
@@ -17,6 +16,7 @@ pub struct TradesMnistCnn {
     conv2: Conv2d,
     conv3: Conv2d,
     conv4: Conv2d,
+    pool: MaxPool2d,
     fc1: Linear,
     fc2: Linear,
     fc3: Linear,
@@ -29,6 +29,7 @@ impl TradesMnistCnn {
             conv2: builder.conv2d("feature_extractor.conv2", [32, 32, 3, 3], 1, 0, true)?,
             conv3: builder.conv2d("feature_extractor.conv3", [64, 32, 3, 3], 1, 0, true)?,
             conv4: builder.conv2d("feature_extractor.conv4", [64, 64, 3, 3], 1, 0, true)?,
+            pool: builder.max_pool(2),
             fc1: builder.linear("classifier.fc1", 64 * 4 * 4, 200)?,
             fc2: builder.linear("classifier.fc2", 200, 200)?,
             fc3: builder.linear("classifier.fc3", 200, 10)?,
@@ -38,9 +39,9 @@ impl TradesMnistCnn {
     /// Logits `[batch, 10]` of images `[batch, 1, 28, 28]` in `[0, 1]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let x = self.conv1.forward(images, Relu);
-        let x = halve(self.conv2.forward(x, Relu));
+        let x = self.pool.forward(self.conv2.forward(x, Relu));
         let x = self.conv3.forward(x, Relu);
-        let x = halve(self.conv4.forward(x, Relu));
+        let x = self.pool.forward(self.conv4.forward(x, Relu));
         let x = self.fc1.forward(x.flatten(1, 3), Relu);
         let x = self.fc2.forward(x, Relu);
         self.fc3.forward(x, None)

@@ -147,7 +147,8 @@ fn clamp_keeping_nan(value: f32, low: f32, high: f32) -> f32 {
 }
 
 /// One step of gradient descent on one or two parameters, whose new values overwrite the gradients: see [`SgdStep`](crate::SgdStep).
-/// In the first step the velocities are only written to. Sizes count vectors of `N`.
+/// Where `first` is not 0 the velocities are only written to; it is no comptime value, so that the second step compiles nothing.
+/// Sizes count vectors of `N`.
 ///
 /// Two, because every parameter takes three buffers, of which a device promises eight.
 #[cube(launch_unchecked)]
@@ -164,11 +165,11 @@ pub fn sgd_step<N: Size>(
     momentum: f32,
     weight_decay: f32,
     gradient_scale: f32,
+    first: u32,
     #[comptime] nesterov: bool,
-    #[comptime] first: bool,
 ) {
     if (ABSOLUTE_POS as u32) < size {
-        descend(parameter, gradient, velocity, learning_rate, momentum, weight_decay, gradient_scale, nesterov, first);
+        descend(parameter, gradient, velocity, learning_rate, momentum, weight_decay, gradient_scale, first, nesterov);
     }
     #[comptime]
     if let ComptimeOption::Some(parameter) = second_parameter {
@@ -185,8 +186,8 @@ pub fn sgd_step<N: Size>(
                         momentum,
                         weight_decay,
                         gradient_scale,
-                        nesterov,
                         first,
+                        nesterov,
                     );
                 }
             }
@@ -203,13 +204,13 @@ fn descend<N: Size>(
     momentum: f32,
     weight_decay: f32,
     gradient_scale: f32,
+    first: u32,
     #[comptime] nesterov: bool,
-    #[comptime] first: bool,
 ) {
     let i = ABSOLUTE_POS;
     let p = parameter[i];
     let g = Vector::new(gradient_scale) * gradient[i] + Vector::new(weight_decay) * p;
-    let v = if comptime!(first) { g } else { Vector::new(momentum) * velocity[i] + g };
+    let v = select(first != 0, g, Vector::new(momentum) * velocity[i] + g);
     let direction = if comptime!(nesterov) { g + Vector::new(momentum) * v } else { v };
     velocity[i] = v;
     gradient[i] = p - Vector::new(learning_rate) * direction;

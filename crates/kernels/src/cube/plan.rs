@@ -61,15 +61,14 @@ impl Problem {
     /// The table. Large tiles do more arithmetic per access, small ones spread a small problem over the device.
     fn tile(self, adapter: Adapter) -> Tile {
         let k = self.step();
-        let large = match adapter {
-            Adapter::Gpu => Tile::new(64, 64, k, 8, 8),
-            Adapter::Software => Tile::new(64, 64, k, 16, 8),
+        // Rows and columns of a unit, where one side of the tile is short and where none is. Fewer units wait less for each
+        // other where a barrier is a walk through all of them.
+        let (side, square) = match adapter {
+            Adapter::Gpu => (4, 8),
+            Adapter::Software { lanes: ..=4 } => (8, 8),
+            Adapter::Software { .. } => (8, 16),
         };
-        // Fewer units wait less for each other, where a barrier is a walk through all of them.
-        let side = match adapter {
-            Adapter::Gpu => 4,
-            Adapter::Software => 8,
-        };
+        let large = Tile::new(64, 64, k, square, square);
         match (self.rows, self.columns) {
             (..=4, _) => Tile::new(4, 256, k, 4, 4),
             (..=16, ..=16) => Tile::new(16, 16, k, 4, 4),
@@ -98,16 +97,17 @@ impl Problem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Adapter {
     Gpu,
-    /// A CPU in a GPU's clothes, Mesa's lavapipe for one: memory accesses cost more beside arithmetic than on a GPU, and a
-    /// few workgroups occupy it.
-    Software,
+    /// A CPU in a GPU's clothes: memory accesses cost more beside arithmetic than on a GPU, and a few workgroups occupy it.
+    /// Mesa's lavapipe computes 8 units at once and takes most of its time to bring each one's share of workgroup memory
+    /// into place; SwiftShader computes 4, and its code for more than 8 x 8 outputs no longer fits the first-level cache.
+    Software { lanes: u32 },
 }
 
 impl Adapter {
     /// GPUs have subgroups of 16 or more units, at least in one of their modes; a CPU's are as wide as its vectors.
     fn of(hardware: &HardwareProperties) -> Self {
         match hardware.plane_size_max {
-            ..=8 => Self::Software,
+            lanes @ ..=8 => Self::Software { lanes },
             _ => Self::Gpu,
         }
     }
@@ -116,7 +116,7 @@ impl Adapter {
     fn busy(self) -> u32 {
         match self {
             Self::Gpu => 128,
-            Self::Software => 16,
+            Self::Software { .. } => 16,
         }
     }
 }

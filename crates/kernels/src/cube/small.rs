@@ -103,8 +103,8 @@ pub fn sgd_step(
                 step.momentum,
                 step.weight_decay,
                 step.gradient_scale,
+                first.into(),
                 step.nesterov,
-                first,
             );
         }
     }
