@@ -99,7 +99,7 @@ enum Adapter {
     Gpu,
     /// A CPU in a GPU's clothes: memory accesses cost more beside arithmetic than on a GPU, and a few workgroups occupy it.
     /// Mesa's lavapipe computes 8 units at once and takes most of its time to bring each one's share of workgroup memory
-    /// into place; SwiftShader computes 4, and its code for more than 8 x 8 outputs no longer fits the first-level cache.
+    /// into place; SwiftShader computes 4, and more outputs than 8 x 8 only make its code longer.
     Software {
         lanes: u32,
     },
