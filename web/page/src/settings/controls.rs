@@ -157,7 +157,10 @@ pub fn AmountControl() -> impl IntoView {
         if let Some(full) = full.get() {
             options.push(("full".to_owned(), format!("full: {}", told(full))));
         }
-        options.push(("light".to_owned(), format!("light: {}", told(light(arena)))));
+        // A device that does the preset's amount in a few seconds has nothing lighter to offer.
+        if full.get() != Some(light(arena)) {
+            options.push(("light".to_owned(), format!("light: {}", told(light(arena)))));
+        }
         if Some(amount()) != full.get() && amount() != light(arena) {
             options.push(("own".to_owned(), format!("your own: {}", told(amount()))));
         }
