@@ -96,6 +96,19 @@ test('the light amount of post-training is what this device does in a few second
   await context.close();
 });
 
+test('no amount of post-training is offered twice', async (context_) => {
+  if (await lacks(site.server, 'mnist', context_)) return;
+  const { page, context } = await visit(site.browser, `${site.server.address}#data=mnist`);
+  const arena = new Arena(page);
+  await arena.ready();
+  await arena.runAttack();
+  const options = arena.riposte.getByRole('combobox', { name: 'Post-training' }).locator('option');
+  await options.filter({ hasText: /about|under/ }).first().waitFor({ state: 'attached', timeout: 300_000 });
+  const amounts = (await options.allInnerTexts()).map((words) => words.match(/\d+ \u00d7 \d+/)[0]);
+  assert.equal(new Set(amounts).size, amounts.length, amounts.join(', '));
+  await context.close();
+});
+
 test('the time of PreActResNet18 is told from the measured speed of the narrow one, without a byte of it', async (context_) => {
   if (await lacks(site.server, 'cifar10', context_)) return;
   context_.after(() => site.server.state.instead.clear());

@@ -7,7 +7,7 @@ fn main() -> std::process::ExitCode {
 }
 
 /// Has the C library keep what is freed for the next step, which needs as much again: by default it gives blocks of this size
-/// back to the system, and a quarter of a step on the CPU goes by while their pages are mapped and zeroed anew.
+/// back to the system, and up to a quarter of a step on the CPU goes by while their pages are mapped and zeroed anew.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn keep_freed_memory() {
     /// Bytes of a block that is still mapped apart, and given back when it is freed.
