@@ -30,16 +30,26 @@ impl ConvPlans {
         let [batch, channels, height, width] = shape.x.map(|extent| extent as u32);
         let [_, filters, out_height, out_width] = shape.output().map(|extent| extent as u32);
         let positions = batch * out_height * out_width;
-        let forward =
-            Problem { rows: filters, columns: positions, terms: channels * window.taps(), run: window.kernel_w, copies: 1 };
+        // Windows apart from each other take much longer to gather, and to compile.
+        let gathered = |width: u32| if width.is_multiple_of(4) { 16 } else { 4 };
+        let forward = Problem {
+            rows: filters,
+            columns: positions,
+            terms: channels * window.taps(),
+            run: window.kernel_w,
+            copies: 1,
+            gathered: gathered(out_width),
+        };
         let data = Problem {
             rows: channels,
             columns: batch * height.div_ceil(window.stride_h) * width.div_ceil(window.stride_w),
             terms: filters * window.kernel_h.div_ceil(window.stride_h) * window.kernel_w.div_ceil(window.stride_w),
             run: window.row_taps(),
             copies: window.phases(),
+            gathered: gathered(width.div_ceil(window.stride_w)),
         };
-        let weight = Problem { rows: filters, columns: channels * window.taps(), terms: positions, run: 1, copies: 1 };
+        let weight =
+            Problem { rows: filters, columns: channels * window.taps(), terms: positions, run: 1, copies: 1, gathered: 16 };
         Some(Self { forward: forward.plan(hardware)?, data: data.plan(hardware)?, weight: weight.plan(hardware)? })
     }
 

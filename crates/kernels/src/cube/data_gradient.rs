@@ -10,7 +10,7 @@ use cubecl::prelude::*;
 use super::block::{Rows, copy_block, read_run};
 use super::epilogue::{ActivationKind, BiasAxis, Planes, passed, store};
 use super::geometry::{Extents, FAR, Window};
-use super::tile::{Tile, V4, accumulators, multiply};
+use super::tile::{Tile, V4, accumulators, multiply, multiply_columns};
 
 /// One axis of a phase: its taps are `residue + stride * j` for j below `taps`; its input positions are
 /// `stride * q + start`; together they meet output position `q + shift - j`.
@@ -78,82 +78,76 @@ pub fn data_gradient<E: Float, O: Float, NG: Size, N: Size>(
     let column0 = CUBE_POS_X * tile.n;
 
     let mut a = Shared::<[V4]>::new_slice(comptime!(tile.shared(tile.m)));
-    let mut b = Shared::<[V4]>::new_slice(comptime!(tile.shared(tile.n)));
+    let mut b = Shared::<[V4]>::new_slice(comptime!(tile.shared_columns()));
     let mut sums = accumulators(tile);
 
-    // The four input positions whose gradients this unit gathers.
-    let groups = comptime!(tile.n / 4);
-    let group = UNIT_POS % groups;
-    let mut bottom = Array::<u32>::new(4usize);
-    let mut right = Array::<u32>::new(4usize);
-    let mut corner = Array::<u32>::new(4usize);
+    // The input positions whose gradients this unit gathers.
+    let group = UNIT_POS % comptime!(tile.gathering_units());
+    let count = comptime!(4 * tile.gathered());
+    let mut corners = Corners {
+        bottom: Array::<u32>::new(comptime!(count as usize)),
+        right: Array::<u32>::new(comptime!(count as usize)),
+        index: Array::<u32>::new(comptime!(count as usize)),
+    };
     #[unroll]
-    for j in 0..4u32 {
-        let column = column0 + group * 4 + j;
+    for j in 0..count {
+        let column = column0 + (group + comptime!(j / 4 * tile.gathering_units())) * 4 + comptime!(j % 4);
         let position = column % plane;
         let y = position / phase_w + py.shift;
         let x = position % phase_w + px.shift;
-        bottom[j as usize] = select(column < columns, y, FAR.runtime());
-        right[j as usize] = x;
-        corner[j as usize] = (column / plane * extents.filters * extents.out_height + y) * extents.out_width + x;
+        corners.bottom[j as usize] = select(column < columns, y, FAR.runtime());
+        corners.right[j as usize] = x;
+        corners.index[j as usize] = (column / plane * extents.filters * extents.out_height + y) * extents.out_width + x;
     }
 
     let mut k0 = first;
     while k0 < last {
         load_weight(weight, &mut a, row0, extents.channels, &py, &px, k0, last, tile, window);
 
-        let pitch = comptime!(tile.pitch(tile.n));
-        for i in 0..comptime!(tile.loads(tile.n, taps)) {
-            let block = UNIT_POS / groups + i * comptime!(tile.units() / groups);
-            if comptime!(tile.even(tile.n, taps)) || block < comptime!(tile.k / taps) {
-                let k = k0 + block * taps;
-                let filter = k / taps / py.taps;
-                let jy = k / taps % py.taps;
-                let base = (filter * extents.out_height - jy) * extents.out_width;
-                let jy = select(k < last, jy, comptime!(2 * FAR).runtime());
-                let target = block * comptime!(taps * pitch) + group;
+        if comptime!(tile.whole_columns()) {
+            sync_cube();
+            for block in 0..comptime!(tile.k / taps) {
+                let row = tap_row(k0 + block * taps, last, &py, &extents, window);
                 if comptime!(aligned) {
-                    let mut inputs = Array::<f32>::new(comptime!((taps + 3) as usize));
-                    read_run(
-                        gradient,
-                        &output,
-                        slope,
-                        &mut inputs,
-                        corner[0usize] + base - comptime!(taps - 1),
-                        right[0usize] - comptime!(taps - 1),
-                        extents.out_width,
-                        bottom[0usize] - jy < extents.out_height,
-                        comptime!((window.padding_w + 4 * taps + 1 - taps) % 4),
-                        activation,
-                    );
+                    let values = taps_of_runs(gradient, &output, slope, &corners, &row, &px, &extents, tile, window, activation);
                     #[unroll]
                     for jx in 0..taps {
-                        let mut values = V4::empty();
-                        #[unroll]
-                        for j in 0..4u32 {
-                            let value = inputs[comptime!((j + taps - 1 - jx) as usize)];
-                            values.insert(comptime!(j as usize), value);
-                        }
-                        b[(target + comptime!(jx * pitch)) as usize] = met_or_zero(values, jx, &px, window);
+                        let step = block * taps + jx;
+                        multiply_columns(&a, &values, &mut sums, step, comptime!(jx * tile.gathered()), tile);
                     }
                 } else {
                     for jx in 0..taps {
-                        let mut values = V4::empty();
-                        #[unroll]
-                        for j in 0..4usize {
-                            let row_inside = bottom[j] - jy < extents.out_height;
-                            let inside = row_inside && right[j] - jx < extents.out_width;
-                            let index = corner[j] + base - jx;
-                            let value = read(gradient, &output, slope, index, inside, activation);
-                            values.insert(j, value);
-                        }
-                        b[(target + jx * pitch) as usize] = met_or_zero(values, jx, &px, window);
+                        let values = tap(gradient, &output, slope, &corners, &row, jx, &px, &extents, tile, window, activation);
+                        multiply_columns(&a, &values, &mut sums, block * taps + jx, 0u32, tile);
                     }
                 }
             }
+        } else {
+            let pitch = comptime!(tile.pitch(tile.n));
+            for i in 0..comptime!(tile.loads(tile.n, taps)) {
+                let block = UNIT_POS / comptime!(tile.gathering_units()) + i * comptime!(tile.units() / tile.gathering_units());
+                if comptime!(tile.even(tile.n, taps)) || block < comptime!(tile.k / taps) {
+                    let row = tap_row(k0 + block * taps, last, &py, &extents, window);
+                    let target = block * comptime!(taps * pitch) + group;
+                    if comptime!(aligned) {
+                        let values =
+                            taps_of_runs(gradient, &output, slope, &corners, &row, &px, &extents, tile, window, activation);
+                        #[unroll]
+                        for jx in 0..taps {
+                            b[(target + comptime!(jx * pitch)) as usize] = values[jx as usize];
+                        }
+                    } else {
+                        for jx in 0..taps {
+                            let values =
+                                tap(gradient, &output, slope, &corners, &row, jx, &px, &extents, tile, window, activation);
+                            b[(target + jx * pitch) as usize] = values[0usize];
+                        }
+                    }
+                }
+            }
+            sync_cube();
+            multiply(&a, &b, &mut sums, tile);
         }
-        sync_cube();
-        multiply(&a, &b, &mut sums, tile);
         sync_cube();
         k0 += tile.k;
     }
@@ -165,6 +159,110 @@ pub fn data_gradient<E: Float, O: Float, NG: Size, N: Size>(
     } else {
         scatter(out, &sums, offset, row0, column0, phase_h, phase_w, &py, &px, &extents, tile, window);
     }
+}
+
+/// What input positions meet first, by column: row and column of the output's gradient, index in memory.
+#[derive(CubeType)]
+struct Corners {
+    bottom: Array<u32>,
+    right: Array<u32>,
+    index: Array<u32>,
+}
+
+/// A filter's row of taps: which of the phase's, beyond all outputs where it is no term of this split, and its distance in memory
+/// from what a position meets first.
+#[derive(CubeType)]
+struct TapRow {
+    j: u32,
+    distance: u32,
+}
+
+/// The row of taps that begins with term `k`.
+#[cube]
+fn tap_row(k: u32, last: u32, py: &Phase, extents: &Extents, #[comptime] window: Window) -> TapRow {
+    let taps = comptime!(window.row_taps());
+    let filter = k / taps / py.taps;
+    let j = k / taps % py.taps;
+    let distance = (filter * extents.out_height - j) * extents.out_width;
+    TapRow { j: select(k < last, j, comptime!(2 * FAR).runtime()), distance }
+}
+
+/// What this unit's positions meet under all taps of a row, `[tap, group of four]`, zero outside the output; each group lies side by side.
+#[cube]
+fn taps_of_runs<E: Float, N: Size>(
+    gradient: &[Vector<E, N>],
+    output: &ComptimeOption<&[Vector<E, N>]>,
+    slope: f32,
+    corners: &Corners,
+    row: &TapRow,
+    px: &Phase,
+    extents: &Extents,
+    #[comptime] tile: Tile,
+    #[comptime] window: Window,
+    #[comptime] activation: ActivationKind,
+) -> Array<V4> {
+    let taps = comptime!(window.row_taps());
+    let groups = comptime!(tile.gathered());
+    let mut values = Array::<V4>::new(comptime!((taps * groups) as usize));
+    #[unroll]
+    for group in 0..groups {
+        let corner = comptime!((group * 4) as usize);
+        let mut inputs = Array::<f32>::new(comptime!((taps + 3) as usize));
+        read_run(
+            gradient,
+            output,
+            slope,
+            &mut inputs,
+            corners.index[corner] + row.distance - comptime!(taps - 1),
+            corners.right[corner] - comptime!(taps - 1),
+            extents.out_width,
+            corners.bottom[corner] - row.j < extents.out_height,
+            comptime!((window.padding_w + 4 * taps + 1 - taps) % 4),
+            activation,
+        );
+        #[unroll]
+        for jx in 0..taps {
+            let mut four = V4::empty();
+            #[unroll]
+            for j in 0..4u32 {
+                four.insert(comptime!(j as usize), inputs[comptime!((j + taps - 1 - jx) as usize)]);
+            }
+            values[comptime!((jx * groups + group) as usize)] = met_or_zero(four, jx, px, window);
+        }
+    }
+    values
+}
+
+/// What this unit's positions meet under one tap of a row, by groups of four, zero outside the output.
+#[cube]
+fn tap<E: Float, N: Size>(
+    gradient: &[Vector<E, N>],
+    output: &ComptimeOption<&[Vector<E, N>]>,
+    slope: f32,
+    corners: &Corners,
+    row: &TapRow,
+    jx: u32,
+    px: &Phase,
+    extents: &Extents,
+    #[comptime] tile: Tile,
+    #[comptime] window: Window,
+    #[comptime] activation: ActivationKind,
+) -> Array<V4> {
+    let mut values = Array::<V4>::new(comptime!(tile.gathered() as usize));
+    #[unroll]
+    for group in 0..comptime!(tile.gathered()) {
+        let mut four = V4::empty();
+        #[unroll]
+        for j in 0..4u32 {
+            let corner = comptime!((group * 4 + j) as usize);
+            let row_inside = corners.bottom[corner] - row.j < extents.out_height;
+            let inside = row_inside && corners.right[corner] - jx < extents.out_width;
+            let index = corners.index[corner] + row.distance - jx;
+            four.insert(comptime!(j as usize), read(gradient, output, slope, index, inside, activation));
+        }
+        values[group as usize] = met_or_zero(four, jx, px, window);
+    }
+    values
 }
 
 /// The element of the gradient at `index`, before the activation, or 0.

@@ -9,7 +9,7 @@ use cubecl::prelude::*;
 use super::block::{Rows, copy_block, read_run};
 use super::epilogue::{ActivationKind, BiasAxis, Planes, store};
 use super::geometry::{Extents, FAR, Window};
-use super::tile::{Tile, V4, accumulators, multiply};
+use super::tile::{Tile, V4, accumulators, multiply, multiply_columns};
 
 /// `out = act(weight * windows(x) + bias)`, or with more than one split the partial sums `[split, out]` of it.
 ///
@@ -40,87 +40,171 @@ pub fn forward<E: Float, O: Float, NX: Size, NW: Size, N: Size>(
     let column0 = CUBE_POS_X * tile.n;
 
     let mut a = Shared::<[V4]>::new_slice(comptime!(tile.shared(tile.m)));
-    let mut b = Shared::<[V4]>::new_slice(comptime!(tile.shared(tile.n)));
+    let mut b = Shared::<[V4]>::new_slice(comptime!(tile.shared_columns()));
     let mut sums = accumulators(tile);
 
-    // The four output positions whose windows this unit gathers: their corners in the image and in memory.
-    let groups = comptime!(tile.n / 4);
-    let group = UNIT_POS % groups;
-    let mut top = Array::<u32>::new(4usize);
-    let mut left = Array::<u32>::new(4usize);
-    let mut corner = Array::<u32>::new(4usize);
+    // The windows that this unit gathers: their corners in the image and in memory.
+    let group = UNIT_POS % comptime!(tile.gathering_units());
+    let count = comptime!(4 * tile.gathered());
+    let mut corners = Corners {
+        top: Array::<u32>::new(comptime!(count as usize)),
+        left: Array::<u32>::new(comptime!(count as usize)),
+        index: Array::<u32>::new(comptime!(count as usize)),
+    };
     #[unroll]
-    for j in 0..4u32 {
-        let column = column0 + group * 4 + j;
+    for j in 0..count {
+        let column = column0 + (group + comptime!(j / 4 * tile.gathering_units())) * 4 + comptime!(j % 4);
         let position = column % plane;
         let y = position / extents.out_width * window.stride_h - window.padding_h;
         let x = position % extents.out_width * window.stride_w - window.padding_w;
-        top[j as usize] = select(column < columns, y, FAR.runtime());
-        left[j as usize] = x;
-        corner[j as usize] = (column / plane * extents.channels * extents.height + y) * extents.width + x;
+        corners.top[j as usize] = select(column < columns, y, FAR.runtime());
+        corners.left[j as usize] = x;
+        corners.index[j as usize] = (column / plane * extents.channels * extents.height + y) * extents.width + x;
     }
 
     let mut k0 = first;
     while k0 < last {
         load_weight(weight, &mut a, row0, extents.filters, terms, k0, last, tile);
 
-        let pitch = comptime!(tile.pitch(tile.n));
-        for i in 0..comptime!(tile.loads(tile.n, window.kernel_w)) {
-            let block = UNIT_POS / groups + i * comptime!(tile.units() / groups);
-            if comptime!(tile.even(tile.n, window.kernel_w)) || block < comptime!(tile.k / window.kernel_w) {
-                let k = k0 + block * window.kernel_w;
-                let channel = k / comptime!(window.taps());
-                let ky = k / window.kernel_w % window.kernel_h;
-                let base = (channel * extents.height + ky) * extents.width;
-                let ky = select(k < last, ky, FAR.runtime());
-                let target = block * comptime!(window.kernel_w * pitch) + group;
+        if comptime!(tile.whole_columns()) {
+            sync_cube();
+            for block in 0..comptime!(tile.k / window.kernel_w) {
+                let row = kernel_row(k0 + block * window.kernel_w, last, &extents, window);
                 if comptime!(aligned) {
-                    let mut inputs = Array::<f32>::new(comptime!(window.run() as usize));
-                    read_run(
-                        x,
-                        &ComptimeOption::new_None(),
-                        1.0,
-                        &mut inputs,
-                        corner[0usize] + base,
-                        left[0usize],
-                        extents.width,
-                        top[0usize] + ky < extents.height,
-                        comptime!((4 - window.padding_w % 4) % 4),
-                        ActivationKind::None,
-                    );
+                    let values = taps_of_runs(x, &corners, &row, &extents, tile, window);
                     #[unroll]
                     for kx in 0..window.kernel_w {
-                        let mut values = V4::empty();
-                        #[unroll]
-                        for j in 0..4u32 {
-                            let from = comptime!((j * window.stride_w + kx) as usize);
-                            values.insert(comptime!(j as usize), inputs[from]);
-                        }
-                        b[(target + comptime!(kx * pitch)) as usize] = values;
+                        let step = block * window.kernel_w + kx;
+                        multiply_columns(&a, &values, &mut sums, step, comptime!(kx * tile.gathered()), tile);
                     }
                 } else {
                     for kx in 0..window.kernel_w {
-                        let mut values = V4::empty();
-                        #[unroll]
-                        for j in 0..4usize {
-                            let row_inside = top[j] + ky < extents.height;
-                            let inside = row_inside && left[j] + kx < extents.width;
-                            let value = x[select(inside, corner[j] + base + kx, 0) as usize].extract(0usize);
-                            values.insert(j, select(inside, f32::cast_from(value), 0.0));
-                        }
-                        b[(target + kx * pitch) as usize] = values;
+                        let values = tap(x, &corners, &row, kx, &extents, tile);
+                        multiply_columns(&a, &values, &mut sums, block * window.kernel_w + kx, 0u32, tile);
                     }
                 }
             }
+        } else {
+            let pitch = comptime!(tile.pitch(tile.n));
+            for i in 0..comptime!(tile.loads(tile.n, window.kernel_w)) {
+                let block = UNIT_POS / comptime!(tile.gathering_units()) + i * comptime!(tile.units() / tile.gathering_units());
+                if comptime!(tile.even(tile.n, window.kernel_w)) || block < comptime!(tile.k / window.kernel_w) {
+                    let row = kernel_row(k0 + block * window.kernel_w, last, &extents, window);
+                    let target = block * comptime!(window.kernel_w * pitch) + group;
+                    if comptime!(aligned) {
+                        let values = taps_of_runs(x, &corners, &row, &extents, tile, window);
+                        #[unroll]
+                        for kx in 0..window.kernel_w {
+                            b[(target + comptime!(kx * pitch)) as usize] = values[kx as usize];
+                        }
+                    } else {
+                        for kx in 0..window.kernel_w {
+                            let values = tap(x, &corners, &row, kx, &extents, tile);
+                            b[(target + kx * pitch) as usize] = values[0usize];
+                        }
+                    }
+                }
+            }
+            sync_cube();
+            multiply(&a, &b, &mut sums, tile);
         }
-        sync_cube();
-        multiply(&a, &b, &mut sums, tile);
         sync_cube();
         k0 += tile.k;
     }
 
     let place = Planes { offset: CUBE_POS_Z * extents.filters * columns, row0, rows: extents.filters, column0, columns, plane };
     store(out, &sums, &bias, &place, slope, tile, BiasAxis::Rows, activation);
+}
+
+/// Upper left corners of windows, by column: row and column of the image, index in memory.
+#[derive(CubeType)]
+struct Corners {
+    top: Array<u32>,
+    left: Array<u32>,
+    index: Array<u32>,
+}
+
+/// A row of the kernel: its place, [`FAR`] outside where it is no term of this split, and its distance in memory from a corner.
+#[derive(CubeType)]
+struct KernelRow {
+    y: u32,
+    distance: u32,
+}
+
+/// The row of the kernel that begins with term `k`.
+#[cube]
+fn kernel_row(k: u32, last: u32, extents: &Extents, #[comptime] window: Window) -> KernelRow {
+    let channel = k / comptime!(window.taps());
+    let y = k / window.kernel_w % window.kernel_h;
+    KernelRow { y: select(k < last, y, FAR.runtime()), distance: (channel * extents.height + y) * extents.width }
+}
+
+/// What this unit's windows see under all taps of a row, `[tap, group of four]`, zero outside the image; each group lies side by side.
+#[cube]
+fn taps_of_runs<E: Float, N: Size>(
+    x: &[Vector<E, N>],
+    corners: &Corners,
+    row: &KernelRow,
+    extents: &Extents,
+    #[comptime] tile: Tile,
+    #[comptime] window: Window,
+) -> Array<V4> {
+    let groups = comptime!(tile.gathered());
+    let mut values = Array::<V4>::new(comptime!((window.kernel_w * groups) as usize));
+    #[unroll]
+    for group in 0..groups {
+        let corner = comptime!((group * 4) as usize);
+        let mut inputs = Array::<f32>::new(comptime!(window.run() as usize));
+        read_run(
+            x,
+            &ComptimeOption::new_None(),
+            1.0,
+            &mut inputs,
+            corners.index[corner] + row.distance,
+            corners.left[corner],
+            extents.width,
+            corners.top[corner] + row.y < extents.height,
+            comptime!((4 - window.padding_w % 4) % 4),
+            ActivationKind::None,
+        );
+        #[unroll]
+        for kx in 0..window.kernel_w {
+            let mut four = V4::empty();
+            #[unroll]
+            for j in 0..4u32 {
+                four.insert(comptime!(j as usize), inputs[comptime!((j * window.stride_w + kx) as usize)]);
+            }
+            values[comptime!((kx * groups + group) as usize)] = four;
+        }
+    }
+    values
+}
+
+/// What this unit's windows see under one tap of a row, by groups of four, zero outside the image.
+#[cube]
+fn tap<E: Float, N: Size>(
+    x: &[Vector<E, N>],
+    corners: &Corners,
+    row: &KernelRow,
+    kx: u32,
+    extents: &Extents,
+    #[comptime] tile: Tile,
+) -> Array<V4> {
+    let mut values = Array::<V4>::new(comptime!(tile.gathered() as usize));
+    #[unroll]
+    for group in 0..comptime!(tile.gathered()) {
+        let mut four = V4::empty();
+        #[unroll]
+        for j in 0..4u32 {
+            let corner = comptime!((group * 4 + j) as usize);
+            let row_inside = corners.top[corner] + row.y < extents.height;
+            let inside = row_inside && corners.left[corner] + kx < extents.width;
+            let value = x[select(inside, corners.index[corner] + row.distance + kx, 0) as usize].extract(0usize);
+            four.insert(comptime!(j as usize), select(inside, f32::cast_from(value), 0.0));
+        }
+        values[group as usize] = four;
+    }
+    values
 }
 
 /// Fills the shared tile of weights `[rows, terms]`, zero outside.

@@ -133,5 +133,5 @@ pub fn linear_backward(pass: &LayerBackward<CubeBackend>) -> Option<LayerGradien
 }
 
 fn problem(rows: usize, columns: usize, terms: usize) -> Problem {
-    Problem { rows: rows as u32, columns: columns as u32, terms: terms as u32, run: 1, copies: 1 }
+    Problem { rows: rows as u32, columns: columns as u32, terms: terms as u32, run: 1, copies: 1, gathered: 0 }
 }

@@ -29,6 +29,8 @@ pub struct Problem {
     pub run: u32,
     /// Products of this shape computed in one launch.
     pub copies: u32,
+    /// Most columns that a unit may gather by itself, a multiple of 4; 0 where they are stored.
+    pub gathered: u32,
 }
 
 impl Problem {
@@ -72,6 +74,7 @@ impl Problem {
         match (self.rows, self.columns) {
             (..=4, _) => Tile::new(4, 256, k, 4, 4),
             (..=16, ..=16) => Tile::new(16, 16, k, 4, 4),
+            (..=32, 17..) if self.gathered > 0 && matches!(adapter, Adapter::Software { lanes: 5.. }) => self.tall(k),
             (..=16, _) => Tile::new(16, 64, k, side, side),
             (_, ..=16) => Tile::new(64, 16, k, 4, 4),
             (..=32, _) => Tile::new(32, 64, k, side, side),
@@ -79,6 +82,16 @@ impl Problem {
             _ if self.workgroups(large) * 4 < adapter.busy() => Tile::new(32, 32, k, 4, 4),
             _ => large,
         }
+    }
+
+    /// A tile of 16 units with all rows, which gather their columns themselves. It holds no more than 256 outputs a unit, which is as
+    /// much as the large tile's.
+    fn tall(self, k: u32) -> Tile {
+        let m = if self.rows <= 16 { 16 } else { 32 };
+        // Where memory is read unit by unit, a number of either factor takes as long as some ten multiply-adds.
+        let cost = |unit_n: u32| self.columns.div_ceil(16 * unit_n) * (10 * (m + unit_n) + m * unit_n);
+        let unit_n = (4..=self.gathered.min(256 / m)).step_by(4).min_by_key(|&unit_n| cost(unit_n)).unwrap_or(4);
+        Tile::new(m, 16 * unit_n, k, m, unit_n)
     }
 
     /// Terms per step of a tile: about 16, in whole runs.

@@ -4,7 +4,7 @@ use cubecl::prelude::*;
 
 use super::block::{Rows, copy_block};
 use super::epilogue::{ActivationKind, BiasAxis, Planes, passed, store};
-use super::tile::{Tile, V4, accumulators, multiply};
+use super::tile::{Tile, V4, accumulators, multiply, multiply_columns};
 
 /// `out[m, n] = act(sum over k of a[m, k] b[k, n] + bias[n])`.
 #[derive(CubeLaunch, CubeType, Clone)]
@@ -50,7 +50,7 @@ pub fn product<A: Float, B: Float, O: Float, NA: Size, NB: Size, N: Size>(
     let column0 = CUBE_POS_X * tile.n;
 
     let mut shared_a = Shared::<[V4]>::new_slice(comptime!(tile.shared(tile.m)));
-    let mut shared_b = Shared::<[V4]>::new_slice(comptime!(tile.shared(tile.n)));
+    let mut shared_b = Shared::<[V4]>::new_slice(comptime!(tile.shared_columns()));
     let mut sums = accumulators(tile);
     let mut row_sum = V4::new(0.0);
 
@@ -71,23 +71,28 @@ pub fn product<A: Float, B: Float, O: Float, NA: Size, NB: Size, N: Size>(
             tile,
             activation,
         );
-        load(
-            b,
-            &ComptimeOption::new_None(),
-            1.0,
-            &mut shared_b,
-            column0,
-            extents.columns,
-            extents.terms,
-            k0,
-            last,
-            tile.n,
-            layouts.b_steps_contiguous,
-            tile,
-            ActivationKind::None,
-        );
-        sync_cube();
-        multiply(&shared_a, &shared_b, &mut sums, tile);
+        if comptime!(tile.whole_columns()) {
+            sync_cube();
+            multiply_factor(b, &shared_a, &mut sums, column0, &extents, k0, last, layouts.b_steps_contiguous, tile);
+        } else {
+            load(
+                b,
+                &ComptimeOption::new_None(),
+                1.0,
+                &mut shared_b,
+                column0,
+                extents.columns,
+                extents.terms,
+                k0,
+                last,
+                tile.n,
+                layouts.b_steps_contiguous,
+                tile,
+                ActivationKind::None,
+            );
+            sync_cube();
+            multiply(&shared_a, &shared_b, &mut sums, tile);
+        }
         if row_sums.is_some() && CUBE_POS_X == 0 && UNIT_POS < comptime!(tile.m / 4) {
             for s in 0..tile.k {
                 row_sum += shared_a[(s * comptime!(tile.pitch(tile.m)) + UNIT_POS) as usize];
@@ -176,6 +181,78 @@ fn load<E: Float, N: Size>(
                 }
                 shared[(slot / groups * pitch + group) as usize] = values;
             }
+        }
+    }
+}
+
+/// Adds the products of the shared tile `a` with this unit's columns of the other factor, which is stored by columns or, unless
+/// `steps_contiguous`, by steps.
+#[cube]
+fn multiply_factor<E: Float, N: Size>(
+    factor: &[Vector<E, N>],
+    a: &[V4],
+    sums: &mut Array<V4>,
+    column0: u32,
+    extents: &ProductExtents,
+    k0: u32,
+    last: u32,
+    #[comptime] steps_contiguous: bool,
+    #[comptime] tile: Tile,
+) {
+    let width = N::value();
+    let width = comptime!(width as u32);
+    let groups = comptime!(tile.gathered());
+    // Steps that one read brings.
+    let steps = comptime!(if steps_contiguous { width } else { 1 });
+    let mut values = Array::<V4>::new(comptime!((groups * steps) as usize));
+    for block in 0..comptime!(tile.k / steps) {
+        let k = k0 + block * steps;
+        #[unroll]
+        for group in 0..groups {
+            let column = column0 + (UNIT_POS + comptime!(group * tile.units())) * 4;
+            if comptime!(steps_contiguous) {
+                let mut four = Array::<Vector<f32, N>>::new(4usize);
+                #[unroll]
+                for j in 0..4u32 {
+                    let inside = column + j < extents.columns && k < last;
+                    let index = (select(inside, (column + j) * extents.terms + k, 0) / width) as usize;
+                    let read = Vector::<f32, N>::cast_from(factor[index]);
+                    let mut kept = Vector::<f32, N>::empty();
+                    #[unroll]
+                    for e in 0..width {
+                        kept.insert(comptime!(e as usize), select(inside, read.extract(comptime!(e as usize)), 0.0));
+                    }
+                    four[comptime!(j as usize)] = kept;
+                }
+                #[unroll]
+                for e in 0..width {
+                    let mut turned = V4::empty();
+                    #[unroll]
+                    for j in 0..4usize {
+                        turned.insert(j, four[j].extract(comptime!(e as usize)));
+                    }
+                    values[comptime!((e * groups + group) as usize)] = turned;
+                }
+            } else {
+                let mut four = V4::empty();
+                #[unroll]
+                for part in 0..comptime!(4 / width) {
+                    let place = column + part * width;
+                    let inside = place < extents.columns && k < last;
+                    let read =
+                        Vector::<f32, N>::cast_from(factor[(select(inside, k * extents.columns + place, 0) / width) as usize]);
+                    #[unroll]
+                    for e in 0..width {
+                        let kept = select(inside, read.extract(comptime!(e as usize)), 0.0);
+                        four.insert(comptime!((part * width + e) as usize), kept);
+                    }
+                }
+                values[group as usize] = four;
+            }
+        }
+        #[unroll]
+        for step in 0..steps {
+            multiply_columns(a, &values, sums, block * steps + step, comptime!(step * groups), tile);
         }
     }
 }

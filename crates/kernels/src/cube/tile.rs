@@ -11,7 +11,8 @@ pub type V1 = Vector<f32, Const<1>>;
 /// Extents of a tile: a workgroup computes `m x n` outputs, `k` terms of the reduction at a time; each of its units
 /// computes `unit_m x unit_n` of them in registers.
 ///
-/// All but `k` are powers of two; `unit_m` and `unit_n` are multiples of 4; there are at least 16 and `n / 4` units.
+/// `unit_m` and `unit_n` are multiples of 4 and divide `m` and `n`; there are 16 units or a larger power of two, and `n / 4` of them unless each
+/// gathers its [whole columns](Self::whole_columns).
 #[derive_cube_comptime]
 pub struct Tile {
     /// Rows per workgroup.
@@ -58,9 +59,29 @@ impl Tile {
         (self.pitch(extent) * self.k) as usize
     }
 
+    /// Whether a unit computes all rows of its columns. Then it gathers them itself, straight to registers.
+    pub const fn whole_columns(self) -> bool {
+        self.unit_m == self.m
+    }
+
+    /// Groups of four columns that a unit gathers at once, [`gathering_units`](Self::gathering_units) groups apart.
+    pub const fn gathered(self) -> u32 {
+        if self.whole_columns() { self.unit_n / 4 } else { 1 }
+    }
+
+    /// Units that gather all columns of a step.
+    pub const fn gathering_units(self) -> u32 {
+        self.n / 4 / self.gathered()
+    }
+
+    /// Vectors in shared memory for the columns.
+    pub const fn shared_columns(self) -> usize {
+        if self.whole_columns() { 1 } else { self.shared(self.n) }
+    }
+
     /// Bytes of workgroup memory.
     pub const fn shared_bytes(self) -> usize {
-        (self.shared(self.m) + self.shared(self.n)) * 16
+        (self.shared(self.m) + self.shared_columns()) * 16
     }
 
     /// Blocks of `steps` steps of four elements, of which `extent` are held, that each unit copies; the last may be idle.
@@ -100,27 +121,60 @@ pub fn multiply(a: &[V4], b: &[V4], sums: &mut Array<V4>, #[comptime] tile: Tile
     let units_m = comptime!(tile.units_m());
     let row = UNIT_POS / units_n;
     let column = UNIT_POS % units_n;
-    let groups_m = comptime!(tile.unit_m / 4);
     let groups_n = comptime!(tile.unit_n / 4);
+    let pitch_m = comptime!(tile.pitch(tile.m));
+    let pitch_n = comptime!(tile.pitch(tile.n));
 
     for k in 0..tile.k {
         let mut columns = Array::<V4>::new(comptime!(groups_n as usize));
         #[unroll]
         for j in 0..groups_n {
-            columns[j as usize] = b[(k * comptime!(tile.pitch(tile.n)) + column + j * units_n) as usize];
+            columns[j as usize] = b[(k * pitch_n + column + j * units_n) as usize];
         }
         #[unroll]
-        for i in 0..groups_m {
-            let rows = a[(k * comptime!(tile.pitch(tile.m)) + row + i * units_m) as usize];
-            #[unroll]
-            for l in 0..4u32 {
-                let factor = V4::new(rows.extract(comptime!(l as usize)));
-                #[unroll]
-                for j in 0..groups_n {
-                    let index = comptime!(((i * 4 + l) * groups_n + j) as usize);
-                    sums[index] = fma(factor, columns[j as usize], sums[index]);
-                }
-            }
+        for i in 0..comptime!(tile.unit_m / 4) {
+            let rows = a[(k * pitch_m + row + i * units_m) as usize];
+            add_rows(rows, &columns, 0u32, sums, i, tile);
+        }
+    }
+}
+
+/// Adds the product of step `k` of `a` in shared memory with this unit's columns, from `columns[first]`, to its accumulators, where a
+/// unit computes [whole columns](Tile::whole_columns).
+#[cube]
+pub fn multiply_columns(
+    a: &[V4],
+    columns: &Array<V4>,
+    sums: &mut Array<V4>,
+    k: u32,
+    #[comptime] first: u32,
+    #[comptime] tile: Tile,
+) {
+    #[unroll]
+    for i in 0..comptime!(tile.unit_m / 4) {
+        let rows = a[(k * comptime!(tile.pitch(tile.m)) + i) as usize];
+        add_rows(rows, columns, first, sums, i, tile);
+    }
+}
+
+/// Adds the products of four rows, the `group`th of the unit, with its columns from `columns[first]`.
+#[cube]
+fn add_rows(
+    rows: V4,
+    columns: &Array<V4>,
+    #[comptime] first: u32,
+    sums: &mut Array<V4>,
+    #[comptime] group: u32,
+    #[comptime] tile: Tile,
+) {
+    let groups_n = comptime!(tile.unit_n / 4);
+    #[unroll]
+    for l in 0..4u32 {
+        let factor = V4::new(rows.extract(comptime!(l as usize)));
+        #[unroll]
+        for j in 0..groups_n {
+            let index = comptime!(((group * 4 + l) * groups_n + j) as usize);
+            sums[index] = fma(factor, columns[comptime!((first + j) as usize)], sums[index]);
         }
     }
 }

@@ -9,7 +9,7 @@ use cubecl::prelude::*;
 use super::block::{Rows, copy_block};
 use super::epilogue::{ActivationKind, BiasAxis, Planes, store};
 use super::geometry::{Extents, FAR, Window};
-use super::tile::{Tile, V4, accumulators, multiply};
+use super::tile::{Tile, V4, accumulators, multiply, multiply_columns};
 
 /// `out = gradient * windows(x)^T` and `bias_out = row sums of gradient`, or the partial sums `[split, ..]` of both.
 ///
@@ -40,16 +40,22 @@ pub fn weight_gradient<E: Float, NG: Size, N: Size>(
     let column0 = CUBE_POS_X * tile.n;
 
     let mut a = Shared::<[V4]>::new_slice(comptime!(tile.shared(tile.m)));
-    let mut b = Shared::<[V4]>::new_slice(comptime!(tile.shared(tile.n)));
+    let mut b = Shared::<[V4]>::new_slice(comptime!(tile.shared_columns()));
     let mut sums = accumulators(tile);
     let mut bias_sum = V4::new(0.0);
 
+    let taps = places(column0, columns, &extents, tile, window);
     let mut k0 = first;
     while k0 < last {
         load_gradient(gradient, &output, slope, &mut a, row0, plane, k0, last, &extents, tile, activation);
-        load_windows(x, &mut b, column0, columns, plane, k0, last, &extents, tile, window);
-        sync_cube();
-        multiply(&a, &b, &mut sums, tile);
+        if comptime!(tile.whole_columns()) {
+            sync_cube();
+            multiply_windows(x, &a, &taps, &mut sums, k0, last, &extents, tile, window);
+        } else {
+            load_windows(x, &mut b, column0, columns, plane, k0, last, &extents, tile, window);
+            sync_cube();
+            multiply(&a, &b, &mut sums, tile);
+        }
         if bias_out.is_some() && CUBE_POS_X == 0 && UNIT_POS < comptime!(tile.m / 4) {
             for s in 0..tile.k {
                 bias_sum += a[(s * comptime!(tile.pitch(tile.m)) + UNIT_POS) as usize];
@@ -110,6 +116,82 @@ fn load_gradient<E: Float, N: Size>(
             let target = step * pitch + group;
             copy_block(gradient, output, slope, &block, k < last, a, target, pitch, activation);
         }
+    }
+}
+
+/// Weights by column: row and column of the kernel, and the distance in memory from a window's corner to what they meet.
+#[derive(CubeType)]
+struct Taps {
+    y: Array<u32>,
+    x: Array<u32>,
+    distance: Array<u32>,
+}
+
+/// The weights of this unit where it gathers its columns itself.
+#[cube]
+fn places(column0: u32, columns: u32, extents: &Extents, #[comptime] tile: Tile, #[comptime] window: Window) -> Taps {
+    let count = comptime!(if tile.whole_columns() { tile.unit_n } else { 0 });
+    // An array has at least one element.
+    let size = comptime!(if count == 0 { 1 } else { count as usize });
+    let mut taps = Taps { y: Array::<u32>::new(size), x: Array::<u32>::new(size), distance: Array::<u32>::new(size) };
+    #[unroll]
+    for j in 0..count {
+        let column = column0 + (UNIT_POS + comptime!(j / 4 * tile.units())) * 4 + comptime!(j % 4);
+        let channel = column / comptime!(window.taps());
+        let ky = column / window.kernel_w % window.kernel_h;
+        let kx = column % window.kernel_w;
+        taps.y[j as usize] = select(column < columns, ky, FAR.runtime());
+        taps.x[j as usize] = kx;
+        taps.distance[j as usize] = (channel * extents.height + ky) * extents.width + kx;
+    }
+    taps
+}
+
+/// Adds the products of the shared tile of the gradient with what this unit's weights meet.
+#[cube]
+fn multiply_windows<E: Float>(
+    x: &[E],
+    a: &[V4],
+    taps: &Taps,
+    sums: &mut Array<V4>,
+    k0: u32,
+    last: u32,
+    extents: &Extents,
+    #[comptime] tile: Tile,
+    #[comptime] window: Window,
+) {
+    let plane = extents.out_height * extents.out_width;
+    let position = k0 % plane;
+    let mut image = k0 / plane;
+    let mut y = position / extents.out_width;
+    let mut column = position % extents.out_width;
+    let mut values = Array::<V4>::new(comptime!(tile.gathered() as usize));
+    for k in 0..tile.k {
+        let top = y * window.stride_h - window.padding_h;
+        let left = column * window.stride_w - window.padding_w;
+        let corner = (image * extents.channels * extents.height + top) * extents.width + left;
+        let top = select(k0 + k < last, top, FAR.runtime());
+        #[unroll]
+        for group in 0..comptime!(tile.gathered()) {
+            let mut four = V4::empty();
+            #[unroll]
+            for j in 0..4u32 {
+                let tap = comptime!((group * 4 + j) as usize);
+                let inside = top + taps.y[tap] < extents.height && left + taps.x[tap] < extents.width;
+                let value = f32::cast_from(x[select(inside, corner + taps.distance[tap], 0) as usize]);
+                four.insert(comptime!(j as usize), select(inside, value, 0.0));
+            }
+            values[group as usize] = four;
+        }
+        multiply_columns(a, &values, sums, k, 0u32, tile);
+        // On to the next position.
+        column += 1;
+        let row_done = column == extents.out_width;
+        column = select(row_done, 0, column);
+        y += select(row_done, 1, 0);
+        let plane_done = y == extents.out_height;
+        y = select(plane_done, 0, y);
+        image += select(plane_done, 1, 0);
     }
 }
 
