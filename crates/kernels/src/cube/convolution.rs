@@ -130,7 +130,7 @@ pub fn conv_backward(pass: LayerBackward<CubeBackend>, shape: &ConvShape, plans:
 }
 
 fn data(signal: &Signal, weight: &CubeTensor, shape: &ConvShape, plan: &Plan) -> CubeTensor {
-    if direct::suits(shape, signal.gradient.dtype) {
+    if direct::suits_data(shape, signal.gradient.dtype) {
         return direct::data(signal, weight, shape);
     }
     let window = Window::new(shape);

@@ -1,7 +1,7 @@
-//! Convolutions of little work: those of one image in a small network.
+//! Convolutions of little work, those of one image in a small network, and gradients of gray images.
 //!
 //! Tiles would leave most units idle, and their shaders are large: a driver takes longer to compile one than many such layers take to
-//! compute. Here a unit computes a few outputs by itself, in a loop.
+//! compute. Three of the four rows of a tile would be no channel of a gray image. Here a unit computes a few outputs by itself, in a loop.
 
 use burn::backend::DType;
 use burn_cubecl::tensor::CubeTensor;
@@ -17,7 +17,13 @@ use crate::backend::ConvShape;
 /// Most multiply-adds of such a convolution.
 const MOST: usize = 1 << 20;
 
-/// Whether a convolution is computed so, forward and to its input. Attacks are f32, and what trains has more images.
+/// Whether the gradient with respect to the input is computed so.
+pub fn suits_data(shape: &ConvShape, dtype: DType) -> bool {
+    let [_, channels, _, _] = shape.x;
+    suits(shape, dtype) || channels == 1 && dtype == DType::F32
+}
+
+/// Whether a convolution's output is computed so. Attacks are f32, and what trains has more images.
 pub fn suits(shape: &ConvShape, dtype: DType) -> bool {
     let [_, channels, kernel_h, kernel_w] = shape.weight;
     dtype == DType::F32 && shape.output().iter().product::<usize>() * channels * kernel_h * kernel_w <= MOST
