@@ -1,8 +1,9 @@
 //! Convolution forward as an implicit matrix product.
 //!
 //! Rows are filters, columns are output positions `(image, y, x)`, the reduction runs over `(channel, ky, kx)`. The
-//! matrix of windows is never stored: units gather it from x on the way to shared memory. Four neighbouring windows
-//! overlap; where they lie in one row of the output, their inputs under a row of the kernel are read once for all taps.
+//! matrix of windows is never stored: units gather it from x on the way to shared memory, or where a unit computes all
+//! filters of its windows, to registers. Four neighbouring windows overlap; where they lie in one row of the output, their
+//! inputs under a row of the kernel are read once for all taps.
 
 use cubecl::prelude::*;
 

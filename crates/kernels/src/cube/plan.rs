@@ -7,6 +7,9 @@ use super::tile::Tile;
 /// Shortest reduction worth a split of its own.
 const SHORTEST: u32 = 256;
 
+/// Fewest multiply-adds for a tall tile: more than a small network has for one image, less than for a batch.
+const TALL: f64 = 16e6;
+
 /// How a product of `rows x columns` outputs and `terms` terms each is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -74,7 +77,7 @@ impl Problem {
         match (self.rows, self.columns) {
             (..=4, _) => Tile::new(4, 256, k, 4, 4),
             (..=16, ..=16) => Tile::new(16, 16, k, 4, 4),
-            (..=32, 17..) if self.gathered > 0 && matches!(adapter, Adapter::Software { lanes: 5.. }) => self.tall(k),
+            (..=32, 17..) if self.suits_tall(adapter) => self.tall(k),
             (..=16, _) => Tile::new(16, 64, k, side, side),
             (_, ..=16) => Tile::new(64, 16, k, 4, 4),
             (..=32, _) => Tile::new(32, 64, k, side, side),
@@ -82,6 +85,12 @@ impl Problem {
             _ if self.workgroups(large) * 4 < adapter.busy() => Tile::new(32, 32, k, 4, 4),
             _ => large,
         }
+    }
+
+    /// Whether the large shader of a [`tall`](Self::tall) tile is worth the time to compile it.
+    fn suits_tall(self, adapter: Adapter) -> bool {
+        let work = [self.rows, self.columns, self.terms, self.copies].map(f64::from).iter().product::<f64>();
+        self.gathered > 0 && matches!(adapter, Adapter::Software { lanes: 5.. }) && work >= TALL
     }
 
     /// A tile of 16 units with all rows, which gather their columns themselves. It holds no more than 256 outputs a unit, which is as

@@ -123,6 +123,14 @@ fn madry_and_trades_cnn_convolutions_agree_with_float64() {
     check_conv(square(4, 64, 10, 64, 3, 1, 0), Activation::Relu, true);
 }
 
+/// What Mesa's software adapter computes by tall tiles; rows, columns and terms fill none of them.
+#[test]
+fn few_filters_and_much_work_agree_with_float64() {
+    check_conv(square(31, 20, 20, 29, 3, 1, 1), Activation::LeakyRelu(0.1), true);
+    check_conv(square(37, 13, 21, 30, 5, 2, 2), Activation::Relu, true);
+    check_conv(square(97, 11, 28, 9, 3, 1, 1), Activation::None, false);
+}
+
 #[test]
 fn residual_network_convolutions_agree_with_float64() {
     for batch in [1, 3] {
