@@ -236,7 +236,8 @@ test('the page answers while the engine works', async () => {
   await arena.runRiposte();
   const tasks = mainThreadTasks(await site.browser.stopTracing());
   const longest = (measure) => Math.max(...tasks.map(measure)) / 1000;
-  const cpu = longest(({ tdur }) => tdur);
+  // Chromium leaves the processor time of some tasks out; it is no more than the time by the clock.
+  const cpu = longest(({ tdur, dur }) => tdur ?? dur);
   console.log(`longest main-thread task ${cpu.toFixed(0)} ms of processor time, ${longest(({ dur }) => dur).toFixed(0)} ms by the clock`);
   // By the clock it also waits for whatever else this machine computes, the adapter among it.
   assert.ok(tasks.length > 50 && cpu < 50, `${tasks.length} tasks, ${cpu} ms`);
