@@ -1,4 +1,4 @@
-//! Embeds the small models of `static/models` with their cards, so that the program works from any folder without a download,
+//! Embeds the models of `static/models` with their cards, so that the program works from any folder without a download,
 //! and notes which Burn it was built with.
 
 use std::fmt::Write;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// Larger weights stay files.
-const LARGEST_EMBEDDED: u64 = 4 << 20;
+const LARGEST_EMBEDDED: u64 = 32 << 20;
 
 fn main() {
     let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));

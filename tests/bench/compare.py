@@ -3,8 +3,11 @@
     python tests/bench/compare.py --riposte target/release/riposte --rounds 5 --repeats 5 --threads 1 2
     python tests/bench/compare.py --riposte target/release/riposte --architecture fast-mnist-cnn resnet4b --task train-step pgd-batch \\
         --batch-size 1 32 256 --steps 4 --side kernels stock pytorch
+    python tests/bench/compare.py --riposte target/release/riposte --architecture preact-resnet18 --task train-step pgd-batch \\
+        --device wgpu --pytorch-device cuda --side kernels pytorch pytorch-tf32
 
-Sides: `kernels` and `stock` are `riposte bench-speed --layers ..` on `--device`, `pytorch` is pytorch_speed.py on the CPU. Each round
+Sides: `kernels` and `stock` are `riposte bench-speed --layers ..` on `--device`, `pytorch` is pytorch_speed.py on `--pytorch-device`,
+where on a GPU `-tf32` rounds the factors of products and `-compiled` goes through torch.compile. Each round
 runs, for every case, one process of each side, in an order that turns round with each round, so that a machine that slows down or is
 shared slows all. Every process warms up first; how long its first run took is printed for Riposte's. A process that takes longer than
 `--timeout` is stopped, and the table says so. Prints a table; `--output` also writes every time measured as JSON.
@@ -21,7 +24,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 TASKS = ["post-train", "pgd-batch", "pgd-single", "train-step"]
-SIDES = ["kernels", "pytorch", "stock"]
+# What each side of PyTorch's adds to the command.
+PYTORCH = {
+    "pytorch": [],
+    "pytorch-tf32": ["--precision", "tf32"],
+    "pytorch-compiled": ["--compile"],
+    "pytorch-compiled-tf32": ["--compile", "--precision", "tf32"],
+}
+SIDES = ["kernels", "stock", *PYTORCH]
 PYTORCH_SCRIPT = Path(__file__).with_name("pytorch_speed.py")
 
 
@@ -52,8 +62,8 @@ class Times:
 
 def run(side: str, case: Case, arguments) -> Times | None:
     """None: it took too long."""
-    if side == "pytorch":
-        command = [sys.executable, str(PYTORCH_SCRIPT), *case.flags(arguments)]
+    if side in PYTORCH:
+        command = [sys.executable, str(PYTORCH_SCRIPT), *case.flags(arguments), "--device", arguments.pytorch_device, *PYTORCH[side]]
     else:
         command = [arguments.riposte, "bench-speed", *case.flags(arguments), "--layers", side, "--device", arguments.device, "--json"]
     try:
@@ -63,7 +73,7 @@ def run(side: str, case: Case, arguments) -> Times | None:
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}")
     result = json.loads(done.stdout)
-    if side == "pytorch":
+    if side in PYTORCH:
         return Times(result["seconds"][case.task])
     if (result["task"], result["layers"]) != (case.task, side):
         raise SystemExit(f"asked for {case.task} by {side}, got {result['task']} by {result['layers']}")
@@ -120,6 +130,7 @@ def main() -> None:
     parser.add_argument("--riposte", default="riposte", help="the binary, built with --release")
     parser.add_argument("--side", choices=SIDES, nargs="+", default=["kernels", "pytorch"], help="ratios are to the first one")
     parser.add_argument("--device", default="cpu", help="of Riposte's sides")
+    parser.add_argument("--pytorch-device", choices=["cpu", "cuda"], default="cpu", help="of PyTorch's sides")
     parser.add_argument("--task", choices=TASKS, nargs="+", default=TASKS)
     parser.add_argument("--architecture", nargs="+", default=["fast-mnist-cnn"], metavar="NAME")
     parser.add_argument("--batch-size", type=int, nargs="+", default=[None], metavar="N", help="default: that of the task")

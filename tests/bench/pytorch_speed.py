@@ -1,4 +1,4 @@
-"""Times the method's costs in PyTorch on the CPU; needs no files. `riposte bench-speed` times the same.
+"""Times the method's costs in PyTorch on the CPU or a CUDA GPU; needs no files. `riposte bench-speed` times the same.
 
     python tests/bench/pytorch_speed.py --task post-train --repeats 5 --threads 2
 
@@ -10,8 +10,9 @@ pgd-single   the same on one image
 train-step   forward, backward and update on a batch of 256, batch normalization in training
 
 `--batch-size` sets another batch. Weights, images and pools come from the golden files' formula. Weights do not require
-gradients during an attack, so no time goes into gradients that nobody reads. Prints
-{"threads": T, "torch": V, "seconds": {task: [per repeat]}}.
+gradients during an attack, so no time goes into gradients that nobody reads. On a GPU, `--precision tf32` lets products
+round their factors to TF32, and `--compile` runs networks through torch.compile. Prints
+{"threads": T, "torch": V, "seconds": {task: [per repeat]}, "peak_bytes": {task: most that tensors held on the GPU}}.
 """
 
 import argparse
@@ -30,44 +31,53 @@ import formula  # noqa: E402
 import method  # noqa: E402
 import nets  # noqa: E402
 
+
 class Bench:
     """What is timed: an architecture and, for some tasks, a batch size and numbers of iterations and steps other than the usual."""
 
-    def __init__(self, architecture: str, batch_size: int | None, iterations: int, steps: int) -> None:
-        self.net = formula.fill(nets.build(architecture)).requires_grad_(False)
+    def __init__(self, architecture: str, batch_size: int | None, iterations: int, steps: int, device: str, compiled: bool) -> None:
+        self.device = device
+        self.compile = torch.compile if compiled else lambda net: net
+        self.net = formula.fill(nets.build(architecture)).requires_grad_(False).to(device)
         self.shape = (1, 28, 28) if "mnist" in architecture else (3, 32, 32)
         self.batch_size = batch_size
         self.iterations = iterations
         self.attack = dataclasses.replace(method.F_MNIST_ATTACK, steps=steps)
 
+    def unit(self, name: str, shape) -> torch.Tensor:
+        return formula.unit(name, shape).to(self.device)
+
     def post_train(self):
         half = (self.batch_size or 200) // 2
         pool_size = max(1000, 2 * half)
-        pools = [formula.unit(f"pool{i}", (pool_size, *self.shape)) for i in range(2)]
-        delta_fix = formula.symmetric("delta_fix", (1, *self.shape), method.F_SEARCH.epsilon)
-        labels = torch.tensor([3] * half + [8] * half)
-        generator = torch.Generator().manual_seed(0)
+        pools = [self.unit(f"pool{i}", (pool_size, *self.shape)) for i in range(2)]
+        delta_fix = formula.symmetric("delta_fix", (1, *self.shape), method.F_SEARCH.epsilon).to(self.device)
+        labels = torch.tensor([3] * half + [8] * half, device=self.device)
+        generator = torch.Generator(self.device).manual_seed(0)
+        adapted = copy.deepcopy(self.net).requires_grad_(True)
+        compiled = self.compile(adapted)
 
         def batches():
             for _ in range(self.iterations):
-                drawn = [pool[torch.randperm(pool_size, generator=generator)[:half]] for pool in pools]
+                drawn = [pool[torch.randperm(pool_size, generator=generator, device=self.device)[:half]] for pool in pools]
                 yield torch.cat(drawn), labels, None
 
         def run() -> None:
-            adapted = copy.deepcopy(self.net).requires_grad_(True)
-            method.post_train(adapted, batches(), "fixed-both", 0.001, delta_fix)
+            adapted.load_state_dict(self.net.state_dict())
+            method.post_train(compiled, batches(), "fixed-both", 0.001, delta_fix)
 
         return run
 
     def pgd(self, batch: int):
-        images = formula.unit("images", (batch, *self.shape))
-        labels = torch.arange(batch) * 3 % 10
-        return lambda: method.pgd(self.net, images, labels, self.attack)
+        images = self.unit("images", (batch, *self.shape))
+        labels = torch.arange(batch, device=self.device) * 3 % 10
+        net = self.compile(self.net)
+        return lambda: method.pgd(net, images, labels, self.attack)
 
     def train_step(self):
         batch = self.batch_size or 256
-        images, labels = formula.unit("images", (batch, *self.shape)), torch.arange(batch) % 10
-        net = copy.deepcopy(self.net).requires_grad_(True).train()
+        images, labels = self.unit("images", (batch, *self.shape)), torch.arange(batch, device=self.device) % 10
+        net = self.compile(copy.deepcopy(self.net).requires_grad_(True).train())
         optimizer = torch.optim.SGD(net.parameters(), lr=0.001, momentum=0.9, nesterov=True)
 
         def run() -> None:
@@ -89,15 +99,17 @@ class Bench:
 TASKS = ["post-train", "pgd-batch", "pgd-single", "train-step"]
 
 
-def seconds(run, repeats: int, warm_up: int) -> list[float]:
-    for _ in range(warm_up):
-        run()
-    out = []
-    for _ in range(repeats):
+def seconds(run, repeats: int, warm_up: int, device: str) -> list[float]:
+    def once() -> float:
         begin = time.perf_counter()
         run()
-        out.append(time.perf_counter() - begin)
-    return out
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - begin
+
+    for _ in range(warm_up):
+        once()
+    return [once() for _ in range(repeats)]
 
 
 def main() -> None:
@@ -110,12 +122,26 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--warm-up", type=int, default=1, help="runs before the first that is timed")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--precision", choices=["f32", "tf32"], default="f32", help="of the products on a GPU")
+    parser.add_argument("--compile", action="store_true", help="run networks through torch.compile")
     arguments = parser.parse_args()
 
     torch.set_num_threads(arguments.threads)
-    bench = Bench(arguments.architecture, arguments.batch_size, arguments.iterations, arguments.steps)
-    measured = {name: seconds(bench.task(name), arguments.repeats, arguments.warm_up) for name in arguments.task or TASKS}
-    print(json.dumps({"threads": torch.get_num_threads(), "torch": torch.__version__.split("+")[0], "seconds": measured}))
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = arguments.precision == "tf32"
+    torch.backends.cudnn.benchmark = True
+    measured, peaks = {}, {}
+    bench = Bench(
+        arguments.architecture, arguments.batch_size, arguments.iterations, arguments.steps, arguments.device, arguments.compile
+    )
+    for name in arguments.task or TASKS:
+        if arguments.device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        measured[name] = seconds(bench.task(name), arguments.repeats, arguments.warm_up, arguments.device)
+        if arguments.device == "cuda":
+            peaks[name] = torch.cuda.max_memory_allocated()
+    version = torch.__version__.split("+")[0]
+    print(json.dumps({"threads": torch.get_num_threads(), "torch": version, "seconds": measured, "peak_bytes": peaks}))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// The model that `args` ask for, or the one that comes with the program for `dataset`.
+    /// The model that `args` ask for, or the smallest that comes with the program for `dataset`.
     ///
     /// # Errors
     /// If there is no such model, or a file cannot be read or is not what it should be.
@@ -98,22 +98,20 @@ impl Source {
     }
 
     fn embedded(wanted: impl Fn(&ModelCard) -> bool) -> Result<Option<Self>> {
-        for (card, weights) in embedded::EMBEDDED {
-            let card = ModelCard::from_json(card)?;
-            if wanted(&card) {
-                let sha256 = sha256(weights);
-                ensure!(card.sha256 == sha256, "the weights of `{}` are not those of its card (SHA-256 {sha256})", card.id);
-                return Ok(Some(Self {
-                    architecture: card.architecture.parse()?,
-                    weights: StateDict::from_safetensors(weights)?,
-                    sha256,
-                    name: card.id.clone(),
-                    flags: format!("--model {}", card.id),
-                    card: Some(card),
-                }));
-            }
-        }
-        Ok(None)
+        let models = embedded::EMBEDDED.iter().map(|(card, weights)| Ok((ModelCard::from_json(card)?, *weights)));
+        let mut models = models.collect::<Result<Vec<_>>>()?;
+        models.retain(|(card, _)| wanted(card));
+        let Some((card, weights)) = models.into_iter().min_by_key(|(_, weights)| weights.len()) else { return Ok(None) };
+        let sha256 = sha256(weights);
+        ensure!(card.sha256 == sha256, "the weights of `{}` are not those of its card (SHA-256 {sha256})", card.id);
+        Ok(Some(Self {
+            architecture: card.architecture.parse()?,
+            weights: StateDict::from_safetensors(weights)?,
+            sha256,
+            name: card.id.clone(),
+            flags: format!("--model {}", card.id),
+            card: Some(card),
+        }))
     }
 }
 
@@ -149,6 +147,12 @@ mod tests {
             assert_eq!(card.weights, format!("{}.safetensors", card.id));
             assert!(source.dataset().is_some(), "`{}` names an unknown dataset", card.id);
         }
+    }
+
+    #[test]
+    fn the_smallest_model_of_a_dataset_is_taken_where_none_is_named() {
+        let source = Source::embedded(|card| card.dataset == "cifar10").unwrap().unwrap();
+        assert_eq!(source.card.unwrap().id, "cifar10-robust");
     }
 
     #[test]

@@ -16,8 +16,13 @@ pub fn devices() -> Vec<(&'static str, Device)> {
     devices
 }
 
-/// wgpu's default adapter, if a tensor makes the way there and back.
+/// wgpu's default adapter, if a tensor makes the way there and back. With the feature `cuda`, `RIPOSTE_TEST_CUDA=1` makes it the
+/// first CUDA device.
 pub fn wgpu() -> Option<Device> {
+    #[cfg(feature = "cuda")]
+    if std::env::var_os("RIPOSTE_TEST_CUDA").is_some() {
+        return Some(Device::cuda(0));
+    }
     std::panic::catch_unwind(|| {
         let device = Device::wgpu(DeviceKind::DefaultDevice);
         let there = Tensor::<1>::from_floats([1.0, 2.0], &device);

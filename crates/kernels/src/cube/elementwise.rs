@@ -142,8 +142,10 @@ pub fn signed_step(
 
 #[cube]
 fn clamp_keeping_nan(value: f32, low: f32, high: f32) -> f32 {
-    let value = select(value < low, low, value);
-    select(value > high, high, value)
+    let clamped = select(value < low, low, value);
+    let clamped = select(clamped > high, high, clamped);
+    // A shader compiler may make `min` and `max` of these, which drop NaN.
+    select(value.is_nan(), value, clamped)
 }
 
 /// One step of gradient descent on one or two parameters, whose new values overwrite the gradients: see [`SgdStep`](crate::SgdStep).

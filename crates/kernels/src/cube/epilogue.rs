@@ -23,15 +23,17 @@ impl From<Activation> for ActivationKind {
     }
 }
 
-/// The activation, element by element. Compares with `<` so that NaN stays NaN, and selects rather than multiplies by 0 so
-/// that ReLU of -inf is 0.
+/// The activation, element by element. NaN stays NaN, and ReLU of -inf is 0.
 #[cube]
 pub fn activate<N: Size>(values: Vector<f32, N>, slope: f32, #[comptime] kind: ActivationKind) -> Vector<f32, N> {
     let zero = Vector::<f32, N>::new(0.0);
     if comptime!(kind == ActivationKind::None) {
         values
     } else if comptime!(kind == ActivationKind::Relu) {
-        select_many(values.less_than(&zero), zero, values)
+        // The negative numbers by their bits, from the one next to -0 to -inf: of `x < 0` a shader compiler makes `max(x, 0)`,
+        // which is 0 for NaN.
+        let beyond = Vector::<u32, N>::reinterpret(values) - Vector::new(0x8000_0001);
+        select_many(beyond.less_than(&Vector::new(0x7f80_0000)), zero, values)
     } else {
         select_many(values.less_than(&zero), values * Vector::new(slope), values)
     }

@@ -4,7 +4,7 @@ use burn::backend::cubecl::dtype_to_storage_type;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{DType, FloatDType, Shape};
 use burn_cubecl::CubeBackend;
-use burn_cubecl::ops::numeric::empty_device_dtype;
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
@@ -28,15 +28,15 @@ pub fn empty<const D: usize>(like: &CubeTensor, shape: [usize; D]) -> CubeTensor
     empty_of(DType::F32, like, shape)
 }
 
-/// An uninitialised tensor on the device of `like`.
+/// An uninitialised tensor on the device of `like`. Contiguous: on CUDA, Burn pads rows otherwise, which the kernels do not know.
 pub fn empty_of<const D: usize>(dtype: DType, like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
-    empty_device_dtype(like.client.clone(), like.device.clone(), Shape::new(shape), dtype)
+    empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), Shape::new(shape), dtype)
 }
 
 /// An uninitialised tensor of the shape and dtype and on the device of `like`.
 pub fn empty_like(like: &CubeTensor) -> CubeTensor {
     let shape = like.meta.shape().clone();
-    empty_device_dtype(like.client.clone(), like.device.clone(), shape, like.dtype)
+    empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, like.dtype)
 }
 
 /// What the tensor's buffer holds.

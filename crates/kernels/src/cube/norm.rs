@@ -170,7 +170,9 @@ pub fn batch_statistics<E: Float>(
         let square = add_parts(sums, channels + channel, splits, channels) / count;
         mean[channel as usize] = f32::cast_from(x[(channel * plane) as usize]) + distance;
         let variance = square - distance * distance;
-        var[channel as usize] = select(variance < 0.0, 0.0, variance);
+        let rounded = select(variance < 0.0, 0.0, variance);
+        // See `clamp_keeping_nan`.
+        var[channel as usize] = select(variance.is_nan(), variance, rounded);
     }
 }
 

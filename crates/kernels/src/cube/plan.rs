@@ -139,7 +139,7 @@ impl Adapter {
     /// Workgroups that occupy the device.
     fn busy(self) -> u32 {
         match self {
-            Self::Gpu => 128,
+            Self::Gpu => 2048,
             Self::Software { .. } => 16,
         }
     }
