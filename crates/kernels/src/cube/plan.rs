@@ -136,7 +136,7 @@ impl Adapter {
         }
     }
 
-    /// Workgroups that occupy the device.
+    /// Workgroups that occupy the device. A GPU does not tell its size through WebGPU: several for each processor of a large one.
     fn busy(self) -> u32 {
         match self {
             Self::Gpu => 2048,
