@@ -62,6 +62,9 @@ impl Evaluation<'_> {
         interrupt: &Interrupt,
         mut sink: impl FnMut(Record) -> Result<()>,
     ) -> Result<()> {
+        if done >= inputs.len() {
+            return Ok(());
+        }
         let aligned = done / self.batch * self.batch;
         let starts: Vec<usize> = (inputs.start + aligned..inputs.end).step_by(self.batch).collect();
         let mut skip = done - aligned;

@@ -12,8 +12,8 @@ use burn::backend::{Autodiff, AutodiffBackend, Backend, Shape, TensorMetadata};
 
 use crate::routing::{List, Maybe, Routed};
 use crate::{
-    Activation, BatchNormBackward, ConvOptions, ConvShape, KernelBackend, LayerBackward, LayerGradients, SgdStep, SignedStep,
-    Statistics,
+    Activation, BatchNormBackward, ConvOptions, ConvShape, KernelBackend, LayerBackward, LayerGradients, MovingAverage, SgdStep,
+    SignedStep, Statistics,
 };
 
 impl<B: KernelBackend, C: CheckpointStrategy> Routed for Autodiff<B, C> {
@@ -79,6 +79,17 @@ impl<B: KernelBackend, C: CheckpointStrategy> Routed for Autodiff<B, C> {
         };
         let [mean, var] = statistics;
         (batch_norm::<B, C>(nodes, state, output), mean, var)
+    }
+
+    fn routed_moving_statistics(
+        running_mean: FloatTensor<Self>,
+        running_var: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        var: FloatTensor<Self>,
+        average: MovingAverage,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let [running, batch] = [[running_mean, running_var], [mean, var]].map(|pair| pair.map(|t| t.into_primitive()));
+        B::moving_statistics(running, batch, average).map(Self::from_inner).into()
     }
 
     fn routed_max_pool(x: FloatTensor<Self>, size: usize) -> FloatTensor<Self> {

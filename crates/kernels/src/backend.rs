@@ -7,7 +7,7 @@
 use burn::backend::Backend;
 use burn::backend::tensor::FloatTensor;
 
-use crate::{Activation, ConvOptions, SgdStep, SignedStep, stock};
+use crate::{Activation, ConvOptions, MovingAverage, SgdStep, SignedStep, stock};
 
 /// What the backward pass of [`KernelBackend::conv2d_act`] or [`KernelBackend::linear_act`] is given.
 ///
@@ -158,6 +158,15 @@ pub trait KernelBackend: Backend {
     /// Gradients of either: x, gamma, beta, each present when wanted.
     fn batch_norm_act_backward(pass: BatchNormBackward<Self>) -> [Option<FloatTensor<Self>>; 3] {
         stock::batch_norm_act_backward(pass)
+    }
+
+    /// New running means and variances from those of a batch, all `[channel]`: see [`MovingAverage`].
+    fn moving_statistics(
+        running: [FloatTensor<Self>; 2],
+        batch: [FloatTensor<Self>; 2],
+        average: MovingAverage,
+    ) -> [FloatTensor<Self>; 2] {
+        stock::moving_statistics::<Self>(running, batch, average)
     }
 
     /// Maximum of square windows `size` wide that do not overlap: x `[batch, channel, h, w]` to

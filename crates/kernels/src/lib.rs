@@ -31,7 +31,8 @@ mod stock;
 
 pub use backend::{BatchNormBackward, ConvShape, KernelBackend, LayerBackward, LayerGradients, Statistics};
 pub use ops::{
-    Path, batch_norm_act, batch_norm_train_act, conv2d, cross_entropy, linear, max_pool, sgd_step, signed_step, stores_f16,
+    Path, batch_norm_act, batch_norm_train_act, conv2d, cross_entropy, linear, max_pool, moving_statistics, sgd_step,
+    signed_step, stores_f16,
 };
 
 /// The function applied to a layer's output.
@@ -84,6 +85,16 @@ pub struct SignedStep {
     pub epsilon: f32,
     /// Lowest and highest pixel value.
     pub range: [f32; 2],
+}
+
+/// An exponential moving average of batch statistics, as PyTorch's batch normalization keeps it:
+/// `(1 - momentum) * running + momentum * batch`, where the batch's variance is multiplied by the correction first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MovingAverage {
+    /// Weight of the batch, from 0 to 1.
+    pub momentum: f32,
+    /// `n / (n - 1)` makes the unbiased variance of the biased one of n elements.
+    pub correction: f32,
 }
 
 /// One step of stochastic gradient descent with momentum, as PyTorch defines it with dampening 0:

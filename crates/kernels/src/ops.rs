@@ -4,7 +4,7 @@ use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 
 use crate::routing::{List, Routed};
-use crate::{Activation, ConvOptions, ConvShape, SgdStep, SignedStep, stock};
+use crate::{Activation, ConvOptions, ConvShape, MovingAverage, SgdStep, SignedStep, stock};
 
 /// Which implementation computes a layer.
 ///
@@ -64,6 +64,11 @@ pub fn batch_norm_train_act(
     activation: Activation,
 ) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
     Path::Kernels.batch_norm_train_act(x, gamma, beta, epsilon, activation)
+}
+
+/// [`Path::moving_statistics`] by [`Path::Kernels`].
+pub fn moving_statistics(running: [Tensor<1>; 2], batch: [Tensor<1>; 2], average: MovingAverage) -> [Tensor<1>; 2] {
+    Path::Kernels.moving_statistics(running, batch, average)
 }
 
 /// [`Path::max_pool`] by [`Path::Kernels`].
@@ -206,6 +211,26 @@ impl Path {
             Self::Stock => stock::batch_norm_train_act::<Dispatch>(x, gamma, beta, epsilon, activation).into(),
         };
         (Tensor::from_dispatch(y), Tensor::from_dispatch(mean), Tensor::from_dispatch(var))
+    }
+
+    /// What the running mean and variance of a batch normalization become after a batch whose mean and biased variance
+    /// [`batch_norm_train_act`](Self::batch_norm_train_act) returned: see [`MovingAverage`].
+    ///
+    /// All `[channel]` of one dtype, with kernels for f32; returns the new running mean and variance, detached. Not differentiable.
+    ///
+    /// # Panics
+    /// Where the shapes or types differ, naming them.
+    pub fn moving_statistics(self, running: [Tensor<1>; 2], batch: [Tensor<1>; 2], average: MovingAverage) -> [Tensor<1>; 2] {
+        let [mean, var] = &batch;
+        for (name, tensor) in [("running variance", &running[1]), ("mean", mean), ("variance", var)] {
+            check_same("moving_statistics", &running[0], name, tensor);
+        }
+        let [[running_mean, running_var], [mean, var]] = [running, batch].map(|pair| pair.map(|t| t.detach().into_dispatch()));
+        let (mean, var) = match self {
+            Self::Kernels => Dispatch::routed_moving_statistics(running_mean, running_var, mean, var, average),
+            Self::Stock => stock::moving_statistics::<Dispatch>([running_mean, running_var], [mean, var], average).into(),
+        };
+        [Tensor::from_dispatch(mean), Tensor::from_dispatch(var)]
     }
 
     /// Maximum of square windows `size` wide that do not overlap; NaN where a window holds one.

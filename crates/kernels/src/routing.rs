@@ -6,7 +6,7 @@ use burn::backend::{
     backend_extension,
 };
 
-use crate::{Activation, ConvOptions, KernelBackend, SgdStep, SignedStep};
+use crate::{Activation, ConvOptions, KernelBackend, MovingAverage, SgdStep, SignedStep};
 
 /// An optional tensor that can cross Burn's dispatch, which an `Option` cannot.
 #[derive(Debug, ExtensionType)]
@@ -102,6 +102,14 @@ pub trait Routed: Backend {
         activation: Activation,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
+    fn routed_moving_statistics(
+        running_mean: FloatTensor<Self>,
+        running_var: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        var: FloatTensor<Self>,
+        average: MovingAverage,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
     fn routed_max_pool(x: FloatTensor<Self>, size: usize) -> FloatTensor<Self>;
 
     fn routed_cross_entropy(logits: FloatTensor<Self>, targets: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -162,6 +170,16 @@ impl<B: KernelBackend> Routed for B {
         activation: Activation,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         B::batch_norm_train_act(x, gamma, beta, epsilon, activation).into()
+    }
+
+    fn routed_moving_statistics(
+        running_mean: FloatTensor<Self>,
+        running_var: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        var: FloatTensor<Self>,
+        average: MovingAverage,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        B::moving_statistics([running_mean, running_var], [mean, var], average).into()
     }
 
     fn routed_max_pool(x: FloatTensor<Self>, size: usize) -> FloatTensor<Self> {

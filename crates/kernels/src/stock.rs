@@ -8,7 +8,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, DType, FloatDType, Scalar, Shape, TensorMetadata, get_or_init_device_settings};
 
 use crate::{
-    Activation, BatchNormBackward, ConvOptions, ConvShape, LayerBackward, LayerGradients, SgdStep, SignedStep, Statistics,
+    Activation, BatchNormBackward, ConvOptions, ConvShape, LayerBackward, LayerGradients, MovingAverage, SgdStep, SignedStep,
+    Statistics,
 };
 
 /// Ends the program where the large operations were left out of the build: on a device of the page every tensor is f32 and every
@@ -194,6 +195,17 @@ pub(crate) fn signed_step<B: Backend>(
             B::float_mask_where(moved, resting, x)
         }
     }
+}
+
+pub(crate) fn moving_statistics<B: Backend>(
+    [running_mean, running_var]: [FloatTensor<B>; 2],
+    [mean, var]: [FloatTensor<B>; 2],
+    average: MovingAverage,
+) -> [FloatTensor<B>; 2] {
+    let scaled = |tensor: FloatTensor<B>, factor: f32| B::float_mul_scalar(tensor, Scalar::Float(factor.into()));
+    let MovingAverage { momentum, correction } = average;
+    let moved = |running, batch| B::float_add(scaled(running, 1.0 - momentum), scaled(batch, momentum));
+    [moved(running_mean, mean), moved(running_var, scaled(var, correction))]
 }
 
 pub(crate) fn sgd_step<B: Backend>(

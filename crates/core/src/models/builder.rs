@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use burn::module::{Param, RunningState};
+use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 use riposte_kernels::Path;
 
+use super::buffer::Buffer;
 use super::layers::{BatchNorm2d, Conv2d, Linear, MaxPool2d};
 use crate::rng::{self, Stream};
 use crate::weights::StateDict;
@@ -75,8 +76,8 @@ impl<'a> Builder<'a> {
         Ok(BatchNorm2d {
             weight: Param::from_tensor(weight),
             bias: Param::from_tensor(bias),
-            running_mean: RunningState::new(mean),
-            running_var: RunningState::new(variance),
+            running_mean: Buffer::new(mean),
+            running_var: Buffer::new(variance),
             training: Param::from_bool(true),
             path: self.path,
         })

@@ -1,8 +1,10 @@
 //! The layers of the models: Burn modules over `riposte-kernels`, with PyTorch's parameter names and layouts.
 
-use burn::module::{Flag, Module, Param, RunningState};
+use burn::module::{Flag, Module, Param};
 use burn::tensor::Tensor;
-use riposte_kernels::{Activation, ConvOptions, Path};
+use riposte_kernels::{Activation, ConvOptions, MovingAverage, Path};
+
+use super::buffer::Buffer;
 
 /// A 2-D convolution with a square stride and padding, and its activation.
 #[derive(Module, Debug)]
@@ -67,8 +69,8 @@ impl MaxPool2d {
 pub struct BatchNorm2d {
     pub(crate) weight: Param<Tensor<1>>,
     pub(crate) bias: Param<Tensor<1>>,
-    pub(crate) running_mean: RunningState<Tensor<1>>,
-    pub(crate) running_var: RunningState<Tensor<1>>,
+    pub(crate) running_mean: Buffer,
+    pub(crate) running_var: Buffer,
     pub(crate) training: Param<Flag>,
     #[module(skip)]
     pub(crate) path: Path,
@@ -88,7 +90,7 @@ impl BatchNorm2d {
             self.follow(mean, variance, batch * height * width);
             y
         } else {
-            let (mean, variance) = (self.running_mean.value_sync(), self.running_var.value_sync());
+            let (mean, variance) = (self.running_mean.value(), self.running_var.value());
             let (weight, bias) = (self.weight.val(), self.bias.val());
             self.path.batch_norm_act(x, weight, bias, mean.inner(), variance.inner(), EPSILON, activation)
         }
@@ -97,11 +99,11 @@ impl BatchNorm2d {
     /// Moves the running statistics towards those of a batch of `count` elements a channel.
     fn follow(&self, mean: Tensor<1>, variance: Tensor<1>, count: usize) {
         // PyTorch normalizes with the biased variance of the batch but keeps the unbiased one as running statistics.
-        let unbiased = variance.detach() * (count as f32 / (count as f32 - 1.0));
-        let mean = self.running_mean.value_sync() * (1.0 - MOMENTUM) + mean.detach() * MOMENTUM;
-        let variance = self.running_var.value_sync() * (1.0 - MOMENTUM) + unbiased * MOMENTUM;
-        self.running_mean.update(mean.detach());
-        self.running_var.update(variance.detach());
+        let average = MovingAverage { momentum: MOMENTUM, correction: count as f32 / (count as f32 - 1.0) };
+        let running = [self.running_mean.value(), self.running_var.value()];
+        let [mean, variance] = self.path.moving_statistics(running, [mean, variance], average);
+        self.running_mean.set(mean);
+        self.running_var.set(variance);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The architectures, one file each, and the model that holds any of them.
 
+mod buffer;
 mod builder;
 mod card;
 mod cnn_a;

@@ -32,8 +32,8 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
 use crate::{
-    Activation, BatchNormBackward, ConvOptions, ConvShape, KernelBackend, LayerBackward, LayerGradients, SgdStep, SignedStep,
-    stock,
+    Activation, BatchNormBackward, ConvOptions, ConvShape, KernelBackend, LayerBackward, LayerGradients, MovingAverage, SgdStep,
+    SignedStep, stock,
 };
 use convolution::{ConvPlans, conv_backward, conv_forward};
 
@@ -130,6 +130,14 @@ impl KernelBackend for CubeBackend {
             var: into_contiguous(pass.var),
             ..pass
         })
+    }
+
+    fn moving_statistics(running: [CubeTensor; 2], batch: [CubeTensor; 2], average: MovingAverage) -> [CubeTensor; 2] {
+        if !single(running.each_ref().map(Some)) || !single(batch.each_ref().map(Some)) {
+            return stock::moving_statistics::<Self>(running, batch, average);
+        }
+        let [running, batch] = [running, batch].map(|pair| pair.map(into_contiguous));
+        small::moving_statistics(running.each_ref(), batch.each_ref(), average)
     }
 
     fn max_pool(x: CubeTensor, size: usize) -> CubeTensor {

@@ -176,6 +176,27 @@ pub fn batch_statistics<E: Float>(
     }
 }
 
+/// See [`MovingAverage`](crate::MovingAverage).
+#[cube(launch_unchecked)]
+pub fn moving_statistics(
+    running_mean: &[f32],
+    running_var: &[f32],
+    mean: &[f32],
+    var: &[f32],
+    mean_out: &mut [f32],
+    var_out: &mut [f32],
+    channels: u32,
+    momentum: f32,
+    correction: f32,
+) {
+    let channel = ABSOLUTE_POS;
+    if (channel as u32) < channels {
+        let rest = 1.0 - momentum;
+        mean_out[channel] = running_mean[channel] * rest + mean[channel] * momentum;
+        var_out[channel] = running_var[channel] * rest + var[channel] * correction * momentum;
+    }
+}
+
 /// From [`batch_norm_sums`] with an x over `count` elements: the gradients of gamma and beta, and `[4, channel]` coefficients
 /// for [`batch_norm_batch_gradient`].
 #[cube(launch_unchecked)]

@@ -7,6 +7,9 @@ use super::tile::Tile;
 /// Shortest reduction worth a split of its own.
 const SHORTEST: u32 = 256;
 
+/// Most splits: one unit adds up the parts of an output, one after the other.
+const MOST: u32 = 256;
+
 /// Fewest multiply-adds for a tall tile: more than a small network has for one image, less than for a batch.
 const TALL: f64 = 16e6;
 
@@ -44,7 +47,7 @@ impl Problem {
         let workgroups = self.workgroups(tile);
         // Half busy is good enough to save the second pass.
         let wanted = match workgroups < adapter.busy() / 2 {
-            true => adapter.busy().div_ceil(workgroups).min(self.terms / SHORTEST).max(1),
+            true => adapter.busy().div_ceil(workgroups).min(self.terms / SHORTEST).clamp(1, MOST),
             false => 1,
         };
         let chunk = self.terms.div_ceil(wanted).next_multiple_of(tile.k);

@@ -9,7 +9,7 @@ use super::elementwise;
 use super::epilogue::ActivationKind;
 use super::launch::{buffer, element, elementwise as grid, empty, empty_like, empty_of, optional, slope, width};
 use super::norm;
-use crate::{Activation, BatchNormBackward, SgdStep, SignedStep, Statistics};
+use crate::{Activation, BatchNormBackward, MovingAverage, SgdStep, SignedStep, Statistics};
 
 /// Workgroups that keep a device busy.
 const BUSY: usize = 512;
@@ -188,6 +188,30 @@ pub fn batch_statistics(x: &CubeTensor) -> [CubeTensor; 2] {
             plane as u32,
             (batch * plane) as f32,
             element(x),
+        );
+    }
+    [mean, var]
+}
+
+/// The new running mean and variance, `[channel]`.
+pub fn moving_statistics(running: [&CubeTensor; 2], batch: [&CubeTensor; 2], average: MovingAverage) -> [CubeTensor; 2] {
+    let channels = running[0].meta.num_elements();
+    let [mean, var] = running.map(empty_like);
+    let (count, dim) = grid(channels);
+    unsafe {
+        norm::moving_statistics::launch_unchecked(
+            &mean.client,
+            count,
+            dim,
+            buffer(running[0]),
+            buffer(running[1]),
+            buffer(batch[0]),
+            buffer(batch[1]),
+            buffer(&mean),
+            buffer(&var),
+            channels as u32,
+            average.momentum,
+            average.correction,
         );
     }
     [mean, var]

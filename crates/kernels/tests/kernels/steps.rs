@@ -1,5 +1,5 @@
 use burn::tensor::Device;
-use riposte_kernels::{Path, SgdStep, SignedStep};
+use riposte_kernels::{MovingAverage, Path, SgdStep, SignedStep};
 
 use crate::random::{Random, tensor, values};
 
@@ -77,6 +77,37 @@ fn a_step_leaves_the_tensors_it_was_given_as_they_were() {
     let [parameter, gradient, velocity] = given.clone().map(|tensor| vec![tensor]);
     let _ = riposte_kernels::sgd_step(parameter, gradient, velocity, step);
     assert_eq!(given.map(values), kept);
+}
+
+/// On a device of any kind.
+pub fn check_moving_statistics(path: Path, device: &Device) {
+    let average = MovingAverage { momentum: 0.1, correction: 64.0 / 63.0 };
+    // One workgroup, more than one, and a length of neither.
+    for channels in [3, 64, 130] {
+        let mut random = Random::new(channels as u64);
+        let given = [(); 4].map(|()| random.numbers(channels));
+        let [running_mean, running_var, mean, var] = given.each_ref().map(|numbers| tensor(numbers, [channels], device));
+        let kept = running_var.clone();
+        let found = path.moving_statistics([running_mean, running_var], [mean, var], average).map(values);
+        let moved = |running: f32, batch: f64| 0.9 * f64::from(running) + 0.1 * batch;
+        for channel in 0..channels {
+            let [running_mean, running_var, mean, var] = given.each_ref().map(|numbers| numbers[channel]);
+            let expected = [moved(running_mean, mean.into()), moved(running_var, f64::from(var) * 64.0 / 63.0)];
+            for (found, expected) in found.iter().zip(expected) {
+                // A few roundings of values of about 1.
+                assert!((f64::from(found[channel]) - expected).abs() < 1e-6, "{path:?}: {} not {expected}", found[channel]);
+            }
+        }
+        assert_eq!(values(kept), given[1], "{path:?} changed what it was given");
+    }
+}
+
+#[test]
+fn running_statistics_move_by_the_momentum() {
+    for path in [Path::Kernels, Path::Stock] {
+        check_moving_statistics(path, &Device::flex());
+        check_moving_statistics(path, &Device::flex().autodiff());
+    }
 }
 
 #[test]

@@ -454,6 +454,12 @@ fn sgd_steps_follow_pytorch_with_and_without_nesterov() {
 }
 
 #[test]
+fn running_statistics_move_by_the_momentum() {
+    let Some(device) = gpu() else { return };
+    crate::steps::check_moving_statistics(Path::Kernels, &device);
+}
+
+#[test]
 fn results_do_not_change_from_run_to_run() {
     let Some(device) = gpu() else { return };
     let shape = square(16, 8, 14, 12, 3, 1, 1);
