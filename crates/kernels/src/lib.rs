@@ -7,7 +7,7 @@
 //!
 //! - [`conv2d`], [`linear`], [`batch_norm_act`], [`batch_norm_train_act`], [`max_pool`], [`cross_entropy`]: differentiable (first
 //!   order), ordinary `Tensor`s in and out, on any device;
-//! - [`signed_step`], [`sgd_step`]: the update rules, one pass over memory, not differentiable;
+//! - [`signed_step`], [`sgd_step`], [`moving_statistics`]: the update rules, one pass over memory, not differentiable;
 //! - [`Path`]: the same operations through Burn's stock operations, to compare with;
 //! - [`KernelBackend`]: what a backend implements. The CPU (flex) has im2col blocks and `gemm`; GPU devices have CubeCL
 //!   kernels with the feature `cubecl`; everything else composes Burn's operations.

@@ -148,60 +148,15 @@ fn clamp_keeping_nan(value: f32, low: f32, high: f32) -> f32 {
     select(value.is_nan(), value, clamped)
 }
 
-/// One step of gradient descent on one or two parameters, whose new values overwrite the gradients: see [`SgdStep`](crate::SgdStep).
+/// One step of gradient descent on some parameters, whose new values overwrite the gradients: see [`SgdStep`](crate::SgdStep).
 /// Where `first` is not 0 the velocities are only written to; it is no comptime value, so that the second step compiles nothing.
 /// Sizes count vectors of `N`.
-///
-/// Two, because every parameter takes three buffers, of which a device promises eight.
 #[cube(launch_unchecked)]
 pub fn sgd_step<N: Size>(
-    parameter: &[Vector<f32, N>],
-    gradient: &mut [Vector<f32, N>],
-    velocity: &mut [Vector<f32, N>],
-    second_parameter: ComptimeOption<&[Vector<f32, N>]>,
-    second_gradient: ComptimeOption<&mut [Vector<f32, N>]>,
-    second_velocity: ComptimeOption<&mut [Vector<f32, N>]>,
-    size: u32,
-    second_size: u32,
-    learning_rate: f32,
-    momentum: f32,
-    weight_decay: f32,
-    gradient_scale: f32,
-    first: u32,
-    #[comptime] nesterov: bool,
-) {
-    if (ABSOLUTE_POS as u32) < size {
-        descend(parameter, gradient, velocity, learning_rate, momentum, weight_decay, gradient_scale, first, nesterov);
-    }
-    #[comptime]
-    if let ComptimeOption::Some(parameter) = second_parameter {
-        #[comptime]
-        if let ComptimeOption::Some(gradient) = second_gradient {
-            #[comptime]
-            if let ComptimeOption::Some(velocity) = second_velocity {
-                if (ABSOLUTE_POS as u32) < second_size {
-                    descend(
-                        parameter,
-                        gradient,
-                        velocity,
-                        learning_rate,
-                        momentum,
-                        weight_decay,
-                        gradient_scale,
-                        first,
-                        nesterov,
-                    );
-                }
-            }
-        }
-    }
-}
-
-#[cube]
-fn descend<N: Size>(
-    parameter: &[Vector<f32, N>],
-    gradient: &mut [Vector<f32, N>],
-    velocity: &mut [Vector<f32, N>],
+    parameters: Sequence<Box<[Vector<f32, N>]>>,
+    mut gradients: Sequence<Box<[Vector<f32, N>]>>,
+    mut velocities: Sequence<Box<[Vector<f32, N>]>>,
+    sizes: Sequence<u32>,
     learning_rate: f32,
     momentum: f32,
     weight_decay: f32,
@@ -210,12 +165,20 @@ fn descend<N: Size>(
     #[comptime] nesterov: bool,
 ) {
     let i = ABSOLUTE_POS;
-    let p = parameter[i];
-    let g = Vector::new(gradient_scale) * gradient[i] + Vector::new(weight_decay) * p;
-    let v = select(first != 0, g, Vector::new(momentum) * velocity[i] + g);
-    let direction = if comptime!(nesterov) { g + Vector::new(momentum) * v } else { v };
-    velocity[i] = v;
-    gradient[i] = p - Vector::new(learning_rate) * direction;
+    #[unroll]
+    for index in 0..parameters.len() {
+        let parameter = parameters.index(index);
+        let gradient = gradients.index_mut(index);
+        let velocity = velocities.index_mut(index);
+        if (i as u32) < *sizes.index(index) {
+            let p = parameter[i];
+            let g = Vector::new(gradient_scale) * gradient[i] + Vector::new(weight_decay) * p;
+            let v = select(first != 0, g, Vector::new(momentum) * velocity[i] + g);
+            let direction = if comptime!(nesterov) { g + Vector::new(momentum) * v } else { v };
+            velocity[i] = v;
+            gradient[i] = p - Vector::new(learning_rate) * direction;
+        }
+    }
 }
 
 /// Extents of a pooling: x `[planes, height, width]`, windows `size` wide that do not overlap.

@@ -62,7 +62,7 @@ pub fn batch_norm_gradient<E: Float, N: Size>(
 }
 
 /// The sums `[split, 2, channel]` over parts of the batch that make up the gradients of gamma (first, where x is given) and
-/// beta. One workgroup per channel and split.
+/// beta; where gamma is given, also [`batch_norm_gradient`], which reads the same. One workgroup per channel and split.
 #[cube(launch_unchecked)]
 pub fn batch_norm_sums<E: Float, N: Size>(
     gradient: &[Vector<E, N>],
@@ -70,6 +70,8 @@ pub fn batch_norm_sums<E: Float, N: Size>(
     x: ComptimeOption<&[Vector<E, N>]>,
     mean: &[f32],
     var: &[f32],
+    gamma: ComptimeOption<&[f32]>,
+    mut x_out: ComptimeOption<&mut [Vector<E, N>]>,
     sums: &mut [f32],
     batch: u32,
     channels: u32,
@@ -84,6 +86,12 @@ pub fn batch_norm_sums<E: Float, N: Size>(
     let first = CUBE_POS_Y * images_per_split;
     let last = min(first + images_per_split, batch);
     let center = mean[channel as usize];
+    let deviation = (var[channel as usize] + epsilon).sqrt();
+    let mut scale = 0.0f32;
+    #[comptime]
+    if let ComptimeOption::Some(gamma) = gamma {
+        scale = gamma[channel as usize] / deviation;
+    }
     let mut gamma_sum = Vector::<f32, N>::new(0.0);
     let mut beta_sum = Vector::<f32, N>::new(0.0);
 
@@ -96,6 +104,10 @@ pub fn batch_norm_sums<E: Float, N: Size>(
         if let ComptimeOption::Some(x) = &x {
             gamma_sum += signal * (Vector::cast_from(x[index]) - Vector::new(center));
         }
+        #[comptime]
+        if let ComptimeOption::Some(x_out) = &mut x_out {
+            x_out[index] = Vector::cast_from(signal * Vector::new(scale));
+        }
         i += UNITS;
     }
 
@@ -103,7 +115,7 @@ pub fn batch_norm_sums<E: Float, N: Size>(
     if x.is_some() {
         let total = add_units(gamma_sum);
         if UNIT_POS == 0 {
-            sums[place as usize] = total / (var[channel as usize] + epsilon).sqrt();
+            sums[place as usize] = total / deviation;
         }
     }
     let total = add_units(beta_sum);

@@ -79,36 +79,41 @@ pub fn sgd_step(
     let gradients: Vec<CubeTensor> = gradients.into_iter().map(ours).collect();
     let velocities: Vec<CubeTensor> =
         if first { gradients.iter().map(empty_like).collect() } else { velocities.into_iter().map(ours).collect() };
-    for at in (0..parameters.len()).step_by(2) {
-        let size = |index: usize| parameters.get(index).map_or(0, |parameter| parameter.meta.num_elements());
-        let [size, second_size] = [size(at), size(at + 1)];
-        let vectors = width(size).min(width(second_size));
-        let (count, dim) = grid(size.max(second_size) / vectors);
-        let second = |tensors: &[CubeTensor]| tensors.get(at + 1).map(buffer);
-        unsafe {
-            elementwise::sgd_step::launch_unchecked(
-                &parameters[at].client,
-                count,
-                dim,
-                vectors,
-                buffer(&parameters[at]),
-                buffer(&gradients[at]),
-                buffer(&velocities[at]),
-                second(parameters).into(),
-                second(&gradients).into(),
-                second(&velocities).into(),
-                (size / vectors) as u32,
-                (second_size / vectors) as u32,
-                step.learning_rate,
-                step.momentum,
-                step.weight_decay,
-                step.gradient_scale,
-                first.into(),
-                step.nesterov,
-            );
+    let size = |index: &usize| parameters[*index].meta.num_elements();
+    let together = launched_together(parameters[0].client.properties().hardware.max_bindings as usize);
+    for vectors in [4, 1] {
+        let members: Vec<usize> = (0..parameters.len()).filter(|index| width(size(index)) == vectors).collect();
+        for members in members.chunks(together) {
+            let largest = members.iter().map(size).max().expect("a chunk has members");
+            let (count, dim) = grid(largest / vectors);
+            let buffers = |tensors: &[CubeTensor]| members.iter().map(|index| buffer(&tensors[*index])).collect();
+            unsafe {
+                elementwise::sgd_step::launch_unchecked(
+                    &parameters[0].client,
+                    count,
+                    dim,
+                    vectors,
+                    buffers(parameters),
+                    buffers(&gradients),
+                    buffers(&velocities),
+                    members.iter().map(|index| (size(index) / vectors) as u32).collect(),
+                    step.learning_rate,
+                    step.momentum,
+                    step.weight_decay,
+                    step.gradient_scale,
+                    first.into(),
+                    step.nesterov,
+                );
+            }
         }
     }
     [gradients, velocities]
+}
+
+/// How many parameters one launch updates where a kernel may have so many buffers: each has three, and the launch's numbers one.
+/// More than eight make a longer shader to compile and hardly fewer launches.
+fn launched_together(max_bindings: usize) -> usize {
+    (max_bindings.saturating_sub(1) / 3).clamp(1, 8)
 }
 
 /// A tensor whose buffer may be written to: a copy if somebody else holds it.
@@ -240,11 +245,16 @@ pub fn batch_norm_backward(pass: &BatchNormBackward<CubeBackend>) -> [Option<Cub
         let [x, gamma, beta] = through_statistics(pass, x);
         return [Some(x), gamma_wanted.then_some(gamma), beta_wanted.then_some(beta)];
     }
-    let x = x_wanted.then(|| past_constants(pass));
     if !gamma_wanted && !beta_wanted {
-        return [x, None, None];
+        return [x_wanted.then(|| past_constants(pass)), None, None];
     }
-    let (sums, splits) = channel_sums(pass);
+    // With the sums, where a kernel may have nine buffers: gradient, output, x, mean, var, gamma, both results and the numbers.
+    let together = x_wanted && pass.gradient.client.properties().hardware.max_bindings >= 9;
+    let x = match together {
+        true => Some(empty_like(&pass.gradient)),
+        false => x_wanted.then(|| past_constants(pass)),
+    };
+    let (sums, splits) = channel_sums(pass, x.as_ref().filter(|_| together));
     let [channels] = pass.gamma.meta.shape().dims();
     let [gamma, beta] = [gamma_wanted, beta_wanted].map(|wanted| wanted.then(|| empty(&sums, [channels])));
     let (count, dim) = grid(channels);
@@ -298,7 +308,7 @@ fn through_statistics(pass: &BatchNormBackward<CubeBackend>, x: &CubeTensor) -> 
     let [batch, channels, height, columns] = pass.gradient.meta.shape().dims();
     let plane = height * columns;
     let vectors = width(plane);
-    let (sums, splits) = channel_sums(pass);
+    let (sums, splits) = channel_sums(pass, None);
     let [gamma, beta] = [0, 1].map(|_| empty(&sums, [channels]));
     let coefficients = empty(&sums, [4, channels]);
     let out = empty_like(x);
@@ -343,8 +353,9 @@ fn through_statistics(pass: &BatchNormBackward<CubeBackend>, x: &CubeTensor) -> 
     [out, gamma, beta]
 }
 
-/// The partial sums `[split, 2, channel]` of the gradients of gamma, if there is an x, and beta; and how many there are.
-fn channel_sums(pass: &BatchNormBackward<CubeBackend>) -> (CubeTensor, usize) {
+/// The partial sums `[split, 2, channel]` of the gradients of gamma, if there is an x, and beta; and how many there are. Fills
+/// `x_out`, if it is given, with what [`past_constants`] returns.
+fn channel_sums(pass: &BatchNormBackward<CubeBackend>, x_out: Option<&CubeTensor>) -> (CubeTensor, usize) {
     let [batch, channels, height, columns] = pass.gradient.meta.shape().dims();
     let plane = height * columns;
     let vectors = width(plane);
@@ -361,6 +372,8 @@ fn channel_sums(pass: &BatchNormBackward<CubeBackend>) -> (CubeTensor, usize) {
             pass.x.as_ref().map(buffer).into(),
             buffer(&pass.mean),
             buffer(&pass.var),
+            optional(x_out.map(|_| &pass.gamma)),
+            x_out.map(buffer).into(),
             buffer(&sums),
             batch as u32,
             channels as u32,

@@ -430,8 +430,9 @@ fn signed_step_stays_in_the_ball_and_the_range_and_rests_where_inactive() {
 #[test]
 fn sgd_steps_follow_pytorch_with_and_without_nesterov() {
     let Some(device) = gpu() else { return };
-    // Pairs of parameters share a launch, the last one is alone; lengths that vectors of four divide and others.
-    for (counts, nesterov) in [(&[1][..], true), (&[13, 1600, 8], false), (&[1600, 64, 10, 4], true)] {
+    // Lengths that vectors of four divide and others, which share no launch; more of the first than any launch takes.
+    let many = [16, 3, 64, 8, 5, 12, 4, 20, 24, 28, 1600, 36, 40];
+    for (counts, nesterov) in [(&[1][..], true), (&[13, 1600, 8], false), (&[1600, 64, 10, 4], true), (&many, true)] {
         let step = SgdStep { learning_rate: 0.1, momentum: 0.9, nesterov, weight_decay: 0.01, gradient_scale: 0.25 };
         let drawn = |seed: u64| counts.iter().map(|&count| noise(seed, count)).collect::<Vec<_>>();
         let on_device = |values: &[Vec<f32>]| values.iter().map(|v| tensor(v, [v.len()], &device)).collect::<Vec<_>>();
