@@ -79,41 +79,49 @@ pub fn sgd_step(
     let gradients: Vec<CubeTensor> = gradients.into_iter().map(ours).collect();
     let velocities: Vec<CubeTensor> =
         if first { gradients.iter().map(empty_like).collect() } else { velocities.into_iter().map(ours).collect() };
-    let size = |index: &usize| parameters[*index].meta.num_elements();
-    let together = launched_together(parameters[0].client.properties().hardware.max_bindings as usize);
-    for vectors in [4, 1] {
-        let members: Vec<usize> = (0..parameters.len()).filter(|index| width(size(index)) == vectors).collect();
-        for members in members.chunks(together) {
-            let largest = members.iter().map(size).max().expect("a chunk has members");
-            let (count, dim) = grid(largest / vectors);
-            let buffers = |tensors: &[CubeTensor]| members.iter().map(|index| buffer(&tensors[*index])).collect();
-            unsafe {
-                elementwise::sgd_step::launch_unchecked(
-                    &parameters[0].client,
-                    count,
-                    dim,
-                    vectors,
-                    buffers(parameters),
-                    buffers(&gradients),
-                    buffers(&velocities),
-                    members.iter().map(|index| (size(index) / vectors) as u32).collect(),
-                    step.learning_rate,
-                    step.momentum,
-                    step.weight_decay,
-                    step.gradient_scale,
-                    first.into(),
-                    step.nesterov,
-                );
-            }
+    let lengths: Vec<usize> = parameters.iter().map(|parameter| parameter.meta.num_elements()).collect();
+    for (vectors, members) in launches(&lengths, parameters[0].client.properties().hardware.max_bindings as usize) {
+        let largest = lengths[members[0]];
+        let (count, dim) = grid(largest / vectors);
+        let buffers = |tensors: &[CubeTensor]| members.iter().map(|index| buffer(&tensors[*index])).collect();
+        unsafe {
+            elementwise::sgd_step::launch_unchecked(
+                &parameters[0].client,
+                count,
+                dim,
+                vectors,
+                buffers(parameters),
+                buffers(&gradients),
+                buffers(&velocities),
+                members.iter().map(|index| (lengths[*index] / vectors) as u32).collect(),
+                step.learning_rate,
+                step.momentum,
+                step.weight_decay,
+                step.gradient_scale,
+                first.into(),
+                step.nesterov,
+            );
         }
     }
     [gradients, velocities]
 }
 
-/// How many parameters one launch updates where a kernel may have so many buffers: each has three, and the launch's numbers one.
-/// More than eight make a longer shader to compile and hardly fewer launches.
-fn launched_together(max_bindings: usize) -> usize {
-    (max_bindings.saturating_sub(1) / 3).clamp(1, 8)
+/// Which parameters of these lengths share a launch, the longest first, and in vectors of how many elements. Each parameter has three
+/// buffers and a launch's numbers have one; more than eight parameters make a longer shader to compile and hardly fewer launches.
+fn launches(lengths: &[usize], max_bindings: usize) -> Vec<(usize, Vec<usize>)> {
+    let together = (max_bindings.saturating_sub(1) / 3).clamp(1, 8);
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|&index| std::cmp::Reverse(lengths[index]));
+    let (mut wide, mut narrow): (Vec<usize>, Vec<usize>) = order.into_iter().partition(|&index| width(lengths[index]) > 1);
+    // The shortest join the others where that saves a launch.
+    let (rest, last) = (wide.len() % together, narrow.len() % together);
+    if rest > 0 && last > 0 && rest + last <= together {
+        narrow.extend(wide.split_off(wide.len() - rest));
+        narrow.sort_by_key(|&index| std::cmp::Reverse(lengths[index]));
+    }
+    let chunks =
+        |members: Vec<usize>, vectors| members.chunks(together).map(|chunk| (vectors, chunk.to_vec())).collect::<Vec<_>>();
+    [chunks(wide, 4), chunks(narrow, 1)].concat()
 }
 
 /// A tensor whose buffer may be written to: a copy if somebody else holds it.
@@ -427,4 +435,21 @@ pub fn max_pool_backward(gradient: &CubeTensor, x: &CubeTensor, size: usize) -> 
         );
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::launches;
+
+    #[test]
+    fn every_parameter_has_one_launch_and_the_fewest_are_made() {
+        // The MNIST network's: where eight buffers are promised, as in browsers, and where there are more.
+        let lengths = [256, 16, 8192, 32, 156_800, 100, 1000, 10];
+        let pairs = launches(&lengths, 8);
+        assert_eq!(pairs, [(4, vec![4, 2]), (4, vec![6, 0]), (4, vec![5, 3]), (1, vec![1, 7])]);
+        assert_eq!(launches(&lengths, 32), [(1, vec![4, 2, 6, 0, 5, 3, 1, 7])]);
+        // Nothing to save: vectors stay.
+        assert_eq!(launches(&[4, 5, 8], 1 << 20), [(1, vec![2, 1, 0])]);
+        assert_eq!(launches(&[4, 5, 8], 7), [(4, vec![2, 0]), (1, vec![1])]);
+    }
 }
