@@ -448,8 +448,8 @@ mod tests {
         let pairs = launches(&lengths, 8);
         assert_eq!(pairs, [(4, vec![4, 2]), (4, vec![6, 0]), (4, vec![5, 3]), (1, vec![1, 7])]);
         assert_eq!(launches(&lengths, 32), [(1, vec![4, 2, 6, 0, 5, 3, 1, 7])]);
-        // Nothing to save: vectors stay.
         assert_eq!(launches(&[4, 5, 8], 1 << 20), [(1, vec![2, 1, 0])]);
+        // Nothing to save: vectors stay.
         assert_eq!(launches(&[4, 5, 8], 7), [(4, vec![2, 0]), (1, vec![1])]);
     }
 }
