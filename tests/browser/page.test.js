@@ -236,17 +236,21 @@ test('the page answers while the engine works', async () => {
   await arena.runRiposte();
   const tasks = mainThreadTasks(await site.browser.stopTracing());
   const longest = (measure) => Math.max(...tasks.map(measure)) / 1000;
-  // Chromium leaves the processor time of some tasks out; it is no more than the time by the clock.
-  const cpu = longest(({ tdur, dur }) => tdur ?? dur);
-  console.log(`longest main-thread task ${cpu.toFixed(0)} ms of processor time, ${longest(({ dur }) => dur).toFixed(0)} ms by the clock`);
+  const cpu = longest(({ cpu }) => cpu);
+  console.log(`longest main-thread task ${cpu.toFixed(0)} ms of processor time, ${longest(({ clock }) => clock).toFixed(0)} ms by the clock`);
   // By the clock it also waits for whatever else this machine computes, the adapter among it.
   assert.ok(tasks.length > 50 && cpu < 50, `${tasks.length} tasks, ${cpu} ms`);
   await context.close();
 });
 
-/** Tasks of the page's own thread, with their microseconds. */
+/** Tasks of the page's own thread: the microseconds of each by the clock and of processor time. */
 function mainThreadTasks(trace) {
   const { traceEvents: events } = JSON.parse(trace);
   const threads = events.filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain').map(({ pid, tid }) => `${pid} ${tid}`);
-  return events.filter(({ name, pid, tid }) => name === 'ThreadControllerImpl::RunTask' && threads.includes(`${pid} ${tid}`));
+  const end = Math.max(...events.map(({ ts }) => ts));
+  // A task too short to measure is written as an instant, one that outlasts the trace as a beginning ('B').
+  const clock = ({ ph, ts, dur }) => dur ?? (ph === 'B' ? end - ts : 0);
+  // Chromium leaves the processor time of some tasks out; it is no more than the time by the clock.
+  return events.filter(({ name, pid, tid }) => name === 'ThreadControllerImpl::RunTask' && threads.includes(`${pid} ${tid}`))
+    .map((task) => ({ clock: clock(task), cpu: task.tdur ?? clock(task) }));
 }
