@@ -13,6 +13,7 @@ use super::geometry::{Window, extents};
 use super::launch::{Finish, Parts, Signal, buffer, element, finish, optional, slope, width};
 use super::plan::{Plan, Problem};
 use super::weight_gradient::weight_gradient;
+use super::winograd::Transformed;
 use crate::backend::ConvShape;
 use crate::{Activation, LayerBackward, LayerGradients};
 
@@ -79,6 +80,10 @@ pub fn conv_forward(
     if direct::suits(shape, x.dtype) {
         return direct::forward(&x, &weight, bias.as_ref(), shape, activation);
     }
+    let transformed = Transformed::new(shape, x.dtype, &x.client);
+    if let Some(out) = transformed.and_then(|by| by.forward(&x, &weight, bias.as_ref(), activation)) {
+        return out;
+    }
     let [_, _, out_height, out_width] = shape.output();
     let [_, channels, kernel_h, kernel_w] = shape.weight;
     let weight_vectors = if plan.tile.k.is_multiple_of(4) { width(channels * kernel_h * kernel_w) } else { 1 };
@@ -91,7 +96,7 @@ pub fn conv_forward(
     unsafe {
         forward::launch_unchecked(
             &x.client,
-            plan.count(),
+            plan.shared_count(),
             plan.units(),
             if aligned && window.stride_w == 1 { width(shape.x[3]) } else { 1 },
             weight_vectors,
@@ -101,7 +106,9 @@ pub fn conv_forward(
             optional(bias.as_ref().filter(|_| whole)),
             buffer(&sums),
             extents(shape, plan.chunk),
+            plan.grid(),
             slope(applied),
+            plan.shared.is_some(),
             plan.tile,
             window,
             aligned,
@@ -115,16 +122,30 @@ pub fn conv_forward(
 
 /// Tensors contiguous, the weight f32, the others all f32 or all f16.
 pub fn conv_backward(pass: LayerBackward<CubeBackend>, shape: &ConvShape, plans: &ConvPlans) -> LayerGradients<CubeBackend> {
-    let reads = pass.weight.iter().map(|_| plans.data_reads(shape)).sum::<usize>()
-        + pass.x.iter().map(|_| plans.weight_reads(shape)).sum::<usize>();
-    let signal = Signal::new(pass.gradient, pass.output, pass.activation, reads);
-    let x = pass.weight.map(|weight| data(&signal, &weight, shape, &plans.data));
-    let (weight, bias) = match pass.x {
-        Some(x) => {
-            let (weight, bias) = weights(&signal, &x, pass.bias, shape, &plans.weight);
-            (Some(weight), bias)
+    let transformed = Transformed::new(shape, pass.gradient.dtype, &pass.gradient.client);
+    // Those read the gradient from before the activation.
+    let reads = match transformed {
+        Some(by) if by.has_data() && pass.weight.is_some() || by.has_weight() && pass.x.is_some() => usize::MAX,
+        _ => {
+            pass.weight.iter().map(|_| plans.data_reads(shape)).sum::<usize>()
+                + pass.x.iter().map(|_| plans.weight_reads(shape)).sum::<usize>()
         }
-        None => (None, pass.bias.then(|| signal.sums(&[0, 2, 3]))),
+    };
+    let signal = Signal::new(pass.gradient, pass.output, pass.activation, reads);
+    let x = pass.weight.map(|weight| {
+        let by_transforms = transformed.and_then(|by| by.data(&signal.gradient, &weight));
+        by_transforms.unwrap_or_else(|| data(&signal, &weight, shape, &plans.data))
+    });
+    let bias_sums = || pass.bias.then(|| signal.sums(&[0, 2, 3]));
+    let (weight, bias) = match pass.x {
+        Some(x) => match transformed.and_then(|by| by.weight(&signal.gradient, &x)) {
+            Some(weight) => (Some(weight), bias_sums()),
+            None => {
+                let (weight, bias) = weights(&signal, &x, pass.bias, shape, &plans.weight);
+                (Some(weight), bias)
+            }
+        },
+        None => (None, bias_sums()),
     };
     LayerGradients { x, weight, bias }
 }
@@ -142,7 +163,7 @@ fn data(signal: &Signal, weight: &CubeTensor, shape: &ConvShape, plan: &Plan) ->
     unsafe {
         data_gradient::launch_unchecked(
             &out.client,
-            plan.count(),
+            plan.shared_count(),
             plan.units(),
             if aligned && window.stride_w == 1 { width(out_width) } else { 1 },
             if window.phases() == 1 { width(plane) } else { 1 },
@@ -151,7 +172,9 @@ fn data(signal: &Signal, weight: &CubeTensor, shape: &ConvShape, plan: &Plan) ->
             buffer(weight),
             buffer(&out),
             extents(shape, plan.chunk),
+            plan.grid(),
             slope(signal.activation),
+            plan.shared.is_some(),
             plan.tile,
             window,
             aligned,

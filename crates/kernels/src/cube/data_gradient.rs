@@ -10,7 +10,7 @@ use cubecl::prelude::*;
 use super::block::{Rows, copy_block, read_run};
 use super::epilogue::{ActivationKind, BiasAxis, Planes, passed, store};
 use super::geometry::{Extents, FAR, Window};
-use super::tile::{Tile, V4, accumulators, multiply, multiply_columns};
+use super::tile::{At, Grid, Tile, V4, accumulators, multiply, multiply_columns, own_tile, tile_at};
 
 /// One axis of a phase: its taps are `residue + stride * j` for j below `taps`; its input positions are
 /// `stride * q + start`; together they meet output position `q + shift - j`.
@@ -51,15 +51,45 @@ pub fn data_gradient<E: Float, O: Float, NG: Size, N: Size>(
     weight: &[Vector<f32, Const<1>>],
     out: &mut [Vector<O, N>],
     extents: Extents,
+    grid: Grid,
     slope: f32,
+    #[comptime] shared: bool,
     #[comptime] tile: Tile,
     #[comptime] window: Window,
     #[comptime] aligned: bool,
     #[comptime] activation: ActivationKind,
     #[define(E, O)] _elements: [ElemType; 2],
 ) {
-    let residue = CUBE_POS_Z % comptime!(window.phases());
-    let split = CUBE_POS_Z / comptime!(window.phases());
+    if comptime!(shared) {
+        let mut index = CUBE_POS_X;
+        while index < grid.tiles {
+            let at = tile_at(index, &grid);
+            inputs(gradient, &output, weight, out, &extents, slope, &at, tile, window, aligned, activation);
+            index += CUBE_COUNT_X;
+        }
+    } else {
+        let at = own_tile();
+        inputs(gradient, &output, weight, out, &extents, slope, &at, tile, window, aligned, activation);
+    }
+}
+
+/// The gradients of the inputs of the tile `at` a place.
+#[cube]
+fn inputs<E: Float, O: Float, NG: Size, N: Size>(
+    gradient: &[Vector<E, NG>],
+    output: &ComptimeOption<&[Vector<E, NG>]>,
+    weight: &[Vector<f32, Const<1>>],
+    out: &mut [Vector<O, N>],
+    extents: &Extents,
+    slope: f32,
+    at: &At,
+    #[comptime] tile: Tile,
+    #[comptime] window: Window,
+    #[comptime] aligned: bool,
+    #[comptime] activation: ActivationKind,
+) {
+    let residue = at.z % comptime!(window.phases());
+    let split = at.z / comptime!(window.phases());
     let py = phase(residue / window.stride_w, window.kernel_h, window.stride_h, window.padding_h);
     let px = phase(residue % window.stride_w, window.kernel_w, window.stride_w, window.padding_w);
 
@@ -74,8 +104,8 @@ pub fn data_gradient<E: Float, O: Float, NG: Size, N: Size>(
     let terms = extents.filters * met * taps;
     let first = split * extents.chunk;
     let last = min(first + extents.chunk, terms);
-    let row0 = CUBE_POS_Y * tile.m;
-    let column0 = CUBE_POS_X * tile.n;
+    let row0 = at.y * tile.m;
+    let column0 = at.x * tile.n;
 
     let mut a = Shared::<[V4]>::new_slice(comptime!(tile.shared(tile.m)));
     let mut b = Shared::<[V4]>::new_slice(comptime!(tile.shared_columns()));
@@ -107,9 +137,9 @@ pub fn data_gradient<E: Float, O: Float, NG: Size, N: Size>(
         if comptime!(tile.whole_columns()) {
             sync_cube();
             for block in 0..comptime!(tile.k / taps) {
-                let row = tap_row(k0 + block * taps, last, &py, &extents, window);
+                let row = tap_row(k0 + block * taps, last, &py, extents, window);
                 if comptime!(aligned) {
-                    let values = taps_of_runs(gradient, &output, slope, &corners, &row, &px, &extents, tile, window, activation);
+                    let values = taps_of_runs(gradient, output, slope, &corners, &row, &px, extents, tile, window, activation);
                     #[unroll]
                     for jx in 0..taps {
                         let step = block * taps + jx;
@@ -117,7 +147,7 @@ pub fn data_gradient<E: Float, O: Float, NG: Size, N: Size>(
                     }
                 } else {
                     for jx in 0..taps {
-                        let values = tap(gradient, &output, slope, &corners, &row, jx, &px, &extents, tile, window, activation);
+                        let values = tap(gradient, output, slope, &corners, &row, jx, &px, extents, tile, window, activation);
                         multiply_columns(&a, &values, &mut sums, block * taps + jx, 0u32, tile);
                     }
                 }
@@ -127,19 +157,18 @@ pub fn data_gradient<E: Float, O: Float, NG: Size, N: Size>(
             for i in 0..comptime!(tile.loads(tile.n, taps)) {
                 let block = UNIT_POS / comptime!(tile.gathering_units()) + i * comptime!(tile.units() / tile.gathering_units());
                 if comptime!(tile.even(tile.n, taps)) || block < comptime!(tile.k / taps) {
-                    let row = tap_row(k0 + block * taps, last, &py, &extents, window);
+                    let row = tap_row(k0 + block * taps, last, &py, extents, window);
                     let target = block * comptime!(taps * pitch) + group;
                     if comptime!(aligned) {
                         let values =
-                            taps_of_runs(gradient, &output, slope, &corners, &row, &px, &extents, tile, window, activation);
+                            taps_of_runs(gradient, output, slope, &corners, &row, &px, extents, tile, window, activation);
                         #[unroll]
                         for jx in 0..taps {
                             b[(target + comptime!(jx * pitch)) as usize] = values[jx as usize];
                         }
                     } else {
                         for jx in 0..taps {
-                            let values =
-                                tap(gradient, &output, slope, &corners, &row, jx, &px, &extents, tile, window, activation);
+                            let values = tap(gradient, output, slope, &corners, &row, jx, &px, extents, tile, window, activation);
                             b[(target + jx * pitch) as usize] = values[0usize];
                         }
                     }
@@ -157,7 +186,7 @@ pub fn data_gradient<E: Float, O: Float, NG: Size, N: Size>(
         let place = Planes { offset, row0, rows: extents.channels, column0, columns, plane };
         store(out, &sums, &ComptimeOption::new_None(), &place, slope, tile, BiasAxis::Rows, ActivationKind::None);
     } else {
-        scatter(out, &sums, offset, row0, column0, phase_h, phase_w, &py, &px, &extents, tile, window);
+        scatter(out, &sums, offset, row0, column0, phase_h, phase_w, &py, &px, extents, tile, window);
     }
 }
 

@@ -10,7 +10,7 @@ use cubecl::prelude::*;
 use super::block::{Rows, copy_block, read_run};
 use super::epilogue::{ActivationKind, BiasAxis, Planes, store};
 use super::geometry::{Extents, FAR, Window};
-use super::tile::{Tile, V4, accumulators, multiply, multiply_columns};
+use super::tile::{At, Grid, Tile, V4, accumulators, multiply, multiply_columns, own_tile, tile_at};
 
 /// `out = act(weight * windows(x) + bias)`, or with more than one split the partial sums `[split, out]` of it.
 ///
@@ -25,20 +25,49 @@ pub fn forward<E: Float, O: Float, NX: Size, NW: Size, N: Size>(
     bias: ComptimeOption<&[f32]>,
     out: &mut [Vector<O, N>],
     extents: Extents,
+    grid: Grid,
     slope: f32,
+    #[comptime] shared: bool,
     #[comptime] tile: Tile,
     #[comptime] window: Window,
     #[comptime] aligned: bool,
     #[comptime] activation: ActivationKind,
     #[define(E, O)] _elements: [ElemType; 2],
 ) {
+    if comptime!(shared) {
+        let mut index = CUBE_POS_X;
+        while index < grid.tiles {
+            let at = tile_at(index, &grid);
+            outputs(x, weight, &bias, out, &extents, slope, &at, tile, window, aligned, activation);
+            index += CUBE_COUNT_X;
+        }
+    } else {
+        outputs(x, weight, &bias, out, &extents, slope, &own_tile(), tile, window, aligned, activation);
+    }
+}
+
+/// The outputs of the tile `at` a place.
+#[cube]
+fn outputs<E: Float, O: Float, NX: Size, NW: Size, N: Size>(
+    x: &[Vector<E, NX>],
+    weight: &[Vector<f32, NW>],
+    bias: &ComptimeOption<&[f32]>,
+    out: &mut [Vector<O, N>],
+    extents: &Extents,
+    slope: f32,
+    at: &At,
+    #[comptime] tile: Tile,
+    #[comptime] window: Window,
+    #[comptime] aligned: bool,
+    #[comptime] activation: ActivationKind,
+) {
     let plane = extents.out_height * extents.out_width;
     let columns = extents.batch * plane;
     let terms = extents.channels * comptime!(window.taps());
-    let first = CUBE_POS_Z * extents.chunk;
+    let first = at.z * extents.chunk;
     let last = min(first + extents.chunk, terms);
-    let row0 = CUBE_POS_Y * tile.m;
-    let column0 = CUBE_POS_X * tile.n;
+    let row0 = at.y * tile.m;
+    let column0 = at.x * tile.n;
 
     let mut a = Shared::<[V4]>::new_slice(comptime!(tile.shared(tile.m)));
     let mut b = Shared::<[V4]>::new_slice(comptime!(tile.shared_columns()));
@@ -70,9 +99,9 @@ pub fn forward<E: Float, O: Float, NX: Size, NW: Size, N: Size>(
         if comptime!(tile.whole_columns()) {
             sync_cube();
             for block in 0..comptime!(tile.k / window.kernel_w) {
-                let row = kernel_row(k0 + block * window.kernel_w, last, &extents, window);
+                let row = kernel_row(k0 + block * window.kernel_w, last, extents, window);
                 if comptime!(aligned) {
-                    let values = taps_of_runs(x, &corners, &row, &extents, tile, window);
+                    let values = taps_of_runs(x, &corners, &row, extents, tile, window);
                     #[unroll]
                     for kx in 0..window.kernel_w {
                         let step = block * window.kernel_w + kx;
@@ -80,7 +109,7 @@ pub fn forward<E: Float, O: Float, NX: Size, NW: Size, N: Size>(
                     }
                 } else {
                     for kx in 0..window.kernel_w {
-                        let values = tap(x, &corners, &row, kx, &extents, tile);
+                        let values = tap(x, &corners, &row, kx, extents, tile);
                         multiply_columns(&a, &values, &mut sums, block * window.kernel_w + kx, 0u32, tile);
                     }
                 }
@@ -90,17 +119,17 @@ pub fn forward<E: Float, O: Float, NX: Size, NW: Size, N: Size>(
             for i in 0..comptime!(tile.loads(tile.n, window.kernel_w)) {
                 let block = UNIT_POS / comptime!(tile.gathering_units()) + i * comptime!(tile.units() / tile.gathering_units());
                 if comptime!(tile.even(tile.n, window.kernel_w)) || block < comptime!(tile.k / window.kernel_w) {
-                    let row = kernel_row(k0 + block * window.kernel_w, last, &extents, window);
+                    let row = kernel_row(k0 + block * window.kernel_w, last, extents, window);
                     let target = block * comptime!(window.kernel_w * pitch) + group;
                     if comptime!(aligned) {
-                        let values = taps_of_runs(x, &corners, &row, &extents, tile, window);
+                        let values = taps_of_runs(x, &corners, &row, extents, tile, window);
                         #[unroll]
                         for kx in 0..window.kernel_w {
                             b[(target + comptime!(kx * pitch)) as usize] = values[kx as usize];
                         }
                     } else {
                         for kx in 0..window.kernel_w {
-                            let values = tap(x, &corners, &row, kx, &extents, tile);
+                            let values = tap(x, &corners, &row, kx, extents, tile);
                             b[(target + kx * pitch) as usize] = values[0usize];
                         }
                     }
@@ -113,8 +142,8 @@ pub fn forward<E: Float, O: Float, NX: Size, NW: Size, N: Size>(
         k0 += tile.k;
     }
 
-    let place = Planes { offset: CUBE_POS_Z * extents.filters * columns, row0, rows: extents.filters, column0, columns, plane };
-    store(out, &sums, &bias, &place, slope, tile, BiasAxis::Rows, activation);
+    let place = Planes { offset: at.z * extents.filters * columns, row0, rows: extents.filters, column0, columns, plane };
+    store(out, &sums, bias, &place, slope, tile, BiasAxis::Rows, activation);
 }
 
 /// Upper left corners of windows, by column: row and column of the image, index in memory.

@@ -6,7 +6,7 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::epilogue::ActivationKind;
 use super::launch::{Finish, Parts, Signal, buffer, element, finish, optional, slope, width};
-use super::plan::Problem;
+use super::plan::{Plan, Problem};
 use super::product::{Layouts, ProductExtentsLaunch, product};
 use super::thin;
 use crate::{Activation, LayerBackward, LayerGradients};
@@ -24,16 +24,21 @@ struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// `act(a b + bias)` and, if wanted, the row sums of a. `None` where the problem exceeds the device's limits.
+    /// `None` where the problem exceeds the device's limits.
+    fn plan(&self) -> Option<Plan> {
+        self.problem.plan(&self.a.client.properties().hardware)
+    }
+
+    /// `act(a b + bias)` and, if wanted, the row sums of a.
     fn launch(
-        self,
+        &self,
+        plan: &Plan,
         bias: Option<&CubeTensor>,
         row_sums: bool,
         activation: Activation,
-    ) -> Option<(CubeTensor, Option<CubeTensor>)> {
-        let plan = self.problem.plan(&self.a.client.properties().hardware)?;
-        let Problem { rows, columns, terms, .. } = self.problem;
-        let shape = [rows as usize, columns as usize];
+    ) -> (CubeTensor, Option<CubeTensor>) {
+        let Problem { rows, columns, terms, copies, .. } = self.problem;
+        let shape = [(copies * rows) as usize, columns as usize];
         let sums = plan.output(self.dtype, self.a, shape);
         let row_sums = row_sums.then(|| plan.output(DType::F32, self.a, [rows as usize]));
         let whole = plan.splits == 1 || self.output.is_some();
@@ -42,7 +47,7 @@ impl Product<'_> {
         unsafe {
             product::launch_unchecked(
                 &self.a.client,
-                plan.count(),
+                plan.shared_count(),
                 plan.units(),
                 vectors(self.layouts.a_steps_contiguous, rows),
                 vectors(self.layouts.b_steps_contiguous, columns),
@@ -54,8 +59,11 @@ impl Product<'_> {
                 buffer(&sums),
                 row_sums.as_ref().map(buffer).into(),
                 ProductExtentsLaunch::new(rows, columns, terms, plan.chunk),
+                plan.grid(),
                 slope(applied),
+                plan.shared.is_some(),
                 self.layouts,
+                copies,
                 plan.tile,
                 ActivationKind::from(applied),
                 [element(self.a), element(self.b), element(&sums)],
@@ -65,8 +73,14 @@ impl Product<'_> {
             Some(_) => Finish::stored(self.dtype),
             None => Finish { dtype: self.dtype, bias, inner: 1, activation },
         };
-        Some(finish(Parts { sums, row_sums }, plan.splits, shape, rest))
+        finish(Parts { sums, row_sums }, plan.splits, shape, rest)
     }
+}
+
+/// The `problem.copies` products `[copy, row, column]` of factors that are stored as `layouts` say, one copy after the other; f32.
+pub fn batched(a: &CubeTensor, b: &CubeTensor, layouts: Layouts, problem: &Problem, plan: &Plan) -> CubeTensor {
+    let product = Product { a, output: None, b, layouts, problem: *problem, dtype: DType::F32 };
+    product.launch(plan, None, false, Activation::None).0
 }
 
 /// Tensors contiguous, x f32 or f16, weight and bias f32; `None` where the problem exceeds the device's limits.
@@ -89,7 +103,7 @@ pub fn linear_forward(
         problem: problem(batch, out, terms),
         dtype: x.dtype,
     };
-    Some(product.launch(bias, false, activation)?.0)
+    Some(product.launch(&product.plan()?, bias, false, activation).0)
 }
 
 /// Tensors contiguous, the weight f32, the others all f32 or all f16; `None` where a problem exceeds the device's limits.
@@ -110,7 +124,7 @@ pub fn linear_backward(pass: &LayerBackward<CubeBackend>) -> Option<LayerGradien
                 problem: problem(batch, weight.meta.shape()[1], out),
                 dtype: signal.gradient.dtype,
             };
-            Some(product.launch(None, false, signal.activation)?.0)
+            Some(product.launch(&product.plan()?, None, false, signal.activation).0)
         }
         None => None,
     };
@@ -124,7 +138,7 @@ pub fn linear_backward(pass: &LayerBackward<CubeBackend>) -> Option<LayerGradien
                 problem: problem(out, x.meta.shape()[1], batch),
                 dtype: DType::F32,
             };
-            let (weight, bias) = product.launch(None, pass.bias, signal.activation)?;
+            let (weight, bias) = product.launch(&product.plan()?, None, pass.bias, signal.activation);
             (Some(weight), bias)
         }
         None => (None, pass.bias.then(|| signal.sums(&[0]))),

@@ -21,8 +21,11 @@ pub struct Plan {
     pub splits: u32,
     /// Terms of each part but the last, a multiple of the tile's.
     pub chunk: u32,
-    /// Workgroups: columns, rows, splits times `copies`.
+    /// Tiles: columns, rows, splits times `copies`.
     pub grid: [u32; 3],
+    /// Workgroups that share them, or `None` where each tile has one. A browser sets workgroup memory to zero before a workgroup
+    /// begins, which on a software adapter takes as long as a short reduction.
+    pub shared: Option<u32>,
 }
 
 /// Extents of a product.
@@ -35,7 +38,7 @@ pub struct Problem {
     pub run: u32,
     /// Products of this shape computed in one launch.
     pub copies: u32,
-    /// Most columns that a unit may gather by itself, a multiple of 4; 0 where they are stored.
+    /// Most columns that a unit may gather by itself, a multiple of 4; 0 where the tile may have any extents and units gather together.
     pub gathered: u32,
 }
 
@@ -59,7 +62,12 @@ impl Problem {
             && grid[2] <= z
             && tile.units() <= hardware.max_units_per_cube
             && tile.shared_bytes() <= hardware.max_shared_memory_size;
-        fits.then_some(Plan { tile, splits, chunk, grid })
+        let shared = match adapter {
+            // The browser's.
+            Adapter::Software { lanes: ..=4 } => Some(adapter.busy()),
+            _ => None,
+        };
+        fits.then_some(Plan { tile, splits, chunk, grid, shared })
     }
 
     fn workgroups(self, tile: Tile) -> u32 {
@@ -76,7 +84,14 @@ impl Problem {
             Adapter::Software { lanes: ..=4 } => (8, 8),
             Adapter::Software { .. } => (8, 16),
         };
-        let large = Tile::new(64, 64, k, square, square);
+        // Equal tiles have the fewest idle units.
+        let even = |extent: u32| match adapter {
+            Adapter::Software { lanes: ..=4 } if self.gathered == 0 => {
+                extent.div_ceil(extent.div_ceil(64)).next_multiple_of(square)
+            }
+            _ => 64,
+        };
+        let large = Tile::new(even(self.rows), even(self.columns), k, square, square);
         match (self.rows, self.columns) {
             (..=4, _) => Tile::new(4, 256, k, 4, 4),
             (..=16, ..=16) => Tile::new(16, 16, k, 4, 4),
@@ -115,6 +130,17 @@ impl Problem {
                 3..=6 => 4,
                 run => 24u32.div_ceil(run),
             }
+    }
+}
+
+/// Channels on either side of a convolution from which on [transforms](super::winograd) save more than they cost; `None` on a GPU, where
+/// that was not measured.
+pub fn transformed_from(hardware: &HardwareProperties) -> Option<usize> {
+    match Adapter::of(hardware) {
+        Adapter::Gpu => None,
+        // A multiply-add costs about a fourth of a memory access.
+        Adapter::Software { lanes: ..=4 } => Some(16),
+        Adapter::Software { .. } => Some(32),
     }
 }
 

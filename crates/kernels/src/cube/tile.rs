@@ -12,7 +12,7 @@ pub type V1 = Vector<f32, Const<1>>;
 /// computes `unit_m x unit_n` of them in registers.
 ///
 /// `unit_m` and `unit_n` are multiples of 4 and divide `m` and `n`; there are 16 units or a larger power of two, and `n / 4` of them unless each
-/// gathers its [whole columns](Self::whole_columns).
+/// gathers its [whole columns](Self::whole_columns). Where both factors are stored any number of at least `m / 4` will do.
 #[derive_cube_comptime]
 pub struct Tile {
     /// Rows per workgroup.
@@ -97,6 +97,35 @@ impl Tile {
     const fn blocks(self, extent: u32, steps: u32) -> u32 {
         extent / 4 * (self.k / steps)
     }
+}
+
+/// The tiles of a launch.
+#[derive(CubeLaunch, CubeType, Clone)]
+pub struct Grid {
+    pub x: u32,
+    pub y: u32,
+    /// In all.
+    pub tiles: u32,
+}
+
+/// The place of a tile in its grid: along columns, rows, and parts of reductions times copies.
+#[derive(CubeType, Clone)]
+pub struct At {
+    pub x: u32,
+    pub y: u32,
+    pub z: u32,
+}
+
+/// The tile of this workgroup where each has one.
+#[cube]
+pub fn own_tile() -> At {
+    At { x: CUBE_POS_X, y: CUBE_POS_Y, z: CUBE_POS_Z }
+}
+
+/// The tile `index` of a grid.
+#[cube]
+pub fn tile_at(index: u32, grid: &Grid) -> At {
+    At { x: index % grid.x, y: index / grid.x % grid.y, z: index / grid.x / grid.y }
 }
 
 /// Accumulators of one unit, all zero: `unit_m` rows of `unit_n / 4` vectors.
