@@ -122,37 +122,28 @@ impl Matrix {
 /// `matrix * square * matrix^T`, all by rows.
 #[cube]
 fn sandwich(square: &Array<f32>, #[comptime] matrix: Matrix) -> Array<f32> {
+    let half = turned_product(square, matrix, comptime!(matrix.columns()));
+    turned_product(&half, matrix, comptime!(matrix.rows()))
+}
+
+/// `(matrix * values)^T`, all by rows; `values` has `width` columns.
+#[cube]
+fn turned_product(values: &Array<f32>, #[comptime] matrix: Matrix, #[comptime] width: u32) -> Array<f32> {
     let (rows, columns) = comptime!(matrix.extents());
-    let mut half = Array::<f32>::new(comptime!((rows * columns) as usize));
+    let mut out = Array::<f32>::new(comptime!((width * rows) as usize));
     #[unroll]
     for i in 0..rows {
         #[unroll]
-        for j in 0..columns {
+        for j in 0..width {
             let mut sum = 0.0f32;
             #[unroll]
             for k in 0..columns {
                 let factor = comptime!(matrix.at(i, k));
                 if comptime!(factor != 0.0) {
-                    sum = fma(square[comptime!((k * columns + j) as usize)], factor.runtime(), sum);
+                    sum = fma(values[comptime!((k * width + j) as usize)], factor.runtime(), sum);
                 }
             }
-            half[comptime!((i * columns + j) as usize)] = sum;
-        }
-    }
-    let mut out = Array::<f32>::new(comptime!((rows * rows) as usize));
-    #[unroll]
-    for i in 0..rows {
-        #[unroll]
-        for j in 0..rows {
-            let mut sum = 0.0f32;
-            #[unroll]
-            for k in 0..columns {
-                let factor = comptime!(matrix.at(j, k));
-                if comptime!(factor != 0.0) {
-                    sum = fma(half[comptime!((i * columns + k) as usize)], factor.runtime(), sum);
-                }
-            }
-            out[comptime!((i * rows + j) as usize)] = sum;
+            out[comptime!((j * rows + i) as usize)] = sum;
         }
     }
     out

@@ -143,7 +143,7 @@ fn padded_kernels_and_much_work_agree_with_float64() {
         ([23, 37, 13, 18], 41, 3, 1, 1),
         ([19, 33, 11, 9], 35, 3, 1, 2),
         ([50, 9, 15, 22], 37, 4, 2, 1),
-        ([70, 8, 14, 13], 32, 4, 2, 2),
+        ([80, 8, 14, 13], 32, 4, 2, 2),
         ([33, 16, 12, 15], 34, 4, 2, 3),
     ] {
         let shape = ConvShape { x, weight: [filters, x[1], kernel, kernel], options: ConvOptions::square(stride, padding) };
