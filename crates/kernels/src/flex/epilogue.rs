@@ -133,9 +133,10 @@ fn turn<S: Simd, A: Act, const LANES: usize>(
     for position in (0..positions).step_by(LANES) {
         let count = LANES.min(positions - position);
         let mut row = [0; LANES];
-        for p in 0..count {
-            row[p] = rows.positions.row(sample, position + p);
+        for p in 0..LANES {
+            row[p] = rows.positions.row(sample, position + p.min(count - 1));
         }
+        let last_row = row.iter().fold(0, |last: usize, row| last.max(*row));
         for channel in (0..rows.channels).step_by(LANES) {
             let (start, stride) = rows.layout.panel(channel / lanes.panel(), width, lanes);
             let start = start + channel % lanes.panel();
@@ -144,32 +145,34 @@ fn turn<S: Simd, A: Act, const LANES: usize>(
                 Some(bias) => simd.partial_load_f32s(&bias[channel..channel + channels]),
                 None => simd.splat_f32s(0.0),
             };
-            let mut block = [bias; LANES];
-            for p in 0..LANES {
-                // The last positions again where there are no more.
-                let from = &rows.data[start + row[p.min(count - 1)] * stride..];
+            if count == LANES && channels == LANES && start + last_row * stride + LANES <= rows.data.len() {
+                let to = &mut y[channel * positions + position..(channel + LANES - 1) * positions + position + LANES];
+                let mut block = [bias; LANES];
+                // Nothing but moves and sums here: with anything that is not unrolled the block would live in memory.
+                for p in 0..LANES {
+                    // SAFETY: no row is further than the last.
+                    let sums = unsafe { load::<S>(rows.data.as_ptr().add(start + row[p] * stride)) };
+                    block[p] = act.apply(simd, simd.add_f32s(sums, bias));
+                }
+                let block = turned::<S, LANES>(block);
+                for c in 0..LANES {
+                    // SAFETY: the slice ends where the last of these vectors does.
+                    unsafe { store::<S>(to.as_mut_ptr().add(c * positions).cast(), block[c]) };
+                }
+                continue;
+            }
+            for p in 0..count {
+                let from = &rows.data[start + row[p] * stride..];
                 let sums = match from.first_chunk::<LANES>() {
                     // SAFETY: these are as many floats as a vector has.
                     Some(whole) => unsafe { load::<S>(whole.as_ptr()) },
                     None => simd.partial_load_f32s(&from[..channels]),
                 };
-                block[p] = act.apply(simd, simd.add_f32s(sums, bias));
-            }
-            let block = turned::<S, LANES>(block);
-            for c in 0..LANES {
-                if c < channels {
-                    let at = (channel + c) * positions + position;
-                    let to = &mut y[at..at + count];
-                    match to.first_chunk_mut::<LANES>() {
-                        // SAFETY: these are as many floats as a vector has.
-                        Some(whole) => unsafe { store::<S>(whole.as_mut_ptr().cast(), block[c]) },
-                        None => {
-                            let mut values = [0.0; LANES];
-                            // SAFETY: as many floats as a vector has.
-                            unsafe { store::<S>(values.as_mut_ptr(), block[c]) };
-                            to.iter_mut().zip(values).for_each(|(to, value)| _ = to.write(value));
-                        }
-                    }
+                let mut values = [0.0; LANES];
+                // SAFETY: as above.
+                unsafe { store::<S>(values.as_mut_ptr(), act.apply(simd, simd.add_f32s(sums, bias))) };
+                for (c, value) in values[..channels].iter().enumerate() {
+                    y[(channel + c) * positions + position + p].write(*value);
                 }
             }
         }

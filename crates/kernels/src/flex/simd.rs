@@ -213,7 +213,8 @@ pub(super) unsafe fn copy_row<const N: usize>(from: *const f32, to: *mut f32, co
 #[inline(always)]
 pub(super) fn turned<S: Simd, const LANES: usize>(block: [S::f32s; LANES]) -> [S::f32s; LANES] {
     assert!(LANES == S::F32_LANES);
-    // SAFETY: vectors of floats are arrays of as many floats, and on x86-64 [`run`] has vectors of 8 or 16 only where there is AVX.
+    // SAFETY: vectors of floats are arrays of as many floats, and on x86-64 [`run`] has vectors of 8 only where there is AVX, of 16 where there is
+    // AVX-512.
     unsafe {
         match LANES {
             #[cfg(target_arch = "x86_64")]
@@ -239,7 +240,10 @@ pub(super) fn turned<S: Simd, const LANES: usize>(block: [S::f32s; LANES]) -> [S
 /// What the compiler would make of the loops is one move for each float.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use core::arch::x86_64::{__m256, _mm256_permute2f128_ps, _mm256_shuffle_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps};
+    use core::arch::x86_64::{
+        __m256, __m512, _mm256_permute2f128_ps, _mm256_shuffle_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps, _mm512_shuffle_f32x4,
+        _mm512_shuffle_ps, _mm512_unpackhi_ps, _mm512_unpacklo_ps,
+    };
 
     #[inline]
     #[target_feature(enable = "avx")]
@@ -274,22 +278,31 @@ mod x86 {
         ]
     }
 
-    /// Quarter by quarter.
     #[inline]
-    #[target_feature(enable = "avx")]
-    pub(super) fn turned_16(rows: [[__m256; 2]; 16]) -> [[__m256; 2]; 16] {
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn turned_16(rows: [__m512; 16]) -> [__m512; 16] {
+        // Of each four rows the columns in quarters: quarter q of the i-th vector is column 4 q + i.
+        let mut fours = [[rows[0]; 4]; 4];
+        for four in 0..4 {
+            let [a, b, c, d] = [rows[4 * four], rows[4 * four + 1], rows[4 * four + 2], rows[4 * four + 3]];
+            let [ab0, ab2] = [_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)];
+            let [cd0, cd2] = [_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)];
+            fours[four] = [
+                _mm512_shuffle_ps::<0x44>(ab0, cd0),
+                _mm512_shuffle_ps::<0xee>(ab0, cd0),
+                _mm512_shuffle_ps::<0x44>(ab2, cd2),
+                _mm512_shuffle_ps::<0xee>(ab2, cd2),
+            ];
+        }
         let mut columns = rows;
-        for row in [0, 1] {
-            for column in [0, 1] {
-                let mut quarter = [rows[0][0]; 8];
-                for i in 0..8 {
-                    quarter[i] = rows[8 * row + i][column];
-                }
-                let quarter = turned_8(quarter);
-                for i in 0..8 {
-                    columns[8 * column + i][row] = quarter[i];
-                }
-            }
+        for i in 0..4 {
+            let [a, b, c, d] = [fours[0][i], fours[1][i], fours[2][i], fours[3][i]];
+            let [ab0, ab2] = [_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b)];
+            let [cd0, cd2] = [_mm512_shuffle_f32x4::<0x44>(c, d), _mm512_shuffle_f32x4::<0xee>(c, d)];
+            columns[i] = _mm512_shuffle_f32x4::<0x88>(ab0, cd0);
+            columns[4 + i] = _mm512_shuffle_f32x4::<0xdd>(ab0, cd0);
+            columns[8 + i] = _mm512_shuffle_f32x4::<0x88>(ab2, cd2);
+            columns[12 + i] = _mm512_shuffle_f32x4::<0xdd>(ab2, cd2);
         }
         columns
     }
@@ -385,19 +398,19 @@ mod tests {
     use super::x86::{turned_8, turned_16};
     use core::mem::transmute;
 
-    /// Of 16 floats, too, whose processors not every test machine has.
     #[test]
     fn blocks_are_turned_in_registers() {
-        if !is_x86_feature_detected!("avx") {
-            return;
+        if is_x86_feature_detected!("avx512f") {
+            let rows: [[f32; 16]; 16] = core::array::from_fn(|r| core::array::from_fn(|c| (16 * r + c) as f32));
+            // SAFETY: the processor has AVX-512, and vectors are arrays.
+            let columns: [[f32; 16]; 16] = unsafe { transmute(turned_16(transmute(rows))) };
+            assert!((0..256).all(|i| columns[i / 16][i % 16] == rows[i % 16][i / 16]));
         }
-        let rows: [[f32; 16]; 16] = core::array::from_fn(|r| core::array::from_fn(|c| (16 * r + c) as f32));
-        // SAFETY: the processor has AVX, and vectors are arrays.
-        let columns: [[f32; 16]; 16] = unsafe { transmute(turned_16(transmute(rows))) };
-        assert!((0..256).all(|i| columns[i / 16][i % 16] == rows[i % 16][i / 16]));
-        let rows: [[f32; 8]; 8] = core::array::from_fn(|r| core::array::from_fn(|c| (8 * r + c) as f32));
-        // SAFETY: as above.
-        let columns: [[f32; 8]; 8] = unsafe { transmute(turned_8(transmute(rows))) };
-        assert!((0..64).all(|i| columns[i / 8][i % 8] == rows[i % 8][i / 8]));
+        if is_x86_feature_detected!("avx") {
+            let rows: [[f32; 8]; 8] = core::array::from_fn(|r| core::array::from_fn(|c| (8 * r + c) as f32));
+            // SAFETY: the processor has AVX, and vectors are arrays.
+            let columns: [[f32; 8]; 8] = unsafe { transmute(turned_8(transmute(rows))) };
+            assert!((0..64).all(|i| columns[i / 8][i % 8] == rows[i % 8][i / 8]));
+        }
     }
 }
