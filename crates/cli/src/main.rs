@@ -11,8 +11,8 @@ fn main() -> std::process::ExitCode {
 #[global_allocator]
 static ALLOCATOR: LineAligned = LineAligned;
 
-/// The system's allocator, but blocks that may hold tensors begin at a cache line. They would begin anywhere by 16 bytes, and then
-/// most vectors of the CPU kernels lie on two lines, which takes twice as long to read and to write.
+/// The system's allocator, but blocks that may hold tensors begin at a cache line. They would begin at any multiple of 16 bytes, and
+/// most vectors of the CPU kernels would lie on two lines.
 struct LineAligned;
 
 impl LineAligned {

@@ -150,7 +150,7 @@ fn turn<S: Simd, A: Act, const LANES: usize>(
                 let mut block = [bias; LANES];
                 // Nothing but moves and sums here: with anything that is not unrolled the block would live in memory.
                 for p in 0..LANES {
-                    // SAFETY: no row is further than the last.
+                    // SAFETY: the condition: no row is further than the last.
                     let sums = unsafe { load::<S>(rows.data.as_ptr().add(start + row[p] * stride)) };
                     block[p] = act.apply(simd, simd.add_f32s(sums, bias));
                 }

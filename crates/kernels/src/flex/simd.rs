@@ -213,8 +213,8 @@ pub(super) unsafe fn copy_row<const N: usize>(from: *const f32, to: *mut f32, co
 #[inline(always)]
 pub(super) fn turned<S: Simd, const LANES: usize>(block: [S::f32s; LANES]) -> [S::f32s; LANES] {
     assert!(LANES == S::F32_LANES);
-    // SAFETY: vectors of floats are arrays of as many floats, and on x86-64 [`run`] has vectors of 8 only where there is AVX, of 16 where there is
-    // AVX-512.
+    // SAFETY: vectors of floats are arrays of as many floats, and on x86-64 [`run`] has vectors of 8 only where there is AVX, of
+    // 16 only where there is AVX-512.
     unsafe {
         match LANES {
             #[cfg(target_arch = "x86_64")]
