@@ -1,4 +1,6 @@
-//! Results as JSON Lines: a header with all settings, then one record for each input. A run can go on where a file ends.
+//! Results as JSON Lines: a header with all settings, then one record for each input. A run can go on where a file ends. What
+//! another device computed, or other batches, is a part with a header of its own: files of parts that follow each other are
+//! joined by writing one after the other.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
@@ -9,10 +11,13 @@ use riposte::eval::Record;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What the first line says the file is.
+/// What a header says the file is.
 const FORMAT: &str = "riposte results 1";
 
-/// The first line.
+/// Settings that the parts of a file may have of their own: records depend on them in the rounding of floats alone.
+const OWN: [&str; 3] = ["first", "device", "batch"];
+
+/// The first line of a part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
@@ -23,43 +28,101 @@ pub struct Header {
     pub settings: Value,
 }
 
+/// Inputs in a row that were computed alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Number of the first input.
+    pub first: u64,
+    /// How many there are. A header does not say it.
+    #[serde(skip_deserializing)]
+    pub images: u64,
+    /// `cpu` or `gpu`: figures of the two agree within float tolerance, not bit for bit.
+    pub device: String,
+    /// Images attacked at once.
+    pub batch: usize,
+}
+
 /// A results file, open at its end.
 #[derive(Debug)]
 pub struct ResultsFile {
     path: PathBuf,
     file: File,
+    /// Of the run that goes on with it.
+    header: Header,
+    run: Part,
+    parts: Vec<Part>,
 }
 
 impl Header {
-    /// The header of a run with `settings`.
+    /// The header of a run with `settings`, which have the fields of a [`Part`].
     pub fn new(settings: Value) -> Self {
         Self { format: FORMAT.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), settings }
+    }
+
+    fn part(&self) -> Result<Part> {
+        Part::deserialize(&self.settings).context("a header without `first`, `device` or `batch`")
+    }
+}
+
+impl Part {
+    /// Whether `other` is computed alike.
+    pub fn is_like(&self, other: &Self) -> bool {
+        (&self.device, self.batch) == (&other.device, other.batch)
+    }
+
+    /// `cpu in batches of 128`
+    pub fn how(&self) -> String {
+        format!("{} in batches of {}", self.device, self.batch)
+    }
+
+    /// Number of the input after the last.
+    pub fn end(&self) -> u64 {
+        self.first + self.images
     }
 }
 
 impl ResultsFile {
-    /// Opens or creates the file at `path` for a run with `header` that starts at input `first`, and gives the records that it
-    /// already holds. A line that was cut off in the middle is dropped.
+    /// Opens or creates the file at `path` for a run with `header`, and gives the records that it already holds. A line that was
+    /// cut off in the middle is dropped.
     ///
     /// # Errors
     /// If the file is something else, was made with other settings or by another version, or cannot be read or written. It is
     /// left as it is then.
-    pub fn open(path: &Path, header: &Header, first: u64) -> Result<(Self, Vec<Record>)> {
+    pub fn open(path: &Path, header: Header) -> Result<(Self, Vec<Record>)> {
         let open = || -> Result<_> {
             if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                 std::fs::create_dir_all(folder)?;
             }
             let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-            let (records, end) = read(&file, header, first)?;
-            file.set_len(end)?;
+            let held = read(&file, &header)?;
+            file.set_len(held.length)?;
             file.seek(SeekFrom::End(0))?;
-            if end == 0 {
-                writeln!(file, "{}", serde_json::to_string(header)?)?;
-            }
-            Ok((file, records))
+            Ok((file, held))
         };
-        let (file, records) = open().with_context(|| format!("cannot go on with `{}`", path.display()))?;
-        Ok((Self { path: path.to_owned(), file }, records))
+        let (file, held) = open().with_context(|| format!("cannot go on with `{}`", path.display()))?;
+        let run = header.part()?;
+        Ok((Self { path: path.to_owned(), file, header, run, parts: held.parts }, held.records))
+    }
+
+    /// The parts of the file, in order.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The parts without what they have from input `end` on.
+    pub fn parts_before(mut self, end: u64) -> Vec<Part> {
+        self.parts.retain(|part| part.first < end);
+        self.parts.iter_mut().for_each(|part| part.images = part.images.min(end - part.first));
+        self.parts
+    }
+
+    /// Number of the first input of the part that the next record belongs to.
+    pub fn part_begin(&self) -> u64 {
+        match self.parts.last() {
+            Some(part) if part.is_like(&self.run) => part.first,
+            Some(part) => part.end(),
+            None => self.run.first,
+        }
     }
 
     /// Adds a record. It is in the file when this returns.
@@ -67,34 +130,62 @@ impl ResultsFile {
     /// # Errors
     /// If the file cannot be written.
     pub fn append(&mut self, record: &Record) -> Result<()> {
-        let mut line = serde_json::to_string(record)?;
-        line.push('\n');
-        // One write for a line: a kill leaves whole lines.
-        self.file.write_all(line.as_bytes()).with_context(|| format!("cannot write `{}`", self.path.display()))
+        let mut lines = String::new();
+        match self.parts.last_mut() {
+            Some(part) if part.is_like(&self.run) => part.images += 1,
+            _ => {
+                self.header.settings["first"] = record.input.into();
+                lines = serde_json::to_string(&self.header)? + "\n";
+                self.parts.push(Part { first: record.input, images: 1, ..self.run.clone() });
+            }
+        }
+        lines += &serde_json::to_string(record)?;
+        lines.push('\n');
+        // One write: a kill leaves whole lines.
+        self.file.write_all(lines.as_bytes()).with_context(|| format!("cannot write `{}`", self.path.display()))
     }
 }
 
-/// The records of a file and the length of its whole lines.
-fn read(file: &File, header: &Header, first: u64) -> Result<(Vec<Record>, u64)> {
+/// What a file holds.
+#[derive(Debug, Default)]
+struct Held {
+    records: Vec<Record>,
+    parts: Vec<Part>,
+    /// Length in bytes up to the last record's end.
+    length: u64,
+}
+
+fn read(file: &File, header: &Header) -> Result<Held> {
+    let first = header.part()?.first;
     let mut reader = BufReader::new(file);
-    let (mut end, mut number, mut records) = (0, 0, Vec::new());
-    loop {
+    let (mut held, mut position) = (Held::default(), 0);
+    for number in 1.. {
         let mut line = Vec::new();
-        let length = reader.read_until(b'\n', &mut line)?;
+        position += reader.read_until(b'\n', &mut line)? as u64;
         if !line.ends_with(b"\n") {
-            ensure!(number > 0 || is_start_of_header(&line), "it is not a results file of `riposte eval`");
-            return Ok((records, end));
+            ensure!(number > 1 || is_start_of_header(&line), "it is not a results file of `riposte eval`");
+            break;
         }
-        if number == 0 {
-            check_header(&line, header)?;
+        let next = first + held.records.len() as u64;
+        if number == 1 || line.starts_with(br#"{"format""#) {
+            let part = check_header(&line, header)?;
+            match part.first {
+                found if found == next => held.parts.push(part),
+                found if number == 1 => bail!("it begins with input {found}, not {next}; use --first {found}, or another file"),
+                found => {
+                    bail!("the part in line {number} begins with input {found}, not {next}; join parts that follow each other")
+                }
+            }
         } else {
-            let record: Record = serde_json::from_slice(&line).with_context(|| format!("line {} is damaged", number + 1))?;
-            let expected = first + records.len() as u64;
-            ensure!(record.input == expected, "line {} is input {}, not {expected}", number + 1, record.input);
-            records.push(record);
+            let record: Record = serde_json::from_slice(&line).with_context(|| format!("line {number} is damaged"))?;
+            ensure!(record.input == next, "line {number} is input {}, not {next}", record.input);
+            held.records.push(record);
+            held.parts.last_mut().expect("line 1 is a header").images += 1;
+            held.length = position;
         }
-        (end, number) = (end + length as u64, number + 1);
     }
+    held.parts.retain(|part| part.images > 0);
+    Ok(held)
 }
 
 /// Whether the only, unfinished line of a file is one of ours, or nothing.
@@ -103,19 +194,20 @@ fn is_start_of_header(line: &[u8]) -> bool {
     line.len() < start.len() && start.as_bytes().starts_with(line) || line.starts_with(start.as_bytes())
 }
 
-fn check_header(line: &[u8], expected: &Header) -> Result<()> {
+/// The part that a header begins, which must be one of a run with `expected`.
+fn check_header(line: &[u8], expected: &Header) -> Result<Part> {
     let found: Header = serde_json::from_slice(line).context("it is not a results file of `riposte eval`")?;
     ensure!(found.format == expected.format, "it has the format `{}`, this program writes `{}`", found.format, expected.format);
     ensure!(found.version == expected.version, "version {} of this program made it, this is {}", found.version, expected.version);
     let mut differences = Vec::new();
     compare("", &found.settings, &expected.settings, &mut differences);
     if differences.is_empty() {
-        return Ok(());
+        return found.part();
     }
     bail!("it was made with other settings ({}); use the same ones, or another file", differences.join(", "));
 }
 
-/// Collects what differs, by the path to it.
+/// Collects what differs, by the path to it, except what is a part's own.
 fn compare(path: &str, found: &Value, expected: &Value, differences: &mut Vec<String>) {
     match (found, expected) {
         (Value::Object(a), Value::Object(b)) => {
@@ -125,7 +217,7 @@ fn compare(path: &str, found: &Value, expected: &Value, differences: &mut Vec<St
                 compare(&path, a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null), differences);
             }
         }
-        _ if found == expected => {}
+        _ if found == expected || OWN.contains(&path) => {}
         _ => differences.push(format!("{path} is {found} there and {expected} here")),
     }
 }
@@ -148,8 +240,24 @@ mod tests {
         }
     }
 
-    fn header() -> Header {
-        Header::new(json!({ "seed": 0, "attack": { "steps": 40, "epsilon": 0.3 } }))
+    /// Of a CPU's run from input `first` on.
+    fn header(first: u64) -> Header {
+        other_header("cpu", first)
+    }
+
+    fn other_header(device: &str, first: u64) -> Header {
+        let attack = json!({ "steps": 40, "epsilon": 0.3 });
+        Header::new(json!({ "seed": 0, "attack": attack, "first": first, "device": device, "batch": 128 }))
+    }
+
+    /// Writes a file of `inputs` as a CPU's run does.
+    fn write(path: &Path, inputs: std::ops::Range<u64>) {
+        let (mut file, _) = ResultsFile::open(path, header(inputs.start)).unwrap();
+        inputs.for_each(|input| file.append(&record(input)).unwrap());
+    }
+
+    fn error_of(path: &Path, header: Header) -> String {
+        format!("{:#}", ResultsFile::open(path, header).unwrap_err())
     }
 
     /// A fresh path that is removed with the guard.
@@ -172,14 +280,10 @@ mod tests {
     #[test]
     fn a_run_goes_on_after_the_last_whole_line() {
         let path = Scratch::new("cut");
-        let (mut file, records) = ResultsFile::open(&path.0, &header(), 7).unwrap();
-        assert!(records.is_empty());
-        file.append(&record(7)).unwrap();
-        file.append(&record(8)).unwrap();
-        drop(file);
+        write(&path.0, 7..9);
         let whole = std::fs::read(&path.0).unwrap();
         std::fs::write(&path.0, &whole[..whole.len() - 20]).unwrap();
-        let (mut file, records) = ResultsFile::open(&path.0, &header(), 7).unwrap();
+        let (mut file, records) = ResultsFile::open(&path.0, header(7)).unwrap();
         assert_eq!(records, [record(7)]);
         file.append(&record(8)).unwrap();
         assert_eq!(std::fs::read(&path.0).unwrap(), whole);
@@ -188,10 +292,11 @@ mod tests {
     #[test]
     fn other_settings_are_named_and_the_file_stays() {
         let path = Scratch::new("settings");
-        ResultsFile::open(&path.0, &header(), 0).unwrap().0.append(&record(0)).unwrap();
+        write(&path.0, 0..1);
         let before = std::fs::read(&path.0).unwrap();
-        let other = Header::new(json!({ "seed": 0, "attack": { "steps": 20, "epsilon": 0.3 } }));
-        let error = format!("{:#}", ResultsFile::open(&path.0, &other, 0).unwrap_err());
+        let mut other = header(0);
+        other.settings["attack"]["steps"] = 20.into();
+        let error = error_of(&path.0, other);
         assert!(error.contains("attack.steps is 40 there and 20 here"), "{error}");
         assert!(!error.contains("epsilon"), "{error}");
         assert_eq!(std::fs::read(&path.0).unwrap(), before);
@@ -202,20 +307,20 @@ mod tests {
         let path = Scratch::new("other");
         for content in ["my notes", "my notes\n", "{\"format\":\"other\"}\n", "[]\n"] {
             std::fs::write(&path.0, content).unwrap();
-            assert!(ResultsFile::open(&path.0, &header(), 0).is_err(), "{content}");
+            assert!(ResultsFile::open(&path.0, header(0)).is_err(), "{content}");
             assert_eq!(std::fs::read_to_string(&path.0).unwrap(), content);
         }
     }
 
     #[test]
-    fn an_empty_file_and_a_cut_header_begin_anew() {
+    fn a_file_without_a_record_begins_anew() {
         let path = Scratch::new("empty");
-        for content in ["", "{\"form", "{\"format\":\"riposte results 1\",\"ver"] {
+        let head = serde_json::to_string(&header(0)).unwrap() + "\n";
+        for content in ["", "{\"form", "{\"format\":\"riposte results 1\",\"ver", &head] {
             std::fs::write(&path.0, content).unwrap();
-            let (mut file, records) = ResultsFile::open(&path.0, &header(), 0).unwrap();
-            assert!(records.is_empty());
-            file.append(&record(0)).unwrap();
-            assert_eq!(ResultsFile::open(&path.0, &header(), 0).unwrap().1, [record(0)]);
+            write(&path.0, 0..1);
+            assert_eq!(ResultsFile::open(&path.0, header(0)).unwrap().1, [record(0)]);
+            assert_eq!(std::fs::read_to_string(&path.0).unwrap().lines().count(), 2);
         }
     }
 
@@ -223,12 +328,55 @@ mod tests {
     fn a_damaged_line_and_a_missing_input_are_errors() {
         let path = Scratch::new("damaged");
         let line = |input| serde_json::to_string(&record(input)).unwrap();
-        let head = serde_json::to_string(&header()).unwrap();
+        let head = serde_json::to_string(&header(0)).unwrap();
         std::fs::write(&path.0, format!("{head}\n{}\nnonsense\n", line(0))).unwrap();
-        let error = format!("{:#}", ResultsFile::open(&path.0, &header(), 0).unwrap_err());
+        let error = error_of(&path.0, header(0));
         assert!(error.contains("line 3 is damaged"), "{error}");
         std::fs::write(&path.0, format!("{head}\n{}\n{}\n", line(0), line(2))).unwrap();
-        let error = format!("{:#}", ResultsFile::open(&path.0, &header(), 0).unwrap_err());
+        let error = error_of(&path.0, header(0));
         assert!(error.contains("input 2, not 1"), "{error}");
+    }
+
+    #[test]
+    fn another_device_goes_on_in_a_part_of_its_own() {
+        let path = Scratch::new("devices");
+        write(&path.0, 3..5);
+        let (mut file, records) = ResultsFile::open(&path.0, other_header("gpu", 3)).unwrap();
+        assert_eq!((records.len(), file.part_begin()), (2, 5));
+        file.append(&record(5)).unwrap();
+        file.append(&record(6)).unwrap();
+        let part = |first, images, device: &str| Part { first, images, device: device.to_owned(), batch: 128 };
+        let parts = [part(3, 2, "cpu"), part(5, 2, "gpu")];
+        assert_eq!(file.parts(), parts);
+        let (file, records) = ResultsFile::open(&path.0, other_header("gpu", 3)).unwrap();
+        assert_eq!((file.parts(), records.len(), file.part_begin()), (&parts[..], 4, 5));
+        // A kill right after the header of the second part.
+        let text = std::fs::read_to_string(&path.0).unwrap();
+        let cut = text.lines().take(4).map(|line| format!("{line}\n")).collect::<String>();
+        std::fs::write(&path.0, cut).unwrap();
+        let (mut file, _) = ResultsFile::open(&path.0, header(3)).unwrap();
+        file.append(&record(5)).unwrap();
+        assert_eq!(file.parts(), [part(3, 3, "cpu")]);
+        assert_eq!(ResultsFile::open(&path.0, header(3)).unwrap().0.parts(), [part(3, 3, "cpu")]);
+    }
+
+    #[test]
+    fn files_that_follow_each_other_are_joined_by_concatenation() {
+        let (a, b, joined) = (Scratch::new("a"), Scratch::new("b"), Scratch::new("joined"));
+        write(&a.0, 0..2);
+        write(&b.0, 2..4);
+        let join = |files: &[&Scratch]| {
+            let bytes: Vec<u8> = files.iter().flat_map(|file| std::fs::read(&file.0).unwrap()).collect();
+            std::fs::write(&joined.0, bytes).unwrap();
+        };
+        join(&[&a, &b]);
+        let (file, records) = ResultsFile::open(&joined.0, header(0)).unwrap();
+        assert_eq!(records, [0, 1, 2, 3].map(record));
+        assert_eq!(file.part_begin(), 2);
+        join(&[&b, &a]);
+        assert!(error_of(&joined.0, header(0)).contains("it begins with input 2, not 0; use --first 2"));
+        join(&[&a, &b, &b]);
+        let error = error_of(&joined.0, header(0));
+        assert!(error.contains("the part in line 7 begins with input 2, not 4"), "{error}");
     }
 }

@@ -169,8 +169,38 @@ fn other_settings_do_not_go_on_with_a_results_file() {
     let message = failure(1, &arguments(&path, &["--images", "2", "--out", text(&file), "--loss", "margin"]));
     assert!(message.contains("attack.loss"), "{message}");
     let message = failure(1, &arguments(&path, &["--images", "2", "--out", text(&file), "--first", "1"]));
-    assert!(message.contains("first is 0 there and 1 here"), "{message}");
+    assert!(message.contains("it begins with input 0, not 1; use --first 0"), "{message}");
     assert_eq!(std::fs::read(&file).unwrap(), before);
+}
+
+#[test]
+fn parts_of_several_runs_make_one_file() {
+    let folder = folder();
+    let path = folder.path().join("fast.safetensors");
+    let file = |name: &str| folder.path().join(name);
+    let run = |name: &str, first: &str, images: &str, batch: &str| {
+        let file = file(name);
+        json(&arguments(&path, &["--first", first, "--images", images, "--batch", batch, "--out", text(&file)]))
+    };
+    let whole = run("whole", "2", "7", "4");
+    run("a", "2", "2", "4");
+    run("b", "4", "3", "4");
+    let joined = [file("a"), file("b")].map(|file| std::fs::read(file).unwrap()).concat();
+    std::fs::write(file("joined"), joined).unwrap();
+    // Two images are left, and other batches compute them.
+    let report = run("joined", "2", "7", "3");
+    assert_eq!((&report["images_computed"], figures(&report)), (&Value::from(2), figures(&whole)));
+    let parts: Vec<_> = report["parts"].as_array().unwrap().iter().map(|part| (&part["first"], &part["images"])).collect();
+    assert_eq!(format!("{parts:?}"), "[(Number(2), Number(2)), (Number(4), Number(3)), (Number(7), Number(2))]");
+    assert_eq!((&report["parts"][1]["batch"], &report["parts"][2]["batch"]), (&Value::from(4), &Value::from(3)));
+    // The table of fewer images names the parts that they are from.
+    let fewer = run("joined", "2", "3", "4");
+    assert_eq!((&fewer["images_computed"], fewer["parts"].as_array().unwrap().len()), (&Value::from(0), 2));
+    assert_eq!(fewer["parts"][1]["images"], 1);
+    // The last part goes on.
+    let more = run("joined", "2", "9", "3");
+    assert_eq!((&more["parts"][2]["images"], more["parts"].as_array().unwrap().len()), (&Value::from(4), 3));
+    assert_eq!(figures(&more), figures(&run("fresh", "2", "9", "4")));
 }
 
 #[test]

@@ -63,6 +63,9 @@ Examples:
   riposte eval --images 200                       digits, the model that comes with the program, the recommended settings
   riposte eval --preset f-mnist --weights fast.pth --architecture fast-mnist-cnn --dataset mnist --data DIR \\
       --images 2000 --out f-mnist.jsonl           stop it at any time; the same command goes on
+  riposte eval --first 0 --images 500 --out a.jsonl         on one machine, and on another one:
+  riposte eval --first 500 --images 500 --out b.jsonl       then: cat a.jsonl b.jsonl > all.jsonl
+  riposte eval --images 1000 --out all.jsonl                the table of both
   riposte eval --weights fast.safetensors --dataset mnist --images 10000 --attack pgd --epsilon 0.3 --step-size 0.01 \\
       --steps 40 --start zero --stop never --riposte none --device cpu --json")]
 pub struct EvalArgs {
@@ -78,7 +81,8 @@ pub struct EvalArgs {
     /// Also run the riposte on the natural images, as the paper does
     #[arg(long, value_name = "SWITCH", default_value = "on")]
     pub natural: Switch,
-    /// Write one JSON line for each input to this file; if it exists with the same settings, go on where it ends
+    /// Write one JSON line for each input to this file; if it exists with the same settings, go on where it ends. Another device
+    /// or batch size adds a header of its own
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Images attacked at once [default: 128 on the CPU, 512 on a GPU]

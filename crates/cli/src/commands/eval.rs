@@ -19,7 +19,7 @@ use crate::models::Source;
 use crate::output;
 use crate::paper::Published;
 use crate::progress;
-use crate::results::{Header, ResultsFile};
+use crate::results::{Header, Part, ResultsFile};
 use crate::settings::Setup;
 use crate::workers::Workers;
 
@@ -55,7 +55,11 @@ struct Report {
     /// What the paper reports for these settings.
     paper: Option<Published>,
     model: String,
+    /// Of this run.
     settings: Value,
+    /// What the images were computed with, those of earlier runs included.
+    parts: Vec<Part>,
+    /// Of this run.
     device: Found,
     threads: usize,
     versions: Versions,
@@ -121,7 +125,7 @@ pub fn run(args: EvalArgs) -> Result<()> {
         architecture: source.architecture.to_string(),
         weights_sha256: &source.sha256,
         dataset: dataset.to_string(),
-        first: args.first,
+        first,
         seed: args.seed,
         device: device_kind(&device),
         batch,
@@ -133,15 +137,19 @@ pub fn run(args: EvalArgs) -> Result<()> {
     let settings = output::to_value(&settings)?;
     let (mut file, mut records) = match &args.out {
         Some(path) => {
-            let (file, records) = ResultsFile::open(path, &Header::new(settings.clone()), args.first as u64)?;
+            let (file, records) = ResultsFile::open(path, Header::new(settings.clone()))?;
             (Some(file), records)
         }
         None => (None, Vec::new()),
     };
-    records.truncate(args.images);
+    records.truncate(images);
     let done = records.len();
-    if done > 0 {
-        eprintln!("Going on after {done} images in `{}`.", args.out.as_deref().unwrap_or("".as_ref()).display());
+    let begin = file.as_ref().map_or(first, |file| file.part_begin() as usize).min(first + done);
+    if let (Some(file), Some(path), true) = (&file, &args.out, done > 0) {
+        eprintln!("Going on after {done} images in `{}`.", path.display());
+        if let Some(part) = file.parts().last().filter(|_| begin == first + done && done < images) {
+            eprintln!("The last were computed on {}. What follows gets a header of its own.", part.how());
+        }
     }
     let evaluation = Evaluation {
         model: &model,
@@ -154,10 +162,10 @@ pub fn run(args: EvalArgs) -> Result<()> {
         batch,
     };
     let interrupt = Interrupt::listen()?;
-    let bar = progress::bar(args.images as u64, "Evaluating");
+    let bar = progress::bar(images as u64, "Evaluating");
     bar.set_position(done as u64);
-    let begin = Instant::now();
-    let outcome = evaluation.run(args.first..end, done, &workers, &interrupt, |record| {
+    let clock = Instant::now();
+    let outcome = evaluation.run(begin..end, first + done - begin, &workers, &interrupt, |record| {
         if let Some(file) = &mut file {
             file.append(&record)?;
         }
@@ -168,22 +176,26 @@ pub fn run(args: EvalArgs) -> Result<()> {
         }
         Ok(())
     });
-    let seconds = begin.elapsed().as_secs_f64();
+    let seconds = clock.elapsed().as_secs_f64();
     bar.finish_and_clear();
     if outcome.is_err() && interrupt.pressed() {
         match &args.out {
             Some(path) => {
-                eprintln!("{} of {} images are in `{}`; the same command goes on.", records.len(), args.images, path.display())
+                eprintln!("{} of {images} images are in `{}`; the same command goes on.", records.len(), path.display())
             }
-            None => eprintln!("{} of {} images were done; --out FILE would have kept them.", records.len(), args.images),
+            None => eprintln!("{} of {images} images were done; --out FILE would have kept them.", records.len()),
         }
     }
     outcome?;
-    let report = Report::new(&records, done, seconds, &setup, &source, settings, device, threads);
+    let parts = match file {
+        Some(file) => file.parts_before(end as u64),
+        None => vec![Part { first: first as u64, images: images as u64, device: device_kind(&device).to_owned(), batch }],
+    };
+    let report = Report::new(&records, done, seconds, &setup, &source, settings, parts, device, threads);
     if args.json { output::json(&report) } else { output::line(&table::of(&report, dataset, &source)) }
 }
 
-/// `cpu` or `gpu`: figures of the two agree within float tolerance, not bit for bit.
+/// [`Part::device`]
 fn device_kind(device: &Found) -> &'static str {
     if device.is_cpu() { "cpu" } else { "gpu" }
 }
@@ -197,6 +209,7 @@ impl Report {
         setup: &Setup,
         source: &Source,
         settings: Value,
+        parts: Vec<Part>,
         device: Found,
         threads: usize,
     ) -> Self {
@@ -220,6 +233,7 @@ impl Report {
             seconds,
             model: source.name.clone(),
             settings,
+            parts,
             device,
             threads,
             versions: Versions { riposte: env!("CARGO_PKG_VERSION"), burn: env!("BURN_VERSION") },

@@ -28,7 +28,15 @@ pub(super) fn of(report: &Report, dataset: DatasetName, source: &Source) -> Stri
     let images = summary.images;
     let mut text = String::new();
     let mut line = |line: String| writeln!(text, "{line}").expect("a string takes it");
-    line(format!("{} ({}), {images} test images of {dataset}, {}", source.name, source.architecture, report.device));
+    let what = format!("{} ({}), {images} test images of {dataset}", source.name, source.architecture);
+    if report.images_computed == images {
+        line(format!("{what}, {}", report.device));
+    } else {
+        line(what);
+        for part in &report.parts {
+            line(format!("Inputs {} to {} were computed on {}", part.first, part.end() - 1, part.how()));
+        }
+    }
     line(String::new());
     line(format!("{:<28}{:>7}  {:>9}  95 % interval", "", "right", "accuracy"));
     let rows = [
