@@ -70,9 +70,9 @@ impl Part {
         (&self.device, self.batch) == (&other.device, other.batch)
     }
 
-    /// `cpu in batches of 128`
+    /// `cpu, batches of 128`
     pub fn how(&self) -> String {
-        format!("{} in batches of {}", self.device, self.batch)
+        format!("{}, batches of {}", self.device, self.batch)
     }
 
     /// Number of the input after the last.

@@ -148,7 +148,7 @@ pub fn run(args: EvalArgs) -> Result<()> {
     if let (Some(file), Some(path), true) = (&file, &args.out, done > 0) {
         eprintln!("Going on after {done} images in `{}`.", path.display());
         if let Some(part) = file.parts().last().filter(|_| begin == first + done && done < images) {
-            eprintln!("The last were computed on {}. What follows gets a header of its own.", part.how());
+            eprintln!("The last of them were computed otherwise ({}): what follows gets a header of its own.", part.how());
         }
     }
     let evaluation = Evaluation {

@@ -34,7 +34,7 @@ pub(super) fn of(report: &Report, dataset: DatasetName, source: &Source) -> Stri
     } else {
         line(what);
         for part in &report.parts {
-            line(format!("Inputs {} to {} were computed on {}", part.first, part.end() - 1, part.how()));
+            line(format!("Inputs {} to {}: {}", part.first, part.end() - 1, part.how()));
         }
     }
     line(String::new());
@@ -80,7 +80,9 @@ pub(super) fn of(report: &Report, dataset: DatasetName, source: &Source) -> Stri
     if summary.nan_count > 0 {
         line(format!("Images with logits that are not numbers: {}", summary.nan_count));
     }
-    line(format!("{:.1} s for {} images", report.seconds, report.images_computed));
+    if report.images_computed > 0 {
+        line(format!("{:.1} s for {} images", report.seconds, report.images_computed));
+    }
     text.truncate(text.trim_end().len());
     text
 }
