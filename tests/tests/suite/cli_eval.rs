@@ -201,6 +201,13 @@ fn parts_of_several_runs_make_one_file() {
     let more = run("joined", "2", "9", "3");
     assert_eq!((&more["parts"][2]["images"], more["parts"].as_array().unwrap().len()), (&Value::from(4), 3));
     assert_eq!(figures(&more), figures(&run("fresh", "2", "9", "4")));
+    let joined = file("joined");
+    let mut table = arguments(&path, &["--first", "2", "--images", "9", "--batch", "3", "--out", text(&joined)]);
+    table.retain(|argument| *argument != "--json");
+    let table = output(&table);
+    for line in ["Inputs 2 to 3: cpu, batches of 4", "Inputs 4 to 6: cpu, batches of 4", "Inputs 7 to 10: cpu, batches of 3"] {
+        assert!(table.contains(line), "{table}");
+    }
 }
 
 #[test]
