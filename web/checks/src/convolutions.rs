@@ -62,6 +62,8 @@ pub fn all() -> Vec<Layer> {
         ([1, 1, 1, 1], [1, 1, 1, 1], [1, 1], [0, 0]),
         ([3, 7, 9, 11], [13, 7, 2, 5], [3, 1], [1, 2]),
         ([2, 4, 4, 4], [4, 4, 1, 1], [1, 1], [2, 2]),
+        // Large enough for the tiles that the networks' batches of 32 and more have.
+        ([33, 35, 32, 32], [37, 35, 1, 1], [1, 1], [0, 0]),
     ] {
         let shape = ConvShape { x, weight, options: ConvOptions { stride, padding } };
         layers.push(Layer { of: "odd sizes", shape, linear: false, activation: Activation::LeakyRelu(0.1), bias: true });

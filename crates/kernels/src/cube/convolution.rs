@@ -13,7 +13,6 @@ use super::geometry::{Window, extents};
 use super::launch::{Finish, Parts, Signal, buffer, element, finish, optional, slope, width};
 use super::plan::{Plan, Problem};
 use super::weight_gradient::weight_gradient;
-use super::winograd::Transformed;
 use crate::backend::ConvShape;
 use crate::{Activation, LayerBackward, LayerGradients};
 
@@ -31,26 +30,16 @@ impl ConvPlans {
         let [batch, channels, height, width] = shape.x.map(|extent| extent as u32);
         let [_, filters, out_height, out_width] = shape.output().map(|extent| extent as u32);
         let positions = batch * out_height * out_width;
-        // Windows apart from each other take much longer to gather, and to compile.
-        let gathered = |width: u32| if width.is_multiple_of(4) { 16 } else { 4 };
-        let forward = Problem {
-            rows: filters,
-            columns: positions,
-            terms: channels * window.taps(),
-            run: window.kernel_w,
-            copies: 1,
-            gathered: gathered(out_width),
-        };
+        let forward =
+            Problem { rows: filters, columns: positions, terms: channels * window.taps(), run: window.kernel_w, copies: 1 };
         let data = Problem {
             rows: channels,
             columns: batch * height.div_ceil(window.stride_h) * width.div_ceil(window.stride_w),
             terms: filters * window.kernel_h.div_ceil(window.stride_h) * window.kernel_w.div_ceil(window.stride_w),
             run: window.row_taps(),
             copies: window.phases(),
-            gathered: gathered(width.div_ceil(window.stride_w)),
         };
-        let weight =
-            Problem { rows: filters, columns: channels * window.taps(), terms: positions, run: 1, copies: 1, gathered: 16 };
+        let weight = Problem { rows: filters, columns: channels * window.taps(), terms: positions, run: 1, copies: 1 };
         Some(Self { forward: forward.plan(hardware)?, data: data.plan(hardware)?, weight: weight.plan(hardware)? })
     }
 
@@ -80,10 +69,6 @@ pub fn conv_forward(
     if direct::suits(shape, x.dtype) {
         return direct::forward(&x, &weight, bias.as_ref(), shape, activation);
     }
-    let transformed = Transformed::new(shape, x.dtype, &x.client);
-    if let Some(out) = transformed.and_then(|by| by.forward(&x, &weight, bias.as_ref(), activation)) {
-        return out;
-    }
     let [_, _, out_height, out_width] = shape.output();
     let [_, channels, kernel_h, kernel_w] = shape.weight;
     let weight_vectors = if plan.tile.k.is_multiple_of(4) { width(channels * kernel_h * kernel_w) } else { 1 };
@@ -96,7 +81,7 @@ pub fn conv_forward(
     unsafe {
         forward::launch_unchecked(
             &x.client,
-            plan.shared_count(),
+            plan.count(),
             plan.units(),
             if aligned && window.stride_w == 1 { width(shape.x[3]) } else { 1 },
             weight_vectors,
@@ -106,9 +91,7 @@ pub fn conv_forward(
             optional(bias.as_ref().filter(|_| whole)),
             buffer(&sums),
             extents(shape, plan.chunk),
-            plan.grid(),
             slope(applied),
-            plan.shared.is_some(),
             plan.tile,
             window,
             aligned,
@@ -122,30 +105,16 @@ pub fn conv_forward(
 
 /// Tensors contiguous, the weight f32, the others all f32 or all f16.
 pub fn conv_backward(pass: LayerBackward<CubeBackend>, shape: &ConvShape, plans: &ConvPlans) -> LayerGradients<CubeBackend> {
-    let transformed = Transformed::new(shape, pass.gradient.dtype, &pass.gradient.client);
-    // Those read the gradient from before the activation.
-    let reads = match transformed {
-        Some(by) if by.has_data() && pass.weight.is_some() || by.has_weight() && pass.x.is_some() => usize::MAX,
-        _ => {
-            pass.weight.iter().map(|_| plans.data_reads(shape)).sum::<usize>()
-                + pass.x.iter().map(|_| plans.weight_reads(shape)).sum::<usize>()
-        }
-    };
+    let reads = pass.weight.iter().map(|_| plans.data_reads(shape)).sum::<usize>()
+        + pass.x.iter().map(|_| plans.weight_reads(shape)).sum::<usize>();
     let signal = Signal::new(pass.gradient, pass.output, pass.activation, reads);
-    let x = pass.weight.map(|weight| {
-        let by_transforms = transformed.and_then(|by| by.data(&signal.gradient, &weight));
-        by_transforms.unwrap_or_else(|| data(&signal, &weight, shape, &plans.data))
-    });
-    let bias_sums = || pass.bias.then(|| signal.sums(&[0, 2, 3]));
+    let x = pass.weight.map(|weight| data(&signal, &weight, shape, &plans.data));
     let (weight, bias) = match pass.x {
-        Some(x) => match transformed.and_then(|by| by.weight(&signal.gradient, &x)) {
-            Some(weight) => (Some(weight), bias_sums()),
-            None => {
-                let (weight, bias) = weights(&signal, &x, pass.bias, shape, &plans.weight);
-                (Some(weight), bias)
-            }
-        },
-        None => (None, bias_sums()),
+        Some(x) => {
+            let (weight, bias) = weights(&signal, &x, pass.bias, shape, &plans.weight);
+            (Some(weight), bias)
+        }
+        None => (None, pass.bias.then(|| signal.sums(&[0, 2, 3]))),
     };
     LayerGradients { x, weight, bias }
 }
@@ -163,7 +132,7 @@ fn data(signal: &Signal, weight: &CubeTensor, shape: &ConvShape, plan: &Plan) ->
     unsafe {
         data_gradient::launch_unchecked(
             &out.client,
-            plan.shared_count(),
+            plan.count(),
             plan.units(),
             if aligned && window.stride_w == 1 { width(out_width) } else { 1 },
             if window.phases() == 1 { width(plane) } else { 1 },
@@ -172,9 +141,7 @@ fn data(signal: &Signal, weight: &CubeTensor, shape: &ConvShape, plan: &Plan) ->
             buffer(weight),
             buffer(&out),
             extents(shape, plan.chunk),
-            plan.grid(),
             slope(signal.activation),
-            plan.shared.is_some(),
             plan.tile,
             window,
             aligned,

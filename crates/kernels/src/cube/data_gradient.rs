@@ -10,7 +10,7 @@ use cubecl::prelude::*;
 use super::block::{Rows, copy_block, read_run};
 use super::epilogue::{ActivationKind, BiasAxis, Planes, passed, store};
 use super::geometry::{Extents, FAR, Window};
-use super::tile::{At, Grid, Tile, V4, accumulators, multiply, multiply_columns, own_tile, tile_at};
+use super::tile::{Tile, V4, accumulators, multiply, multiply_columns};
 
 /// One axis of a phase: its taps are `residue + stride * j` for j below `taps`; its input positions are
 /// `stride * q + start`; together they meet output position `q + shift - j`.
@@ -51,45 +51,15 @@ pub fn data_gradient<E: Float, O: Float, NG: Size, N: Size>(
     weight: &[Vector<f32, Const<1>>],
     out: &mut [Vector<O, N>],
     extents: Extents,
-    grid: Grid,
     slope: f32,
-    #[comptime] shared: bool,
     #[comptime] tile: Tile,
     #[comptime] window: Window,
     #[comptime] aligned: bool,
     #[comptime] activation: ActivationKind,
     #[define(E, O)] _elements: [ElemType; 2],
 ) {
-    if comptime!(shared) {
-        let mut index = CUBE_POS_X;
-        while index < grid.tiles {
-            let at = tile_at(index, &grid);
-            inputs(gradient, &output, weight, out, &extents, slope, &at, tile, window, aligned, activation);
-            index += CUBE_COUNT_X;
-        }
-    } else {
-        let at = own_tile();
-        inputs(gradient, &output, weight, out, &extents, slope, &at, tile, window, aligned, activation);
-    }
-}
-
-/// The gradients of the inputs of the tile `at` a place.
-#[cube]
-fn inputs<E: Float, O: Float, NG: Size, N: Size>(
-    gradient: &[Vector<E, NG>],
-    output: &ComptimeOption<&[Vector<E, NG>]>,
-    weight: &[Vector<f32, Const<1>>],
-    out: &mut [Vector<O, N>],
-    extents: &Extents,
-    slope: f32,
-    at: &At,
-    #[comptime] tile: Tile,
-    #[comptime] window: Window,
-    #[comptime] aligned: bool,
-    #[comptime] activation: ActivationKind,
-) {
-    let residue = at.z % comptime!(window.phases());
-    let split = at.z / comptime!(window.phases());
+    let residue = CUBE_POS_Z % comptime!(window.phases());
+    let split = CUBE_POS_Z / comptime!(window.phases());
     let py = phase(residue / window.stride_w, window.kernel_h, window.stride_h, window.padding_h);
     let px = phase(residue % window.stride_w, window.kernel_w, window.stride_w, window.padding_w);
 
@@ -104,8 +74,8 @@ fn inputs<E: Float, O: Float, NG: Size, N: Size>(
     let terms = extents.filters * met * taps;
     let first = split * extents.chunk;
     let last = min(first + extents.chunk, terms);
-    let row0 = at.y * tile.m;
-    let column0 = at.x * tile.n;
+    let row0 = CUBE_POS_Y * tile.m;
+    let column0 = CUBE_POS_X * tile.n;
 
     let mut a = Shared::<[V4]>::new_slice(comptime!(tile.shared(tile.m)));
     let mut b = Shared::<[V4]>::new_slice(comptime!(tile.shared_columns()));
@@ -113,15 +83,11 @@ fn inputs<E: Float, O: Float, NG: Size, N: Size>(
 
     // The input positions whose gradients this unit gathers.
     let group = UNIT_POS % comptime!(tile.gathering_units());
-    let count = comptime!(4 * tile.gathered());
-    let mut corners = Corners {
-        bottom: Array::<u32>::new(comptime!(count as usize)),
-        right: Array::<u32>::new(comptime!(count as usize)),
-        index: Array::<u32>::new(comptime!(count as usize)),
-    };
+    let mut corners =
+        Corners { bottom: Array::<u32>::new(4usize), right: Array::<u32>::new(4usize), index: Array::<u32>::new(4usize) };
     #[unroll]
-    for j in 0..count {
-        let column = column0 + (group + comptime!(j / 4 * tile.gathering_units())) * 4 + comptime!(j % 4);
+    for j in 0..4u32 {
+        let column = column0 + group * 4 + j;
         let position = column % plane;
         let y = position / phase_w + py.shift;
         let x = position % phase_w + px.shift;
@@ -137,18 +103,18 @@ fn inputs<E: Float, O: Float, NG: Size, N: Size>(
         if comptime!(tile.whole_columns()) {
             sync_cube();
             for block in 0..comptime!(tile.k / taps) {
-                let row = tap_row(k0 + block * taps, last, &py, extents, window);
+                let row = tap_row(k0 + block * taps, last, &py, &extents, window);
                 if comptime!(aligned) {
-                    let values = taps_of_runs(gradient, output, slope, &corners, &row, &px, extents, tile, window, activation);
+                    let values = taps_of_runs(gradient, &output, slope, &corners, &row, &px, &extents, window, activation);
                     #[unroll]
                     for jx in 0..taps {
                         let step = block * taps + jx;
-                        multiply_columns(&a, &values, &mut sums, step, comptime!(jx * tile.gathered()), tile);
+                        multiply_columns(&a, values[jx as usize], &mut sums, step, tile);
                     }
                 } else {
                     for jx in 0..taps {
-                        let values = tap(gradient, output, slope, &corners, &row, jx, &px, extents, tile, window, activation);
-                        multiply_columns(&a, &values, &mut sums, block * taps + jx, 0u32, tile);
+                        let values = tap(gradient, &output, slope, &corners, &row, jx, &px, &extents, window, activation);
+                        multiply_columns(&a, values, &mut sums, block * taps + jx, tile);
                     }
                 }
             }
@@ -157,19 +123,18 @@ fn inputs<E: Float, O: Float, NG: Size, N: Size>(
             for i in 0..comptime!(tile.loads(tile.n, taps)) {
                 let block = UNIT_POS / comptime!(tile.gathering_units()) + i * comptime!(tile.units() / tile.gathering_units());
                 if comptime!(tile.even(tile.n, taps)) || block < comptime!(tile.k / taps) {
-                    let row = tap_row(k0 + block * taps, last, &py, extents, window);
+                    let row = tap_row(k0 + block * taps, last, &py, &extents, window);
                     let target = block * comptime!(taps * pitch) + group;
                     if comptime!(aligned) {
-                        let values =
-                            taps_of_runs(gradient, output, slope, &corners, &row, &px, extents, tile, window, activation);
+                        let values = taps_of_runs(gradient, &output, slope, &corners, &row, &px, &extents, window, activation);
                         #[unroll]
                         for jx in 0..taps {
                             b[(target + comptime!(jx * pitch)) as usize] = values[jx as usize];
                         }
                     } else {
                         for jx in 0..taps {
-                            let values = tap(gradient, output, slope, &corners, &row, jx, &px, extents, tile, window, activation);
-                            b[(target + jx * pitch) as usize] = values[0usize];
+                            let values = tap(gradient, &output, slope, &corners, &row, jx, &px, &extents, window, activation);
+                            b[(target + jx * pitch) as usize] = values;
                         }
                     }
                 }
@@ -186,7 +151,7 @@ fn inputs<E: Float, O: Float, NG: Size, N: Size>(
         let place = Planes { offset, row0, rows: extents.channels, column0, columns, plane };
         store(out, &sums, &ComptimeOption::new_None(), &place, slope, tile, BiasAxis::Rows, ActivationKind::None);
     } else {
-        scatter(out, &sums, offset, row0, column0, phase_h, phase_w, &py, &px, extents, tile, window);
+        scatter(out, &sums, offset, row0, column0, phase_h, phase_w, &py, &px, &extents, tile, window);
     }
 }
 
@@ -216,7 +181,7 @@ fn tap_row(k: u32, last: u32, py: &Phase, extents: &Extents, #[comptime] window:
     TapRow { j: select(k < last, j, comptime!(2 * FAR).runtime()), distance }
 }
 
-/// What this unit's positions meet under all taps of a row, `[tap, group of four]`, zero outside the output; each group lies side by side.
+/// What this unit's positions meet under all taps of a row, zero outside the output. The positions lie side by side.
 #[cube]
 fn taps_of_runs<E: Float, N: Size>(
     gradient: &[Vector<E, N>],
@@ -226,43 +191,37 @@ fn taps_of_runs<E: Float, N: Size>(
     row: &TapRow,
     px: &Phase,
     extents: &Extents,
-    #[comptime] tile: Tile,
     #[comptime] window: Window,
     #[comptime] activation: ActivationKind,
 ) -> Array<V4> {
     let taps = comptime!(window.row_taps());
-    let groups = comptime!(tile.gathered());
-    let mut values = Array::<V4>::new(comptime!((taps * groups) as usize));
+    let mut values = Array::<V4>::new(comptime!(taps as usize));
+    let mut inputs = Array::<f32>::new(comptime!((taps + 3) as usize));
+    read_run(
+        gradient,
+        output,
+        slope,
+        &mut inputs,
+        corners.index[0usize] + row.distance - comptime!(taps - 1),
+        corners.right[0usize] - comptime!(taps - 1),
+        extents.out_width,
+        corners.bottom[0usize] - row.j < extents.out_height,
+        comptime!((window.padding_w + 4 * taps + 1 - taps) % 4),
+        activation,
+    );
     #[unroll]
-    for group in 0..groups {
-        let corner = comptime!((group * 4) as usize);
-        let mut inputs = Array::<f32>::new(comptime!((taps + 3) as usize));
-        read_run(
-            gradient,
-            output,
-            slope,
-            &mut inputs,
-            corners.index[corner] + row.distance - comptime!(taps - 1),
-            corners.right[corner] - comptime!(taps - 1),
-            extents.out_width,
-            corners.bottom[corner] - row.j < extents.out_height,
-            comptime!((window.padding_w + 4 * taps + 1 - taps) % 4),
-            activation,
-        );
+    for jx in 0..taps {
+        let mut four = V4::empty();
         #[unroll]
-        for jx in 0..taps {
-            let mut four = V4::empty();
-            #[unroll]
-            for j in 0..4u32 {
-                four.insert(comptime!(j as usize), inputs[comptime!((j + taps - 1 - jx) as usize)]);
-            }
-            values[comptime!((jx * groups + group) as usize)] = met_or_zero(four, jx, px, window);
+        for j in 0..4u32 {
+            four.insert(comptime!(j as usize), inputs[comptime!((j + taps - 1 - jx) as usize)]);
         }
+        values[comptime!(jx as usize)] = met_or_zero(four, jx, px, window);
     }
     values
 }
 
-/// What this unit's positions meet under one tap of a row, by groups of four, zero outside the output.
+/// What this unit's positions meet under one tap of a row, zero outside the output.
 #[cube]
 fn tap<E: Float, N: Size>(
     gradient: &[Vector<E, N>],
@@ -273,25 +232,18 @@ fn tap<E: Float, N: Size>(
     jx: u32,
     px: &Phase,
     extents: &Extents,
-    #[comptime] tile: Tile,
     #[comptime] window: Window,
     #[comptime] activation: ActivationKind,
-) -> Array<V4> {
-    let mut values = Array::<V4>::new(comptime!(tile.gathered() as usize));
+) -> V4 {
+    let mut four = V4::empty();
     #[unroll]
-    for group in 0..comptime!(tile.gathered()) {
-        let mut four = V4::empty();
-        #[unroll]
-        for j in 0..4u32 {
-            let corner = comptime!((group * 4 + j) as usize);
-            let row_inside = corners.bottom[corner] - row.j < extents.out_height;
-            let inside = row_inside && corners.right[corner] - jx < extents.out_width;
-            let index = corners.index[corner] + row.distance - jx;
-            four.insert(comptime!(j as usize), read(gradient, output, slope, index, inside, activation));
-        }
-        values[group as usize] = met_or_zero(four, jx, px, window);
+    for j in 0..4usize {
+        let row_inside = corners.bottom[j] - row.j < extents.out_height;
+        let inside = row_inside && corners.right[j] - jx < extents.out_width;
+        let index = corners.index[j] + row.distance - jx;
+        four.insert(j, read(gradient, output, slope, index, inside, activation));
     }
-    values
+    met_or_zero(four, jx, px, window)
 }
 
 /// The element of the gradient at `index`, before the activation, or 0.

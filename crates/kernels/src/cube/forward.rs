@@ -10,7 +10,7 @@ use cubecl::prelude::*;
 use super::block::{Rows, copy_block, read_run};
 use super::epilogue::{ActivationKind, BiasAxis, Planes, store};
 use super::geometry::{Extents, FAR, Window};
-use super::tile::{At, Grid, Tile, V4, accumulators, multiply, multiply_columns, own_tile, tile_at};
+use super::tile::{Tile, V4, accumulators, multiply, multiply_columns};
 
 /// `out = act(weight * windows(x) + bias)`, or with more than one split the partial sums `[split, out]` of it.
 ///
@@ -25,49 +25,20 @@ pub fn forward<E: Float, O: Float, NX: Size, NW: Size, N: Size>(
     bias: ComptimeOption<&[f32]>,
     out: &mut [Vector<O, N>],
     extents: Extents,
-    grid: Grid,
     slope: f32,
-    #[comptime] shared: bool,
     #[comptime] tile: Tile,
     #[comptime] window: Window,
     #[comptime] aligned: bool,
     #[comptime] activation: ActivationKind,
     #[define(E, O)] _elements: [ElemType; 2],
 ) {
-    if comptime!(shared) {
-        let mut index = CUBE_POS_X;
-        while index < grid.tiles {
-            let at = tile_at(index, &grid);
-            outputs(x, weight, &bias, out, &extents, slope, &at, tile, window, aligned, activation);
-            index += CUBE_COUNT_X;
-        }
-    } else {
-        outputs(x, weight, &bias, out, &extents, slope, &own_tile(), tile, window, aligned, activation);
-    }
-}
-
-/// The outputs of the tile `at` a place.
-#[cube]
-fn outputs<E: Float, O: Float, NX: Size, NW: Size, N: Size>(
-    x: &[Vector<E, NX>],
-    weight: &[Vector<f32, NW>],
-    bias: &ComptimeOption<&[f32]>,
-    out: &mut [Vector<O, N>],
-    extents: &Extents,
-    slope: f32,
-    at: &At,
-    #[comptime] tile: Tile,
-    #[comptime] window: Window,
-    #[comptime] aligned: bool,
-    #[comptime] activation: ActivationKind,
-) {
     let plane = extents.out_height * extents.out_width;
     let columns = extents.batch * plane;
     let terms = extents.channels * comptime!(window.taps());
-    let first = at.z * extents.chunk;
+    let first = CUBE_POS_Z * extents.chunk;
     let last = min(first + extents.chunk, terms);
-    let row0 = at.y * tile.m;
-    let column0 = at.x * tile.n;
+    let row0 = CUBE_POS_Y * tile.m;
+    let column0 = CUBE_POS_X * tile.n;
 
     let mut a = Shared::<[V4]>::new_slice(comptime!(tile.shared(tile.m)));
     let mut b = Shared::<[V4]>::new_slice(comptime!(tile.shared_columns()));
@@ -75,15 +46,11 @@ fn outputs<E: Float, O: Float, NX: Size, NW: Size, N: Size>(
 
     // The windows that this unit gathers: their corners in the image and in memory.
     let group = UNIT_POS % comptime!(tile.gathering_units());
-    let count = comptime!(4 * tile.gathered());
-    let mut corners = Corners {
-        top: Array::<u32>::new(comptime!(count as usize)),
-        left: Array::<u32>::new(comptime!(count as usize)),
-        index: Array::<u32>::new(comptime!(count as usize)),
-    };
+    let mut corners =
+        Corners { top: Array::<u32>::new(4usize), left: Array::<u32>::new(4usize), index: Array::<u32>::new(4usize) };
     #[unroll]
-    for j in 0..count {
-        let column = column0 + (group + comptime!(j / 4 * tile.gathering_units())) * 4 + comptime!(j % 4);
+    for j in 0..4u32 {
+        let column = column0 + group * 4 + j;
         let position = column % plane;
         let y = position / extents.out_width * window.stride_h - window.padding_h;
         let x = position % extents.out_width * window.stride_w - window.padding_w;
@@ -99,18 +66,18 @@ fn outputs<E: Float, O: Float, NX: Size, NW: Size, N: Size>(
         if comptime!(tile.whole_columns()) {
             sync_cube();
             for block in 0..comptime!(tile.k / window.kernel_w) {
-                let row = kernel_row(k0 + block * window.kernel_w, last, extents, window);
+                let row = kernel_row(k0 + block * window.kernel_w, last, &extents, window);
                 if comptime!(aligned) {
-                    let values = taps_of_runs(x, &corners, &row, extents, tile, window);
+                    let values = taps_of_runs(x, &corners, &row, &extents, window);
                     #[unroll]
                     for kx in 0..window.kernel_w {
                         let step = block * window.kernel_w + kx;
-                        multiply_columns(&a, &values, &mut sums, step, comptime!(kx * tile.gathered()), tile);
+                        multiply_columns(&a, values[kx as usize], &mut sums, step, tile);
                     }
                 } else {
                     for kx in 0..window.kernel_w {
-                        let values = tap(x, &corners, &row, kx, extents, tile);
-                        multiply_columns(&a, &values, &mut sums, block * window.kernel_w + kx, 0u32, tile);
+                        let values = tap(x, &corners, &row, kx, &extents);
+                        multiply_columns(&a, values, &mut sums, block * window.kernel_w + kx, tile);
                     }
                 }
             }
@@ -119,18 +86,17 @@ fn outputs<E: Float, O: Float, NX: Size, NW: Size, N: Size>(
             for i in 0..comptime!(tile.loads(tile.n, window.kernel_w)) {
                 let block = UNIT_POS / comptime!(tile.gathering_units()) + i * comptime!(tile.units() / tile.gathering_units());
                 if comptime!(tile.even(tile.n, window.kernel_w)) || block < comptime!(tile.k / window.kernel_w) {
-                    let row = kernel_row(k0 + block * window.kernel_w, last, extents, window);
+                    let row = kernel_row(k0 + block * window.kernel_w, last, &extents, window);
                     let target = block * comptime!(window.kernel_w * pitch) + group;
                     if comptime!(aligned) {
-                        let values = taps_of_runs(x, &corners, &row, extents, tile, window);
+                        let values = taps_of_runs(x, &corners, &row, &extents, window);
                         #[unroll]
                         for kx in 0..window.kernel_w {
                             b[(target + comptime!(kx * pitch)) as usize] = values[kx as usize];
                         }
                     } else {
                         for kx in 0..window.kernel_w {
-                            let values = tap(x, &corners, &row, kx, extents, tile);
-                            b[(target + kx * pitch) as usize] = values[0usize];
+                            b[(target + kx * pitch) as usize] = tap(x, &corners, &row, kx, &extents);
                         }
                     }
                 }
@@ -142,8 +108,8 @@ fn outputs<E: Float, O: Float, NX: Size, NW: Size, N: Size>(
         k0 += tile.k;
     }
 
-    let place = Planes { offset: at.z * extents.filters * columns, row0, rows: extents.filters, column0, columns, plane };
-    store(out, &sums, bias, &place, slope, tile, BiasAxis::Rows, activation);
+    let place = Planes { offset: CUBE_POS_Z * extents.filters * columns, row0, rows: extents.filters, column0, columns, plane };
+    store(out, &sums, &bias, &place, slope, tile, BiasAxis::Rows, activation);
 }
 
 /// Upper left corners of windows, by column: row and column of the image, index in memory.
@@ -169,72 +135,53 @@ fn kernel_row(k: u32, last: u32, extents: &Extents, #[comptime] window: Window) 
     KernelRow { y: select(k < last, y, FAR.runtime()), distance: (channel * extents.height + y) * extents.width }
 }
 
-/// What this unit's windows see under all taps of a row, `[tap, group of four]`, zero outside the image; each group lies side by side.
+/// What this unit's windows see under all taps of a row, zero outside the image. The windows lie side by side.
 #[cube]
 fn taps_of_runs<E: Float, N: Size>(
     x: &[Vector<E, N>],
     corners: &Corners,
     row: &KernelRow,
     extents: &Extents,
-    #[comptime] tile: Tile,
     #[comptime] window: Window,
 ) -> Array<V4> {
-    let groups = comptime!(tile.gathered());
-    let mut values = Array::<V4>::new(comptime!((window.kernel_w * groups) as usize));
+    let mut values = Array::<V4>::new(comptime!(window.kernel_w as usize));
+    let mut inputs = Array::<f32>::new(comptime!(window.run() as usize));
+    read_run(
+        x,
+        &ComptimeOption::new_None(),
+        1.0,
+        &mut inputs,
+        corners.index[0usize] + row.distance,
+        corners.left[0usize],
+        extents.width,
+        corners.top[0usize] + row.y < extents.height,
+        comptime!((4 - window.padding_w % 4) % 4),
+        ActivationKind::None,
+    );
     #[unroll]
-    for group in 0..groups {
-        let corner = comptime!((group * 4) as usize);
-        let mut inputs = Array::<f32>::new(comptime!(window.run() as usize));
-        read_run(
-            x,
-            &ComptimeOption::new_None(),
-            1.0,
-            &mut inputs,
-            corners.index[corner] + row.distance,
-            corners.left[corner],
-            extents.width,
-            corners.top[corner] + row.y < extents.height,
-            comptime!((4 - window.padding_w % 4) % 4),
-            ActivationKind::None,
-        );
+    for kx in 0..window.kernel_w {
+        let mut four = V4::empty();
         #[unroll]
-        for kx in 0..window.kernel_w {
-            let mut four = V4::empty();
-            #[unroll]
-            for j in 0..4u32 {
-                four.insert(comptime!(j as usize), inputs[comptime!((j * window.stride_w + kx) as usize)]);
-            }
-            values[comptime!((kx * groups + group) as usize)] = four;
+        for j in 0..4u32 {
+            four.insert(comptime!(j as usize), inputs[comptime!((j * window.stride_w + kx) as usize)]);
         }
+        values[comptime!(kx as usize)] = four;
     }
     values
 }
 
-/// What this unit's windows see under one tap of a row, by groups of four, zero outside the image.
+/// What this unit's windows see under one tap of a row, zero outside the image.
 #[cube]
-fn tap<E: Float, N: Size>(
-    x: &[Vector<E, N>],
-    corners: &Corners,
-    row: &KernelRow,
-    kx: u32,
-    extents: &Extents,
-    #[comptime] tile: Tile,
-) -> Array<V4> {
-    let mut values = Array::<V4>::new(comptime!(tile.gathered() as usize));
+fn tap<E: Float, N: Size>(x: &[Vector<E, N>], corners: &Corners, row: &KernelRow, kx: u32, extents: &Extents) -> V4 {
+    let mut four = V4::empty();
     #[unroll]
-    for group in 0..comptime!(tile.gathered()) {
-        let mut four = V4::empty();
-        #[unroll]
-        for j in 0..4u32 {
-            let corner = comptime!((group * 4 + j) as usize);
-            let row_inside = corners.top[corner] + row.y < extents.height;
-            let inside = row_inside && corners.left[corner] + kx < extents.width;
-            let value = x[select(inside, corners.index[corner] + row.distance + kx, 0) as usize].extract(0usize);
-            four.insert(comptime!(j as usize), select(inside, f32::cast_from(value), 0.0));
-        }
-        values[group as usize] = four;
+    for j in 0..4usize {
+        let row_inside = corners.top[j] + row.y < extents.height;
+        let inside = row_inside && corners.left[j] + kx < extents.width;
+        let value = x[select(inside, corners.index[j] + row.distance + kx, 0) as usize].extract(0usize);
+        four.insert(j, select(inside, f32::cast_from(value), 0.0));
     }
-    values
+    four
 }
 
 /// Fills the shared tile of weights `[rows, terms]`, zero outside.

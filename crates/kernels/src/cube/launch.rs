@@ -11,7 +11,6 @@ use cubecl::prelude::*;
 use super::elementwise::{activation_gradient, add_splits};
 use super::epilogue::ActivationKind;
 use super::plan::Plan;
-use super::tile::GridLaunch;
 use crate::{Activation, stock};
 
 /// Units of a workgroup of an elementwise kernel.
@@ -80,24 +79,6 @@ impl Plan {
     pub fn count(&self) -> CubeCount {
         let [x, y, z] = self.grid;
         CubeCount::Static(x, y, z)
-    }
-
-    /// Workgroups that may [share](Self::shared) the tiles.
-    pub fn shared_count(&self) -> CubeCount {
-        match self.shared {
-            Some(workgroups) => CubeCount::Static(workgroups.min(self.tiles()), 1, 1),
-            None => self.count(),
-        }
-    }
-
-    /// The launch argument of the tiles.
-    pub fn grid(&self) -> GridLaunch {
-        let [x, y, _] = self.grid;
-        GridLaunch::new(x, y, self.tiles())
-    }
-
-    fn tiles(&self) -> u32 {
-        self.grid.iter().product()
     }
 
     pub fn units(&self) -> CubeDim {

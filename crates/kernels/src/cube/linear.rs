@@ -37,8 +37,8 @@ impl Product<'_> {
         row_sums: bool,
         activation: Activation,
     ) -> (CubeTensor, Option<CubeTensor>) {
-        let Problem { rows, columns, terms, copies, .. } = self.problem;
-        let shape = [(copies * rows) as usize, columns as usize];
+        let Problem { rows, columns, terms, .. } = self.problem;
+        let shape = [rows as usize, columns as usize];
         let sums = plan.output(self.dtype, self.a, shape);
         let row_sums = row_sums.then(|| plan.output(DType::F32, self.a, [rows as usize]));
         let whole = plan.splits == 1 || self.output.is_some();
@@ -47,7 +47,7 @@ impl Product<'_> {
         unsafe {
             product::launch_unchecked(
                 &self.a.client,
-                plan.shared_count(),
+                plan.count(),
                 plan.units(),
                 vectors(self.layouts.a_steps_contiguous, rows),
                 vectors(self.layouts.b_steps_contiguous, columns),
@@ -59,11 +59,8 @@ impl Product<'_> {
                 buffer(&sums),
                 row_sums.as_ref().map(buffer).into(),
                 ProductExtentsLaunch::new(rows, columns, terms, plan.chunk),
-                plan.grid(),
                 slope(applied),
-                plan.shared.is_some(),
                 self.layouts,
-                copies,
                 plan.tile,
                 ActivationKind::from(applied),
                 [element(self.a), element(self.b), element(&sums)],
@@ -75,12 +72,6 @@ impl Product<'_> {
         };
         finish(Parts { sums, row_sums }, plan.splits, shape, rest)
     }
-}
-
-/// The `problem.copies` products `[copy, row, column]` of factors that are stored as `layouts` say, one copy after the other; f32.
-pub fn batched(a: &CubeTensor, b: &CubeTensor, layouts: Layouts, problem: &Problem, plan: &Plan) -> CubeTensor {
-    let product = Product { a, output: None, b, layouts, problem: *problem, dtype: DType::F32 };
-    product.launch(plan, None, false, Activation::None).0
 }
 
 /// Tensors contiguous, x f32 or f16, weight and bias f32; `None` where the problem exceeds the device's limits.
@@ -147,5 +138,5 @@ pub fn linear_backward(pass: &LayerBackward<CubeBackend>) -> Option<LayerGradien
 }
 
 fn problem(rows: usize, columns: usize, terms: usize) -> Problem {
-    Problem { rows: rows as u32, columns: columns as u32, terms: terms as u32, run: 1, copies: 1, gathered: 0 }
+    Problem { rows: rows as u32, columns: columns as u32, terms: terms as u32, run: 1, copies: 1 }
 }

@@ -1,10 +1,10 @@
 //! Kernels for GPU devices, written in CubeCL.
 //!
 //! Every layer is a tiled product of two matrices, one of them gathered on the fly ([`forward`], [`data_gradient`],
-//! [`weight_gradient`]) or stored ([`product`]), or many of them between transforms ([`winograd`]); the rest is elementwise
-//! ([`elementwise`], [`norm`]). The kernels ask of a device no more than WebGPU's defaults: f32 and u32 (and f16 where tensors
-//! are), 16 KiB of workgroup memory, 256 units per workgroup, eight buffers, no subgroups, no atomics. Nothing is tuned at run
-//! time: [`plan`] picks tiles from a problem's extents.
+//! [`weight_gradient`]) or stored ([`product`]); the rest is elementwise ([`elementwise`], [`norm`]). The kernels ask of a
+//! device no more than WebGPU's defaults: f32 and u32 (and f16 where tensors are), 16 KiB of workgroup memory, 256 units per
+//! workgroup, eight buffers, no subgroups, no atomics. Nothing is tuned at run time: [`plan`] picks tiles from a problem's
+//! extents.
 
 mod block;
 mod convolution;
@@ -22,10 +22,7 @@ mod product;
 mod small;
 mod thin;
 mod tile;
-#[cfg(test)]
-mod timing;
 mod weight_gradient;
-mod winograd;
 
 use burn::backend::{DType, TensorMetadata};
 use burn_cubecl::CubeBackend;

@@ -4,7 +4,7 @@ use cubecl::prelude::*;
 
 use super::block::{Rows, copy_block};
 use super::epilogue::{ActivationKind, BiasAxis, Planes, passed, store};
-use super::tile::{At, Grid, Tile, V4, accumulators, multiply, multiply_columns, own_tile, tile_at};
+use super::tile::{Tile, V4, accumulators, multiply, multiply_columns};
 
 /// `out[m, n] = act(sum over k of a[m, k] b[k, n] + bias[n])`.
 #[derive(CubeLaunch, CubeType, Clone)]
@@ -25,8 +25,7 @@ pub struct Layouts {
     pub b_steps_contiguous: bool,
 }
 
-/// See [`ProductExtents`]; with more than one split the partial sums `[split, out]` of it. `copies` such products lie one after the other
-/// in each factor and in `out`.
+/// See [`ProductExtents`]; with more than one split the partial sums `[split, out]` of it.
 ///
 /// Where `output` is given, `a` is a gradient of its shape that passes the activation backward first, and the activation
 /// is not applied to `out`. `row_sums`, if wanted, are those of `a`. Elements are `A`, `B` and `O`.
@@ -37,52 +36,18 @@ pub fn product<A: Float, B: Float, O: Float, NA: Size, NB: Size, N: Size>(
     b: &[Vector<B, NB>],
     bias: ComptimeOption<&[f32]>,
     out: &mut [Vector<O, N>],
-    mut row_sums: ComptimeOption<&mut [f32]>,
+    row_sums: ComptimeOption<&mut [f32]>,
     extents: ProductExtents,
-    grid: Grid,
     slope: f32,
-    #[comptime] shared: bool,
     #[comptime] layouts: Layouts,
-    #[comptime] copies: u32,
     #[comptime] tile: Tile,
     #[comptime] activation: ActivationKind,
     #[define(A, B, O)] _elements: [ElemType; 3],
 ) {
-    if comptime!(shared) {
-        let mut index = CUBE_POS_X;
-        while index < grid.tiles {
-            let at = tile_at(index, &grid);
-            outputs(a, &output, b, &bias, out, &mut row_sums, &extents, slope, &at, layouts, copies, tile, activation);
-            index += CUBE_COUNT_X;
-        }
-    } else {
-        let at = own_tile();
-        outputs(a, &output, b, &bias, out, &mut row_sums, &extents, slope, &at, layouts, copies, tile, activation);
-    }
-}
-
-/// The outputs of the tile `at` a place.
-#[cube]
-fn outputs<A: Float, B: Float, O: Float, NA: Size, NB: Size, N: Size>(
-    a: &[Vector<A, NA>],
-    output: &ComptimeOption<&[Vector<A, NA>]>,
-    b: &[Vector<B, NB>],
-    bias: &ComptimeOption<&[f32]>,
-    out: &mut [Vector<O, N>],
-    row_sums: &mut ComptimeOption<&mut [f32]>,
-    extents: &ProductExtents,
-    slope: f32,
-    at: &At,
-    #[comptime] layouts: Layouts,
-    #[comptime] copies: u32,
-    #[comptime] tile: Tile,
-    #[comptime] activation: ActivationKind,
-) {
-    let copy = at.z % copies;
-    let first = at.z / copies * extents.chunk;
+    let first = CUBE_POS_Z * extents.chunk;
     let last = min(first + extents.chunk, extents.terms);
-    let row0 = at.y * tile.m;
-    let column0 = at.x * tile.n;
+    let row0 = CUBE_POS_Y * tile.m;
+    let column0 = CUBE_POS_X * tile.n;
 
     let mut shared_a = Shared::<[V4]>::new_slice(comptime!(tile.shared(tile.m)));
     let mut shared_b = Shared::<[V4]>::new_slice(comptime!(tile.shared_columns()));
@@ -93,10 +58,9 @@ fn outputs<A: Float, B: Float, O: Float, NA: Size, NB: Size, N: Size>(
     while k0 < last {
         load(
             a,
-            output,
+            &output,
             slope,
             &mut shared_a,
-            copy,
             row0,
             extents.rows,
             extents.terms,
@@ -109,14 +73,13 @@ fn outputs<A: Float, B: Float, O: Float, NA: Size, NB: Size, N: Size>(
         );
         if comptime!(tile.whole_columns()) {
             sync_cube();
-            multiply_factor(b, &shared_a, &mut sums, copy, column0, extents, k0, last, layouts.b_steps_contiguous, tile);
+            multiply_factor(b, &shared_a, &mut sums, column0, &extents, k0, last, layouts.b_steps_contiguous, tile);
         } else {
             load(
                 b,
                 &ComptimeOption::new_None(),
                 1.0,
                 &mut shared_b,
-                copy,
                 column0,
                 extents.columns,
                 extents.terms,
@@ -130,7 +93,7 @@ fn outputs<A: Float, B: Float, O: Float, NA: Size, NB: Size, N: Size>(
             sync_cube();
             multiply(&shared_a, &shared_b, &mut sums, tile);
         }
-        if row_sums.is_some() && at.x == 0 && UNIT_POS < comptime!(tile.m / 4) {
+        if row_sums.is_some() && CUBE_POS_X == 0 && UNIT_POS < comptime!(tile.m / 4) {
             for s in 0..tile.k {
                 row_sum += shared_a[(s * comptime!(tile.pitch(tile.m)) + UNIT_POS) as usize];
             }
@@ -139,7 +102,7 @@ fn outputs<A: Float, B: Float, O: Float, NA: Size, NB: Size, N: Size>(
         k0 += tile.k;
     }
     let place = Planes {
-        offset: at.z * extents.rows * extents.columns,
+        offset: CUBE_POS_Z * extents.rows * extents.columns,
         row0,
         rows: extents.rows,
         column0,
@@ -147,31 +110,30 @@ fn outputs<A: Float, B: Float, O: Float, NA: Size, NB: Size, N: Size>(
         plane: extents.columns,
     };
     let applied = comptime!(if output.is_some() { ActivationKind::None } else { activation });
-    store(out, &sums, bias, &place, slope, tile, BiasAxis::Columns, applied);
+    store(out, &sums, &bias, &place, slope, tile, BiasAxis::Columns, applied);
 
     #[comptime]
     if let ComptimeOption::Some(row_sums) = row_sums {
-        if at.x == 0 && UNIT_POS < comptime!(tile.m / 4) {
+        if CUBE_POS_X == 0 && UNIT_POS < comptime!(tile.m / 4) {
             #[unroll]
             for l in 0..4u32 {
                 let m = row0 + UNIT_POS * 4 + l;
                 if m < extents.rows {
-                    row_sums[(at.z * extents.rows + m) as usize] = row_sum.extract(comptime!(l as usize));
+                    row_sums[(CUBE_POS_Z * extents.rows + m) as usize] = row_sum.extract(comptime!(l as usize));
                 }
             }
         }
     }
 }
 
-/// Fills a shared tile of `extent` rows from row `first` of a copy of a factor, zero outside: of `count` rows in all, each of `terms`
-/// steps. The factor is stored by rows or, unless `steps_contiguous`, by steps.
+/// Fills a shared tile of `extent` rows from row `first` of a factor, zero outside: of `count` rows in all, each of `terms` steps. The
+/// factor is stored by rows or, unless `steps_contiguous`, by steps.
 #[cube]
 fn load<E: Float, N: Size>(
     factor: &[Vector<E, N>],
     output: &ComptimeOption<&[Vector<E, N>]>,
     slope: f32,
     shared: &mut [V4],
-    copy: u32,
     first: u32,
     count: u32,
     terms: u32,
@@ -192,7 +154,7 @@ fn load<E: Float, N: Size>(
             if comptime!(tile.even(extent, width)) || slot < comptime!(blocks * extent / 4) {
                 let step = slot % blocks * width;
                 let group = slot / blocks;
-                let block = Rows { start: copy * count * terms + k0 + step, stride: terms, first: first + group * 4, count };
+                let block = Rows { start: k0 + step, stride: terms, first: first + group * 4, count };
                 let target = step * pitch + group;
                 copy_block(factor, output, slope, &block, k0 + step < last, shared, target, pitch, activation);
             }
@@ -209,7 +171,7 @@ fn load<E: Float, N: Size>(
                 for part in 0..comptime!(4 / width) {
                     let row = first + group * 4 + part * width;
                     let inside = row < count && k < last;
-                    let index = (select(inside, (copy * terms + k) * count + row, 0) / width) as usize;
+                    let index = (select(inside, k * count + row, 0) / width) as usize;
                     let vector = passed(factor, output, index, slope, activation);
                     #[unroll]
                     for e in 0..width {
@@ -230,7 +192,6 @@ fn multiply_factor<E: Float, N: Size>(
     factor: &[Vector<E, N>],
     a: &[V4],
     sums: &mut Array<V4>,
-    copy: u32,
     column0: u32,
     extents: &ProductExtents,
     k0: u32,
@@ -240,59 +201,54 @@ fn multiply_factor<E: Float, N: Size>(
 ) {
     let width = N::value();
     let width = comptime!(width as u32);
-    let groups = comptime!(tile.gathered());
     // Steps that one read brings.
     let steps = comptime!(if steps_contiguous { width } else { 1 });
-    let mut values = Array::<V4>::new(comptime!((groups * steps) as usize));
+    let column = column0 + UNIT_POS * 4;
+    let mut values = Array::<V4>::new(comptime!(steps as usize));
     for block in 0..comptime!(tile.k / steps) {
         let k = k0 + block * steps;
-        #[unroll]
-        for group in 0..groups {
-            let column = column0 + (UNIT_POS + comptime!(group * tile.units())) * 4;
-            if comptime!(steps_contiguous) {
-                let mut four = Array::<Vector<f32, N>>::new(4usize);
-                #[unroll]
-                for j in 0..4u32 {
-                    let inside = column + j < extents.columns && k < last;
-                    let index = (select(inside, (copy * extents.columns + column + j) * extents.terms + k, 0) / width) as usize;
-                    let read = Vector::<f32, N>::cast_from(factor[index]);
-                    let mut kept = Vector::<f32, N>::empty();
-                    #[unroll]
-                    for e in 0..width {
-                        kept.insert(comptime!(e as usize), select(inside, read.extract(comptime!(e as usize)), 0.0));
-                    }
-                    four[comptime!(j as usize)] = kept;
-                }
+        if comptime!(steps_contiguous) {
+            let mut four = Array::<Vector<f32, N>>::new(4usize);
+            #[unroll]
+            for j in 0..4u32 {
+                let inside = column + j < extents.columns && k < last;
+                let index = (select(inside, (column + j) * extents.terms + k, 0) / width) as usize;
+                let read = Vector::<f32, N>::cast_from(factor[index]);
+                let mut kept = Vector::<f32, N>::empty();
                 #[unroll]
                 for e in 0..width {
-                    let mut turned = V4::empty();
-                    #[unroll]
-                    for j in 0..4usize {
-                        turned.insert(j, four[j].extract(comptime!(e as usize)));
-                    }
-                    values[comptime!((e * groups + group) as usize)] = turned;
+                    kept.insert(comptime!(e as usize), select(inside, read.extract(comptime!(e as usize)), 0.0));
                 }
-            } else {
-                let mut four = V4::empty();
-                #[unroll]
-                for part in 0..comptime!(4 / width) {
-                    let place = column + part * width;
-                    let inside = place < extents.columns && k < last;
-                    let read = Vector::<f32, N>::cast_from(
-                        factor[(select(inside, (copy * extents.terms + k) * extents.columns + place, 0) / width) as usize],
-                    );
-                    #[unroll]
-                    for e in 0..width {
-                        let kept = select(inside, read.extract(comptime!(e as usize)), 0.0);
-                        four.insert(comptime!((part * width + e) as usize), kept);
-                    }
-                }
-                values[group as usize] = four;
+                four[comptime!(j as usize)] = kept;
             }
+            #[unroll]
+            for e in 0..width {
+                let mut turned = V4::empty();
+                #[unroll]
+                for j in 0..4usize {
+                    turned.insert(j, four[j].extract(comptime!(e as usize)));
+                }
+                values[comptime!(e as usize)] = turned;
+            }
+        } else {
+            let mut four = V4::empty();
+            #[unroll]
+            for part in 0..comptime!(4 / width) {
+                let place = column + part * width;
+                let inside = place < extents.columns && k < last;
+                let index = (select(inside, k * extents.columns + place, 0) / width) as usize;
+                let read = Vector::<f32, N>::cast_from(factor[index]);
+                #[unroll]
+                for e in 0..width {
+                    let kept = select(inside, read.extract(comptime!(e as usize)), 0.0);
+                    four.insert(comptime!((part * width + e) as usize), kept);
+                }
+            }
+            values[0usize] = four;
         }
         #[unroll]
         for step in 0..steps {
-            multiply_columns(a, &values, sums, block * steps + step, comptime!(step * groups), tile);
+            multiply_columns(a, values[step as usize], sums, block * steps + step, tile);
         }
     }
 }

@@ -11,8 +11,8 @@ pub type V1 = Vector<f32, Const<1>>;
 /// Extents of a tile: a workgroup computes `m x n` outputs, `k` terms of the reduction at a time; each of its units
 /// computes `unit_m x unit_n` of them in registers.
 ///
-/// `unit_m` and `unit_n` are multiples of 4 and divide `m` and `n`; there are 16 units or a larger power of two, and `n / 4` of them unless each
-/// gathers its [whole columns](Self::whole_columns). Where both factors are stored any number of at least `m / 4` will do.
+/// `unit_m` and `unit_n` are multiples of 4 and divide `m` and `n`; there are 16 units or a larger power of two, and at least
+/// `n / 4` of them.
 #[derive_cube_comptime]
 pub struct Tile {
     /// Rows per workgroup.
@@ -59,19 +59,14 @@ impl Tile {
         (self.pitch(extent) * self.k) as usize
     }
 
-    /// Whether a unit computes all rows of its columns. Then it gathers them itself, straight to registers.
+    /// Whether a unit computes all rows of its columns, which are four. Then it gathers them itself, straight to registers.
     pub const fn whole_columns(self) -> bool {
         self.unit_m == self.m
     }
 
-    /// Groups of four columns that a unit gathers at once, [`gathering_units`](Self::gathering_units) groups apart.
-    pub const fn gathered(self) -> u32 {
-        if self.whole_columns() { self.unit_n / 4 } else { 1 }
-    }
-
-    /// Units that gather all columns of a step.
+    /// Units that gather all columns of a step, four each.
     pub const fn gathering_units(self) -> u32 {
-        self.n / 4 / self.gathered()
+        self.n / 4
     }
 
     /// Vectors in shared memory for the columns.
@@ -97,35 +92,6 @@ impl Tile {
     const fn blocks(self, extent: u32, steps: u32) -> u32 {
         extent / 4 * (self.k / steps)
     }
-}
-
-/// The tiles of a launch.
-#[derive(CubeLaunch, CubeType, Clone)]
-pub struct Grid {
-    pub x: u32,
-    pub y: u32,
-    /// In all.
-    pub tiles: u32,
-}
-
-/// The place of a tile in its grid: along columns, rows, and parts of reductions times copies.
-#[derive(CubeType, Clone)]
-pub struct At {
-    pub x: u32,
-    pub y: u32,
-    pub z: u32,
-}
-
-/// The tile of this workgroup where each has one.
-#[cube]
-pub fn own_tile() -> At {
-    At { x: CUBE_POS_X, y: CUBE_POS_Y, z: CUBE_POS_Z }
-}
-
-/// The tile `index` of a grid.
-#[cube]
-pub fn tile_at(index: u32, grid: &Grid) -> At {
-    At { x: index % grid.x, y: index / grid.x % grid.y, z: index / grid.x / grid.y }
 }
 
 /// Accumulators of one unit, all zero: `unit_m` rows of `unit_n / 4` vectors.
@@ -163,39 +129,27 @@ pub fn multiply(a: &[V4], b: &[V4], sums: &mut Array<V4>, #[comptime] tile: Tile
         #[unroll]
         for i in 0..comptime!(tile.unit_m / 4) {
             let rows = a[(k * pitch_m + row + i * units_m) as usize];
-            add_rows(rows, &columns, 0u32, sums, i, tile);
+            add_rows(rows, &columns, sums, i, tile);
         }
     }
 }
 
-/// Adds the product of step `k` of `a` in shared memory with this unit's columns, from `columns[first]`, to its accumulators, where a
-/// unit computes [whole columns](Tile::whole_columns).
+/// Adds the product of step `k` of `a` in shared memory with this unit's four columns to its accumulators, where a unit computes
+/// [whole columns](Tile::whole_columns).
 #[cube]
-pub fn multiply_columns(
-    a: &[V4],
-    columns: &Array<V4>,
-    sums: &mut Array<V4>,
-    k: u32,
-    #[comptime] first: u32,
-    #[comptime] tile: Tile,
-) {
+pub fn multiply_columns(a: &[V4], four: V4, sums: &mut Array<V4>, k: u32, #[comptime] tile: Tile) {
+    let mut columns = Array::<V4>::new(1usize);
+    columns[0usize] = four;
     #[unroll]
     for i in 0..comptime!(tile.unit_m / 4) {
         let rows = a[(k * comptime!(tile.pitch(tile.m)) + i) as usize];
-        add_rows(rows, columns, first, sums, i, tile);
+        add_rows(rows, &columns, sums, i, tile);
     }
 }
 
-/// Adds the products of four rows, the `group`th of the unit, with its columns from `columns[first]`.
+/// Adds the products of four rows, the `group`th of the unit, with its columns.
 #[cube]
-fn add_rows(
-    rows: V4,
-    columns: &Array<V4>,
-    #[comptime] first: u32,
-    sums: &mut Array<V4>,
-    #[comptime] group: u32,
-    #[comptime] tile: Tile,
-) {
+fn add_rows(rows: V4, columns: &Array<V4>, sums: &mut Array<V4>, #[comptime] group: u32, #[comptime] tile: Tile) {
     let groups_n = comptime!(tile.unit_n / 4);
     #[unroll]
     for l in 0..4u32 {
@@ -203,7 +157,7 @@ fn add_rows(
         #[unroll]
         for j in 0..groups_n {
             let index = comptime!(((group * 4 + l) * groups_n + j) as usize);
-            sums[index] = fma(factor, columns[comptime!((first + j) as usize)], sums[index]);
+            sums[index] = fma(factor, columns[comptime!(j as usize)], sums[index]);
         }
     }
 }

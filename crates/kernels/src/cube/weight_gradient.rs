@@ -130,13 +130,13 @@ struct Taps {
 /// The weights of this unit where it gathers its columns itself.
 #[cube]
 fn places(column0: u32, columns: u32, extents: &Extents, #[comptime] tile: Tile, #[comptime] window: Window) -> Taps {
-    let count = comptime!(if tile.whole_columns() { tile.unit_n } else { 0 });
+    let count = comptime!(if tile.whole_columns() { 4 } else { 0 });
     // An array has at least one element.
     let size = comptime!(if count == 0 { 1 } else { count as usize });
     let mut taps = Taps { y: Array::<u32>::new(size), x: Array::<u32>::new(size), distance: Array::<u32>::new(size) };
     #[unroll]
     for j in 0..count {
-        let column = column0 + (UNIT_POS + comptime!(j / 4 * tile.units())) * 4 + comptime!(j % 4);
+        let column = column0 + UNIT_POS * 4 + j;
         let channel = column / comptime!(window.taps());
         let ky = column / window.kernel_w % window.kernel_h;
         let kx = column % window.kernel_w;
@@ -165,25 +165,19 @@ fn multiply_windows<E: Float>(
     let mut image = k0 / plane;
     let mut y = position / extents.out_width;
     let mut column = position % extents.out_width;
-    let mut values = Array::<V4>::new(comptime!(tile.gathered() as usize));
     for k in 0..tile.k {
         let top = y * window.stride_h - window.padding_h;
         let left = column * window.stride_w - window.padding_w;
         let corner = (image * extents.channels * extents.height + top) * extents.width + left;
         let top = select(k0 + k < last, top, FAR.runtime());
+        let mut four = V4::empty();
         #[unroll]
-        for group in 0..comptime!(tile.gathered()) {
-            let mut four = V4::empty();
-            #[unroll]
-            for j in 0..4u32 {
-                let tap = comptime!((group * 4 + j) as usize);
-                let inside = top + taps.y[tap] < extents.height && left + taps.x[tap] < extents.width;
-                let value = f32::cast_from(x[select(inside, corner + taps.distance[tap], 0) as usize]);
-                four.insert(comptime!(j as usize), select(inside, value, 0.0));
-            }
-            values[group as usize] = four;
+        for j in 0..4usize {
+            let inside = top + taps.y[j] < extents.height && left + taps.x[j] < extents.width;
+            let value = f32::cast_from(x[select(inside, corner + taps.distance[j], 0) as usize]);
+            four.insert(j, select(inside, value, 0.0));
         }
-        multiply_columns(a, &values, sums, k, 0u32, tile);
+        multiply_columns(a, four, sums, k, tile);
         // On to the next position.
         column += 1;
         let row_done = column == extents.out_width;

@@ -32,6 +32,7 @@ fn large_batches_agree_with_float64_in_f16() {
     check_conv_in(F16, square(256, 16, 14, 32, 4, 2, 1), Activation::Relu, true);
     check_conv_in(F16, square(64, 16, 32, 16, 3, 1, 1), Activation::None, false);
     check_conv_in(F16, square(2, 512, 4, 512, 3, 1, 1), Activation::None, false);
+    check_conv_in(F16, square(33, 35, 32, 37, 1, 1, 0), Activation::LeakyRelu(0.25), true);
     check_linear_in(F16, 256, 1568, 100, Activation::Relu, true);
     check_linear_in(F16, 1, 1568, 100, Activation::None, true);
 }

@@ -128,28 +128,14 @@ fn madry_and_trades_cnn_convolutions_agree_with_float64() {
     check_conv(square(4, 64, 10, 64, 3, 1, 0), Activation::Relu, true);
 }
 
-/// What Mesa's software adapter computes by tall tiles; rows, columns and terms fill none of them.
+/// Forward and data gradient by the tiles of large products, which the networks have from batches of 32 on; rows, columns and terms fill
+/// none of them.
 #[test]
-fn few_filters_and_much_work_agree_with_float64() {
-    check_conv(square(31, 20, 20, 29, 3, 1, 0), Activation::LeakyRelu(0.1), true);
-    check_conv(square(37, 13, 21, 30, 5, 2, 2), Activation::Relu, true);
-    check_conv(square(97, 11, 28, 9, 3, 1, 1), Activation::None, false);
-}
-
-/// What software adapters compute by transforms; rows, columns and tiles fill none of the products' tiles.
-#[test]
-fn padded_kernels_and_much_work_agree_with_float64() {
-    for (x, filters, kernel, stride, padding) in [
-        ([23, 37, 13, 18], 41, 3, 1, 1),
-        ([19, 33, 11, 9], 35, 3, 1, 2),
-        ([50, 9, 15, 22], 37, 4, 2, 1),
-        ([80, 8, 14, 13], 32, 4, 2, 2),
-        ([33, 16, 12, 15], 34, 4, 2, 3),
-    ] {
-        let shape = ConvShape { x, weight: [filters, x[1], kernel, kernel], options: ConvOptions::square(stride, padding) };
-        check_conv(shape, Activation::None, false);
+fn large_products_agree_with_float64() {
+    check_conv(square(33, 35, 32, 37, 1, 1, 0), Activation::LeakyRelu(0.1), true);
+    for (x, filters, stride) in [([9, 34, 63, 60], 37, 1), ([33, 35, 31, 33], 36, 1), ([33, 35, 31, 33], 36, 2)] {
+        let shape = ConvShape { x, weight: [filters, x[1], 3, 3], options: ConvOptions::square(stride, 1) };
         check_conv(shape, Activation::Relu, true);
-        check_conv(shape, Activation::LeakyRelu(0.1), false);
     }
 }
 
@@ -337,27 +323,6 @@ fn check_nan_and_infinity(dtype: FloatDType) {
         assert!(y[0].is_nan() && y[1] == f32::INFINITY, "{activation:?}: {y:?}");
         let low = if slope == 0.0 { 0.0 } else { f32::NEG_INFINITY };
         assert!(y[2] == low && y[3] == -2.0 * slope, "{activation:?}: {y:?}");
-    }
-}
-
-/// By transforms, too: they make whole tiles of 4x4 outputs undefined.
-#[test]
-fn nan_and_infinity_reach_at_most_the_tiles_that_see_them() {
-    let Some(device) = gpu() else { return };
-    let shape = square(16, 40, 9, 40, 3, 1, 1);
-    for (poison, [bad_row, bad_column]) in [(f32::NAN, [5, 6]), (f32::INFINITY, [5, 6]), (f32::INFINITY, [4, 0])] {
-        let mut x = noise(1, shape.x.iter().product());
-        x[81 + bad_row * 9 + bad_column] = poison; // image 0, channel 1
-        let weight = tensor(&noise(2, shape.weight.iter().product()), shape.weight, &device);
-        let y = conv2d(tensor(&x, shape.x, &device), weight, None, shape.options, Activation::None);
-        // A tile reads the pixels from one before it to one after it.
-        let reads = |place: usize, bad: usize| (place / 4 * 4..place / 4 * 4 + 6).contains(&(bad + 1));
-        for (i, value) in values(y).into_iter().enumerate() {
-            let (image, row, column) = (i / (40 * 81), i % 81 / 9, i % 9);
-            let sees = image == 0 && row.abs_diff(bad_row) <= 1 && column.abs_diff(bad_column) <= 1;
-            let may = image == 0 && reads(row, bad_row) && reads(column, bad_column);
-            assert!(if sees { !value.is_finite() } else { may || value.is_finite() }, "{poison} in, {value} at {i}");
-        }
     }
 }
 
