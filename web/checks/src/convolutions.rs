@@ -1,7 +1,7 @@
 //! Convolutions and linear layers: forward, and the gradients of input, weight and bias.
 
 use burn::tensor::{Device, Tensor};
-use riposte_kernels::{Activation, ConvOptions, ConvShape, conv2d, linear};
+use riposte_kernels::{Activation, ConvOptions, ConvShape, Path};
 
 use crate::definitions::before_activation;
 use crate::networks::NETWORKS;
@@ -119,7 +119,7 @@ impl Layer {
         let x = tensor(x, self.shape.x, device).require_grad();
         let weight = tensor(weight, self.shape.weight, device).require_grad();
         let bias = bias.map(|bias| tensor(bias, [bias.len()], device).require_grad());
-        let y = conv2d(x.clone(), weight.clone(), bias.clone(), self.shape.options, self.activation);
+        let y = Path::Kernels.conv2d(x.clone(), weight.clone(), bias.clone(), self.shape.options, self.activation);
         Results::read(y, tensor(upstream, self.shape.output(), device), x, weight, bias).await
     }
 
@@ -128,7 +128,7 @@ impl Layer {
         let x = tensor(x, [batch, inputs], device).require_grad();
         let weight = tensor(weight, [outputs, inputs], device).require_grad();
         let bias = bias.map(|bias| tensor(bias, [outputs], device).require_grad());
-        let y = linear(x.clone(), weight.clone(), bias.clone(), self.activation);
+        let y = Path::Kernels.linear(x.clone(), weight.clone(), bias.clone(), self.activation);
         Results::read(y, tensor(upstream, [batch, outputs], device), x, weight, bias).await
     }
 }

@@ -1,30 +1,62 @@
-//! Launches of the convolution kernels.
+//! Convolutions: launches of their kernels.
 
-use burn::backend::DType;
+use burn::backend::{DType, TensorMetadata};
 use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::client::Client;
 
-use super::data_gradient::data_gradient;
-use super::direct;
-use super::epilogue::ActivationKind;
-use super::forward::forward;
-use super::geometry::{Window, extents};
+use super::kernels::activation::ActivationKind;
+use super::kernels::data_gradient::data_gradient;
+use super::kernels::forward::forward;
+use super::kernels::geometry::{Window, extents};
+use super::kernels::weight_gradient::weight_gradient;
 use super::launch::{Finish, Parts, Signal, buffer, element, finish, optional, slope, width};
 use super::plan::{Plan, Problem};
-use super::weight_gradient::weight_gradient;
-use crate::backend::ConvShape;
-use crate::{Activation, LayerBackward, LayerGradients};
+use super::{contiguous, direct, fit, pass_fits};
+use crate::{
+    Activation, ConvOptions, ConvShape, ConvolutionBackwardOps, ConvolutionOps, LayerBackward, LayerGradients, Maybe, stock,
+};
 
-/// The plans of a convolution's three products on a device; `None` where one exceeds the device's limits.
-pub struct ConvPlans {
-    pub forward: Plan,
-    pub data: Plan,
-    pub weight: Plan,
+impl ConvolutionOps for CubeBackend {
+    fn conv2d_act(
+        x: CubeTensor,
+        weight: CubeTensor,
+        bias: Maybe<Self>,
+        options: ConvOptions,
+        activation: Activation,
+    ) -> CubeTensor {
+        let bias = bias.into_option();
+        let shape = ConvShape { x: x.shape().dims(), weight: weight.shape().dims(), options };
+        match ConvPlans::new(&shape, &x.client) {
+            Some(plans) if fit([Some(&x)], [Some(&weight), bias.as_ref()]) => {
+                let [x, weight] = [x, weight].map(into_contiguous);
+                outputs(x, weight, bias.map(into_contiguous), &shape, activation, &plans.forward)
+            }
+            _ => stock::conv2d_act::<Self>(x, weight, bias.into(), options, activation),
+        }
+    }
+}
+
+impl ConvolutionBackwardOps for CubeBackend {
+    fn conv2d_act_backward(pass: LayerBackward<Self>, shape: ConvShape) -> LayerGradients<Self> {
+        match ConvPlans::new(&shape, &pass.gradient.client) {
+            Some(plans) if pass_fits(&pass) => gradients(contiguous(pass), &shape, &plans),
+            _ => stock::conv2d_act_backward(pass, shape),
+        }
+    }
+}
+
+/// The plans of a convolution's three products on a device.
+struct ConvPlans {
+    forward: Plan,
+    data: Plan,
+    weight: Plan,
 }
 
 impl ConvPlans {
-    pub fn new(shape: &ConvShape, client: &Client) -> Option<Self> {
+    /// `None` where one exceeds the device's limits.
+    fn new(shape: &ConvShape, client: &Client) -> Option<Self> {
         let hardware = &client.properties().hardware;
         let window = Window::new(shape);
         let [batch, channels, height, width] = shape.x.map(|extent| extent as u32);
@@ -58,7 +90,7 @@ impl ConvPlans {
 }
 
 /// Tensors contiguous, x f32 or f16, weight and bias f32.
-pub fn conv_forward(
+fn outputs(
     x: CubeTensor,
     weight: CubeTensor,
     bias: Option<CubeTensor>,
@@ -104,7 +136,7 @@ pub fn conv_forward(
 }
 
 /// Tensors contiguous, the weight f32, the others all f32 or all f16.
-pub fn conv_backward(pass: LayerBackward<CubeBackend>, shape: &ConvShape, plans: &ConvPlans) -> LayerGradients<CubeBackend> {
+fn gradients(pass: LayerBackward<CubeBackend>, shape: &ConvShape, plans: &ConvPlans) -> LayerGradients<CubeBackend> {
     let reads = pass.weight.iter().map(|_| plans.data_reads(shape)).sum::<usize>()
         + pass.x.iter().map(|_| plans.weight_reads(shape)).sum::<usize>();
     let signal = Signal::new(pass.gradient, pass.output, pass.activation, reads);

@@ -8,8 +8,8 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::elementwise::{activation_gradient, add_splits};
-use super::epilogue::ActivationKind;
+use super::kernels::activation::{ActivationKind, activation_gradient};
+use super::kernels::splits::add_splits;
 use super::plan::Plan;
 use crate::{Activation, stock};
 
@@ -23,17 +23,17 @@ pub fn slope(activation: Activation) -> f32 {
     activation.negative_slope().unwrap_or(1.0)
 }
 
-/// An uninitialised f32 tensor on the device of `like`.
+/// An uninitialized f32 tensor on the device of `like`.
 pub fn empty<const D: usize>(like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
     empty_of(DType::F32, like, shape)
 }
 
-/// An uninitialised tensor on the device of `like`. Contiguous: on CUDA, Burn pads rows otherwise, which the kernels do not know.
+/// An uninitialized tensor on the device of `like`. Contiguous: on CUDA, Burn pads rows otherwise, which the kernels do not know.
 pub fn empty_of<const D: usize>(dtype: DType, like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), Shape::new(shape), dtype)
 }
 
-/// An uninitialised tensor of the shape and dtype and on the device of `like`.
+/// An uninitialized tensor of the shape and dtype and on the device of `like`.
 pub fn empty_like(like: &CubeTensor) -> CubeTensor {
     let shape = like.meta.shape().clone();
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, like.dtype)
@@ -67,7 +67,7 @@ pub fn elementwise(size: usize) -> (CubeCount, CubeDim) {
 }
 
 impl Plan {
-    /// An uninitialised tensor for the output of `shape`, or where the reduction is split, for its partial sums in f32.
+    /// An uninitialized tensor for the output of `shape`, or where the reduction is split, for its partial sums in f32.
     pub fn output<const D: usize>(&self, dtype: DType, like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
         match self.splits {
             1 => empty_of(dtype, like, shape),

@@ -1,15 +1,38 @@
-//! Launches of the matrix product for linear layers.
+//! Linear layers: launches of the matrix product.
 
 use burn::backend::DType;
 use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::epilogue::ActivationKind;
+use super::kernels::activation::ActivationKind;
+use super::kernels::product::{Layouts, ProductExtentsLaunch, product};
 use super::launch::{Finish, Parts, Signal, buffer, element, finish, optional, slope, width};
 use super::plan::{Plan, Problem};
-use super::product::{Layouts, ProductExtentsLaunch, product};
-use super::thin;
-use crate::{Activation, LayerBackward, LayerGradients};
+use super::{contiguous, fit, pass_fits, thin};
+use crate::{Activation, LayerBackward, LayerGradients, LinearBackwardOps, LinearOps, Maybe, stock};
+
+impl LinearOps for CubeBackend {
+    fn linear_act(x: CubeTensor, weight: CubeTensor, bias: Maybe<Self>, activation: Activation) -> CubeTensor {
+        let bias = bias.into_option();
+        if !fit([Some(&x)], [Some(&weight), bias.as_ref()]) {
+            return stock::linear_act::<Self>(x, weight, bias.into(), activation);
+        }
+        let ([x, weight], bias) = ([x, weight].map(into_contiguous), bias.map(into_contiguous));
+        outputs(&x, &weight, bias.as_ref(), activation)
+            .unwrap_or_else(|| stock::linear_act::<Self>(x, weight, bias.into(), activation))
+    }
+}
+
+impl LinearBackwardOps for CubeBackend {
+    fn linear_act_backward(pass: LayerBackward<Self>) -> LayerGradients<Self> {
+        if !pass_fits(&pass) {
+            return stock::linear_act_backward(pass);
+        }
+        let pass = contiguous(pass);
+        gradients(&pass).unwrap_or_else(|| stock::linear_act_backward(pass))
+    }
+}
 
 /// One product `[rows, columns]` over `terms`, its factors stored as `layouts` say.
 struct Product<'a> {
@@ -75,12 +98,7 @@ impl Product<'_> {
 }
 
 /// Tensors contiguous, x f32 or f16, weight and bias f32; `None` where the problem exceeds the device's limits.
-pub fn linear_forward(
-    x: &CubeTensor,
-    weight: &CubeTensor,
-    bias: Option<&CubeTensor>,
-    activation: Activation,
-) -> Option<CubeTensor> {
+fn outputs(x: &CubeTensor, weight: &CubeTensor, bias: Option<&CubeTensor>, activation: Activation) -> Option<CubeTensor> {
     let [batch, terms] = x.meta.shape().dims();
     let [out, _] = weight.meta.shape().dims();
     if thin::suits(batch, x.dtype) {
@@ -98,7 +116,7 @@ pub fn linear_forward(
 }
 
 /// Tensors contiguous, the weight f32, the others all f32 or all f16; `None` where a problem exceeds the device's limits.
-pub fn linear_backward(pass: &LayerBackward<CubeBackend>) -> Option<LayerGradients<CubeBackend>> {
+fn gradients(pass: &LayerBackward<CubeBackend>) -> Option<LayerGradients<CubeBackend>> {
     let [batch, out] = pass.gradient.meta.shape().dims();
     let output = pass.output.clone();
     let signal = Signal::new(pass.gradient.clone(), output, pass.activation, 0);

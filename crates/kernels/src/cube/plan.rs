@@ -2,7 +2,7 @@
 
 use cubecl::ir::HardwareProperties;
 
-use super::tile::Tile;
+use super::kernels::tile::Tile;
 
 /// Shortest reduction worth a split of its own.
 const SHORTEST: u32 = 256;
