@@ -3,7 +3,7 @@
     python tests/bench/tables.py           # writes them
     python tests/bench/tables.py --check   # fails where a document has not what the files say
 
-A table stands in a document between `<!-- table: NAME -->` and `<!-- end of table -->`; `--list` prints the names. Standard library alone.
+A table stands in a document between `<!-- speed: NAME -->` and `<!-- end -->`; `--list` prints the names. Standard library alone.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "docs" / "benchmarks"
 DOCUMENTS = ["README.md", "CHANGELOG.md", "docs/**/*.md", "tests/bench/README.md"]
-BLOCK = re.compile(r"(?P<open><!-- table: (?P<name>[\w-]+) -->\n).*?(?P<close><!-- end of table -->)", re.DOTALL)
+BLOCK = re.compile(r"(?P<open><!-- speed: (?P<name>[\w-]+) -->\n).*?(?P<close><!-- end -->)", re.DOTALL)
 
 NETWORKS = {
     "fast-mnist-cnn": "Fast-FGSM MNIST",
