@@ -63,7 +63,10 @@ pub mod precision;
 pub mod tensors;
 pub mod train;
 pub mod weights;
+#[cfg(feature = "zoo")]
+pub mod zoo;
 
+pub use burn;
 pub use classifier::Classifier;
 pub use error::{Error, Result};
 pub use riposte_data as data;
