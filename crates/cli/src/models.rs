@@ -5,7 +5,9 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use burn::tensor::Device;
 use riposte::models::{Architecture, Model, ModelCard};
+use riposte::spec::card::Opening;
 use riposte::spec::dataset::DatasetId;
+use riposte::spec::setup::Setup;
 use riposte::weights::StateDict;
 use riposte::zoo;
 use sha2::{Digest, Sha256};
@@ -59,6 +61,12 @@ impl Source {
             None if self.architecture.image_shape()[0] == 3 => DatasetId::Cifar10,
             None => DatasetId::Mnist,
         }
+    }
+
+    /// What the card opens with, if these are the images and the settings that it was measured with.
+    pub fn opening(&self, dataset: DatasetId, setup: &Setup) -> Option<&Opening> {
+        let card = self.card.as_ref().filter(|card| card.dataset == dataset)?;
+        card.opening.as_ref().filter(|opening| opening.preset.preset().setup() == *setup)
     }
 
     fn from_file(path: &Path, architecture: Option<Architecture>) -> Result<Self> {
