@@ -22,8 +22,8 @@ pub async fn run(
 ) -> Result<f64, Trouble> {
     let started = now();
     let image = tensor(&input.image, engine.device()?);
-    let numbers = [u64::from(input.number)];
-    let attack = pgd(settings).attack(victim, image, &goal(class, settings), Seed(input.seed.into()), &numbers)?;
+    let draws = Seed(input.seed.into()).input(input.number.into());
+    let attack = pgd(settings).attack(victim, image, &goal(class, settings), &[draws])?;
     engine.announce_shaders(run, victim.architecture(), Shaders::Attack);
     let mut pace = Pace::new();
     let mut unread = Vec::new();

@@ -6,8 +6,9 @@ use burn::tensor::Tensor;
 use riposte::Classifier;
 use riposte::classifier::{read, read_pairs};
 use riposte::data::pool::ClassPools;
+use riposte::defense::Defense;
 use riposte::models::Model;
-use riposte::post_train::{self, Adaptation, Adapts, Iteration, PostTrain, Progress};
+use riposte::post_train::{self, Adaptation, Iteration, PostTrain, PostTraining, Progress};
 use riposte::rng::Seed;
 use riposte_protocol::{
     Direction, Event, Input, IterationData, Notice, Perturbation, Picture, Prediction, RiposteSettings, RunId, Sample, Verdict,
@@ -53,10 +54,10 @@ pub async fn run(
         unread: Vec::new(),
     };
     let mut trouble = None;
-    let defense = convert::post_train(settings);
-    let (seed, number) = (Seed(input.seed.into()), u64::from(input.number));
+    let defense = PostTraining { model: &ready.model, pools: &pools, settings: convert::post_train(settings) };
+    let draws = Seed(input.seed.into()).input(input.number.into());
     let answer = defense
-        .run(&ready.model, image, &pools, seed, number, async |progress| {
+        .answer(image, draws, async |progress| {
             // Without a neighbor nothing is trained.
             let trains = matches!(progress, Progress::Searched(found) if found.original != found.neighbor);
             let told = watch.tell(progress).await;
