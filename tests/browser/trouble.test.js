@@ -55,7 +55,7 @@ test('training images that are cut off on their way leave the page as it was, an
   await arena.runAttack();
   site.server.state.fault = (path) => (/train-.*\.pack$/.test(path) ? 'cut' : undefined);
   await arena.riposte.getByRole('button', { name: 'Riposte', exact: true }).click();
-  await arena.riposte.locator('.phase').filter({ hasText: /network went away while the training images of MNIST/ }).waitFor();
+  await arena.riposte.locator('.phase').filter({ hasText: /Fetching the training images of MNIST was cut short: the network went away/ }).waitFor();
   site.server.state.fault = () => undefined;
   await arena.runRiposte();
   await context.close();

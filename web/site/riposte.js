@@ -35,33 +35,49 @@ async function text(name) {
 // Fonts must be known to the document: a browser ignores those of a shadow tree.
 function fonts() {
   const href = new URL('{{fonts.css}}', assets).href;
-  if (document.querySelector(`link[href="${href}"]`)) return;
+  if ([...document.querySelectorAll('link')].some((link) => link.href === href)) return;
   const link = Object.assign(document.createElement('link'), { rel: 'stylesheet', href });
   document.head.append(link);
 }
 
+let landed = false;
+
+// Whoever came for a heading below the element is put there again once the element has its height.
+function landOnHeading() {
+  if (!landed && location.hash.length > 1) document.getElementById(location.hash.slice(1))?.scrollIntoView();
+  landed = true;
+}
+
 class RiposteArena extends HTMLElement {
-  static observedAttributes = ['dataset', 'model', 'image', 'epsilon', 'steps', 'seed', 'acts', 'controls', 'run'];
   #mounted;
   #life = 0;
+  // Which attributes there are, the page knows.
+  #attributes = new MutationObserver((changes) => {
+    if (changes.some(({ attributeName: name }) => this.#mounted?.reads(name))) this.#show();
+  });
 
   connectedCallback() {
-    if (this.hasAttribute('from-address')) this.#takeAddress();
+    if (this.hasAttribute('from-address')) this.#takeTheme();
+    // What the page says where this script does not run.
+    for (const words of this.querySelectorAll('.static')) words.textContent = 'Loading the experiment.';
     this.#show();
+    this.#attributes.observe(this, { attributes: true });
     addEventListener('hashchange', this.#onHash);
   }
 
   disconnectedCallback() {
     removeEventListener('hashchange', this.#onHash);
+    this.#attributes.disconnect();
     this.#takeDown();
   }
 
-  attributeChangedCallback(_name, before, after) {
-    if (this.#mounted && before !== after) this.#show();
-  }
-
-  // The address was changed by hand or by a link: the page itself changes it without this event.
-  #onHash = () => this.#show();
+  // The address was changed by hand or by a link: the page itself changes it without this event. A jump to a heading, and the way
+  // back from there, leave the run as it is.
+  #onHash = () => {
+    if (!this.#mounted) return;
+    if (this.#mounted.addressAsksOtherwise()) this.#show();
+    else this.#mounted.keepAddress();
+  };
 
   async #show() {
     this.#takeDown();
@@ -75,6 +91,7 @@ class RiposteArena extends HTMLElement {
       shadow.replaceChildren(root);
       this.#mounted = page.mount(this, root, { base: new URL('.', import.meta.url).href, worker, manifest });
       this.setAttribute('ready', '');
+      landOnHeading();
     } catch (error) {
       if (life === this.#life) this.#fail(error);
     }
@@ -98,12 +115,10 @@ class RiposteArena extends HTMLElement {
     (this.shadowRoot ?? this).replaceChildren(paragraph);
   }
 
-  // ?dataset=mnist&epsilon=0.2 fills in the attributes that are not there.
-  #takeAddress() {
-    for (const [name, value] of new URLSearchParams(location.search)) {
-      const known = RiposteArena.observedAttributes.includes(name) || ['device', 'theme'].includes(name);
-      if (known && !this.hasAttribute(name)) this.setAttribute(name, value);
-    }
+  // ?theme=dark; the other parameters are read by the page.
+  #takeTheme() {
+    const theme = new URLSearchParams(location.search).get('theme');
+    if (theme && !this.hasAttribute('theme')) this.setAttribute('theme', theme);
   }
 }
 

@@ -7,8 +7,8 @@ use riposte::rng::Seed;
 use riposte_protocol::{DatasetEntry, Picture, Sample};
 use safetensors::SafeTensors;
 
-use crate::run::Trouble;
 use crate::store;
+use crate::trouble::Trouble;
 use crate::worker::give_way;
 
 /// Procedural test digits at hand: as many as the pack of MNIST holds.

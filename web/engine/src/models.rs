@@ -12,8 +12,8 @@ use riposte_protocol::{DatasetEntry, ModelEntry, Opened};
 
 use crate::convert;
 use crate::images::Numbered;
-use crate::run::Trouble;
 use crate::store;
+use crate::trouble::Trouble;
 
 /// A model that is ready.
 pub struct Ready {

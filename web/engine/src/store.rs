@@ -10,7 +10,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Cache, ReadableStream, ReadableStreamDefaultReader, Request, RequestCache, RequestInit, Response};
 
-use crate::run::Trouble;
+use crate::trouble::Trouble;
 use crate::worker::{post, scope};
 
 const CACHE: &str = "riposte";
@@ -49,7 +49,7 @@ pub fn unpack(bytes: &[u8], what: &str) -> Result<Vec<u8>, Trouble> {
 
 async fn download(url: &str, asset: &Asset, what: &str, fresh: bool) -> Result<Vec<u8>, Trouble> {
     let gone =
-        |_| Trouble::retry(format!("The network went away while {what} was on its way. Check the connection and try again."));
+        |_| Trouble::retry(format!("Fetching {what} was cut short: the network went away. Check the connection and try again."));
     let init = RequestInit::new();
     if fresh {
         init.set_cache(RequestCache::Reload);

@@ -7,13 +7,12 @@ use crate::acts::{AttackAct, CounterAct, RiposteAct};
 use crate::options::Controls;
 use crate::parts::{Choice, DeviceLine};
 use crate::state::{Arena, Load};
-use crate::trace::Phase;
 use crate::words::{about, megabytes};
 
 #[component]
 pub fn App() -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let [first, second, third] = arena.options.with_value(|options| options.acts);
+    let [first, second, third] = arena.wiring.acts();
     view! {
         <div class="arena">
             <Bench/>
@@ -28,14 +27,14 @@ pub fn App() -> impl IntoView {
 #[component]
 fn Bench() -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let controls = arena.options.with_value(|options| options.controls == Controls::All);
+    let controls = arena.wiring.controls() == Controls::All;
     let offered = arena
-        .manifest
-        .with_value(|manifest| manifest.datasets.iter().map(|set| (set.id.clone(), set.name.clone())).collect::<Vec<_>>());
+        .wiring
+        .with_manifest(|manifest| manifest.datasets.iter().map(|set| (set.id.clone(), set.name.clone())).collect::<Vec<_>>());
     let choose_dataset = move |id: String| {
         let model = arena
-            .manifest
-            .with_value(|manifest| manifest.models.iter().find(|model| model.dataset == id).map(|model| model.id.clone()));
+            .wiring
+            .with_manifest(|manifest| manifest.models.iter().find(|model| model.dataset == id).map(|model| model.id.clone()));
         if let Some(model) = model {
             arena.take_model(model);
         }
@@ -43,8 +42,8 @@ fn Bench() -> impl IntoView {
     let models = Memo::new(move |_| {
         let set = arena.dataset().id;
         arena
-            .manifest
-            .with_value(|manifest| manifest.models.iter().filter(|model| model.dataset == set).cloned().collect::<Vec<_>>())
+            .wiring
+            .with_manifest(|manifest| manifest.models.iter().filter(|model| model.dataset == set).cloned().collect::<Vec<_>>())
     });
     let model_options = move || {
         models
@@ -88,8 +87,24 @@ fn Bench() -> impl IntoView {
                 <Offered/>
             })}
             <DeviceLine/>
+            <Notices/>
             {controls.then(|| about)}
         </header>
+    }
+}
+
+/// What a link or an attribute asked for and did not get.
+#[component]
+fn Notices() -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let sentences = move || arena.notices.get().into_iter().map(|sentence| view! { <p>{sentence}</p> }).collect_view();
+    view! {
+        <div class="notices" role="status">
+            <Show when=move || arena.notices.with(|notices| !notices.is_empty())>
+                {sentences}
+                <button type="button" class="small" on:click=move |_| arena.notices.set(Vec::new())>"All right"</button>
+            </Show>
+        </div>
     }
 }
 
@@ -97,7 +112,8 @@ fn Bench() -> impl IntoView {
 #[component]
 fn Offered() -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let offered = Memo::new(move |_| arena.offer.with(|offer| offer.as_ref().and_then(|offer| arena.entry_of(&offer.model))));
+    let offered =
+        Memo::new(move |_| arena.offer.with(|offer| offer.as_ref().and_then(|offer| arena.wiring.entry_of(&offer.model))));
     let time = move || {
         let (iterations, batch) = arena.riposte.with(|riposte| (riposte.iterations, riposte.batch));
         let larger = arena.offer.with(|offer| offer.as_ref().and_then(|offer| offer.multiply_accumulates))?;
@@ -146,29 +162,4 @@ fn accuracies(card: &str) -> Option<String> {
     };
     let (natural, attacked) = (share(0)?, share(1)?);
     Some(format!("The classifier is right on {natural:.1} % of the test images, and on {attacked:.1} % when each is attacked."))
-}
-
-/// Runs the acts that a link or an attribute asks for, each when the one before is done.
-pub fn run_pending_acts(arena: Arena) {
-    Effect::new(move |_| {
-        let wanted = arena.pending.get();
-        let ready = matches!(arena.load.get(), Load::Ready(_)) && arena.natural.with(Option::is_some);
-        if wanted == 0 || !ready {
-            return;
-        }
-        let phases = [arena.attacked.phase, arena.riposted.phase, arena.countered.phase].map(|phase| phase.get());
-        // Whatever goes wrong or is stopped ends the chain.
-        let broken = phases.iter().any(|phase| matches!(phase, Phase::Cancelled | Phase::Failed { .. }));
-        let next = phases.iter().position(|phase| *phase == Phase::Idle).unwrap_or(3);
-        let running = phases.iter().any(|phase| matches!(phase, Phase::Running(_)));
-        if broken || next >= usize::from(wanted) {
-            arena.pending.set(0);
-        } else if !running {
-            match next {
-                0 => arena.run_attack(),
-                1 => arena.run_riposte(),
-                _ => arena.run_counter(),
-            }
-        }
-    });
 }

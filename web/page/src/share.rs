@@ -1,11 +1,15 @@
 //! Taking a run away: its images, its record, the command that repeats it, its link; and telling the embedding page.
 
+use std::time::Duration;
+
+use leptos::html;
 use leptos::prelude::*;
 use riposte_protocol::Picture;
 use serde_json::{Value, json};
 use wasm_bindgen::prelude::*;
 use web_sys::{Blob, BlobPropertyBag, CustomEvent, CustomEventInit, HtmlAnchorElement, Url};
 
+use crate::hash::link_to;
 use crate::parts::{Ink, png_of};
 use crate::settings::codec;
 use crate::state::{Arena, Load, Origin};
@@ -14,18 +18,34 @@ use crate::trace::{AttackTrace, Phase, RiposteTrace};
 /// Edge of an image's pixel in a downloaded PNG.
 const PNG_SCALE: u32 = 16;
 
+/// Between two downloads: some browsers keep only the last of several that one click starts at once.
+const BETWEEN: Duration = Duration::from_millis(400);
+
+/// What is said after a button was pressed.
+#[derive(Clone, PartialEq)]
+enum Said {
+    Nothing,
+    Done(&'static str),
+    /// The browser did not let the page write to the clipboard: the text itself.
+    ByHand(String),
+}
+
 /// Buttons that save and copy.
 #[component]
 pub fn Downloads() -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let said = RwSignal::new("");
+    let said = RwSignal::new(Said::Nothing);
     let save_images = move |_| {
-        for (name, picture, ink) in untrack(|| images(arena)) {
-            if let Some(address) = png_of(&picture, ink, PNG_SCALE) {
-                save(&address, &format!("riposte-{name}.png"));
-            }
+        let images = untrack(|| images(arena));
+        for (place, (name, picture, ink)) in images.into_iter().enumerate() {
+            let keep = move || {
+                if let Some(address) = png_of(&picture, ink, PNG_SCALE) {
+                    save(&address, &format!("riposte-{name}.png"));
+                }
+            };
+            set_timeout(keep, BETWEEN * place as u32);
         }
-        said.set("The images were saved.");
+        said.set(Said::Done("The images are being saved."));
     };
     let save_record = move |_| {
         let text = untrack(|| format!("{:#}", record(arena)));
@@ -37,43 +57,75 @@ pub fn Downloads() -> impl IntoView {
         if let Ok(address) = address {
             save(&address, "riposte-run.json");
             _ = Url::revoke_object_url(&address);
-            said.set("The record was saved.");
+            said.set(Said::Done("The record was saved."));
         }
     };
     let copy = move |text: String, done: &'static str| {
-        let promise = window().navigator().clipboard().write_text(&text);
         wasm_bindgen_futures::spawn_local(async move {
-            let words = match wasm_bindgen_futures::JsFuture::from(promise).await {
-                Ok(_) => done,
-                Err(_) => "This browser did not let the page write to the clipboard.",
-            };
+            let words = if copied(&text).await { Said::Done(done) } else { Said::ByHand(text) };
             _ = said.try_set(words);
         });
     };
+    let copy_link = move |_| {
+        if let Some(link) = link_to(arena) {
+            copy(link, "The link was copied.");
+        }
+    };
     let command = move || untrack(|| command(arena));
+    let copy_command = move |_| {
+        if let Some(command) = command() {
+            copy(command, "The command was copied.");
+        }
+    };
     view! {
-        <Show when=move || arena.attacked.phase.get() == Phase::Done>
+        <Show when=move || arena.runs.attacked.phase.get() == Phase::Done>
             <div class="share">
                 <button type="button" class="plain" on:click=save_images>"Save images"</button>
                 <button type="button" class="plain" on:click=save_record>"Save record (JSON)"</button>
-                <button type="button" class="plain" on:click=move |_| copy(window().location().href().unwrap_or_default(), "The link was copied.")>
-                    "Copy link"
-                </button>
+                <button type="button" class="plain" on:click=copy_link>"Copy link"</button>
                 <Show when=move || command().is_some()>
-                    <button type="button" class="plain" on:click=move |_| copy(command().unwrap_or_default(), "The command was copied.")>
-                        "Copy command"
-                    </button>
+                    <button type="button" class="plain" on:click=copy_command>"Copy command"</button>
                 </Show>
-                <span role="status">{move || said.get()}</span>
+                <span role="status">{move || match said.get() {
+                    Said::Nothing => "",
+                    Said::Done(words) => words,
+                    Said::ByHand(_) => "This browser does not let the page write to the clipboard. Copy it from here:",
+                }}</span>
+                {move || match said.get() {
+                    Said::ByHand(text) => Some(view! { <ByHand text/> }),
+                    Said::Nothing | Said::Done(_) => None,
+                }}
             </div>
         </Show>
     }
 }
 
+/// A text to copy by hand, selected already.
+#[component]
+fn ByHand(text: String) -> impl IntoView {
+    let field = NodeRef::<html::Textarea>::new();
+    Effect::new(move |_| {
+        if let Some(field) = field.get() {
+            _ = field.focus();
+            field.select();
+        }
+    });
+    view! { <textarea class="by-hand" node_ref=field readonly rows="2" aria-label="To copy by hand">{text}</textarea> }
+}
+
+/// Whether a text is in the clipboard now. A page without a secure address has none, and a frame only by its page's leave.
+async fn copied(text: &str) -> bool {
+    let navigator = window().navigator();
+    if js_sys::Reflect::get(&navigator, &"clipboard".into()).is_ok_and(|clipboard| clipboard.is_object()) {
+        wasm_bindgen_futures::JsFuture::from(navigator.clipboard().write_text(text)).await.is_ok()
+    } else {
+        false
+    }
+}
+
 /// Tells the embedding page, as a `riposte` event of the element, whenever an act is done.
 pub fn announce_results(arena: Arena) {
-    let phases = [arena.attacked.phase, arena.riposted.phase, arena.countered.phase];
-    for (act, phase) in phases.into_iter().enumerate() {
+    for (act, phase) in arena.runs.phases().into_iter().enumerate() {
         Effect::new(move |_| {
             if phase.get() != Phase::Done {
                 return;
@@ -88,7 +140,7 @@ pub fn announce_results(arena: Arena) {
             init.set_bubbles(true);
             init.set_composed(true);
             if let Ok(event) = CustomEvent::new_with_event_init_dict("riposte", &init) {
-                arena.host.with_value(|host| _ = host.dispatch_event(&event));
+                arena.wiring.with_host(|host| _ = host.dispatch_event(&event));
             }
         });
     }
@@ -98,14 +150,14 @@ fn images(arena: Arena) -> Vec<(&'static str, Picture, Ink)> {
     let Some(original) = arena.subject.get().map(|subject| subject.image) else { return Vec::new() };
     let scale = arena.attack.with(|attack| attack.epsilon);
     let mut images = Vec::new();
-    if let Some(end) = arena.attacked.end() {
+    if let Some(end) = arena.runs.attacked.end() {
         images.push(("change", end.image.minus(&original), Ink::Change { scale }));
         images.push(("attacked", end.image, Ink::Image));
     }
-    if let Some(found) = arena.riposted.found.get() {
+    if let Some(found) = arena.runs.riposted.found.get() {
         images.push(("neighbor", found.image, Ink::Image));
     }
-    if let Some(end) = arena.countered.end() {
+    if let Some(end) = arena.runs.countered.end() {
         images.push(("re-attacked", end.image, Ink::Image));
     }
     images.insert(0, ("original", original, Ink::Image));
@@ -133,11 +185,11 @@ fn record(arena: Arena) -> Value {
         "attack_settings": attack,
         "riposte_settings": riposte,
         "natural_logits": arena.natural.get().map(|natural| natural.logits),
-        "attack": attack_record(arena.attacked),
+        "attack": attack_record(arena.runs.attacked),
         "riposte_on": if arena.on_attacked.get() { "attacked" } else { "untouched" },
-        "riposte_run": riposte_record(arena.riposted),
-        "plain_re_attack": attack_record(arena.countered),
-        "second_riposte_run": riposte_record(arena.second),
+        "riposte_run": riposte_record(arena.runs.riposted),
+        "plain_re_attack": attack_record(arena.runs.countered),
+        "second_riposte_run": riposte_record(arena.runs.second),
     })
 }
 

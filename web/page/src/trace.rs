@@ -211,6 +211,38 @@ impl RiposteTrace {
     }
 }
 
+/// The runs of an element's three acts.
+#[derive(Clone, Copy)]
+pub struct Runs {
+    pub attacked: AttackTrace,
+    pub riposted: RiposteTrace,
+    pub countered: AttackTrace,
+    /// Act 3, second half: the defense answers the image that was made against the copy.
+    pub second: RiposteTrace,
+    /// Acts still to run on arrival from a link.
+    pub pending: RwSignal<u8>,
+    /// Seconds that post-training takes for each of its samples, once that was measured.
+    pub seconds_per_sample: RwSignal<Option<f64>>,
+}
+
+impl Runs {
+    pub fn new(pending: u8) -> Self {
+        Self {
+            attacked: AttackTrace::new(),
+            riposted: RiposteTrace::new(),
+            countered: AttackTrace::new(),
+            second: RiposteTrace::new(),
+            pending: RwSignal::new(pending),
+            seconds_per_sample: RwSignal::new(None),
+        }
+    }
+
+    /// The phases of the three acts.
+    pub fn phases(self) -> [RwSignal<Phase>; 3] {
+        [self.attacked.phase, self.riposted.phase, self.countered.phase]
+    }
+}
+
 fn end(phase: RwSignal<Phase>, event: &Event) {
     match event {
         Event::Cancelled { .. } => phase.set(Phase::Cancelled),

@@ -6,8 +6,9 @@ use riposte::models::Model;
 use riposte::rng::Seed;
 use riposte_protocol::{AttackSettings, Event, Input, Picture, Prediction, RunId, StepData, Stop};
 
-use super::{Engine, Shaders, Trouble};
+use super::{Engine, Shaders};
 use crate::convert::{goal, pgd, tensor};
+use crate::trouble::Trouble;
 use crate::worker::{Pace, now, post};
 
 /// Attacks and returns the seconds it took. Images and logits are read back together, those of all steps since the last look.

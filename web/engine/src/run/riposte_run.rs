@@ -15,10 +15,11 @@ use riposte_protocol::{
     Work,
 };
 
-use super::{Engine, Shaders, Trouble};
+use super::{Engine, Shaders};
 use crate::convert::{self, tensor};
 use crate::images::picture;
 use crate::models::Ready;
+use crate::trouble::Trouble;
 use crate::worker::{Pace, give_way, now, post};
 
 /// Samples of each half of a minibatch that the page shows.

@@ -49,9 +49,10 @@ fn Act(
 #[component]
 fn RunButton(
     phase: RwSignal<Phase>,
-    label: &'static str,
+    #[prop(into)] label: Signal<&'static str>,
     /// Said instead of the label when it was done once.
-    again: &'static str,
+    #[prop(into)]
+    again: Signal<&'static str>,
     /// Whether it can run now.
     #[prop(into)]
     ready: Signal<bool>,
@@ -75,8 +76,8 @@ fn RunButton(
         >
             {move || match phase.get() {
                 _ if running() => "Stop",
-                Phase::Idle | Phase::Running(_) => label,
-                Phase::Done | Phase::Cancelled | Phase::Failed { .. } => again,
+                Phase::Idle | Phase::Running(_) => label.get(),
+                Phase::Done | Phase::Cancelled | Phase::Failed { .. } => again.get(),
             }}
         </button>
     }
@@ -91,7 +92,7 @@ fn Onward(
     to: (usize, &'static str),
 ) -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let offered = !is_hidden(arena) && arena.options.with_value(|options| options.acts[to.0]);
+    let offered = !is_hidden(arena) && arena.wiring.acts()[to.0];
     let go = move |event: web_sys::MouseEvent| {
         let button = event.target().and_then(|target| target.dyn_into::<Element>().ok());
         let arena = button.and_then(|button| button.closest(".arena").ok().flatten());
@@ -112,16 +113,16 @@ fn Onward(
 
 /// Whether a model and an image are there to work with.
 fn is_set(arena: Arena) -> bool {
-    arena.has_engine() && matches!(arena.load.get(), Load::Ready(_)) && arena.natural.with(Option::is_some)
+    arena.wiring.has_engine() && matches!(arena.load.get(), Load::Ready(_)) && arena.natural.with(Option::is_some)
 }
 
 /// Whether the buttons that run the acts are.
 fn is_hidden(arena: Arena) -> bool {
-    arena.options.with_value(|options| options.controls == Controls::None)
+    arena.wiring.controls() == Controls::None
 }
 
 fn all_controls(arena: Arena) -> bool {
-    arena.options.with_value(|options| options.controls == Controls::All)
+    arena.wiring.controls() == Controls::All
 }
 
 /// The name of a class.

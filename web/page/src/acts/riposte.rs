@@ -14,7 +14,7 @@ use crate::words::{about, duration, flops, thousands};
 #[component]
 pub fn RiposteAct() -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let trace = arena.riposted;
+    let trace = arena.runs.riposted;
     let done = move || trace.verdict.get().map_or_else(String::new, |verdict| summary(arena, &verdict));
     let input_choice = move |value: String| arena.on_attacked.set(value == "attacked");
     let inputs = vec![
@@ -51,10 +51,10 @@ pub fn RiposteAct() -> impl IntoView {
                         <RunButton
                             phase=trace.phase
                             label="Riposte"
-                            again="Riposte again"
+                            again="Riposte with another seed"
                             ready=Signal::derive(move || is_set(arena) && arena.riposte_input().is_some())
-                            run=move || arena.run_riposte()
-                            stop=move || arena.cancel(trace.run.get_untracked())
+                            run=move || if trace.phase.get_untracked() == Phase::Done { arena.run_anew(2) } else { arena.run_riposte() }
+                            stop=move || arena.wiring.cancel(trace.run.get_untracked())
                         />
                         <PhaseLine phase=trace.phase done=Signal::derive(done)/>
                         {missing}

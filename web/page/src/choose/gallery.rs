@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use riposte_protocol::{Event, Request, Sample};
 
 use crate::parts::{Ink, PictureCanvas};
-use crate::state::{Arena, Load, Origin};
+use crate::state::{Arena, Load, Origin, Subject};
 
 /// Images of each class on one sheet.
 const PER_CLASS: usize = 4;
@@ -24,7 +24,7 @@ pub fn Gallery() -> impl IntoView {
             return samples.set(Vec::new());
         }
         let (model, skip) = (arena.model.get_untracked(), sheet.get() * PER_CLASS);
-        arena.client.with_value(|client| {
+        arena.wiring.with_client(|client| {
             client.run(
                 move |run| Request::Gallery { run, model, skip, count: PER_CLASS },
                 move |event| {
@@ -52,10 +52,9 @@ pub fn Gallery() -> impl IntoView {
     };
     let thumbnail = move |place: usize, sample: Sample| {
         let (number, label) = (sample.number, sample.label);
-        let image = sample.image.clone();
+        let subject = Subject::test(sample.clone(), arena.dataset().id);
         let name = classes.with(|classes| classes.get(label).cloned().unwrap_or_default());
-        let dataset = arena.dataset().id;
-        let choose = move || arena.choose(Origin::Test(number), image.clone(), Some(label), dataset.clone());
+        let choose = move || arena.choose(subject.clone());
         view! {
             <button
                 type="button"

@@ -12,7 +12,7 @@ use crate::words::megabytes;
 #[component]
 pub fn DeviceLine() -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let (engine, download) = arena.client.with_value(|client| (client.engine(), client.download()));
+    let (engine, download) = arena.wiring.with_client(|client| (client.engine(), client.download()));
     let lost = engine.clone();
     // A lost engine says so itself, and nothing can be tried again before there is another.
     let failed = move || match arena.load.get() {
@@ -68,7 +68,7 @@ pub fn DeviceLine() -> impl IntoView {
 #[component]
 fn WaysOn(had_gpu: bool) -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let restart = move |device| arena.client.with_value(|client| client.restart(device));
+    let restart = move |device| arena.wiring.with_client(|client| client.restart(device));
     view! {
         <button type="button" class="small" on:click=move |_| restart(None)>"Start it again"</button>
         {had_gpu.then(|| view! {
@@ -100,7 +100,7 @@ pub fn PhaseLine(
         Phase::Cancelled => "Stopped.".to_owned(),
         Phase::Failed { message, .. } => message,
     };
-    let engine = expect_context::<Arena>().client.with_value(|client| client.engine());
+    let engine = expect_context::<Arena>().wiring.with_client(|client| client.engine());
     let failed = move || matches!(phase.get(), Phase::Failed { .. });
     // Where the run ended because the engine did, the way on is here too: the line above may be far out of sight.
     let ways_on = move || match engine.get() {

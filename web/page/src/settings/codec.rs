@@ -18,8 +18,26 @@ pub fn differences(
     changed
 }
 
-/// Takes over one value of a link. A name or a value that means nothing changes nothing.
-pub fn apply(key: &str, value: &str, attack: &mut AttackSettings, riposte: &mut RiposteSettings) {
+/// The name in a link of a setting that an attribute names.
+pub fn key_of(attribute: &str) -> Option<&'static str> {
+    match attribute {
+        "epsilon" => Some("eps"),
+        "steps" => Some("steps"),
+        _ => None,
+    }
+}
+
+/// The attributes that are settings.
+pub fn attribute_names() -> impl Iterator<Item = &'static str> {
+    ["epsilon", "steps"].into_iter()
+}
+
+/// Takes over one value of a link; for a name or a value that means nothing, says what would.
+pub fn apply(key: &str, value: &str, attack: &mut AttackSettings, riposte: &mut RiposteSettings) -> Result<(), &'static str> {
+    if takes(key, value, attack, riposte) { Ok(()) } else { Err("a value that this setting takes") }
+}
+
+fn takes(key: &str, value: &str, attack: &mut AttackSettings, riposte: &mut RiposteSettings) -> bool {
     if let Some(key) = key.strip_prefix("s-") {
         return apply_attack(key, value, &mut riposte.search);
     }
@@ -35,7 +53,7 @@ pub fn apply(key: &str, value: &str, attack: &mut AttackSettings, riposte: &mut 
                     0 => Augmentation::None,
                     padding => Augmentation::CropFlip { padding },
                 }),
-            );
+            )
         }
         "k" => set(&mut riposte.iterations, count(value, MOST_ITERATIONS)),
         "m" => set(&mut riposte.batch, batch(value)),
@@ -47,7 +65,7 @@ pub fn apply(key: &str, value: &str, attack: &mut AttackSettings, riposte: &mut 
     }
 }
 
-fn apply_attack(key: &str, value: &str, attack: &mut AttackSettings) {
+fn apply_attack(key: &str, value: &str, attack: &mut AttackSettings) -> bool {
     match key {
         "eps" => set(&mut attack.epsilon, unit(value)),
         "step" => set(&mut attack.step_size, unit(value)),
@@ -55,8 +73,12 @@ fn apply_attack(key: &str, value: &str, attack: &mut AttackSettings) {
         "start" => set(&mut attack.start, named(&STARTS, value)),
         "stop" => set(&mut attack.stop, named(&STOPS, value)),
         "loss" => set(&mut attack.loss, named(&LOSSES, value)),
-        "target" => attack.target = value.parse().ok(),
-        _ => {}
+        "target" => {
+            let any = value == "any";
+            attack.target = value.parse().ok();
+            any || attack.target.is_some()
+        }
+        _ => false,
     }
 }
 
@@ -168,8 +190,8 @@ pub fn name<T: Copy + PartialEq>(names: &[(&str, T)], value: T) -> String {
     names.iter().find(|(_, known)| *known == value).map(|(name, _)| (*name).to_owned()).unwrap_or_default()
 }
 
-fn set<T>(place: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *place = value;
-    }
+fn set<T>(place: &mut T, value: Option<T>) -> bool {
+    let Some(value) = value else { return false };
+    *place = value;
+    true
 }

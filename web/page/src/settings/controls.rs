@@ -43,6 +43,26 @@ pub fn AttackControls() -> impl IntoView {
             .chain(named.map(|(index, name)| (index.to_string(), format!("only \u{201c}{name}\u{201d}"))))
             .collect::<Vec<_>>()
     };
+    // From the image itself, the steps may not lead as far as the strength allows.
+    let reach = move || {
+        attack.with(|attack| {
+            let reach = attack.step_size * attack.steps as f32;
+            (attack.start == Start::Zero && reach < 0.999 * attack.epsilon).then_some((attack.steps, attack.step_size, reach))
+        })
+    };
+    let short_of = move || {
+        reach().map(|(steps, size, reach)| {
+            let set = arena.dataset();
+            let units = |value: f32| pixel_units(value, Some(&set));
+            let steps = if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") };
+            format!(
+                "{steps} of {} change a pixel by {} at most: more strength than that has no effect.",
+                units(size),
+                units(reach)
+            )
+        })
+    };
+    let lengthen = move |_| attack.update(|attack| attack.step_size = attack.epsilon / attack.steps as f32);
     view! {
         <Slide
             label="Strength \u{03b5}"
@@ -52,6 +72,12 @@ pub fn AttackControls() -> impl IntoView {
             range=Signal::derive(move || if color.get() { (0.0, 32.0 / 255.0, 1.0 / 255.0) } else { (0.0, 0.5, 0.01) })
             set=set_epsilon
         />
+        <Show when=move || reach().is_some()>
+            <div class="short-of" role="status">
+                <p class="hint">{short_of}</p>
+                <button type="button" class="small" on:click=lengthen>"Take longer steps"</button>
+            </div>
+        </Show>
         <div class="pair">
             <Choice
                 label="Method"
@@ -218,7 +244,7 @@ pub fn RiposteControls() -> impl IntoView {
         match kind.as_str() {
             "fast" => settings.perturbation = preset.fast,
             "pgd" => settings.perturbation = preset.pgd,
-            kind => codec::apply("train", kind, &mut attack, &mut settings),
+            kind => _ = codec::apply("train", kind, &mut attack, &mut settings),
         }
         riposte.set(settings);
     };

@@ -1,0 +1,225 @@
+//! What follows from what: a model brings its settings, an image is classified, a change undoes what was built on it.
+
+use leptos::prelude::*;
+use riposte_protocol::{Event, Opened, Perturbation, Picture, Request, Start};
+
+use crate::hunt::Chase;
+use crate::link::{ImageKey, Link, refusal};
+use crate::settings::codec;
+use crate::state::{Arena, Load, Origin, Subject};
+use crate::trace::Phase;
+
+/// Keeps an element in order for its whole life. The first model takes its settings and its image from the link.
+pub fn keep(arena: Arena, link: Link) {
+    open_models(arena);
+    settle_models(arena, link);
+    classify_images(arena);
+    hunt(arena);
+    drop_what_is_void(arena);
+    time_the_defense(arena);
+    run_pending_acts(arena);
+}
+
+fn open_models(arena: Arena) {
+    let generation = arena.wiring.with_client(|client| client.generation());
+    Effect::new(move |_| {
+        arena.model.track();
+        generation.track();
+        if !untrack(|| arena.subject.get().is_some_and(|subject| arena.fits(&subject))) {
+            arena.subject.set(None);
+        }
+        arena.open(false);
+    });
+    Effect::new(move |_| {
+        arena.model.track();
+        arena.hunt.reset();
+        arena.runs.seconds_per_sample.set(None);
+    });
+}
+
+/// The first model takes its settings and its image from the link; one of another dataset brings its own.
+fn settle_models(arena: Arena, link: Link) {
+    let link = StoredValue::new(Some(link));
+    let settled_for = StoredValue::new(String::new());
+    Effect::new(move |_| {
+        let Load::Ready(opened) = arena.load.get() else { return };
+        let first = link.try_update_value(Option::take).flatten();
+        let dataset = untrack(|| arena.dataset().id);
+        if first.is_some() || settled_for.get_value() != dataset {
+            settle(arena, first.as_ref().unwrap_or(&Link::default()), &opened);
+            settled_for.set_value(dataset);
+        }
+        if arena.subject.with_untracked(Option::is_none) {
+            settle_image(arena, first.unwrap_or_default());
+        } else {
+            arena.subject.update(|_| {});
+        }
+    });
+}
+
+/// Takes the settings of the preset, and what differs from them.
+fn settle(arena: Arena, link: &Link, opened: &Opened) {
+    let mut notices = Vec::new();
+    let wanted = link.preset.as_ref().and_then(|name| {
+        let found = opened.presets.iter().find(|preset| preset.name == *name);
+        if found.is_none() {
+            let known: Vec<&str> = opened.presets.iter().map(|preset| preset.name.as_str()).collect();
+            notices.push(refusal("preset", name, &format!("one of {}", known.join(", "))));
+        }
+        found
+    });
+    let Some(preset) = wanted.or(opened.presets.first()) else { return };
+    let (mut attack, mut riposte) = (preset.attack, preset.riposte);
+    for (key, value) in &link.settings {
+        if let Err(expected) = codec::apply(key, value, &mut attack, &mut riposte) {
+            notices.push(refusal(key, value, expected));
+        }
+    }
+    arena.preset.set(preset.name.clone());
+    arena.attack.set(attack);
+    arena.riposte.set(riposte);
+    arena.notices.update(|all| all.append(&mut notices));
+}
+
+/// Puts the image asked for under attack, or the first test image.
+fn settle_image(arena: Arena, link: Link) {
+    let set = untrack(|| arena.dataset());
+    let refuse = |sentence: String| arena.notices.update(|all| all.push(sentence));
+    match link.image {
+        Some(ImageKey::Pixels(bytes)) if bytes.len() == set.channels * set.height * set.width => {
+            let pixels = bytes.into_iter().map(|byte| f32::from(byte) / 255.0).collect();
+            let image = Picture { channels: set.channels, height: set.height, width: set.width, pixels };
+            if let Some(truth) = link.truth.filter(|truth| *truth >= set.classes.len()) {
+                refuse(refusal("truth", &truth.to_string(), &format!("a class, from 0 to {}", set.classes.len() - 1)));
+            }
+            let truth = link.truth.filter(|truth| *truth < set.classes.len());
+            arena.choose(Subject { dataset: set.id, origin: Origin::Drawn, image, truth });
+        }
+        Some(ImageKey::Pixels(bytes)) => {
+            let pixels = set.channels * set.height * set.width;
+            refuse(format!(
+                "The image of the link has {} values, where one of {} has {pixels}. The first test image is shown.",
+                bytes.len(),
+                set.name
+            ));
+            arena.choose_test_image(None);
+        }
+        Some(ImageKey::Test(number)) => arena.choose_test_image(Some(number)),
+        None => arena.choose_test_image(None),
+    }
+}
+
+fn classify_images(arena: Arena) {
+    Effect::new(move |_| {
+        let subject = arena.subject.get();
+        arena.attacked_is_void();
+        arena.natural.set(None);
+        let Some(subject) = subject else { return };
+        let model = arena.model.get_untracked();
+        let image = subject.image.clone();
+        arena.wiring.run(
+            move |run| Request::Classify { run, model, image },
+            move |event| {
+                let current = arena.subject.try_with_untracked(|now| now.as_ref() == Some(&subject));
+                if let (Event::Classified { prediction, .. }, Some(true)) = (event, current) {
+                    arena.natural.set(Some(prediction.clone()));
+                }
+            },
+        );
+    });
+}
+
+fn hunt(arena: Arena) {
+    Effect::new(move |_| {
+        let Chase::On(held) = arena.hunt.chase.get() else { return };
+        let attacked = arena.runs.attacked;
+        let phase = attacked.phase.get();
+        let Some((natural, class)) = arena.natural.get().zip(arena.class()) else { return };
+        match phase {
+            // An image that is mistaken untouched is no prey.
+            Phase::Idle if natural.class != class => arena.go_on_hunting(),
+            Phase::Idle => arena.run_attack(),
+            Phase::Running(_) => {}
+            Phase::Done if attacked.end().is_some_and(|end| end.prediction.class == class) => {
+                arena.hunt.chase.set(Chase::On(held + 1));
+                arena.go_on_hunting();
+            }
+            Phase::Done => arena.hunt.chase.set(Chase::Found(held)),
+            Phase::Cancelled | Phase::Failed { .. } => arena.hunt.chase.set(Chase::Off),
+        }
+    });
+}
+
+fn drop_what_is_void(arena: Arena) {
+    // An image cannot be mistaken for what it shows; a link may ask for a class that there is not.
+    Effect::new(move |_| {
+        let (class, classes) = (arena.class(), arena.dataset().classes.len());
+        if arena.attack.with(|attack| attack.target.is_some_and(|target| Some(target) == class || target >= classes)) {
+            arena.attack.update(|attack| attack.target = None);
+        }
+    });
+    Effect::new(move |_| {
+        arena.attack.track();
+        arena.attacked_is_void();
+    });
+    // An attack that starts at the image itself draws nothing: another seed leads to the same.
+    Effect::new(move |_| {
+        arena.seed.track();
+        if arena.attack.with_untracked(|attack| attack.start == Start::Zero) {
+            arena.forget_ripostes();
+        } else {
+            arena.attacked_is_void();
+        }
+    });
+    Effect::new(move |_| {
+        arena.riposte.track();
+        arena.on_attacked.track();
+        arena.forget_ripostes();
+    });
+}
+
+/// What the defense will take is said before it runs: measured once there was an attack, so that nobody waits for it.
+fn time_the_defense(arena: Arena) {
+    let known = arena.runs.seconds_per_sample;
+    Effect::new(move |_| {
+        let unknown = known.with_untracked(Option::is_none);
+        if arena.runs.attacked.phase.get() == Phase::Done && unknown && untrack(|| arena.is_slow()) {
+            arena.time_post_training();
+        }
+    });
+    Effect::new(move |_| {
+        let measured = arena.runs.riposted.verdict.with(|verdict| verdict.as_ref().map(|verdict| verdict.work));
+        // One that attacks its samples takes longer than the training alone.
+        let plain =
+            arena.riposte.with_untracked(|riposte| matches!(riposte.perturbation, Perturbation::Fixed(_) | Perturbation::Normal));
+        if let Some(work) = measured.filter(|work| plain && work.samples > 0) {
+            known.set(Some(work.seconds / work.samples as f64));
+        }
+    });
+}
+
+/// Runs the acts that a link or an attribute asks for, each when the one before is done.
+fn run_pending_acts(arena: Arena) {
+    let pending = arena.runs.pending;
+    Effect::new(move |_| {
+        let wanted = pending.get();
+        let ready = matches!(arena.load.get(), Load::Ready(_)) && arena.natural.with(Option::is_some);
+        if wanted == 0 || !ready {
+            return;
+        }
+        let phases = arena.runs.phases().map(|phase| phase.get());
+        // Whatever goes wrong or is stopped ends the chain.
+        let broken = phases.iter().any(|phase| matches!(phase, Phase::Cancelled | Phase::Failed { .. }));
+        let next = phases.iter().position(|phase| *phase == Phase::Idle).unwrap_or(3);
+        let running = phases.iter().any(|phase| matches!(phase, Phase::Running(_)));
+        if broken || next >= usize::from(wanted) {
+            pending.set(0);
+        } else if !running {
+            match next {
+                0 => arena.run_attack(),
+                1 => arena.run_riposte(),
+                _ => arena.run_counter(),
+            }
+        }
+    });
+}
