@@ -39,11 +39,11 @@ pub fn Bars(
         }
     };
     // All bars start where the longest name ends.
-    let names = move || classes.with(|all| format!("--names: {}ch", all.iter().map(String::len).max().unwrap_or(1)));
+    let names = move || classes.with(|all| format!("{}ch", all.iter().map(String::len).max().unwrap_or(1)));
     let compared = move || before.with(Option::is_some);
     view! {
         <div>
-            <ol class="bars" style=names aria-label=move || label.get()>
+            <ol class="bars" style=("--names", names) aria-label=move || label.get()>
                 {move || classes.get().into_iter().enumerate().map(|(class, name)| row(class, name)).collect_view()}
             </ol>
             <p class="hint key" aria-hidden="true">
