@@ -11,7 +11,7 @@ let site; // what all elements of a page share: the code, the style, the manifes
 function load() {
   site ??= Promise.all([
     import('./assets/riposte-page.js').then(async (page) => {
-      await page.default();
+      await page.default({ module_or_path: at('assets/riposte-page_bg.wasm') });
       return page;
     }),
     text('assets/arena.css').then((css) => {

@@ -8,6 +8,7 @@
 //! asks for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -121,21 +122,21 @@ impl Names {
     }
 }
 
-/// Where a text has a file's name that is not part of a longer one.
-fn references(text: &str, name: &str) -> impl Iterator<Item = usize> {
-    let ends = |next: Option<char>| next.is_none_or(|next| !next.is_alphanumeric() && !['-', '_', '.'].contains(&next));
+/// Where a text refers to a file: by its name after a slash, as in `./site.css`. The name alone may mean something else.
+fn references(text: &str, name: &str) -> impl Iterator<Item = Range<usize>> {
+    let longer = |next: char| next.is_alphanumeric() || ['-', '_', '.'].contains(&next);
     text.match_indices(name)
-        .map(|(start, _)| start)
-        .filter(move |&start| ends(text[..start].chars().next_back()) && ends(text[start + name.len()..].chars().next()))
+        .map(|(start, name)| start..start + name.len())
+        .filter(move |at| text[..at.start].ends_with('/') && !text[at.end..].starts_with(longer))
 }
 
 fn replaced(text: &str, name: &str, by: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut end = 0;
-    for start in references(text, name) {
-        out.push_str(&text[end..start]);
+    for at in references(text, name) {
+        out.push_str(&text[end..at.start]);
         out.push_str(by);
-        end = start + name.len();
+        end = at.end;
     }
     out.push_str(&text[end..]);
     out
@@ -233,9 +234,9 @@ mod tests {
     }
 
     #[test]
-    fn a_name_within_a_longer_one_is_no_reference() {
-        let text = r#""site.css" "my-site.css" "site.css.map" "assets/site.css""#;
-        assert_eq!(replaced(text, "site.css", "s.css"), r#""s.css" "my-site.css" "site.css.map" "assets/s.css""#);
+    fn a_name_without_a_slash_or_within_a_longer_one_is_no_reference() {
+        let text = r#""site.css" "./my-site.css" "./site.css.map" "assets/site.css""#;
+        assert_eq!(replaced(text, "site.css", "s.css"), r#""site.css" "./my-site.css" "./site.css.map" "assets/s.css""#);
     }
 
     #[test]

@@ -108,9 +108,10 @@ fn trunk(root: &Path, folder: &str, command: &str) -> Result<Command> {
 
 /// Trunk deletes whatever is in the folder it writes to: refuses one that holds something else than a site built before.
 fn ensure_replaceable(folder: &Path, mark: &str) -> Result<()> {
-    let empty = folder.read_dir().map_or(true, |mut entries| entries.next().is_none());
+    // A build that was ended leaves `.stage`.
+    let foreign = folder.read_dir().is_ok_and(|entries| entries.flatten().any(|entry| entry.file_name() != ".stage"));
     ensure!(
-        empty || folder.join(mark).is_file(),
+        !foreign || folder.join(mark).is_file(),
         "{} holds something else than a site built before, which would be deleted: name another folder with --out",
         folder.display()
     );

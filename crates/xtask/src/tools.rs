@@ -83,6 +83,7 @@ impl Tool {
             .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256")
+            .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
             // What is compiled on the way is of no use afterwards.
             .env_remove("CARGO_TARGET_DIR")
             .status()

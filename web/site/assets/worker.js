@@ -4,7 +4,7 @@ import init from './riposte-engine.js';
 const total = ENGINE_BYTES; // The build writes the size of the file here.
 
 async function start() {
-  const response = await fetch(new URL('riposte-engine_bg.wasm', import.meta.url));
+  const response = await fetch(new URL('./riposte-engine_bg.wasm', import.meta.url));
   if (!response.ok) throw new Error(`the server answered ${response.status}`);
   let received = 0;
   const counted = new TransformStream({
