@@ -24,7 +24,7 @@ for (const [kind, words] of [['corrupt', /checksum/], ['cut', /network/], ['miss
 }
 
 test('an engine that cannot be loaded is told of, and can be started again', async () => {
-  site.server.state.fault = (path) => (/engine-.*\.wasm$/.test(path) ? 'cut' : undefined);
+  site.server.state.fault = (path) => (/engine_bg-.*\.wasm$/.test(path) ? 'cut' : undefined);
   const { page, context } = await visit(site.browser, `${site.server.address}#data=digits`);
   const arena = new Arena(page);
   const again = arena.device.getByRole('button', { name: 'Start it again' });
@@ -37,7 +37,7 @@ test('an engine that cannot be loaded is told of, and can be started again', asy
 });
 
 test('a page whose own code does not come says so, and trying again goes on', async () => {
-  site.server.state.fault = (path) => (/page-.*\.wasm$/.test(path) ? 'cut' : undefined);
+  site.server.state.fault = (path) => (/page_bg-.*\.wasm$/.test(path) ? 'cut' : undefined);
   const { page, context } = await visit(site.browser, `${site.server.address}#data=digits`);
   const alert = page.getByRole('alert').filter({ hasText: /could not be loaded/ });
   await alert.waitFor();

@@ -1,40 +1,40 @@
 // <riposte-arena>: attack an image, watch the classifier adapt to it, attack again.
 //
 // One script tag is enough: <script type="module" src="riposte.js"></script>. Every file is found beside this one, whatever
-// page embeds it, as long as both come from the same origin.
+// page embeds it, as long as both come from the same origin. The built site names the files in `assets/` by their content.
 
-const assets = new URL('assets/', import.meta.url);
-const worker = new URL('{{worker.js}}', assets).href;
+const at = (path) => new URL(path, import.meta.url);
+const worker = at('assets/worker.js').href;
 
 let site; // what all elements of a page share: the code, the style, the manifest
 
 function load() {
   site ??= Promise.all([
-    import(new URL('{{page.js}}', assets)).then(async (page) => {
-      await page.default({ module_or_path: new URL('{{page.wasm}}', assets) });
+    import('./assets/riposte-page.js').then(async (page) => {
+      await page.default({ module_or_path: at('assets/riposte-page_bg.wasm') });
       return page;
     }),
-    text('{{arena.css}}').then((css) => {
+    text('assets/arena.css').then((css) => {
       const sheet = new CSSStyleSheet();
       sheet.replaceSync(css);
       return sheet;
     }),
-    text('{{manifest.json}}'),
+    text('assets/manifest.json'),
     fonts(),
   ]);
   site.catch(() => { site = undefined; });
   return site;
 }
 
-async function text(name) {
-  const response = await fetch(new URL(name, assets));
-  if (!response.ok) throw new Error(`${name}: ${response.status}`);
+async function text(path) {
+  const response = await fetch(at(path));
+  if (!response.ok) throw new Error(`${path}: ${response.status}`);
   return response.text();
 }
 
 // Fonts must be known to the document: a browser ignores those of a shadow tree.
 function fonts() {
-  const href = new URL('{{fonts.css}}', assets).href;
+  const { href } = at('assets/fonts.css');
   if ([...document.querySelectorAll('link')].some((link) => link.href === href)) return;
   const link = Object.assign(document.createElement('link'), { rel: 'stylesheet', href });
   document.head.append(link);
@@ -89,7 +89,7 @@ class RiposteArena extends HTMLElement {
       shadow.adoptedStyleSheets = [sheet];
       const root = document.createElement('div');
       shadow.replaceChildren(root);
-      this.#mounted = page.mount(this, root, { base: new URL('.', import.meta.url).href, worker, manifest });
+      this.#mounted = page.mount(this, root, { base: at('.').href, worker, manifest });
       this.setAttribute('ready', '');
       landOnHeading();
     } catch (error) {

@@ -43,7 +43,7 @@ pub fn Bars(
     let compared = move || before.with(Option::is_some);
     view! {
         <div>
-            <ol class="bars" style:--names=names aria-label=move || label.get()>
+            <ol class="bars" style=("--names", names) aria-label=move || label.get()>
                 {move || classes.get().into_iter().enumerate().map(|(class, name)| row(class, name)).collect_view()}
             </ol>
             <p class="hint key" aria-hidden="true">
