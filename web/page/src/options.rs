@@ -3,8 +3,7 @@
 use leptos::prelude::{document, window};
 use riposte_protocol::DevicePreference;
 use serde::Deserialize;
-use wasm_bindgen::JsCast;
-use web_sys::{Element, HtmlElement};
+use web_sys::HtmlElement;
 
 use crate::link::{acts, refusal};
 use crate::settings::codec;
@@ -161,9 +160,9 @@ fn prefix(host: &HtmlElement, hash: Option<&str>, notices: &mut Vec<String>) -> 
     if !host.id().is_empty() {
         return Some(format!("{}.", host.id()));
     }
-    let all = document().query_selector_all(&host.local_name()).ok()?;
+    let all = document().get_elements_by_tag_name(&host.local_name());
     let without_id = (0..all.length())
-        .filter_map(|place| all.item(place)?.dyn_into::<Element>().ok())
+        .filter_map(|place| all.item(place))
         .filter(|element| element.id().is_empty() && element.get_attribute("hash").as_deref() != Some("off"));
     let place = without_id.take_while(|element| !element.is_same_node(Some(host))).count();
     // An element inside another one's shadow tree is not among them.
