@@ -6,6 +6,8 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use flate2::Compression;
 use riposte_protocol::{Asset, DatasetEntry, Manifest, ModelEntry, TRAINING_IMAGES, TRAINING_PHOTOGRAPHS};
+use riposte_spec::card::ModelCard;
+use riposte_spec::dataset::DatasetId;
 
 use crate::content::{digest, gzip};
 use crate::pack::{self, Packs};
@@ -28,10 +30,10 @@ pub fn fill(site: &Path, data: Option<&Path>, models: &Path, profile: Profile) -
         Profile::Release => Compression::best(),
     };
     let mut offered = cards(&assets, models)?;
-    let has_model = |dataset: &str| offered.iter().any(|model| model.dataset == dataset);
+    let has_model = |dataset: DatasetId| offered.iter().any(|model| model.card.dataset == dataset);
     let mut datasets = datasets(&assets, data, compression, has_model)?;
-    offered.retain(|model| datasets.iter().any(|set| set.id == model.dataset));
-    datasets.retain(|set| offered.iter().any(|model| set.id == model.dataset));
+    offered.retain(|model| datasets.iter().any(|set| set.id == model.card.dataset));
+    datasets.retain(|set| offered.iter().any(|model| set.id == model.card.dataset));
     ensure!(!offered.is_empty(), "{} holds no model for the images at hand: nothing could be attacked", models.display());
     let manifest = serde_json::to_vec(&Manifest { datasets, models: offered })?;
     write(&assets, "manifest.json", &manifest).map(drop)
@@ -41,53 +43,27 @@ fn write(assets: &Path, name: &str, content: &[u8]) -> Result<Asset> {
     std::fs::write(assets.join(name), content).with_context(|| name.to_owned())?;
     Ok(Asset { path: format!("assets/{name}"), bytes: content.len() as u64, sha256: digest(content) })
 }
+
 /// The datasets whose images can be had; nothing is packed, or downloaded, without a model to attack.
 fn datasets(
     assets: &Path,
     data: Option<&Path>,
     compression: Compression,
-    has_model: impl Fn(&str) -> bool,
+    has_model: impl Fn(DatasetId) -> bool,
 ) -> Result<Vec<DatasetEntry>> {
-    let digits = |id: &str, name: &str, about: &str| DatasetEntry {
-        id: id.to_owned(),
-        name: name.to_owned(),
-        about: about.to_owned(),
-        classes: (0..10).map(|class| class.to_string()).collect(),
-        channels: 1,
-        height: 28,
-        width: 28,
-        test: None,
-        train: None,
-        training_images: TRAINING_IMAGES,
-    };
     let mut datasets = Vec::new();
-    let wanted = |id: &str, pack: &dyn Fn() -> Result<Option<Packs>>| if has_model(id) { pack() } else { Ok(None) };
-    if let Some(packs) = wanted("mnist", &|| pack::mnist(data))? {
-        // Named `.pack`, not `.gz`: some servers announce `.gz` as an encoding, and the browser would unpack it unasked.
-        let mut mnist =
-            digits("mnist", "MNIST", "Handwritten digits, collected in the 1990s: the classic test of a small network.");
-        mnist.test = Some(write(assets, "mnist-test.pack", &gzip(&packs.test, compression)?)?);
-        mnist.train = Some(write(assets, "mnist-train.pack", &gzip(&packs.train, compression)?)?);
-        datasets.push(mnist);
-    }
-    if let Some(packs) = wanted("cifar10", &|| pack::cifar10(data))? {
-        let classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
-        datasets.push(DatasetEntry {
-            classes: classes.map(str::to_owned).to_vec(),
-            channels: 3,
-            height: 32,
-            width: 32,
-            test: Some(write(assets, "cifar10-test.pack", &gzip(&packs.test, compression)?)?),
-            train: Some(write(assets, "cifar10-train.pack", &gzip(&packs.train, compression)?)?),
-            training_images: TRAINING_PHOTOGRAPHS,
-            ..digits(
-                "cifar10",
-                "CIFAR-10",
-                "Tiny color photographs of ten kinds of things: what the paper\u{2019}s main figures are about.",
-            )
-        });
-    }
-    datasets.push(digits("digits", "Drawn digits", "Digits drawn by a program, stroke by stroke: nothing to download."));
+    let mut offer = |id: DatasetId, training_images: usize, pack: &dyn Fn() -> Result<Option<Packs>>| -> Result<()> {
+        if let Some(packs) = if has_model(id) { pack()? } else { None } {
+            // Named `.pack`, not `.gz`: some servers announce `.gz` as an encoding, and the browser would unpack it unasked.
+            let write = |part: &str, content: &[u8]| write(assets, &format!("{id}-{part}.pack"), &gzip(content, compression)?);
+            let (test, train) = (Some(write("test", &packs.test)?), Some(write("train", &packs.train)?));
+            datasets.push(DatasetEntry { id, test, train, training_images });
+        }
+        Ok(())
+    };
+    offer(DatasetId::Mnist, TRAINING_IMAGES, &|| pack::mnist(data))?;
+    offer(DatasetId::Cifar10, TRAINING_PHOTOGRAPHS, &|| pack::cifar10(data))?;
+    datasets.push(DatasetEntry { id: DatasetId::Digits, test: None, train: None, training_images: TRAINING_IMAGES });
     Ok(datasets)
 }
 
@@ -101,11 +77,9 @@ fn cards(assets: &Path, folder: &Path) -> Result<Vec<ModelEntry>> {
 }
 
 fn model(assets: &Path, card: &Path) -> Result<ModelEntry> {
-    let text = std::fs::read_to_string(card)?;
-    let fields: serde_json::Value = serde_json::from_str(&text)?;
-    let field = |name: &str| fields[name].as_str().map(str::to_owned).with_context(|| format!("the card has no `{name}`"));
+    let bytes = std::fs::read(card)?;
     let weights = std::fs::read(card.with_extension("safetensors")).context("the weights beside the card")?;
-    let id = field("id")?;
-    let weights = write(assets, &format!("{id}.safetensors"), &weights)?;
-    Ok(ModelEntry { dataset: field("dataset")?, id, card: text, weights })
+    let card = ModelCard::from_json(&bytes)?;
+    let weights = write(assets, &format!("{}.safetensors", card.id), &weights)?;
+    Ok(ModelEntry { card, weights })
 }

@@ -1,8 +1,5 @@
 //! Files of the site: fetched with progress, checked, kept in the browser's cache.
 
-use std::io::Read;
-
-use flate2::read::GzDecoder;
 use js_sys::{Array, Promise, Reflect, Uint8Array};
 use riposte_protocol::{Asset, Event};
 use sha2::{Digest, Sha256};
@@ -36,15 +33,6 @@ pub async fn load(base: &str, asset: &Asset, what: &str, fresh: bool) -> Result<
         keep(cache, &url, &bytes).await;
     }
     Ok(bytes)
-}
-
-/// Undoes gzip.
-pub fn unpack(bytes: &[u8], what: &str) -> Result<Vec<u8>, Trouble> {
-    let mut plain = Vec::new();
-    match GzDecoder::new(bytes).read_to_end(&mut plain) {
-        Ok(_) => Ok(plain),
-        Err(error) => Err(Trouble::retry(format!("The file of {what} could not be unpacked ({error})."))),
-    }
 }
 
 async fn download(url: &str, asset: &Asset, what: &str, fresh: bool) -> Result<Vec<u8>, Trouble> {

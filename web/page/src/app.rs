@@ -2,11 +2,13 @@
 
 use leptos::prelude::*;
 use riposte_protocol::ModelEntry;
+use riposte_spec::Choice as _;
+use riposte_spec::card::{Accuracy, ModelCard};
 
 use crate::acts::{AttackAct, CounterAct, RiposteAct};
 use crate::options::Controls;
 use crate::parts::{Choice, DeviceLine};
-use crate::state::{Arena, Load};
+use crate::state::Arena;
 use crate::words::{about, megabytes};
 
 #[component]
@@ -28,34 +30,34 @@ pub fn App() -> impl IntoView {
 fn Bench() -> impl IntoView {
     let arena = expect_context::<Arena>();
     let controls = arena.wiring.controls() == Controls::All;
-    let offered = arena
-        .wiring
-        .with_manifest(|manifest| manifest.datasets.iter().map(|set| (set.id.clone(), set.name.clone())).collect::<Vec<_>>());
-    let choose_dataset = move |id: String| {
-        let model = arena
-            .wiring
-            .with_manifest(|manifest| manifest.models.iter().find(|model| model.dataset == id).map(|model| model.id.clone()));
+    let offered = arena.wiring.with_manifest(|manifest| {
+        manifest.datasets.iter().map(|set| (set.id.name().to_owned(), set.id.title().to_owned())).collect::<Vec<_>>()
+    });
+    let choose_dataset = move |word: String| {
+        let model = arena.wiring.with_manifest(|manifest| {
+            manifest.models.iter().find(|model| model.card.dataset.name() == word).map(|model| model.card.id.clone())
+        });
         if let Some(model) = model {
             arena.take_model(model);
         }
     };
     let models = Memo::new(move |_| {
-        let set = arena.dataset().id;
+        let set = arena.dataset();
         arena
             .wiring
-            .with_manifest(|manifest| manifest.models.iter().filter(|model| model.dataset == set).cloned().collect::<Vec<_>>())
+            .with_manifest(|manifest| manifest.models.iter().filter(|model| model.card.dataset == set).cloned().collect::<Vec<_>>())
     });
     let model_options = move || {
         models
             .get()
             .into_iter()
-            .map(|model| (model.id.clone(), format!("{}: {}", name(&model), megabytes(model.weights.bytes))))
+            .map(|model| (model.card.id.clone(), format!("{}: {}", model.card.name, megabytes(model.weights.bytes))))
             .collect::<Vec<_>>()
     };
-    let chosen = move || arena.offer.get().map_or_else(|| arena.model.get(), |offer| offer.model);
+    let chosen = move || arena.offer.get().unwrap_or_else(|| arena.model.get());
     let about = move || {
         let model = arena.model_entry();
-        view! { <p class="about">{arena.dataset().about} " " {accuracies(&model.card)}</p> }
+        view! { <p class="about">{arena.dataset().description()} " " {accuracies(&model.card)}</p> }
     };
     view! {
         <header class="bench">
@@ -64,7 +66,7 @@ fn Bench() -> impl IntoView {
                     <Choice
                         label="Images"
                         options=Signal::stored(offered.clone())
-                        value=Signal::derive(move || arena.dataset().id)
+                        value=Signal::derive(move || arena.dataset().name().to_owned())
                         set=choose_dataset
                     />
                     <Show
@@ -72,7 +74,7 @@ fn Bench() -> impl IntoView {
                         fallback=move || view! {
                             <div class="field">
                                 <span class="name">"Classifier"</span>
-                                <span class="fixed">{move || name(&arena.model_entry())}</span>
+                                <span class="fixed">{move || arena.model_entry().card.name}</span>
                             </div>
                         }
                     >
@@ -112,26 +114,24 @@ fn Notices() -> impl IntoView {
 #[component]
 fn Offered() -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let offered =
-        Memo::new(move |_| arena.offer.with(|offer| offer.as_ref().and_then(|offer| arena.wiring.entry_of(&offer.model))));
+    let offered = Memo::new(move |_| arena.offer.get().and_then(|offer| arena.wiring.entry_of(&offer)));
     let time = move || {
-        let (iterations, batch) = arena.riposte.with(|riposte| (riposte.iterations, riposte.batch));
-        let larger = arena.offer.with(|offer| offer.as_ref().and_then(|offer| offer.multiply_accumulates))?;
-        let Load::Ready(opened) = arena.load.get() else { return None };
-        let seconds = arena.post_training_seconds(iterations * batch)? * larger / opened.multiply_accumulates;
+        let (iterations, batch) = arena.riposte.with(|riposte| (riposte.iterations, riposte.batch_size));
+        let work = |entry: ModelEntry| entry.card.architecture.multiply_accumulates() as f64;
+        let seconds = arena.post_training_seconds(iterations * batch)?;
         Some(format!(
             "A riposte of {iterations} \u{00d7} {batch} images will take {} on this device, where this one takes {}: estimated from its speed.",
+            about(seconds * work(offered.get()?) / work(arena.model_entry())),
             about(seconds),
-            about(arena.post_training_seconds(iterations * batch)?),
         ))
     };
     let panel = move || {
         let entry = offered.get()?;
-        let id = entry.id.clone();
+        let id = entry.card.id.clone();
         Some(view! {
             <div class="offer">
                 <p>
-                    <b>{name(&entry)}</b> {format!(" is a download of {}, once. ", megabytes(entry.weights.bytes))}
+                    <b>{entry.card.name.clone()}</b> {format!(" is a download of {}, once. ", megabytes(entry.weights.bytes))}
                     {accuracies(&entry.card)} " "
                     {move || time().unwrap_or_else(|| "How long a riposte takes is being measured.".to_owned())}
                 </p>
@@ -147,19 +147,10 @@ fn Offered() -> impl IntoView {
     view! { <div class="offers" role="status">{panel}</div> }
 }
 
-/// What a model is called.
-fn name(model: &ModelEntry) -> String {
-    let card: Option<serde_json::Value> = serde_json::from_str(&model.card).ok();
-    card.and_then(|card| card["name"].as_str().map(str::to_owned)).unwrap_or_else(|| model.id.clone())
-}
-
 /// What a model card has measured, in words: "Right on 98.2 % of the test images, and on 91.9 % when each is attacked."
-fn accuracies(card: &str) -> Option<String> {
-    let card: serde_json::Value = serde_json::from_str(card).ok()?;
-    let share = |index: usize| {
-        let measured = &card["accuracies"][index];
-        Some(100.0 * measured["correct"].as_f64()? / measured["images"].as_f64()?)
-    };
-    let (natural, attacked) = (share(0)?, share(1)?);
+fn accuracies(card: &ModelCard) -> Option<String> {
+    let [natural, attacked, ..] = card.accuracies.as_slice() else { return None };
+    let share = |measured: &Accuracy| 100.0 * measured.correct as f64 / measured.images as f64;
+    let (natural, attacked) = (share(natural), share(attacked));
     Some(format!("The classifier is right on {natural:.1} % of the test images, and on {attacked:.1} % when each is attacked."))
 }

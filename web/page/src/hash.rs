@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use leptos::prelude::*;
+use riposte_spec::{Choice as _, keys};
 use wasm_bindgen::JsValue;
 
 use crate::link::ImageKey;
-use crate::settings::codec;
-use crate::state::{Arena, Load, Origin, Subject};
+use crate::state::{Arena, Origin, Subject};
 use crate::trace::Phase;
 
 /// Writes the state into the address whenever it changes, beside the keys of other elements.
 pub fn keep_link(arena: Arena) {
     let Some(prefix) = arena.wiring.prefix() else { return };
     Effect::new(move |_| {
-        let Some(keys) = keys(arena) else { return };
+        let Some(keys) = state(arena) else { return };
         // The browser lays the page out when its address changes: not within a click's own work.
         let prefix = prefix.clone();
         set_timeout(move || put_keys(&prefix, keys), Duration::ZERO);
@@ -24,7 +24,7 @@ pub fn keep_link(arena: Arena) {
 
 /// Puts the state back after a jump to a heading has taken its place in the address.
 pub fn restore(arena: Arena) {
-    if let (Some(prefix), Some(keys)) = (arena.wiring.prefix(), untrack(|| keys(arena))) {
+    if let (Some(prefix), Some(keys)) = (arena.wiring.prefix(), untrack(|| state(arena))) {
         put_keys(&prefix, keys);
     }
 }
@@ -33,14 +33,14 @@ pub fn restore(arena: Arena) {
 pub fn asks_otherwise(arena: Arena) -> bool {
     let Some(prefix) = arena.wiring.prefix() else { return false };
     let asked = own_keys(&prefix);
-    let shown = untrack(|| keys(arena));
+    let shown = untrack(|| state(arena));
     !asked.is_empty()
         && shown.is_none_or(|shown| asked != shown.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
 /// The address that leads to this run: this page's own where it holds the state, else the site's main page.
 pub fn link_to(arena: Arena) -> Option<String> {
-    let keys = untrack(|| keys(arena))?;
+    let keys = untrack(|| state(arena))?;
     Some(match arena.wiring.prefix() {
         Some(prefix) => format!("{}{}", page(), fragment(&prefix, keys)),
         None => format!("{}{}", arena.wiring.base(), fragment("", keys)),
@@ -57,22 +57,20 @@ pub fn own_keys(prefix: &str) -> BTreeMap<String, String> {
     .collect()
 }
 
-fn keys(arena: Arena) -> Option<Vec<(&'static str, String)>> {
-    let Load::Ready(opened) = arena.load.get() else { return None };
+/// What holds the state, under the words of the command line where that has them.
+fn state(arena: Arena) -> Option<Vec<(&'static str, String)>> {
     let subject = arena.subject.get()?;
-    let entry = arena.model_entry();
-    let mut keys = vec![("data", entry.dataset), ("model", entry.id), ("image", image_key(&subject).write())];
+    let (dataset, preset) = (arena.dataset().name().to_owned(), arena.preset.get());
+    let mut keys = vec![("dataset", dataset), ("model", arena.model.get()), ("image", image_key(&subject).write())];
     if let (Some(truth), true) = (subject.truth, subject.is_own()) {
-        keys.push(("truth", truth.to_string()));
+        keys.push(("label", truth.to_string()));
     }
-    let name = arena.preset.get();
-    let preset = opened.presets.iter().find(|preset| preset.name == name)?;
-    keys.push(("preset", name));
+    keys.push(("preset", preset.name().to_owned()));
     keys.push(("seed", arena.seed.get().to_string()));
     if !arena.on_attacked.get() {
         keys.push(("on", "untouched".to_owned()));
     }
-    keys.extend(codec::differences((&preset.attack, &preset.riposte), (&arena.attack.get(), &arena.riposte.get())));
+    keys.extend(keys::differences(&preset.preset(), &arena.setup()));
     let done = arena.runs.phases().map(|phase| phase.get());
     let run = done.iter().rposition(|phase| *phase == Phase::Done).map_or(0, |act| act + 1);
     let run = run.max(usize::from(arena.runs.pending.get()));

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use riposte_spec::keys::Key;
+
 use crate::options::Options;
 
 /// An image that a link names.
@@ -37,9 +39,10 @@ impl Link {
         let mut notices = options.notices.clone();
         let mut take = |name: &str| keys.remove(name);
         let mut link = Self {
-            dataset: take("data").or_else(|| options.dataset.clone()),
+            // `data` and `truth` are what earlier links say.
+            dataset: take("dataset").or_else(|| take("data")).or_else(|| options.dataset.clone()),
             model: take("model").or_else(|| options.model.clone()),
-            truth: read(take("truth"), "truth", "the number of a class", &mut notices, |text| text.parse().ok()),
+            truth: read(take("label").or_else(|| take("truth")), "label", "the number of a class", &mut notices, |text| text.parse().ok()),
             preset: take("preset").or_else(|| options.preset.clone()),
             ..Self::default()
         };
@@ -53,10 +56,10 @@ impl Link {
             _ => None,
         });
         link.on_attacked = on.unwrap_or(true);
-        link.settings = keys;
-        for (key, value) in &options.settings {
-            link.settings.entry(key.clone()).or_insert_with(|| value.clone());
-        }
+        // An address overrules an attribute by whatever name.
+        let same = |name: &str, other: &str| Key::named(name).map(|key| key.name) == Key::named(other).map(|key| key.name);
+        let attributes = options.settings.iter().filter(|(name, _)| !keys.keys().any(|key| same(key, name)));
+        link.settings = attributes.cloned().chain(keys.clone()).collect();
         link.notices = notices;
         link
     }
@@ -83,13 +86,18 @@ fn read<T>(
     value
 }
 
-/// Says that a value was left out.
+/// Says that a value was left out, as it is not what was expected.
 pub fn refusal(name: &str, value: &str, expected: &str) -> String {
+    left_out(name, value, &format!("it is not {expected}"))
+}
+
+/// Says that a value was left out, and why.
+pub fn left_out(name: &str, value: &str, why: &str) -> String {
     let mut shown: String = value.chars().take(40).collect();
     if shown.len() < value.len() {
         shown.push('\u{2026}');
     }
-    format!("{name} = \u{201c}{shown}\u{201d} was left out: it is not {expected}.")
+    format!("{name} = \u{201c}{shown}\u{201d} was left out: {why}.")
 }
 
 impl ImageKey {

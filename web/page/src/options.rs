@@ -2,11 +2,11 @@
 
 use leptos::prelude::{document, window};
 use riposte_protocol::DevicePreference;
+use riposte_spec::keys::{KEYS, Key};
 use serde::Deserialize;
 use web_sys::HtmlElement;
 
 use crate::link::{acts, refusal};
-use crate::settings::codec;
 
 /// Where the files of the site are, from `riposte.js`.
 #[derive(Clone, Deserialize)]
@@ -28,7 +28,7 @@ pub struct Options {
     pub image: Option<String>,
     pub preset: Option<String>,
     pub seed: Option<u32>,
-    /// Settings by their names in a link.
+    /// Settings by their names, or what earlier versions called them.
     pub settings: Vec<(String, String)>,
     pub device: DevicePreference,
     /// Acts to show, of 1, 2, 3.
@@ -99,9 +99,10 @@ impl Options {
         one_of("theme", "light or dark", &|value| matches!(value, "light" | "dark"));
         let mut settings = Vec::new();
         for (name, value) in &given {
-            match codec::key_of(name) {
-                Some(key) => settings.push((key.to_owned(), value.clone())),
-                None => notices.extend(misspelt(name)),
+            if Key::named(name).is_some() {
+                settings.push((name.clone(), value.clone()));
+            } else {
+                notices.extend(misspelt(name));
             }
         }
         Self {
@@ -132,7 +133,7 @@ impl Options {
 /// Whether a change of this attribute is one of what is shown.
 pub fn is_read(attribute: &str) -> bool {
     let style_or_script = matches!(attribute, "theme" | "from-address" | "ready");
-    !style_or_script && (NAMES.contains(&attribute) || codec::key_of(attribute).is_some())
+    !style_or_script && (NAMES.contains(&attribute) || Key::named(attribute).is_some())
 }
 
 fn attributes(host: &HtmlElement) -> Vec<(String, String)> {
@@ -171,7 +172,7 @@ fn prefix(host: &HtmlElement, hash: Option<&str>, notices: &mut Vec<String>) -> 
 
 /// A sentence about a name that is nearly an attribute. Names that are like none may be the page's own, or a tracker's.
 fn misspelt(name: &str) -> Option<String> {
-    let known = NAMES.into_iter().chain(codec::attribute_names());
+    let known = NAMES.into_iter().chain(KEYS.iter().map(|key| key.name));
     let (distance, nearest) = known.map(|known| (distance(name, known), known)).min()?;
     ((1..=2).contains(&distance) && name.len() > 3)
         .then(|| format!("There is no setting \u{201c}{name}\u{201d}. Was \u{201c}{nearest}\u{201d} meant?"))

@@ -1,11 +1,15 @@
 //! What follows from what: a model brings its settings, an image is classified, a change undoes what was built on it.
 
 use leptos::prelude::*;
-use riposte_protocol::{Event, Opened, Perturbation, Picture, Request, Start};
+use riposte_protocol::{Event, Picture, Request};
+use riposte_spec::Choice as _;
+use riposte_spec::attack::Start;
+use riposte_spec::post_train::Perturbation;
+use riposte_spec::preset::PresetName;
+use riposte_spec::setup::Setup;
 
 use crate::hunt::Chase;
-use crate::link::{ImageKey, Link, refusal};
-use crate::settings::codec;
+use crate::link::{ImageKey, Link, left_out, refusal};
 use crate::state::{Arena, Load, Origin, Subject};
 use crate::trace::Phase;
 
@@ -39,16 +43,19 @@ fn open_models(arena: Arena) {
 
 /// The first model takes its settings and its image from the link; one of another dataset brings its own.
 fn settle_models(arena: Arena, link: Link) {
-    let link = StoredValue::new(Some(link));
-    let settled_for = StoredValue::new(String::new());
+    settle(arena, &link);
+    let settled_for = StoredValue::new(untrack(|| arena.dataset()));
     Effect::new(move |_| {
-        let Load::Ready(opened) = arena.load.get() else { return };
-        let first = link.try_update_value(Option::take).flatten();
-        let dataset = untrack(|| arena.dataset().id);
-        if first.is_some() || settled_for.get_value() != dataset {
-            settle(arena, first.as_ref().unwrap_or(&Link::default()), &opened);
+        let dataset = arena.dataset();
+        if settled_for.get_value() != dataset {
             settled_for.set_value(dataset);
+            settle(arena, &Link::default());
         }
+    });
+    let link = StoredValue::new(Some(link));
+    Effect::new(move |_| {
+        let Load::Ready { .. } = arena.load.get() else { return };
+        let first = link.try_update_value(Option::take).flatten();
         if arena.subject.with_untracked(Option::is_none) {
             settle_image(arena, first.unwrap_or_default());
         } else {
@@ -58,50 +65,51 @@ fn settle_models(arena: Arena, link: Link) {
 }
 
 /// Takes the settings of the preset, and what differs from them.
-fn settle(arena: Arena, link: &Link, opened: &Opened) {
+fn settle(arena: Arena, link: &Link) {
+    let dataset = untrack(|| arena.dataset());
     let mut notices = Vec::new();
-    let wanted = link.preset.as_ref().and_then(|name| {
-        let found = opened.presets.iter().find(|preset| preset.name == *name);
+    let wanted = link.preset.as_ref().and_then(|word| {
+        let found = PresetName::named(word).ok().filter(|preset| dataset.presets().contains(preset));
         if found.is_none() {
-            let known: Vec<&str> = opened.presets.iter().map(|preset| preset.name.as_str()).collect();
-            notices.push(refusal("preset", name, &format!("one of {}", known.join(", "))));
+            let known: Vec<&str> = dataset.presets().iter().map(|preset| preset.name()).collect();
+            notices.push(refusal("preset", word, &format!("one of {}", known.join(", "))));
         }
         found
     });
-    let Some(preset) = wanted.or(opened.presets.first()) else { return };
-    let (mut attack, mut riposte) = (preset.attack, preset.riposte);
-    for (key, value) in &link.settings {
-        if let Err(expected) = codec::apply(key, value, &mut attack, &mut riposte) {
-            notices.push(refusal(key, value, expected));
-        }
+    let name = wanted.unwrap_or(dataset.recommended());
+    let preset = name.preset();
+    let (setup, refused) = preset.with_link(link.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+    notices.extend(refused.into_iter().map(|refused| left_out(refused.name, refused.value, &refused.why.to_string())));
+    if setup.attack.is_none() || setup.riposte.is_none() {
+        notices.push("This page always attacks and always defends: what the link says of that was left out.".to_owned());
     }
-    arena.preset.set(preset.name.clone());
-    arena.attack.set(attack);
-    arena.riposte.set(riposte);
+    if let Some(target) = setup.target.filter(|target| *target >= dataset.classes().len()) {
+        notices.push(refusal("target", &target.to_string(), &format!("a class, from 0 to {}", dataset.classes().len() - 1)));
+    }
+    let target = setup.target.filter(|target| *target < dataset.classes().len());
+    arena.preset.set(name);
+    arena.take(Setup { attack: setup.attack.or(Some(preset.attack)), target, riposte: setup.riposte.or(Some(preset.post_train)) });
     arena.notices.update(|all| all.append(&mut notices));
 }
 
 /// Puts the image asked for under attack, or the first test image.
 fn settle_image(arena: Arena, link: Link) {
-    let set = untrack(|| arena.dataset());
+    let dataset = untrack(|| arena.dataset());
+    let ([channels, height, width], classes) = (dataset.image_shape(), dataset.classes().len());
     let refuse = |sentence: String| arena.notices.update(|all| all.push(sentence));
     match link.image {
-        Some(ImageKey::Pixels(bytes)) if bytes.len() == set.channels * set.height * set.width => {
+        Some(ImageKey::Pixels(bytes)) if bytes.len() == channels * height * width => {
             let pixels = bytes.into_iter().map(|byte| f32::from(byte) / 255.0).collect();
-            let image = Picture { channels: set.channels, height: set.height, width: set.width, pixels };
-            if let Some(truth) = link.truth.filter(|truth| *truth >= set.classes.len()) {
-                refuse(refusal("truth", &truth.to_string(), &format!("a class, from 0 to {}", set.classes.len() - 1)));
+            let image = Picture { channels, height, width, pixels };
+            if let Some(truth) = link.truth.filter(|truth| *truth >= classes) {
+                refuse(refusal("label", &truth.to_string(), &format!("a class, from 0 to {}", classes - 1)));
             }
-            let truth = link.truth.filter(|truth| *truth < set.classes.len());
-            arena.choose(Subject { dataset: set.id, origin: Origin::Drawn, image, truth });
+            let truth = link.truth.filter(|truth| *truth < classes);
+            arena.choose(Subject { dataset, origin: Origin::Drawn, image, truth });
         }
         Some(ImageKey::Pixels(bytes)) => {
-            let pixels = set.channels * set.height * set.width;
-            refuse(format!(
-                "The image of the link has {} values, where one of {} has {pixels}. The first test image is shown.",
-                bytes.len(),
-                set.name
-            ));
+            let (has, wants) = (bytes.len(), channels * height * width);
+            refuse(format!("The image of the link has {has} values, where one of {} has {wants}. The first test image is shown.", dataset.title()));
             arena.choose_test_image(None);
         }
         Some(ImageKey::Test(number)) => arena.choose_test_image(Some(number)),
@@ -151,15 +159,16 @@ fn hunt(arena: Arena) {
 }
 
 fn drop_what_is_void(arena: Arena) {
-    // An image cannot be mistaken for what it shows; a link may ask for a class that there is not.
+    // An image cannot be mistaken for what it shows.
     Effect::new(move |_| {
-        let (class, classes) = (arena.class(), arena.dataset().classes.len());
-        if arena.attack.with(|attack| attack.target.is_some_and(|target| Some(target) == class || target >= classes)) {
-            arena.attack.update(|attack| attack.target = None);
+        let (class, classes) = (arena.class(), arena.dataset().classes().len());
+        if arena.target.get().is_some_and(|target| Some(target) == class || target >= classes) {
+            arena.target.set(None);
         }
     });
     Effect::new(move |_| {
         arena.attack.track();
+        arena.target.track();
         arena.attacked_is_void();
     });
     // An attack that starts at the image itself draws nothing: another seed leads to the same.
@@ -203,7 +212,7 @@ fn run_pending_acts(arena: Arena) {
     let pending = arena.runs.pending;
     Effect::new(move |_| {
         let wanted = pending.get();
-        let ready = matches!(arena.load.get(), Load::Ready(_)) && arena.natural.with(Option::is_some);
+        let ready = matches!(arena.load.get(), Load::Ready { .. }) && arena.natural.with(Option::is_some);
         if wanted == 0 || !ready {
             return;
         }

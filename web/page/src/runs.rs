@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use leptos::prelude::*;
-use riposte_protocol::{AttackSettings, DeviceKind, Event, Input, Picture, Request, Victim};
+use riposte_protocol::{DeviceKind, Event, Input, Picture, Request, Victim};
 
 use crate::client::Engine;
 use crate::hunt::Chase;
-use crate::state::{Arena, Load, Offer, Subject};
+use crate::state::{Arena, Load, Subject};
 use crate::trace::{AttackTrace, Phase, RiposteTrace};
 
 /// Images of each class that the hunt fetches at once.
@@ -17,25 +17,12 @@ impl Arena {
     /// Takes a model that costs no more to fetch than the one in use; offers a larger one first.
     pub fn choose_model(self, id: &str) {
         let (chosen, now) = untrack(|| (self.wiring.entry_of(id), self.model_entry()));
-        let Some(chosen) = chosen.filter(|chosen| chosen.id != now.id) else { return self.offer.set(None) };
-        if chosen.dataset != now.dataset || chosen.weights.bytes <= now.weights.bytes {
-            return self.take_model(chosen.id);
+        let Some(chosen) = chosen.filter(|chosen| chosen.card.id != now.card.id) else { return self.offer.set(None) };
+        if chosen.card.dataset != now.card.dataset || chosen.weights.bytes <= now.weights.bytes {
+            return self.take_model(chosen.card.id);
         }
-        self.offer.set(Some(Offer { model: chosen.id.clone(), multiply_accumulates: None }));
-        let card = chosen.card;
-        self.wiring.run(
-            move |run| Request::Weigh { run, card },
-            move |event| {
-                if let Event::Weighed { multiply_accumulates, .. } = event {
-                    self.offer.try_update(|offer| {
-                        if let Some(offer) = offer.as_mut().filter(|offer| offer.model == chosen.id) {
-                            offer.multiply_accumulates = Some(*multiply_accumulates);
-                        }
-                    });
-                }
-            },
-        );
-        if self.runs.seconds_per_sample.with_untracked(Option::is_none) && matches!(self.load.get_untracked(), Load::Ready(_)) {
+        self.offer.set(Some(chosen.card.id));
+        if self.runs.seconds_per_sample.with_untracked(Option::is_none) && matches!(self.load.get_untracked(), Load::Ready { .. }) {
             self.time_post_training();
         }
     }
@@ -49,8 +36,8 @@ impl Arena {
     /// Loads the chosen model; `fresh` passes over caches.
     pub fn open(self, fresh: bool) {
         self.load.set(Load::Waiting);
-        let (model, dataset) = untrack(|| (self.model_entry(), self.dataset()));
-        let (id, base) = (model.id.clone(), self.wiring.base());
+        let (model, dataset) = untrack(|| (self.model_entry(), self.dataset_entry()));
+        let (id, base) = (model.card.id.clone(), self.wiring.base());
         self.wiring.run(
             move |run| Request::Open { run, base, dataset, model, fresh },
             move |event| {
@@ -58,7 +45,7 @@ impl Arena {
                     return;
                 }
                 match event {
-                    Event::Opened { opened, .. } => self.load.set(Load::Ready((**opened).clone())),
+                    Event::Opened { test_images, .. } => self.load.set(Load::Ready { test_images: *test_images }),
                     Event::Failed { message, retry, .. } => {
                         self.load.set(Load::Failed { message: message.clone(), retry: *retry })
                     }
@@ -71,7 +58,7 @@ impl Arena {
     /// Asks for the test image with this number, or the first one, and puts it under attack. An image that is not there is said, and
     /// the first one is taken.
     pub fn choose_test_image(self, number: Option<u32>) {
-        let (model, dataset) = untrack(|| (self.model.get(), self.dataset().id));
+        let (model, dataset) = untrack(|| (self.model.get(), self.dataset()));
         let asked = model.clone();
         self.wiring.run(
             move |run| Request::TestImage { run, model, number },
@@ -80,7 +67,7 @@ impl Arena {
                 _ if self.model.try_get_untracked().as_ref() != Some(&asked) => {}
                 Event::Gallery { samples, .. } => {
                     if let (Some(sample), true) = (samples.first(), self.subject.with_untracked(Option::is_none)) {
-                        self.choose(Subject::test(sample.clone(), dataset.clone()));
+                        self.choose(Subject::test(sample.clone(), dataset));
                     }
                 }
                 Event::Failed { message, .. } if number.is_some() => {
@@ -110,11 +97,11 @@ impl Arena {
         // What was said of the image before must not be taken for an answer about the next.
         self.attacked_is_void();
         self.natural.set(None);
-        let dataset = untrack(|| self.dataset().id);
+        let dataset = untrack(|| self.dataset());
         if let Some(sample) = self.hunt.next() {
             return self.subject.set(Some(Subject::test(sample, dataset)));
         }
-        let Load::Ready(opened) = self.load.get_untracked() else { return self.hunt.chase.set(Chase::Off) };
+        let Load::Ready { test_images } = self.load.get_untracked() else { return self.hunt.chase.set(Chase::Off) };
         let skip = self.hunt.skip();
         let model = self.model.get_untracked();
         let asked = model.clone();
@@ -123,7 +110,7 @@ impl Arena {
             move |event| {
                 let current = self.model.try_get_untracked().as_ref() == Some(&asked);
                 if let (Event::Gallery { samples, .. }, true) = (event, current) {
-                    let next = if skip + SHEET < opened.test_images { skip + SHEET } else { 0 };
+                    let next = if skip + SHEET < test_images { skip + SHEET } else { 0 };
                     self.hunt.stock(samples.clone(), next);
                     if matches!(self.hunt.chase.get_untracked(), Chase::On(_)) {
                         self.go_on_hunting();
@@ -137,8 +124,8 @@ impl Arena {
     pub fn run_attack(self) {
         let Some((input, class)) = untrack(|| Some((self.input(self.subject.get()?.image), self.class()?))) else { return };
         self.forget_ripostes();
-        let (settings, model) = (self.attack.get_untracked(), self.model.get_untracked());
-        self.start_attack(self.runs.attacked, Victim::Base { model }, input, class, settings);
+        let model = self.model.get_untracked();
+        self.start_attack(self.runs.attacked, Victim::Base { model }, input, class);
     }
 
     /// Acts up to this one with the next seed: what the seed changes is done again.
@@ -160,7 +147,7 @@ impl Arena {
         let Some((input, class)) = untrack(|| Some((self.input(self.subject.get()?.image), self.class()?))) else { return };
         let Some(run) = self.runs.riposted.run.get_untracked() else { return };
         self.runs.second.reset();
-        self.start_attack(self.runs.countered, Victim::Adapted { run }, input, class, self.attack.get_untracked());
+        self.start_attack(self.runs.countered, Victim::Adapted { run }, input, class);
     }
 
     /// Act 3, second half: the defense answers the new image as it answers any.
@@ -177,7 +164,7 @@ impl Arena {
             Engine::Ready(device) => device.kind == DeviceKind::Cpu,
             Engine::Starting | Engine::Lost { .. } => false,
         });
-        on_cpu || self.load.with(|load| matches!(load, Load::Ready(opened) if opened.multiply_accumulates > 5e6))
+        on_cpu || self.model_entry().card.architecture.multiply_accumulates() > 5_000_000
     }
 
     /// Asks the engine how long a sample takes.
@@ -227,11 +214,12 @@ impl Arena {
         countered.reset();
     }
 
-    fn start_attack(self, trace: AttackTrace, victim: Victim, input: Input, class: usize, settings: AttackSettings) {
+    fn start_attack(self, trace: AttackTrace, victim: Victim, input: Input, class: usize) {
+        let (settings, target) = (self.attack.get_untracked(), self.target.get_untracked());
         trace.reset();
         trace.phase.set(Phase::Running(None));
         let run = self.wiring.run(
-            move |run| Request::Attack { run, victim, input, class, settings },
+            move |run| Request::Attack { run, victim, input, class, target, settings },
             // A run that the visitor has moved on from still ends, unheard.
             move |event| {
                 if trace.run.try_get_untracked().flatten() == event.run() {

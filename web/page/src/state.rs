@@ -1,9 +1,15 @@
 //! What one `<riposte-arena>` knows: the image, the settings, what was made of them.
 
 use leptos::prelude::*;
-use riposte_protocol::{
-    AttackSettings, DatasetEntry, Input, Manifest, ModelEntry, Opened, Perturbation, Picture, Prediction, RiposteSettings, Sample,
-};
+use riposte_protocol::{DatasetEntry, Input, Manifest, ModelEntry, Picture, Sample};
+use riposte_spec::Choice as _;
+use riposte_spec::attack::Pgd;
+use riposte_spec::class::Prediction;
+use riposte_spec::dataset::DatasetId;
+use riposte_spec::keys::Key;
+use riposte_spec::post_train::{Perturbation, PostTrain};
+use riposte_spec::preset::PresetName;
+use riposte_spec::setup::Setup;
 
 use crate::hunt::{Chase, Hunt};
 use crate::link::Link;
@@ -13,8 +19,8 @@ use crate::wiring::Wiring;
 /// The image under attack.
 #[derive(Clone, PartialEq)]
 pub struct Subject {
-    /// Id of the dataset it was chosen for.
-    pub dataset: String,
+    /// The dataset it was chosen for.
+    pub dataset: DatasetId,
     pub origin: Origin,
     pub image: Picture,
     /// The ground truth; unknown for a visitor's own picture until they say what it shows.
@@ -31,7 +37,7 @@ pub enum Origin {
 
 impl Subject {
     /// A test image.
-    pub fn test(sample: Sample, dataset: String) -> Self {
+    pub fn test(sample: Sample, dataset: DatasetId) -> Self {
         Self { dataset, origin: Origin::Test(sample.number), image: sample.image, truth: Some(sample.label) }
     }
 
@@ -45,17 +51,9 @@ impl Subject {
 #[derive(Clone)]
 pub enum Load {
     Waiting,
-    Ready(Opened),
+    /// So many test images of each class are at hand.
+    Ready { test_images: usize },
     Failed { message: String, retry: bool },
-}
-
-/// A model that is larger than the one in use: what it costs is said before it is fetched.
-#[derive(Clone, PartialEq)]
-pub struct Offer {
-    /// Its id.
-    pub model: String,
-    /// Of one forward pass of one image, once the engine has counted them.
-    pub multiply_accumulates: Option<f64>,
 }
 
 /// Everything one element knows.
@@ -63,7 +61,8 @@ pub struct Offer {
 pub struct Arena {
     pub wiring: Wiring,
     pub model: RwSignal<String>,
-    pub offer: RwSignal<Option<Offer>>,
+    /// A model that is larger than the one in use: what it costs is said before it is fetched.
+    pub offer: RwSignal<Option<String>>,
     pub load: RwSignal<Load>,
     /// What a link or an attribute asked for and did not get, each in a sentence.
     pub notices: RwSignal<Vec<String>>,
@@ -72,9 +71,11 @@ pub struct Arena {
     pub own: RwSignal<Option<Subject>>,
     /// What the static model says of the untouched image.
     pub natural: RwSignal<Option<Prediction>>,
-    pub preset: RwSignal<String>,
-    pub attack: RwSignal<AttackSettings>,
-    pub riposte: RwSignal<RiposteSettings>,
+    pub preset: RwSignal<PresetName>,
+    pub attack: RwSignal<Pgd>,
+    /// The class that the attack leads to; none: any but the image's own.
+    pub target: RwSignal<Option<usize>>,
+    pub riposte: RwSignal<PostTrain>,
     pub seed: RwSignal<u32>,
     /// Act 2 answers the attacked image, or the untouched one.
     pub on_attacked: RwSignal<bool>,
@@ -86,6 +87,8 @@ impl Arena {
     pub fn new(wiring: Wiring, link: &Link) -> Self {
         let mut notices = link.notices.clone();
         let model = wiring.with_manifest(|manifest| choose_model(manifest, link, &mut notices));
+        let dataset = wiring.entry_of(&model).expect("it was chosen from these").card.dataset;
+        let preset = dataset.recommended().preset();
         Self {
             wiring,
             model: RwSignal::new(model),
@@ -95,9 +98,10 @@ impl Arena {
             subject: RwSignal::new(None),
             own: RwSignal::new(None),
             natural: RwSignal::new(None),
-            preset: RwSignal::new(String::new()),
-            attack: RwSignal::new(crate::settings::BLANK_ATTACK),
-            riposte: RwSignal::new(crate::settings::BLANK_RIPOSTE),
+            preset: RwSignal::new(preset.name),
+            attack: RwSignal::new(preset.attack),
+            target: RwSignal::new(None),
+            riposte: RwSignal::new(preset.post_train),
             seed: RwSignal::new(link.seed.unwrap_or(0)),
             on_attacked: RwSignal::new(link.on_attacked),
             hunt: Hunt::new(),
@@ -109,8 +113,41 @@ impl Arena {
         self.wiring.entry_of(&self.model.get()).expect("it was chosen from these")
     }
 
-    pub fn dataset(self) -> DatasetEntry {
-        self.wiring.dataset_of(&self.model_entry().dataset).expect("a model without its dataset is not in the manifest")
+    pub fn dataset(self) -> DatasetId {
+        self.model_entry().card.dataset
+    }
+
+    /// What the site holds of the dataset.
+    pub fn dataset_entry(self) -> DatasetEntry {
+        self.wiring.dataset_of(self.dataset()).expect("a model without its dataset is not in the manifest")
+    }
+
+    /// The attack and the defense.
+    pub fn setup(self) -> Setup {
+        Setup { attack: Some(self.attack.get()), target: self.target.get(), riposte: Some(self.riposte.get()) }
+    }
+
+    /// Takes over an attack and a defense; what stays as it was has no consequences. Without one of them there is nothing to show: that
+    /// one stays.
+    pub fn take(self, setup: Setup) {
+        if let Some(attack) = setup.attack.filter(|attack| *attack != self.attack.get_untracked()) {
+            self.attack.set(attack);
+        }
+        if setup.target != self.target.get_untracked() {
+            self.target.set(setup.target);
+        }
+        if let Some(riposte) = setup.riposte.filter(|riposte| *riposte != self.riposte.get_untracked()) {
+            self.riposte.set(riposte);
+        }
+    }
+
+    /// Sets one setting by its name, or says what is wrong with the value.
+    pub fn set(self, key: &str, value: &str) -> Result<(), String> {
+        let (setup, preset) = untrack(|| (self.setup(), self.preset.get().preset()));
+        let key = Key::named(key).ok_or_else(|| format!("There is no setting {key}."))?;
+        let changed = key.set_moderately(&setup, &preset, value).map_err(|error| format!("{error}."))?;
+        self.take(changed);
+        Ok(())
     }
 
     /// The class that the attack leaves: the truth, or what the static model says where it is unknown.
@@ -149,8 +186,7 @@ impl Arena {
     /// Whether an image can be under attack with the present model.
     pub fn fits(self, subject: &Subject) -> bool {
         let (set, image) = (self.dataset(), &subject.image);
-        let same_shape = (image.channels, image.height, image.width) == (set.channels, set.height, set.width);
-        subject.dataset == set.id || (same_shape && subject.is_own())
+        subject.dataset == set || ([image.channels, image.height, image.width] == set.image_shape() && subject.is_own())
     }
 
     /// How long post-training on so many samples takes with the present model, once that can be said.
@@ -167,30 +203,22 @@ impl Arena {
 
 /// The model asked for, else the first one of the dataset asked for, else the first one of the first dataset.
 fn choose_model(manifest: &Manifest, link: &Link, notices: &mut Vec<String>) -> String {
-    let by = |found: &dyn Fn(&&ModelEntry) -> bool| manifest.models.iter().find(found).map(|model| model.id.clone());
+    let by = |found: &dyn Fn(&&ModelEntry) -> bool| manifest.models.iter().find(found).map(|model| model.card.id.clone());
     let mut asked = |what: &str, id: Option<&String>, found: Option<String>, known: Vec<&str>| {
         if let (Some(id), None) = (id, &found) {
             notices.push(format!("This site has no {what} \u{201c}{id}\u{201d}: it has {}.", known.join(", ")));
         }
         found
     };
-    let first = manifest.datasets.first().map(|set| set.id.as_str());
-    let model = link.model.as_ref();
-    let model = asked(
-        "model",
-        model,
-        by(&|entry| Some(&entry.id) == model),
-        manifest.models.iter().map(|entry| entry.id.as_str()).collect(),
-    );
-    let dataset = link.dataset.as_ref();
-    let of_dataset = asked(
-        "dataset",
-        dataset,
-        by(&|entry| Some(&entry.dataset) == dataset),
-        manifest.datasets.iter().map(|set| set.id.as_str()).collect(),
-    );
+    let first = manifest.datasets.first().map(|set| set.id);
+    let (model, dataset) = (link.model.as_ref(), link.dataset.as_ref());
+    let models = manifest.models.iter().map(|entry| entry.card.id.as_str()).collect();
+    let model = asked("model", model, by(&|entry| Some(&entry.card.id) == model), models);
+    let datasets = manifest.datasets.iter().map(|set| set.id.name()).collect();
+    let named = dataset.and_then(|word| DatasetId::named(word).ok());
+    let of_dataset = asked("dataset", dataset, by(&|entry| Some(entry.card.dataset) == named), datasets);
     model
         .or(of_dataset)
-        .or_else(|| by(&|entry| Some(entry.dataset.as_str()) == first))
+        .or_else(|| by(&|entry| Some(entry.card.dataset) == first))
         .expect("a site is built only with a model for each of its datasets")
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use leptos::leptos_dom::helpers::{IntervalHandle, set_interval_with_handle};
 use leptos::prelude::*;
-use riposte_protocol::{Event, IterationData, Notice, Picture, Prediction, RunId, StepData, Verdict};
+use riposte_protocol::{Event, IterationData, Notice, Picture, RunId, StepData, Verdict};
+use riposte_spec::class::Prediction;
 
 /// Where a run is.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,7 +152,7 @@ impl AttackTrace {
 #[derive(Clone)]
 pub struct Found {
     pub original: Prediction,
-    pub neighbour: Prediction,
+    pub neighbor: Prediction,
     /// x''
     pub image: Picture,
 }
@@ -195,8 +196,8 @@ impl RiposteTrace {
     pub fn hear(self, event: &Event) {
         match event {
             Event::Note { notice, .. } => self.phase.set(Phase::Running(Some(*notice))),
-            Event::Neighbour { original, neighbour, image, .. } => {
-                self.found.set(Some(Found { original: original.clone(), neighbour: neighbour.clone(), image: image.clone() }));
+            Event::Neighbor { original, neighbor, image, .. } => {
+                self.found.set(Some(Found { original: original.clone(), neighbor: neighbor.clone(), image: image.clone() }));
             }
             Event::Iterations { iterations: more, .. } => {
                 self.iterations.update(|iterations| iterations.extend_from_slice(more));

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use leptos::prelude::*;
 use riposte_protocol::{DatasetEntry, Event, Manifest, ModelEntry, Request, RunId};
+use riposte_spec::dataset::DatasetId;
 use web_sys::HtmlElement;
 
 use crate::client::{Client, Engine};
@@ -45,10 +46,10 @@ impl Wiring {
     }
 
     pub fn entry_of(self, model: &str) -> Option<ModelEntry> {
-        self.with_manifest(|manifest| manifest.models.iter().find(|entry| entry.id == model).cloned())
+        self.with_manifest(|manifest| manifest.models.iter().find(|entry| entry.card.id == model).cloned())
     }
 
-    pub fn dataset_of(self, id: &str) -> Option<DatasetEntry> {
+    pub fn dataset_of(self, id: DatasetId) -> Option<DatasetEntry> {
         self.with_manifest(|manifest| manifest.datasets.iter().find(|set| set.id == id).cloned())
     }
 

@@ -7,16 +7,13 @@ use riposte::Classifier;
 use riposte::classifier::{read, read_pairs};
 use riposte::data::pool::ClassPools;
 use riposte::models::Model;
-use riposte::post_train::{self, Adaptation, Iteration, PostTrain, Progress};
-use riposte::presets::Preset;
+use riposte::post_train::{Adaptation, Adapts, Direction, Iteration, Perturbation, PostTrain, Progress};
 use riposte::rng::Seed;
-use riposte_protocol::{
-    Direction, Event, Input, IterationData, Notice, Perturbation, Picture, Prediction, RiposteSettings, RunId, Sample, Verdict,
-    Work,
-};
+use riposte::spec::class::Prediction;
+use riposte_protocol::{Event, Input, IterationData, Notice, Picture, RunId, Sample, Verdict, Work};
 
 use super::{Engine, Shaders};
-use crate::convert::{self, tensor};
+use crate::convert::tensor;
 use crate::images::picture;
 use crate::models::Ready;
 use crate::trouble::Trouble;
@@ -31,14 +28,14 @@ pub async fn run(
     run: RunId,
     ready: &Ready,
     input: &Input,
-    settings: &RiposteSettings,
+    settings: &PostTrain,
 ) -> Result<Verdict, Trouble> {
     if ready.lacks_pools() {
         let notice = if ready.draws_pools() { Notice::Drawing } else { Notice::Downloading };
         post(&Event::Note { run, notice });
     }
     let pools = ready.pools().await?;
-    post(&Event::Note { run, notice: Notice::SearchingNeighbour });
+    post(&Event::Note { run, notice: Notice::SearchingNeighbor });
     engine.go_on(run).await?;
 
     let started = now();
@@ -55,12 +52,11 @@ pub async fn run(
         unread: Vec::new(),
     };
     let mut trouble = None;
-    let defense = convert::post_train(settings);
     let (seed, number) = (Seed(input.seed.into()), u64::from(input.number));
-    let answer = defense
+    let answer = settings
         .run(&ready.model, image, &pools, seed, number, async |progress| {
             // Without a neighbor nothing is trained.
-            let trains = matches!(progress, Progress::Searched(found) if found.original != found.neighbour);
+            let trains = matches!(progress, Progress::Searched(found) if found.original != found.neighbor);
             let told = watch.tell(progress).await;
             if trains {
                 engine.announce_shaders(run, ready.architecture, Shaders::PostTraining);
@@ -95,10 +91,8 @@ pub async fn run(
 pub async fn time(engine: &Engine, ready: &Ready) -> Result<f64, Trouble> {
     // A GPU is not busy with fewer, a processor long enough with these.
     let batch_size = if engine.compiles.get() { 64 } else { 16 };
-    let Some(preset) = Preset::recommended(&ready.entry.id) else {
-        return Err(Trouble::last("There is no setup for these images.".to_owned()));
-    };
-    let config = PostTrain { batch_size, perturbation: post_train::Perturbation::Normal, ..preset.post_train };
+    let preset = ready.entry.id.recommended().preset();
+    let config = PostTrain { batch_size, perturbation: Perturbation::Normal, ..preset.post_train };
     let [channels, height, width] = ready.architecture.image_shape();
     let device = engine.device()?;
     let (images, fixed) =
@@ -118,7 +112,7 @@ pub async fn time(engine: &Engine, ready: &Ready) -> Result<f64, Trouble> {
 /// Tells the page what happens inside a riposte.
 struct Watch<'a> {
     run: RunId,
-    settings: &'a RiposteSettings,
+    settings: &'a PostTrain,
     input: Picture,
     image: Tensor<4>,
     pools: &'a ClassPools,
@@ -142,15 +136,15 @@ impl Watch<'_> {
         let run = self.run;
         match progress {
             Progress::Searched(found) => {
-                let searched = (found.images.clone(), found.neighbour_logits.clone());
+                let searched = (found.images.clone(), found.neighbor_logits.clone());
                 let inputs = (self.image.clone(), found.logits.clone());
-                let [[_, logits], [pixels, neighbour_logits]] =
+                let [[_, logits], [pixels, neighbor_logits]] =
                     read_pairs(vec![inputs, searched]).await?.try_into().expect("two pairs");
-                let (original, neighbour) = (Prediction::new(logits), Prediction::new(neighbour_logits));
+                let (original, neighbor) = (Prediction::new(logits), Prediction::new(neighbor_logits));
                 let image = Picture { pixels, ..self.input };
                 self.change = Some(image.minus(&self.input));
                 self.base = Some(original.clone());
-                post(&Event::Neighbour { run, original, neighbour, image });
+                post(&Event::Neighbor { run, original, neighbor, image });
                 post(&Event::Note { run, notice: Notice::PostTraining });
                 self.pace.looked();
                 Ok(true)
@@ -211,11 +205,11 @@ impl Watch<'_> {
 
 /// Multiply-adds as two operations: forward once, backward twice (to the weights and to the layer before); perturbing by gradient
 /// costs a forward and one backward pass for each of its steps.
-fn work(ready: &Ready, settings: &RiposteSettings, riposted: bool, seconds: f64) -> Work {
+fn work(ready: &Ready, settings: &PostTrain, riposted: bool, seconds: f64) -> Work {
     if !riposted {
         return Work { seconds, iterations: 0, samples: 0, flops: 0.0 };
     }
-    let samples = settings.iterations * settings.batch;
+    let samples = settings.iterations * settings.batch_size;
     let steps = match settings.perturbation {
         Perturbation::Fixed(_) | Perturbation::Normal => 0,
         Perturbation::Fast { .. } => 1,

@@ -1,7 +1,8 @@
 //! Act 1: a small change fools the static classifier.
 
 use leptos::prelude::*;
-use riposte_protocol::{Picture, Start};
+use riposte_protocol::Picture;
+use riposte_spec::attack::Start;
 
 use super::{Act, Onward, RunButton, all_controls, attack_race, class_name, is_hidden, is_set};
 use crate::choose::Chooser;
@@ -22,7 +23,7 @@ pub fn AttackAct() -> impl IntoView {
         let time = duration(trace.seconds.get());
         let name = class_name(arena, end.prediction.class);
         let steps = if end.index == 1 { "1 step".to_owned() } else { format!("{} steps", end.index) };
-        let target = arena.attack.with(|attack| attack.target).filter(|target| *target != end.prediction.class);
+        let target = arena.target.get().filter(|target| *target != end.prediction.class);
         match target.map(|target| class_name(arena, target)) {
             Some(target) if end.prediction.class == class => {
                 format!("The classifier held: still \u{201c}{name}\u{201d}, not \u{201c}{target}\u{201d}, after {steps}, {time}.")
@@ -143,8 +144,8 @@ pub fn Triptych(
             said(step.prediction.class, step.prediction.probabilities().get(step.prediction.class).copied().unwrap_or(0.0))
         })
     };
-    let units = move |value: f32| pixel_units(value, Some(&arena.dataset()));
-    let one_channel = move || arena.dataset().channels == 1;
+    let units = move |value: f32| pixel_units(value, arena.dataset());
+    let one_channel = move || arena.dataset().image_shape()[0] == 1;
     view! {
         <div class="triptych">
             <Figure picture=original symbol="x" label="The untouched image">
@@ -202,7 +203,7 @@ pub fn AttackWatch(trace: AttackTrace) -> impl IntoView {
     view! {
         <div class="watch">
             <Bars
-                classes=Signal::derive(move || arena.dataset().classes)
+                classes=Signal::derive(move || arena.dataset().classes())
                 now=now
                 before=before
                 truth=Signal::derive(move || arena.class())

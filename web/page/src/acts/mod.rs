@@ -10,7 +10,8 @@ pub use counter::CounterAct;
 pub use riposte::RiposteAct;
 
 use leptos::prelude::*;
-use riposte_protocol::{Prediction, StepData};
+use riposte_protocol::StepData;
+use riposte_spec::class::Prediction;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement};
 
@@ -113,7 +114,7 @@ fn Onward(
 
 /// Whether a model and an image are there to work with.
 fn is_set(arena: Arena) -> bool {
-    arena.wiring.has_engine() && matches!(arena.load.get(), Load::Ready(_)) && arena.natural.with(Option::is_some)
+    arena.wiring.has_engine() && matches!(arena.load.get(), Load::Ready { .. }) && arena.natural.with(Option::is_some)
 }
 
 /// Whether the buttons that run the acts are.
@@ -127,14 +128,14 @@ fn all_controls(arena: Arena) -> bool {
 
 /// The name of a class.
 fn class_name(arena: Arena, class: usize) -> String {
-    arena.dataset().classes.get(class).cloned().unwrap_or_else(|| class.to_string())
+    arena.dataset().classes().get(class).map_or_else(|| class.to_string(), |name| (*name).to_owned())
 }
 
 /// The race of an attack: the class it leaves against the best other one.
 fn attack_race(arena: Arena, steps: &[StepData]) -> Vec<Series> {
     let Some(class) = arena.class() else { return Vec::new() };
     let Some(last) = steps.last() else { return Vec::new() };
-    let rival = arena.attack.with(|attack| attack.target).unwrap_or_else(|| best_but(&last.prediction, class));
+    let rival = arena.target.get().unwrap_or_else(|| best_but(&last.prediction, class));
     let line = |class: usize, look: &'static str| Series {
         name: format!("\u{201c}{}\u{201d}", class_name(arena, class)),
         look,

@@ -68,8 +68,8 @@ pub fn Draw(
         let Some(paper) = paper.get_untracked() else { return };
         let edge = f64::from(PAPER);
         kept.set_value(context(&paper).and_then(|context| context.get_image_data(0.0, 0.0, edge, edge).ok()));
-        if let Some(image) = drawn(&paper, &set) {
-            arena.choose(Subject { dataset: set.id, origin: Origin::Drawn, image, truth: None });
+        if let Some(image) = drawn(&paper, set) {
+            arena.choose(Subject { dataset: set, origin: Origin::Drawn, image, truth: None });
         }
     };
     view! {

@@ -29,7 +29,7 @@ pub fn Chooser() -> impl IntoView {
     // What is drawn stays on the paper while another tab is open.
     let paper = StoredValue::new_local(None::<ImageData>);
     // Drawing makes gray strokes: it is offered where pictures are gray.
-    let gray = Memo::new(move |_| arena.dataset().channels == 1);
+    let gray = Memo::new(move |_| arena.dataset().image_shape()[0] == 1);
     let button = move |own: Tab, name: &'static str| {
         view! {
             <button
@@ -112,7 +112,7 @@ fn Truth() -> impl IntoView {
     let options = move || {
         let unknown = ("none".to_owned(), "I will not say".to_owned());
         std::iter::once(unknown)
-            .chain(arena.dataset().classes.into_iter().enumerate().map(|(index, name)| (index.to_string(), name)))
+            .chain(arena.dataset().classes().iter().enumerate().map(|(index, name)| (index.to_string(), (*name).to_owned())))
             .collect::<Vec<_>>()
     };
     let value = move || {

@@ -1,7 +1,8 @@
 //! From a file or a canvas to a picture.
 
 use leptos::prelude::*;
-use riposte_protocol::{DatasetEntry, Picture};
+use riposte_protocol::Picture;
+use riposte_spec::dataset::DatasetId;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{File, HtmlCanvasElement, HtmlImageElement, ImageBitmap, Url};
@@ -28,31 +29,32 @@ pub async fn read(file: &File) -> Result<Photo, String> {
 }
 
 /// The digit in a photo as the test images are, with the ink that was found; `None` where there is none.
-pub fn digit(photo: &Photo, light_ground: bool, set: &DatasetEntry) -> Option<(Ink, Picture)> {
+pub fn digit(photo: &Photo, light_ground: bool, set: DatasetId) -> Option<(Ink, Picture)> {
     let longest = photo.width.max(photo.height);
     let size = |length: usize| (length * SEEN.min(longest) / longest).max(1);
     let ink = photo.shrunk(size(photo.width), size(photo.height)).ink(light_ground);
-    let image = gray(set, ink.centered(set.height)?);
+    let image = centered(&ink, set)?;
     Some((ink, image))
 }
 
 /// What was drawn in light ink on a dark canvas, as the test images are; `None` on an empty one.
-pub fn drawn(canvas: &HtmlCanvasElement, set: &DatasetEntry) -> Option<Picture> {
+pub fn drawn(canvas: &HtmlCanvasElement, set: DatasetId) -> Option<Picture> {
     let photo = colors(canvas)?;
     let strength = photo.colors.iter().map(|color| luma(*color)).collect();
-    let ink = Ink { width: photo.width, height: photo.height, strength };
-    Some(gray(set, ink.centered(set.height)?))
+    centered(&Ink { width: photo.width, height: photo.height, strength }, set)
 }
 
 /// The middle square of a photo, in the dataset's shape.
-pub fn middle(photo: &Photo, set: &DatasetEntry) -> Picture {
-    let small = photo.middle_square().shrunk(set.width, set.height);
-    let pixels = (0..set.channels).flat_map(|channel| small.colors.iter().map(move |color| color[channel.min(2)])).collect();
-    Picture { channels: set.channels, height: set.height, width: set.width, pixels }
+pub fn middle(photo: &Photo, set: DatasetId) -> Picture {
+    let [channels, height, width] = set.image_shape();
+    let small = photo.middle_square().shrunk(width, height);
+    let pixels = (0..channels).flat_map(|channel| small.colors.iter().map(move |color| color[channel.min(2)])).collect();
+    Picture { channels, height, width, pixels }
 }
 
-fn gray(set: &DatasetEntry, pixels: Vec<f32>) -> Picture {
-    Picture { channels: 1, height: set.height, width: set.width, pixels }
+fn centered(ink: &Ink, set: DatasetId) -> Option<Picture> {
+    let [_, height, width] = set.image_shape();
+    Some(Picture { channels: 1, height, width, pixels: ink.centered(height)? })
 }
 
 /// What a canvas can draw.

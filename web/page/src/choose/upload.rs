@@ -20,23 +20,23 @@ pub fn Upload() -> impl IntoView {
     let photo = StoredValue::new(None::<(Photo, String)>);
     // Where the ink of a digit was found.
     let found = RwSignal::new(None::<Picture>);
-    let gray = Memo::new(move |_| arena.dataset().channels == 1);
+    let gray = Memo::new(move |_| arena.dataset().image_shape()[0] == 1);
     let show = move || {
         let set = untrack(|| arena.dataset());
         trouble.set(None);
         photo.with_value(|photo| {
             let Some((photo, name)) = photo else { return };
-            let image = if set.channels == 1 {
-                let Some((ink, image)) = digit(photo, light_ground.get_untracked(), &set) else {
+            let image = if set.image_shape()[0] == 1 {
+                let Some((ink, image)) = digit(photo, light_ground.get_untracked(), set) else {
                     return trouble
                         .set(Some(format!("There is no digit to be seen in \u{201c}{name}\u{201d}: it is of one color.")));
                 };
                 found.set(Some(picture(ink)));
                 image
             } else {
-                middle(photo, &set)
+                middle(photo, set)
             };
-            arena.choose(Subject { dataset: set.id, origin: Origin::Uploaded(name.clone()), image, truth: None });
+            arena.choose(Subject { dataset: set, origin: Origin::Uploaded(name.clone()), image, truth: None });
         });
     };
     let take = move |file: File| {

@@ -1,7 +1,7 @@
 //! What is going on: the device, downloads, the phase of a run.
 
 use leptos::prelude::*;
-use riposte_protocol::{DeviceKind, DevicePreference, Notice};
+use riposte_protocol::{DevicePreference, Notice};
 
 use crate::client::Engine;
 use crate::state::{Arena, Load};
@@ -32,13 +32,9 @@ pub fn DeviceLine() -> impl IntoView {
     let device_line = move || match engine.get() {
         Engine::Starting => view! { <span class="lamp waiting"></span>"The engine is starting" }.into_any(),
         Engine::Ready(device) => {
-            let kind = match device.kind {
-                DeviceKind::WebGpu => "WebGPU",
-                DeviceKind::Cpu => "CPU",
-            };
             view! {
                 <span class="lamp ready"></span>
-                <span>"Computing on " <b>{kind}</b> {(!device.name.is_empty()).then(|| format!(" ({})", device.name))}</span>
+                <span>"Computing on " <b>{device.kind.name()}</b> {(!device.name.is_empty()).then(|| format!(" ({})", device.name))}</span>
                 {device.reason.map(|reason| view! { <span class="reason">{reason}</span> })}
             }
             .into_any()
@@ -91,7 +87,7 @@ pub fn PhaseLine(
             Some(Notice::CompilingShaders) => "Compiling shaders: the first run on a device takes longer.",
             Some(Notice::Downloading) => "Fetching the training images.",
             Some(Notice::Drawing) => "Drawing the training images.",
-            Some(Notice::SearchingNeighbour) => "Looking for the neighbor class.",
+            Some(Notice::SearchingNeighbor) => "Looking for the neighbor class.",
             Some(Notice::PostTraining) => "Training the copy.",
             None => "Running.",
         }
