@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { Arena, nextResult, screenshot, stage, visit } from './browser.js';
 
-const SHORT = '#data=digits&k=6&m=32&steps=10&step=0.05';
+const SHORT = '#dataset=digits&preset=m-mnist&image=test:0&post-iterations=6&post-batch-size=32&steps=10&step-size=0.05';
 const axe = createRequire(import.meta.url).resolve('axe-core');
 
 const site = stage();
@@ -45,7 +45,7 @@ for (const colorScheme of ['light', 'dark']) {
     await frame.context.close();
 
     site.server.state.fault = (path) => (path.endsWith('.safetensors') ? 'missing' : undefined);
-    const broken = await visit(site.browser, `${site.server.address}#data=digits`, { colorScheme, reducedMotion: 'reduce' });
+    const broken = await visit(site.browser, `${site.server.address}#dataset=digits`, { colorScheme, reducedMotion: 'reduce' });
     await new Arena(broken.page).element.getByRole('alert').waitFor({ timeout: 120_000 });
     site.server.state.fault = () => undefined;
     assert.deepEqual(await obstacles(broken.page), []);
@@ -165,7 +165,7 @@ test('image and strength are chosen with the keyboard alone', async () => {
   await arena.ready();
   await arena.attack.getByLabel('Strength').focus();
   await page.keyboard.press('ArrowLeft');
-  await page.waitForFunction(() => /[#&]eps=0.29/.test(location.hash));
+  await page.waitForFunction(() => /[#&]epsilon=0.29/.test(location.hash));
   await arena.attack.getByRole('button', { name: /^Attack/ }).focus();
   await page.keyboard.press('Enter');
   await arena.attack.locator('.phase').filter({ hasText: /Fooled|held/ }).waitFor();
@@ -180,9 +180,9 @@ test('two elements on a page run side by side, on one engine', async () => {
   const results = Promise.all([nextResult(page, '#weak'), nextResult(page, '#strong')]);
   await Promise.all([weak.runAttack(), strong.runAttack()]);
   const [small, large] = await results;
-  assert.ok(Math.abs(small.attack_settings.epsilon - 0.1) < 1e-6);
-  assert.ok(Math.abs(large.attack_settings.epsilon - 0.3) < 1e-6);
-  assert.notDeepEqual(small.attack.image, large.attack.image);
+  assert.ok(Math.abs(small.attack.epsilon - 0.1) < 1e-6);
+  assert.ok(Math.abs(large.attack.epsilon - 0.3) < 1e-6);
+  assert.notDeepEqual(small.images.attacked, large.images.attacked);
   assert.equal(page.workers().length, 2, 'one engine for the page, one for the frame in it');
   await context.close();
 });
@@ -205,7 +205,7 @@ test('a frame tells its height and its results', async () => {
   const { height, result } = await heard;
   assert.ok(height > 200);
   assert.equal(result.act, 1);
-  assert.equal(result.attack_settings.steps, 5);
+  assert.equal(result.attack.steps, 5);
   await context.close();
 });
 
@@ -242,10 +242,10 @@ test('anchors lead to their heading and leave the run as it is', async () => {
 });
 
 test('another address in the bar begins another run', async () => {
-  const { page, context } = await visit(site.browser, `${site.server.address}#data=digits&image=test:1`);
+  const { page, context } = await visit(site.browser, `${site.server.address}#dataset=digits&preset=m-mnist&image=test:1`);
   const arena = new Arena(page);
   await arena.ready();
-  await page.evaluate(() => { location.hash = '#data=digits&image=test:5'; });
+  await page.evaluate(() => { location.hash = '#dataset=digits&preset=m-mnist&image=test:5'; });
   await page.waitForFunction(() => /image=test%3A5&/.test(location.hash));
   await arena.ready();
   await context.close();
@@ -312,7 +312,7 @@ test('opened as a file, or without JavaScript, the page says what it needs', asy
 });
 
 test('on a phone the button that attacks is on the first screen', async () => {
-  const { page, context } = await visit(site.browser, `${site.server.address}#data=digits`, { viewport: { width: 360, height: 740 } });
+  const { page, context } = await visit(site.browser, `${site.server.address}#dataset=digits`, { viewport: { width: 360, height: 740 } });
   const arena = new Arena(page);
   await arena.ready();
   const { y, height } = await arena.attack.getByRole('button', { name: 'Attack', exact: true }).boundingBox();

@@ -17,7 +17,7 @@ const POLICY = [
   "base-uri 'none'",
   "form-action 'none'",
 ].join('; ');
-const SHORT = '#data=digits&k=6&m=32&steps=10&step=0.05';
+const SHORT = '#dataset=digits&preset=m-mnist&post-iterations=6&post-batch-size=32&steps=10&step-size=0.05';
 
 const site = stage();
 

@@ -9,7 +9,7 @@ const weights = (kind) => (path) => (path.endsWith('.safetensors') ? kind : unde
 for (const [kind, words] of [['corrupt', /checksum/], ['cut', /network/], ['missing', /did not give/]]) {
   test(`weights that come ${kind} are told of in a sentence, and trying again goes on`, async () => {
     site.server.state.fault = weights(kind);
-    const { page, context } = await visit(site.browser, `${site.server.address}#data=digits`);
+    const { page, context } = await visit(site.browser, `${site.server.address}#dataset=digits`);
     const arena = new Arena(page);
     const alert = arena.element.getByRole('alert');
     await alert.waitFor({ timeout: 120_000 });
@@ -25,7 +25,7 @@ for (const [kind, words] of [['corrupt', /checksum/], ['cut', /network/], ['miss
 
 test('an engine that cannot be loaded is told of, and can be started again', async () => {
   site.server.state.fault = (path) => (/engine_bg-.*\.wasm$/.test(path) ? 'cut' : undefined);
-  const { page, context } = await visit(site.browser, `${site.server.address}#data=digits`);
+  const { page, context } = await visit(site.browser, `${site.server.address}#dataset=digits`);
   const arena = new Arena(page);
   const again = arena.device.getByRole('button', { name: 'Start it again' });
   await again.waitFor({ timeout: 60_000 });
@@ -38,7 +38,7 @@ test('an engine that cannot be loaded is told of, and can be started again', asy
 
 test('a page whose own code does not come says so, and trying again goes on', async () => {
   site.server.state.fault = (path) => (/page_bg-.*\.wasm$/.test(path) ? 'cut' : undefined);
-  const { page, context } = await visit(site.browser, `${site.server.address}#data=digits`);
+  const { page, context } = await visit(site.browser, `${site.server.address}#dataset=digits`);
   const alert = page.getByRole('alert').filter({ hasText: /could not be loaded/ });
   await alert.waitFor();
   site.server.state.fault = () => undefined;
@@ -49,7 +49,7 @@ test('a page whose own code does not come says so, and trying again goes on', as
 
 test('training images that are cut off on their way leave the page as it was, and the riposte can be run again', async (context_) => {
   if (await lacks(site.server, 'mnist', context_)) return;
-  const { page, context } = await visit(site.browser, `${site.server.address}#data=mnist&k=2&m=8&steps=5&step=0.1`);
+  const { page, context } = await visit(site.browser, `${site.server.address}#dataset=mnist&preset=m-mnist&post-iterations=2&post-batch-size=8&steps=5&step-size=0.1`);
   const arena = new Arena(page);
   await arena.ready();
   await arena.runAttack();
@@ -64,7 +64,7 @@ test('training images that are cut off on their way leave the page as it was, an
 test('a lost graphics device is told of, and the processor goes on where it was', async () => {
   // A browser of its own: the process that drives the GPU ends for all its pages.
   const browser = await launch();
-  const { page } = await visit(browser, `${site.server.address}?device=webgpu#data=digits&k=200&m=32&steps=3&step=0.1&s-steps=3&s-step=0.1&seed=5`);
+  const { page } = await visit(browser, `${site.server.address}?device=webgpu#dataset=digits&preset=m-mnist&post-iterations=200&post-batch-size=32&steps=3&step-size=0.1&search-steps=3&search-step-size=0.1&seed=5`);
   page.setDefaultTimeout(180_000);
   const arena = new Arena(page);
   await arena.ready();
@@ -108,7 +108,7 @@ test('a graphics device without memory is told of, and the processor goes on whe
       globalThis.runOut = () => device.dispatchEvent(new GPUUncapturedErrorEvent('uncapturederror', { error: new GPUOutOfMemoryError('none left') }));
       return device;
     };`);
-  const { page, context } = await visit(site.browser, `${site.server.address}?device=webgpu#data=digits&k=6&m=32&steps=3&step=0.1&seed=5`);
+  const { page, context } = await visit(site.browser, `${site.server.address}?device=webgpu#dataset=digits&preset=m-mnist&post-iterations=6&post-batch-size=32&steps=3&step-size=0.1&seed=5`);
   const arena = new Arena(page);
   await arena.ready();
   assert.match(await arena.device.innerText(), /Computing on WebGPU/);
@@ -125,7 +125,7 @@ test('a graphics device without memory is told of, and the processor goes on whe
 test('where the browser refuses a graphics adapter the processor computes, and the page says why', async (context_) => {
   context_.after(() => site.server.state.instead.clear());
   await prepareWorker('GPU.prototype.requestAdapter = async () => null;');
-  const { page, context, complaints } = await visit(site.browser, `${site.server.address}?device=webgpu#data=digits&k=6&m=32&steps=3&step=0.1`);
+  const { page, context, complaints } = await visit(site.browser, `${site.server.address}?device=webgpu#dataset=digits&preset=m-mnist&post-iterations=6&post-batch-size=32&steps=3&step-size=0.1`);
   const arena = new Arena(page);
   await arena.ready();
   assert.match(await arena.device.innerText(), /Computing on CPU[^]*offers no graphics adapter/);
@@ -136,7 +136,7 @@ test('where the browser refuses a graphics adapter the processor computes, and t
 });
 
 test('what was fetched once is not fetched again', async () => {
-  const { page, context } = await visit(site.browser, `${site.server.address}#data=digits`);
+  const { page, context } = await visit(site.browser, `${site.server.address}#dataset=digits`);
   await new Arena(page).ready();
   site.server.state.requests.length = 0;
   await page.reload();
@@ -146,7 +146,7 @@ test('what was fetched once is not fetched again', async () => {
 });
 
 test('files that are no pictures are refused in a sentence; large and animated ones are taken', async () => {
-  const { page, context } = await visit(site.browser, `${site.server.address}#data=digits`);
+  const { page, context } = await visit(site.browser, `${site.server.address}#dataset=digits`);
   const arena = new Arena(page);
   await arena.ready();
   await arena.attack.getByRole('tab', { name: 'Upload' }).click();
@@ -201,7 +201,7 @@ test('a link with nonsense in it opens the page, and says each thing that it lef
 });
 
 test('a link to an image that there is not shows another, and picking and drawing go on', async () => {
-  const { page, context } = await visit(site.browser, `${site.server.address}#data=digits&image=test:99999&eps=0.25`);
+  const { page, context } = await visit(site.browser, `${site.server.address}#dataset=digits&preset=m-mnist&image=test:99999&epsilon=0.25`);
   const arena = new Arena(page);
   await arena.ready();
   assert.match(await arena.element.locator('.notices').innerText(), /Test image 99999 is not among those/);
@@ -260,7 +260,7 @@ function seven(page, kind) {
 }
 
 test('a seven is read as a seven, drawn or uploaded: on shaded paper, in color, from a screen, in hairlines, as shapes', async () => {
-  const { page, context } = await visit(site.browser, `${site.server.address}#data=digits`);
+  const { page, context } = await visit(site.browser, `${site.server.address}#dataset=digits`);
   const arena = new Arena(page);
   await arena.ready();
   const seen = arena.attack.locator('.triptych .seen-as').first();

@@ -5,7 +5,7 @@ use riposte_protocol::ModelEntry;
 use riposte_spec::Choice as _;
 use riposte_spec::card::{Accuracy, ModelCard};
 
-use crate::acts::{AttackAct, CounterAct, RiposteAct};
+use crate::acts::{AttackAct, CounterAct, RiposteAct, Story};
 use crate::options::Controls;
 use crate::parts::{Choice, DeviceLine};
 use crate::state::Arena;
@@ -21,6 +21,7 @@ pub fn App() -> impl IntoView {
             {first.then(|| view! { <AttackAct/> })}
             {second.then(|| view! { <RiposteAct/> })}
             {third.then(|| view! { <CounterAct/> })}
+            <Story/>
         </div>
     }
 }

@@ -1,13 +1,15 @@
 //! What follows from what: a model brings its settings, an image is classified, a change undoes what was built on it.
 
 use leptos::prelude::*;
-use riposte_protocol::{Event, Picture, Request};
+use riposte_protocol::{DeviceKind, Event, Picture, Request};
 use riposte_spec::Choice as _;
 use riposte_spec::attack::Start;
+use riposte_spec::keys::Key;
 use riposte_spec::post_train::Perturbation;
 use riposte_spec::preset::PresetName;
 use riposte_spec::setup::Setup;
 
+use crate::client::Engine;
 use crate::hunt::Chase;
 use crate::link::{ImageKey, Link, left_out, refusal};
 use crate::state::{Arena, Load, Origin, Subject};
@@ -16,7 +18,11 @@ use crate::trace::Phase;
 /// Keeps an element in order for its whole life. The first model takes its settings and its image from the link.
 pub fn keep(arena: Arena, link: Link) {
     open_models(arena);
+    let amount = link.settings.keys().filter_map(|name| Key::named(name)).any(|key| AMOUNT.contains(&key.name));
     settle_models(arena, link);
+    if !amount {
+        train_less_where_it_takes_long(arena);
+    }
     classify_images(arena);
     hunt(arena);
     drop_what_is_void(arena);
@@ -76,7 +82,8 @@ fn settle(arena: Arena, link: &Link) {
         }
         found
     });
-    let name = wanted.unwrap_or(dataset.recommended());
+    let opening = untrack(|| arena.model_entry().card.opening);
+    let name = wanted.or(opening.as_ref().map(|opening| opening.preset)).unwrap_or(dataset.recommended());
     let preset = name.preset();
     let (setup, refused) = preset.with_link(link.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     notices.extend(refused.into_iter().map(|refused| left_out(refused.name, refused.value, &refused.why.to_string())));
@@ -87,12 +94,15 @@ fn settle(arena: Arena, link: &Link) {
         notices.push(refusal("target", &target.to_string(), &format!("a class, from 0 to {}", dataset.classes().len() - 1)));
     }
     let target = setup.target.filter(|target| *target < dataset.classes().len());
+    if let (None, Some(opening)) = (link.seed, opening) {
+        arena.seed.set(opening.seed as u32);
+    }
     arena.preset.set(name);
     arena.take(Setup { attack: setup.attack.or(Some(preset.attack)), target, riposte: setup.riposte.or(Some(preset.post_train)) });
     arena.notices.update(|all| all.append(&mut notices));
 }
 
-/// Puts the image asked for under attack, or the first test image.
+/// Puts the image asked for under attack, or the one that the model opens with.
 fn settle_image(arena: Arena, link: Link) {
     let dataset = untrack(|| arena.dataset());
     let ([channels, height, width], classes) = (dataset.image_shape(), dataset.classes().len());
@@ -113,8 +123,33 @@ fn settle_image(arena: Arena, link: Link) {
             arena.choose_test_image(None);
         }
         Some(ImageKey::Test(number)) => arena.choose_test_image(Some(number)),
-        None => arena.choose_test_image(None),
+        None => {
+            let opening = untrack(|| arena.model_entry().card.opening);
+            arena.choose_test_image(opening.map(|opening| opening.image as u32));
+        }
     }
+}
+
+/// The settings of how much the defense trains.
+const AMOUNT: [&str; 2] = ["post-iterations", "post-batch-size"];
+/// Iterations and samples in each with which a processor answers a photograph in seconds.
+const LIGHT: (usize, usize) = (20, 32);
+/// Multiply-accumulates from which the paper's amount of post-training takes a processor minutes.
+const HEAVY: u64 = 5_000_000;
+
+/// A first answer should not take minutes: on a processor a large model opens with less training than the paper's, which is said beside
+/// the choice.
+fn train_less_where_it_takes_long(arena: Arena) {
+    let engine = arena.wiring.with_client(|client| client.engine());
+    Effect::new(move |_| {
+        let on_cpu = matches!(engine.get(), Engine::Ready(device) if device.kind == DeviceKind::Cpu);
+        let preset = arena.preset.get().preset().post_train;
+        let heavy = arena.model_entry().card.architecture.multiply_accumulates() > HEAVY;
+        let untouched = arena.riposte.with_untracked(|riposte| *riposte == preset);
+        if on_cpu && heavy && untouched {
+            arena.riposte.update(|riposte| (riposte.iterations, riposte.batch_size) = LIGHT);
+        }
+    });
 }
 
 fn classify_images(arena: Arena) {

@@ -4,13 +4,13 @@ use leptos::prelude::*;
 use riposte_protocol::Picture;
 use riposte_spec::attack::Start;
 
-use super::{Act, Onward, RunButton, all_controls, attack_race, class_name, is_hidden, is_set};
+use super::{Act, Onward, RunButton, all_controls, attack_race, class_name, headline, is_hidden, is_set};
 use crate::choose::Chooser;
 use crate::hunt::Chase;
 use crate::parts::{Bars, Figure, Ink, PhaseLine, Plot, Scrubber};
 use crate::settings::{AttackControls, MoreAttackControls};
 use crate::share::Downloads;
-use crate::state::Arena;
+use crate::state::{Arena, Origin};
 use crate::trace::{AttackTrace, Phase};
 use crate::words::{duration, percent, pixel_units, short};
 
@@ -64,6 +64,7 @@ pub fn AttackAct() -> impl IntoView {
             numeral="I"
             title="Attack"
             look="attack"
+            verdict=Signal::derive(move || headline::of_attack(arena))
             lead="Every pixel may change a little. The attack follows the classifier\u{2019}s own gradient to the change that hurts it most."
         >
             <div class="floor">
@@ -86,6 +87,7 @@ pub fn AttackAct() -> impl IntoView {
                         </Show>
                         <Onward phase=trace.phase label="See the defense" to=(1, "riposte")/>
                     </div>
+                    <Odds/>
                     <Triptych trace says=Signal::stored(["The image is seen as", "The attacked image is seen as"])/>
                     <AttackWatch trace/>
                     <Downloads/>
@@ -111,6 +113,23 @@ fn tally(chase: Chase) -> String {
         Chase::Found(1) => " One image tried before it held.".to_owned(),
         Chase::Found(held) => format!(" {held} images tried before it held."),
     }
+}
+
+/// How often the riposte saves an image and how often it does harm, as the model's card has it; and that the first image was chosen.
+#[component]
+fn Odds() -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let words = move || {
+        let opening = arena.model_entry().card.opening?;
+        let number = arena.subject.with(|subject| match subject.as_ref().map(|subject| &subject.origin) {
+            Some(Origin::Test(number)) => Some(u64::from(*number)),
+            _ => None,
+        });
+        let chosen = number == Some(opening.image) && arena.preset.get() == opening.preset;
+        let first = if chosen { "This image was chosen because the riposte saves it. " } else { "" };
+        Some(format!("{first}{} (Preset {}.)", opening.counts.sentence(), opening.preset))
+    };
+    view! { <p class="odds">{words}</p> }
 }
 
 /// Original, change, result.

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use super::attack::{AttackWatch, Triptych};
 use super::riposte::Answers;
 use super::verdict::{Answer, Verdicts};
-use super::{Act, RunButton, class_name};
+use super::{Act, RunButton, class_name, headline};
 use crate::parts::PhaseLine;
 use crate::state::Arena;
 use crate::trace::Phase;
@@ -46,6 +46,7 @@ pub fn CounterAct() -> impl IntoView {
             numeral="III"
             title="Counter-riposte"
             look="counter"
+            verdict=Signal::derive(move || headline::of_counter(arena))
             lead="Now the attacker knows the adapted copy. The same attack, from the same untouched image, runs against it."
         >
             <div class="floor">

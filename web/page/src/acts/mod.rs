@@ -2,13 +2,16 @@
 
 mod attack;
 mod counter;
+mod headline;
 mod riposte;
 mod verdict;
 
 pub use attack::AttackAct;
 pub use counter::CounterAct;
+pub use headline::Story;
 pub use riposte::RiposteAct;
 
+use headline::{Headline, Sentence};
 use leptos::prelude::*;
 use riposte_protocol::StepData;
 use riposte_spec::class::Prediction;
@@ -30,6 +33,9 @@ fn Act(
     lead: &'static str,
     /// `attack`, `riposte`, `counter`: its color.
     look: &'static str,
+    /// How it ended, in a sentence.
+    #[prop(into)]
+    verdict: Signal<Sentence>,
     children: Children,
 ) -> impl IntoView {
     let id = format!("act-{look}");
@@ -40,6 +46,7 @@ fn Act(
                 <span class="numeral" aria-hidden="true">{numeral}</span>
                 <h2 id=id>{title}</h2>
                 <p>{lead}</p>
+                <div class="told" role="status"><Headline says=verdict/></div>
             </header>
             {children()}
         </section>

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use riposte_protocol::Work;
 
 use super::verdict::{Answer, Verdicts};
-use super::{Act, Onward, RunButton, all_controls, class_name, is_set};
+use super::{Act, Onward, RunButton, all_controls, class_name, headline, is_set};
 use crate::parts::{Choice, Figure, Ink, PhaseLine, PictureCanvas, Plot, Scrubber, Series};
 use crate::settings::{AmountControl, RiposteControls, light};
 use crate::state::Arena;
@@ -43,6 +43,7 @@ pub fn RiposteAct() -> impl IntoView {
             numeral="II"
             title="Riposte"
             look="riposte"
+            verdict=Signal::derive(move || headline::of_riposte(arena))
             lead="The classifier cannot know whether it was attacked. It finds the class that is easiest to mistake for its answer, trains a copy of itself on images of just these two, and lets the copy answer."
         >
             <div class="floor">
