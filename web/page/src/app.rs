@@ -44,9 +44,9 @@ fn Bench() -> impl IntoView {
     };
     let models = Memo::new(move |_| {
         let set = arena.dataset();
-        arena
-            .wiring
-            .with_manifest(|manifest| manifest.models.iter().filter(|model| model.card.dataset == set).cloned().collect::<Vec<_>>())
+        arena.wiring.with_manifest(|manifest| {
+            manifest.models.iter().filter(|model| model.card.dataset == set).cloned().collect::<Vec<_>>()
+        })
     });
     let model_options = move || {
         models

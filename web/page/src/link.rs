@@ -42,7 +42,9 @@ impl Link {
             // `data` and `truth` are what earlier links say.
             dataset: take("dataset").or_else(|| take("data")).or_else(|| options.dataset.clone()),
             model: take("model").or_else(|| options.model.clone()),
-            truth: read(take("label").or_else(|| take("truth")), "label", "the number of a class", &mut notices, |text| text.parse().ok()),
+            truth: read(take("label").or_else(|| take("truth")), "label", "the number of a class", &mut notices, |text| {
+                text.parse().ok()
+            }),
             preset: take("preset").or_else(|| options.preset.clone()),
             ..Self::default()
         };

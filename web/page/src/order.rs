@@ -98,7 +98,11 @@ fn settle(arena: Arena, link: &Link) {
         arena.seed.set(opening.seed as u32);
     }
     arena.preset.set(name);
-    arena.take(Setup { attack: setup.attack.or(Some(preset.attack)), target, riposte: setup.riposte.or(Some(preset.post_train)) });
+    arena.take(Setup {
+        attack: setup.attack.or(Some(preset.attack)),
+        target,
+        riposte: setup.riposte.or(Some(preset.post_train)),
+    });
     arena.notices.update(|all| all.append(&mut notices));
 }
 
@@ -119,7 +123,10 @@ fn settle_image(arena: Arena, link: Link) {
         }
         Some(ImageKey::Pixels(bytes)) => {
             let (has, wants) = (bytes.len(), channels * height * width);
-            refuse(format!("The image of the link has {has} values, where one of {} has {wants}. The first test image is shown.", dataset.title()));
+            refuse(format!(
+                "The image of the link has {has} values, where one of {} has {wants}. The first test image is shown.",
+                dataset.title()
+            ));
             arena.choose_test_image(None);
         }
         Some(ImageKey::Test(number)) => arena.choose_test_image(Some(number)),

@@ -22,7 +22,8 @@ impl Arena {
             return self.take_model(chosen.card.id);
         }
         self.offer.set(Some(chosen.card.id));
-        if self.runs.seconds_per_sample.with_untracked(Option::is_none) && matches!(self.load.get_untracked(), Load::Ready { .. }) {
+        if self.runs.seconds_per_sample.with_untracked(Option::is_none) && matches!(self.load.get_untracked(), Load::Ready { .. })
+        {
             self.time_post_training();
         }
     }

@@ -224,9 +224,10 @@ fn record(arena: Arena) -> Record {
     let (end, verdict) = (attacked.end(), riposted.verdict.get());
     let found = riposted.found.get().filter(|_| verdict.is_some());
     let original_image = subject.as_ref().map(|subject| &subject.image);
-    let outcome = label.zip(found.as_ref()).zip(verdict.as_ref()).filter(|_| arena.on_attacked.get()).map(|((label, found), verdict)| {
-        Outcome::of(label, found.original.class, found.neighbor.class, verdict.adapted.class)
-    });
+    let outcome =
+        label.zip(found.as_ref()).zip(verdict.as_ref()).filter(|_| arena.on_attacked.get()).map(|((label, found), verdict)| {
+            Outcome::of(label, found.original.class, found.neighbor.class, verdict.adapted.class)
+        });
     let iterations = riposted.iterations.get();
     let race = found.iter().map(|found| found.original.logits.clone()).chain(iterations.iter().map(|one| one.logits.clone()));
     let class = arena.class();

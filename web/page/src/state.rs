@@ -52,8 +52,13 @@ impl Subject {
 pub enum Load {
     Waiting,
     /// So many test images of each class are at hand.
-    Ready { test_images: usize },
-    Failed { message: String, retry: bool },
+    Ready {
+        test_images: usize,
+    },
+    Failed {
+        message: String,
+        retry: bool,
+    },
 }
 
 /// Everything one element knows.

@@ -23,13 +23,7 @@ use crate::worker::{Pace, give_way, now, post};
 const SHOWN: usize = 10;
 
 /// Searches, adapts, answers; the adapted copy is kept under the run's id.
-pub async fn run(
-    engine: &Engine,
-    run: RunId,
-    ready: &Ready,
-    input: &Input,
-    settings: &PostTrain,
-) -> Result<Verdict, Trouble> {
+pub async fn run(engine: &Engine, run: RunId, ready: &Ready, input: &Input, settings: &PostTrain) -> Result<Verdict, Trouble> {
     if ready.lacks_pools() {
         let notice = if ready.draws_pools() { Notice::Drawing } else { Notice::Downloading };
         post(&Event::Note { run, notice });

@@ -40,10 +40,17 @@ pub fn of_attack(arena: Arena) -> Sentence {
     let class = arena.class()?;
     let Some(end) = arena.runs.attacked.end() else {
         return match truth(arena) {
-            Some(truth) if truth == natural.class => Some((Tone::Good, format!("Nobody has attacked it yet: it says {}, and that is right.", says(arena, truth)))),
-            Some(truth) => {
-                Some((Tone::Bad, format!("Nobody has attacked it, and it is wrong: it says {}, and {}.", says(arena, natural.class), shows(arena, truth))))
+            Some(truth) if truth == natural.class => {
+                Some((Tone::Good, format!("Nobody has attacked it yet: it says {}, and that is right.", says(arena, truth))))
             }
+            Some(truth) => Some((
+                Tone::Bad,
+                format!(
+                    "Nobody has attacked it, and it is wrong: it says {}, and {}.",
+                    says(arena, natural.class),
+                    shows(arena, truth)
+                ),
+            )),
             None => Some((Tone::Plain, format!("Nobody has attacked it yet: it says {}.", says(arena, natural.class)))),
         };
     };
@@ -71,7 +78,9 @@ fn fall(arena: Arena, who: &str, now: usize, class: usize) -> (Tone, String) {
         (true, true) => (Tone::Good, format!("{who} holds: it says {}, and that is right.", says(arena, now))),
         (true, false) => (Tone::Good, format!("{who} holds: it still says {}.", says(arena, now))),
         (false, true) => (Tone::Bad, format!("{who} is fooled: it says {}, and {}.", says(arena, now), shows(arena, class))),
-        (false, false) => (Tone::Bad, format!("{who} is fooled: it says {}, where it said {}.", says(arena, now), says(arena, class))),
+        (false, false) => {
+            (Tone::Bad, format!("{who} is fooled: it says {}, where it said {}.", says(arena, now), says(arena, class)))
+        }
     }
 }
 
@@ -99,7 +108,9 @@ fn defense(arena: Arena, verdict: &Verdict, found: &Found) -> (Tone, String) {
         Outcome::NotFooled if verdict.riposted => {
             (Tone::Good, format!("Not needed, and no harm done: the answer was right and stays right, {answer}."))
         }
-        Outcome::NotFooled => (Tone::Good, format!("Not needed: no other class is within reach, and the answer is right, {answer}.")),
+        Outcome::NotFooled => {
+            (Tone::Good, format!("Not needed: no other class is within reach, and the answer is right, {answer}."))
+        }
     }
 }
 
@@ -157,7 +168,9 @@ fn riposte_story(arena: Arena) -> String {
     };
     let input = if arena.on_attacked.get() { "the attacked image" } else { "the untouched image" };
     if !verdict.riposted {
-        return format!("The defense searched around {input} for another class, found none within its reach, and let the classifier\u{2019}s answer stand.");
+        return format!(
+            "The defense searched around {input} for another class, found none within its reach, and let the classifier\u{2019}s answer stand."
+        );
     }
     let (first, second) = (says(arena, found.original.class), says(arena, found.neighbor.class));
     let (samples, time) = (thousands(verdict.work.samples), duration(verdict.work.seconds));

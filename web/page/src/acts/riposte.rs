@@ -116,8 +116,7 @@ fn Neighbors(trace: RiposteTrace) -> impl IntoView {
             found.as_ref().map(|found| class_name(arena, if neighbor { found.neighbor.class } else { found.original.class }))
         })
     };
-    let same =
-        move || trace.found.with(|found| found.as_ref().is_some_and(|found| found.original.class == found.neighbor.class));
+    let same = move || trace.found.with(|found| found.as_ref().is_some_and(|found| found.original.class == found.neighbor.class));
     // As many places as a minibatch has samples to show; only what is in them changes from step to step.
     let shown = Memo::new(move |_| trace.iterations.with(|all| all.first().map_or(0, |first| first.samples.len() / 2)));
     let strip = move |second: bool| {

@@ -29,7 +29,8 @@ pub fn DeviceLine() -> impl IntoView {
             </span>
         })
     };
-    let device_line = move || match engine.get() {
+    let device_line = move || {
+        match engine.get() {
         Engine::Starting => view! { <span class="lamp waiting"></span>"The engine is starting" }.into_any(),
         Engine::Ready(device) => {
             view! {
@@ -45,6 +46,7 @@ pub fn DeviceLine() -> impl IntoView {
             <WaysOn had_gpu/>
         }
         .into_any(),
+    }
     };
     view! {
         <div class="device">
