@@ -4,7 +4,7 @@ addEventListener('message', ({ data, source }) => {
   for (const frame of document.querySelectorAll('iframe.riposte')) {
     if (frame.contentWindow !== source) continue;
     if (data.type === 'riposte:height') frame.height = data.height;
-    if (data.type === 'riposte:result') document.querySelector('#result').textContent = `act ${data.result.act} on image ${JSON.stringify(data.result.image)}`;
+    if (data.type === 'riposte:result') document.querySelector('#result').textContent = `act ${data.result.act} on ${data.result.index === null ? 'a picture of your own' : `test image ${data.result.index}`}`;
   }
 });
 for (const block of document.querySelectorAll('.code')) {
