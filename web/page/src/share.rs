@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use js_sys::{JSON, Object};
 use leptos::html;
 use leptos::prelude::*;
 use riposte_protocol::{Picture, Work};
@@ -50,8 +51,8 @@ pub fn Downloads() -> impl IntoView {
         said.set(Said::Done("The images are being saved."));
     };
     let save_record = move |_| {
-        // Plain data: it can be written.
-        let text = untrack(|| serde_json::to_string_pretty(&record(arena))).unwrap_or_default();
+        let text = untrack(|| record(arena, None)).and_then(|record| indented(&record));
+        let Some(text) = text else { return };
         let options = BlobPropertyBag::new();
         options.set_type("application/json");
         let parts = js_sys::Array::of1(&JsValue::from_str(&text));
@@ -126,14 +127,6 @@ async fn copied(text: &str) -> bool {
     }
 }
 
-#[derive(Serialize)]
-struct Announced {
-    /// The act that is done.
-    act: usize,
-    #[serde(flatten)]
-    record: Record,
-}
-
 /// Tells the embedding page, as a `riposte` event of the element, whenever an act is done.
 pub fn announce_results(arena: Arena) {
     for (act, phase) in arena.runs.phases().into_iter().enumerate() {
@@ -141,13 +134,9 @@ pub fn announce_results(arena: Arena) {
             if phase.get() != Phase::Done {
                 return;
             }
-            let announced = Announced { act: act + 1, record: untrack(|| record(arena)) };
-            let Ok(detail) = serde_json::to_string(&announced) else { return };
+            let Some(detail) = untrack(|| record(arena, Some(act + 1))) else { return };
             let init = CustomEventInit::new();
-            // JSON text is what the browser's own parser takes.
-            if let Ok(detail) = js_sys::JSON::parse(&detail) {
-                init.set_detail(&detail);
-            }
+            init.set_detail(&detail);
             init.set_bubbles(true);
             init.set_composed(true);
             if let Ok(event) = CustomEvent::new_with_event_init_dict("riposte", &init) {
@@ -175,11 +164,12 @@ fn images(arena: Arena) -> Vec<(&'static str, Picture, Ink)> {
     images
 }
 
-/// What is saved and announced: the duel in the words of `riposte duel --json`, and what only a page has.
+/// What a record has beside the duel.
 #[derive(Serialize)]
-struct Record {
-    #[serde(flatten)]
-    duel: Duel,
+struct OfThePage {
+    /// The act that is done, where that is what the record is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<usize>,
     /// What act 2 answers: the attacked image or the untouched one.
     on: &'static str,
     /// The base model's logits at the attack's start and after each of its steps.
@@ -218,7 +208,19 @@ struct Counter {
     answer: Option<Opinion>,
 }
 
-fn record(arena: Arena) -> Record {
+/// What is saved and announced, as an object: the duel in the words of `riposte duel --json`, and what only a page has.
+fn record(arena: Arena, act: Option<usize>) -> Option<Object> {
+    let (duel, rest) = pieces(arena, act);
+    // The browser's own parser makes objects of text, and one of two.
+    let object = |text: serde_json::Result<String>| JSON::parse(&text.ok()?).ok()?.dyn_into::<Object>().ok();
+    Some(Object::assign(&object(serde_json::to_string(&duel))?, &object(serde_json::to_string(&rest))?))
+}
+
+fn indented(record: &Object) -> Option<String> {
+    JSON::stringify_with_replacer_and_space(record, &JsValue::NULL, &JsValue::from(2)).ok().map(String::from)
+}
+
+fn pieces(arena: Arena, act: Option<usize>) -> (Duel, OfThePage) {
     let (subject, riposted, attacked) = (arena.subject.get(), arena.runs.riposted, arena.runs.attacked);
     let (label, natural) = (subject.as_ref().and_then(|subject| subject.truth), arena.natural.get());
     let (end, verdict) = (attacked.end(), riposted.verdict.get());
@@ -267,8 +269,8 @@ fn record(arena: Arena) -> Record {
         losses: iterations.iter().map(|one| one.loss).collect(),
         seconds: attacked.seconds.get() + verdict.as_ref().map_or(0.0, |verdict| verdict.work.seconds),
     };
-    Record {
-        duel,
+    let rest = OfThePage {
+        act,
         on: if arena.on_attacked.get() { "attacked" } else { "untouched" },
         steps: logits(attacked),
         images: Images {
@@ -283,7 +285,8 @@ fn record(arena: Arena) -> Record {
             image: Some(pixels(&end.image)),
             answer: arena.runs.second.verdict.get().map(|verdict| Opinion::from(&verdict.adapted)),
         }),
-    }
+    };
+    (duel, rest)
 }
 
 fn logits(trace: AttackTrace) -> Vec<Vec<f32>> {
