@@ -41,13 +41,13 @@ impl Photo {
         Self { width, height, colors: (0..width * height).map(color).collect() }
     }
 
-    /// Whether the ground is lighter than what is on it. Most of the picture is ground: what is darker than its median by far, or
-    /// lighter by far, is ink.
+    /// Whether the ground is lighter than what is on it. Most of the picture is ground, so its median is: what lies far from that, on one
+    /// side more than on the other, is ink, or a shadow on paper.
     pub fn is_on_light_ground(&self) -> bool {
         let mut levels: Vec<f32> = self.colors.iter().map(|color| luma(*color)).collect();
         levels.sort_by(f32::total_cmp);
-        let at = |share: f32| levels[((levels.len() - 1) as f32 * share) as usize];
-        at(0.98) - at(0.5) < at(0.5) - at(0.02)
+        let median = levels[levels.len() / 2];
+        levels.iter().map(|level| (level - median).powi(3)).sum::<f32>() < 0.0
     }
 
     /// The ink on a light or a dark ground.
@@ -221,56 +221,51 @@ impl Ink {
     }
 }
 
-/// The ground's color, known at the middles of `CELLS * CELLS` cells.
+/// The ground's color, known at the middles of `across * down` cells.
 struct Ground {
+    across: usize,
+    down: usize,
     cells: Vec<[f32; 3]>,
 }
 
+/// Cells along an edge, at most.
 const CELLS: usize = 24;
 /// Cells around one that say what its ground is: far enough to see past a thick stroke, near enough to follow a shadow.
 const AROUND: usize = 4;
 
 impl Ground {
     fn estimate(photo: &Photo, light: bool) -> Self {
-        let mut means = vec![[0.0f32; 3]; CELLS * CELLS];
-        let mut counts = vec![0usize; CELLS * CELLS];
-        for (index, color) in photo.colors.iter().enumerate() {
-            let cell = index / photo.width * CELLS / photo.height * CELLS + index % photo.width * CELLS / photo.width;
-            counts[cell] += 1;
-            (0..3).for_each(|channel| means[cell][channel] += color[channel]);
-        }
-        means
-            .iter_mut()
-            .zip(&counts)
-            .for_each(|(mean, count)| mean.iter_mut().for_each(|value| *value /= (*count).max(1) as f32));
-        let cells = (0..CELLS * CELLS)
+        let (across, down) = (photo.width.min(CELLS), photo.height.min(CELLS));
+        let means = photo.shrunk(across, down).colors;
+        let near = |place: usize, count: usize| place.saturating_sub(AROUND)..(place + AROUND + 1).min(count);
+        let cells = (0..across * down)
             .map(|cell| {
-                let near = |place: usize| place.saturating_sub(AROUND)..(place + AROUND + 1).min(CELLS);
-                let mut around: Vec<[f32; 3]> = near(cell / CELLS)
-                    .flat_map(|row| near(cell % CELLS).map(move |column| row * CELLS + column))
-                    .filter(|cell| counts[*cell] > 0)
+                let mut around: Vec<[f32; 3]> = near(cell / across, down)
+                    .flat_map(|row| near(cell % across, across).map(move |column| row * across + column))
                     .map(|cell| means[cell])
                     .collect();
                 around.sort_by(|one, other| luma(*one).total_cmp(&luma(*other)));
                 // The lightest or darkest cells may be a reflection; beside the digit there are many others.
-                let place = (around.len() * if light { 4 } else { 1 } / 5).min(around.len() - 1);
-                around[place]
+                around[(around.len() - 1) * if light { 4 } else { 1 } / 5]
             })
             .collect();
-        Self { cells }
+        Self { across, down, cells }
     }
 
     /// Between the middles of cells.
     fn at(&self, photo: &Photo, column: usize, row: usize) -> [f32; 3] {
-        let place = |at: usize, of: usize| ((at as f32 + 0.5) * CELLS as f32 / of as f32 - 0.5).clamp(0.0, (CELLS - 1) as f32);
-        let (x, y) = (place(column, photo.width), place(row, photo.height));
-        let (left, top) = ((x as usize).min(CELLS - 2), (y as usize).min(CELLS - 2));
-        let (right, down) = (x - left as f32, y - top as f32);
+        // The cell before a place, the one after it, and how far it is from the first.
+        let place = |at: usize, of: usize, count: usize| {
+            let exact = ((at as f32 + 0.5) * count as f32 / of as f32 - 0.5).clamp(0.0, (count - 1) as f32);
+            (exact as usize, (exact as usize + 1).min(count - 1), exact.fract())
+        };
+        let (left, right, share) = place(column, photo.width, self.across);
+        let (top, bottom, depth) = place(row, photo.height, self.down);
         std::array::from_fn(|channel| {
-            let cell = |row: usize, column: usize| self.cells[row * CELLS + column][channel];
-            let upper = cell(top, left) * (1.0 - right) + cell(top, left + 1) * right;
-            let lower = cell(top + 1, left) * (1.0 - right) + cell(top + 1, left + 1) * right;
-            upper * (1.0 - down) + lower * down
+            let cell = |row: usize, column: usize| self.cells[row * self.across + column][channel];
+            let upper = cell(top, left) * (1.0 - share) + cell(top, right) * share;
+            let lower = cell(bottom, left) * (1.0 - share) + cell(bottom, right) * share;
+            upper * (1.0 - depth) + lower * depth
         })
     }
 }
