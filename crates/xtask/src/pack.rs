@@ -1,8 +1,7 @@
 //! Packed image pools for the page, from the official MNIST and CIFAR-10 files.
 //!
 //! The official training sets are 47 and 154 MB of pixels; a visitor needs some thousands, and a gallery. A pack is a safetensors
-//! file (`images` u8 [n, channel, height, width], `labels` u8 [n], `numbers` u32 [n]), gzipped, with the images in the set's own
-//! order.
+//! file (`images` u8 [n, channel, height, width], `labels` u8 [n], `numbers` u32 [n]) with the images in the set's own order.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,9 +11,8 @@ use anyhow::{Context, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 use riposte_protocol::{TRAINING_IMAGES, TRAINING_PHOTOGRAPHS};
 use safetensors::tensor::{Dtype, TensorView};
-use sha2::{Digest, Sha256};
 
-use crate::bundle::gzip;
+use crate::content::digest;
 
 const CLASSES: usize = 10;
 /// Channels, height, width.
@@ -41,15 +39,15 @@ const FILES: [(&str, &str); 4] = [
 ];
 const HOST: &str = "https://ossci-datasets.s3.amazonaws.com/mnist";
 
-/// The two packs of a dataset: gzipped safetensors.
+/// The two packs of a dataset: safetensors.
 pub struct Packs {
     pub test: Vec<u8>,
     pub train: Vec<u8>,
 }
 
 /// Packs MNIST from the first folder that has it, or downloads it; none where it cannot be had.
-pub fn mnist(root: &Path, data: Option<&Path>) -> Result<Option<Packs>> {
-    let Some(folder) = find(root, data)? else { return Ok(None) };
+pub fn mnist(data: Option<&Path>) -> Result<Option<Packs>> {
+    let Some(folder) = find(data)? else { return Ok(None) };
     let [test_images, test_labels, train_images, train_labels] = FILES.map(|(name, _)| read_idx(&folder, name));
     Ok(Some(Packs {
         test: pack(&test_images?, &test_labels?, MNIST, usize::MAX, TEST_PER_CLASS)?,
@@ -58,8 +56,8 @@ pub fn mnist(root: &Path, data: Option<&Path>) -> Result<Option<Packs>> {
 }
 
 /// Packs CIFAR-10 from the first folder that has its binary form, or downloads it; none where it cannot be had.
-pub fn cifar10(root: &Path, data: Option<&Path>) -> Result<Option<Packs>> {
-    let Some(folder) = find_cifar10(root, data) else { return Ok(None) };
+pub fn cifar10(data: Option<&Path>) -> Result<Option<Packs>> {
+    let Some(folder) = find_cifar10(data) else { return Ok(None) };
     let [test, train] = CIFAR10_BATCHES.map(|name| -> Result<_> {
         let bytes = std::fs::read(folder.join(name))?;
         let records = bytes.chunks_exact(1 + CIFAR10.iter().product::<usize>());
@@ -73,14 +71,13 @@ pub fn cifar10(root: &Path, data: Option<&Path>) -> Result<Option<Packs>> {
     }))
 }
 
-/// A folder with the batches: in the one named, beside the checkout, the user's cache, or that cache after a download.
-fn find_cifar10(root: &Path, data: Option<&Path>) -> Option<PathBuf> {
+/// A folder with the batches: in the one named, the user's cache, or that cache after a download.
+fn find_cifar10(data: Option<&Path>) -> Option<PathBuf> {
     let whole = |path: PathBuf| path.metadata().is_ok_and(|file| file.len() == CIFAR10_BATCH_BYTES);
     let complete = |folder: &PathBuf| CIFAR10_BATCHES.iter().all(|name| whole(folder.join(name)));
     let cache = dirs::cache_dir().map(|cache| cache.join("riposte/cifar10"));
     let named = data.into_iter().flat_map(|data| [data.join("cifar10"), data.to_path_buf()]);
-    let places = named.chain([root.join("../shared/data/cifar10")]).chain(cache.clone());
-    let folders = places.flat_map(|folder| [folder.join(CIFAR10_FOLDER), folder]);
+    let folders = named.chain(cache.clone()).flat_map(|folder| [folder.join(CIFAR10_FOLDER), folder]);
     if let Some(folder) = folders.into_iter().find(complete) {
         return Some(folder);
     }
@@ -107,8 +104,8 @@ fn download_cifar10(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A folder with all four files: the one named, one beside the checkout, the user's cache, or that cache after a download.
-fn find(root: &Path, data: Option<&Path>) -> Result<Option<PathBuf>> {
+/// A folder with all four files: the one named, the user's cache, or that cache after a download.
+fn find(data: Option<&Path>) -> Result<Option<PathBuf>> {
     let complete = |folder: &Path| FILES.iter().all(|(name, _)| locate(folder, name).is_some());
     if let Some(data) = data {
         for folder in [data.join("mnist"), data.to_path_buf()] {
@@ -119,11 +116,10 @@ fn find(root: &Path, data: Option<&Path>) -> Result<Option<PathBuf>> {
         bail!("{} does not hold the four official MNIST files", data.display());
     }
     let cache = dirs::cache_dir().map(|cache| cache.join("riposte/mnist"));
-    let beside = root.join("../shared/data/mnist");
-    if let Some(folder) = [Some(beside), cache.clone()].into_iter().flatten().find(|folder| complete(folder)) {
-        return Ok(Some(folder));
-    }
     let Some(cache) = cache else { return Ok(None) };
+    if complete(&cache) {
+        return Ok(Some(cache));
+    }
     match download(&cache) {
         Ok(()) => Ok(Some(cache)),
         Err(error) => {
@@ -160,15 +156,10 @@ fn fetch(url: &str, to: &Path, sha256: &str) -> Result<()> {
         .status()
         .context("curl could not be started")?;
     ensure!(status.success(), "{url}: curl failed");
-    let found = hex(&Sha256::digest(std::fs::read(&part)?));
+    let found = digest(&std::fs::read(&part)?);
     ensure!(found == sha256, "{url}: the checksum is {found}, not {sha256}");
     std::fs::rename(&part, to)?;
     Ok(())
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The payload of an idx file of bytes: a magic number, as many big-endian sizes as it says, then the values.
@@ -210,5 +201,5 @@ fn pack(images: &[u8], labels: &[u8], [channels, height, width]: [usize; 3], mos
         ("labels", TensorView::new(Dtype::U8, vec![count], &kept_labels)?),
         ("numbers", TensorView::new(Dtype::U32, vec![count], &kept_numbers)?),
     ];
-    gzip(&safetensors::serialize(views, None)?)
+    Ok(safetensors::serialize(views, None)?)
 }

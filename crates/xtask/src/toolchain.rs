@@ -1,18 +1,12 @@
-//! Compiling a crate of `web/` to WebAssembly, with whatever toolchain there is.
+//! A Rust that can compile for the browser.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Where cargo builds what runs in a browser.
-pub fn target_dir(root: &Path) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("web")
-}
-
-/// A Rust that can compile for the browser.
 pub enum Toolchain {
     /// The project's own, with the target's standard library installed.
     Installed,
@@ -35,8 +29,7 @@ impl Toolchain {
             return Ok(Self::Installed);
         }
         Self::build_std(&sysroot).context(format!(
-            "rustup could not install the target {TARGET}; on Debian, \
-             `apt-get install rustc-web cargo-web rust-web-src lld` serves as well"
+            "rustup could not install the target {TARGET}; Debian's packages rustc-web, cargo-web, rust-web-src and lld serve as well"
         ))
     }
 
@@ -50,38 +43,21 @@ impl Toolchain {
         Ok(Self::BuildStd { linker })
     }
 
-    /// Compiles one crate with a profile and features, and returns its `.wasm` file.
-    pub fn build(&self, web: &Path, target_dir: &Path, name: &str, profile: &str, features: &[&str]) -> Result<PathBuf> {
-        let mut command = match self {
-            Self::Installed => Command::new("cargo"),
-            Self::BuildStd { linker } => {
-                let mut command = Command::new("/usr/bin/cargo");
-                let path = std::env::var("PATH").unwrap_or_default();
-                command
-                    .env("PATH", format!("/usr/bin:{path}"))
-                    .env("RUSTC", "/usr/bin/rustc")
-                    .env("RUSTC_BOOTSTRAP", "1")
-                    .env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort")
-                    .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
-                    .env_remove("RUSTUP_TOOLCHAIN");
-                command
-            }
-        };
-        // Cargo runs in `web/`, whose own configuration sets the target and its features.
-        let status = command
-            .current_dir(web)
-            .args(["build", "--locked", "--target", TARGET, "--package", &format!("riposte-{name}"), "--profile", profile])
-            .args(["--features", &features.join(",")])
-            .arg("--target-dir")
-            .arg(target_dir)
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .status()
-            .context("cargo could not be started")?;
-        if !status.success() {
-            bail!("riposte-{name} did not compile for the browser");
-        }
-        Ok(target_dir.join(TARGET).join(profile).join(format!("riposte_{name}.wasm")))
+    /// Sets the environment of a program that calls cargo.
+    pub fn prepare(&self, command: &mut Command) {
+        let Self::BuildStd { linker } = self else { return };
+        command
+            .env("CARGO", "/usr/bin/cargo")
+            .env("RUSTC", "/usr/bin/rustc")
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort")
+            .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
+            .env_remove("RUSTUP_TOOLCHAIN");
+    }
+
+    /// Folder of its programs, which must come first on the search path; none where that has them already.
+    pub fn programs(&self) -> Option<PathBuf> {
+        matches!(self, Self::BuildStd { .. }).then(|| "/usr/bin".into())
     }
 }
 
@@ -101,5 +77,6 @@ fn glob_one(folder: &Path, rest: &str) -> Option<PathBuf> {
 /// A program on the search path.
 pub fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| candidate.is_file())
+    let name = format!("{program}{}", std::env::consts::EXE_SUFFIX);
+    std::env::split_paths(&path).map(|folder| folder.join(&name)).find(|candidate| candidate.is_file())
 }

@@ -1,10 +1,10 @@
 // The engine's worker: fetches its code, saying how far it is, and starts it. The rest is WebAssembly.
-import init from './{{engine.js}}';
+import init from './riposte-engine.js';
 
-const total = {{engine.bytes}};
+const total = ENGINE_BYTES; // The build writes the size of the file here.
 
 async function start() {
-  const response = await fetch(new URL('{{engine.wasm}}', import.meta.url));
+  const response = await fetch(new URL('./riposte-engine_bg.wasm', import.meta.url));
   if (!response.ok) throw new Error(`the server answered ${response.status}`);
   let received = 0;
   const counted = new TransformStream({
