@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use riposte::data::pool::ClassPools;
 use riposte::models::{Architecture, Model, ModelCard};
 use riposte::presets::Preset;
+use riposte::spec::Choice;
 use riposte::spec::dataset::DatasetId;
 use riposte::weights::StateDict;
 use riposte_protocol::{DatasetEntry, ModelEntry, Opened};
