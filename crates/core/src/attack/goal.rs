@@ -2,18 +2,7 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use riposte_kernels::cross_entropy;
-use serde::{Deserialize, Serialize};
-
-/// The loss that an attack ascends (untargeted) or descends (targeted).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Loss {
-    /// Cross-entropy to the label or the target.
-    CrossEntropy,
-    /// Largest other logit minus the label's logit (Carlini & Wagner 2017, without the hinge): not scaled away when the
-    /// classifier is confident.
-    Margin,
-}
+use riposte_spec::attack::Loss;
 
 /// Whom to leave or where to go, a class for each image of the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 mod goal;
 mod pgd;
 
+pub use goal::Goal;
 pub(crate) use goal::one_hot;
-pub use goal::{Goal, Loss};
-pub use pgd::{Attack, Attacked, Pgd, Start, Step, Stop, input_gradient};
+pub(crate) use pgd::start;
+pub use pgd::{Attack, Attacked, Attacks, Step, input_gradient};
+pub use riposte_spec::attack::{Loss, Pgd, Start, Stop};

@@ -3,66 +3,14 @@
 
 use burn::tensor::{Tensor, TensorData};
 use riposte_kernels::{SignedStep, signed_step};
-use serde::{Deserialize, Serialize};
+use riposte_spec::attack::{Loss, Pgd, Start, Stop};
 
-use super::goal::{Goal, Loss, Objective};
+use super::goal::{Goal, Objective};
 use crate::rng::{self, Purpose, Seed};
 use crate::{Classifier, Error, Result};
 
-/// Settings of an attack. FGSM (Goodfellow et al. 2015) is one step of it: [`Pgd::fgsm`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Pgd {
-    /// Radius of the ball, in pixel units (`[0, 1]`).
-    pub epsilon: f32,
-    /// Length of a step along the sign of the gradient, in pixel units.
-    pub step_size: f32,
-    pub steps: usize,
-    /// Independent starts; the strongest result of each image counts.
-    pub restarts: usize,
-    pub start: Start,
-    pub stop: Stop,
-    pub loss: Loss,
-}
-
-/// Where the attack begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Start {
-    /// At the image.
-    Zero,
-    /// Uniform in the ball, clipped to the pixel range.
-    Uniform,
-}
-
-/// When an image stops moving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stop {
-    /// After all steps.
-    Never,
-    /// As soon as the attack has succeeded on it: it then rests just past the decision boundary.
-    AtSuccess,
-}
-
-impl Pgd {
-    /// The paper's CIFAR-10 attack (section 4.2): 20 steps of 3/255 in 8/255, one restart.
-    pub const CIFAR10: Self = Self { epsilon: 8.0 / 255.0, step_size: 3.0 / 255.0, steps: 20, ..Self::MNIST };
-    /// The paper's MNIST attack (section 4.2): 40 steps of 0.01 in 0.3, one restart.
-    pub const MNIST: Self = Self {
-        epsilon: 0.3,
-        step_size: 0.01,
-        steps: 40,
-        restarts: 1,
-        start: Start::Zero,
-        stop: Stop::Never,
-        loss: Loss::CrossEntropy,
-    };
-
-    /// One step to the corner of the ball.
-    pub const fn fgsm(epsilon: f32) -> Self {
-        Self { epsilon, step_size: epsilon, steps: 1, ..Self::MNIST }
-    }
-
+/// An attack as settings: whoever has them can start it.
+pub trait Attacks: Copy {
     /// Attacks `images` `[batch, channel, height, width]` in `[0, 1]` on the classifier's device. `inputs` numbers the
     /// images in their data set: an image's random starts depend on the seed and its number, not on its batch.
     ///
@@ -70,7 +18,18 @@ impl Pgd {
     ///
     /// # Errors
     /// [`Error::Config`] if a setting is out of its range or the numbers of images, classes and inputs differ.
-    pub fn attack<'a, C: Classifier>(
+    fn attack<'a, C: Classifier>(
+        self,
+        classifier: &'a C,
+        images: Tensor<4>,
+        goal: &Goal,
+        seed: Seed,
+        inputs: &'a [u64],
+    ) -> Result<Attack<'a, C>>;
+}
+
+impl Attacks for Pgd {
+    fn attack<'a, C: Classifier>(
         self,
         classifier: &'a C,
         images: Tensor<4>,
@@ -78,64 +37,46 @@ impl Pgd {
         seed: Seed,
         inputs: &'a [u64],
     ) -> Result<Attack<'a, C>> {
-        self.attack_for(Purpose::Attack, classifier, images, goal, seed, inputs)
+        start(self, Purpose::Attack, classifier, images, goal, seed, inputs)
     }
+}
 
-    /// [`attack`](Self::attack) with random starts of another purpose, so that a neighbor search does not repeat the
-    /// attack's.
-    pub(crate) fn attack_for<'a, C: Classifier>(
-        self,
-        purpose: Purpose,
-        classifier: &'a C,
-        images: Tensor<4>,
-        goal: &Goal,
-        seed: Seed,
-        inputs: &'a [u64],
-    ) -> Result<Attack<'a, C>> {
-        self.check()?;
-        let [batch, ..] = images.dims();
-        let classes = classifier.classes();
-        if goal.classes().len() != batch || inputs.len() != batch {
-            let (labels, inputs) = (goal.classes().len(), inputs.len());
-            return Err(Error::Config(format!("{batch} images need as many classes ({labels}) and input numbers ({inputs})")));
-        }
-        if let Some(class) = goal.classes().iter().find(|class| **class >= classes) {
-            return Err(Error::Config(format!("class {class} is out of range: the classifier has {classes}")));
-        }
-        let objective = Objective::new(goal, self.loss, classes, &images.device());
-        let mut attack = Attack {
-            config: self,
-            classifier,
-            objective,
-            current: images.clone(),
-            images,
-            purpose,
-            seed,
-            inputs,
-            restart: 0,
-            step: 0,
-            best: None,
-        };
-        attack.current = attack.start();
-        Ok(attack)
+/// [`Attacks::attack`] with random starts of another purpose, so that a neighbor search does not repeat the attack's.
+pub(crate) fn start<'a, C: Classifier>(
+    config: Pgd,
+    purpose: Purpose,
+    classifier: &'a C,
+    images: Tensor<4>,
+    goal: &Goal,
+    seed: Seed,
+    inputs: &'a [u64],
+) -> Result<Attack<'a, C>> {
+    config.check()?;
+    let [batch, ..] = images.dims();
+    let classes = classifier.classes();
+    if goal.classes().len() != batch || inputs.len() != batch {
+        let (labels, inputs) = (goal.classes().len(), inputs.len());
+        return Err(Error::Config(format!("{batch} images need as many classes ({labels}) and input numbers ({inputs})")));
     }
-
-    /// # Errors
-    /// [`Error::Config`] naming the setting.
-    pub fn check(&self) -> Result<()> {
-        let bad =
-            |what: &str, value: f32| Err(Error::Config(format!("{what} must be between 0 and 1 in pixel units, not {value}")));
-        if !(0.0..=1.0).contains(&self.epsilon) {
-            return bad("epsilon", self.epsilon);
-        }
-        if !(0.0..=1.0).contains(&self.step_size) {
-            return bad("step size", self.step_size);
-        }
-        if !(1..=256).contains(&self.restarts) {
-            return Err(Error::Config(format!("restarts must be between 1 and 256, not {}", self.restarts)));
-        }
-        Ok(())
+    if let Some(class) = goal.classes().iter().find(|class| **class >= classes) {
+        return Err(Error::Config(format!("class {class} is out of range: the classifier has {classes}")));
     }
+    let objective = Objective::new(goal, config.loss, classes, &images.device());
+    let mut attack = Attack {
+        config,
+        classifier,
+        objective,
+        current: images.clone(),
+        images,
+        purpose,
+        seed,
+        inputs,
+        restart: 0,
+        step: 0,
+        best: None,
+    };
+    attack.current = attack.start();
+    Ok(attack)
 }
 
 /// What an attack with this goal and loss ascends at each of `images` `[batch, channel, height, width]`, `[batch]`, and the

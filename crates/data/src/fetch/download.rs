@@ -57,7 +57,7 @@ impl Downloader {
     /// received stays in `NAME.part` and is gone on with next time.
     ///
     /// # Errors
-    /// When no mirror gives the file, with what each of them did and what to do; [`riposte::Error::Cancelled`] when `observer`
+    /// When no mirror gives the file, with what each of them did and what to do; [`crate::Error::Cancelled`] when `observer`
     /// stops it; when the folder cannot be written.
     pub fn fetch(&self, file: &Published, mirrors: &[String], folder: &Path, observer: &mut Observer) -> Result<PathBuf> {
         let target = folder.join(file.name);
@@ -141,7 +141,7 @@ impl Downloader {
         let mut buffer = vec![0; 1 << 16];
         loop {
             if observer(Progress { file: file.name, received, total: file.bytes }).is_break() {
-                return Err(Failure::Fatal(riposte::Error::Cancelled.into()));
+                return Err(Failure::Fatal(crate::Error::Cancelled.into()));
             }
             let count = match body.read(&mut buffer) {
                 Ok(0) => break,

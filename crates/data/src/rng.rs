@@ -6,7 +6,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// The generator behind every draw of the core.
+/// The generator behind every draw.
 pub type Stream = ChaCha8Rng;
 
 /// The seed of a run.

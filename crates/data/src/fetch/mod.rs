@@ -1,10 +1,9 @@
 //! Datasets by name: from the user's folder, from the cache folder, downloaded, or generated.
 //!
-//! The core parses bytes; here they are found and fetched. The order is always the same: the folder that the user names (and then
+//! Elsewhere in this crate bytes are parsed; here they are found and fetched. The order is always the same: the folder that the user names (and then
 //! nothing else), the cache folder, the official hosts.
 
 pub mod archive;
-pub mod bar;
 pub mod download;
 mod files;
 pub mod official;
@@ -14,50 +13,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
-use riposte::data::Dataset;
-use riposte::data::digits::{self, Split};
-use riposte::rng::Seed;
+use riposte_spec::dataset::{DatasetId, Split};
 
 use download::{Downloader, Observer};
 use files::Files;
 use official::Mirrors;
 
-/// The datasets that the program knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
-pub enum DatasetName {
-    /// Procedural digits in MNIST's format: no files, no network
-    Digits,
-    /// The official MNIST files
-    Mnist,
-    /// The official CIFAR-10 files
-    Cifar10,
-}
-
-impl DatasetName {
-    /// As the user types it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Digits => "digits",
-            Self::Mnist => "mnist",
-            Self::Cifar10 => "cifar10",
-        }
-    }
-
-    /// Number of images of the split, as published.
-    pub fn size(self, split: Split) -> usize {
-        match (self, split) {
-            (_, Split::Test) => 10_000,
-            (Self::Cifar10, Split::Train) => 50_000,
-            (Self::Mnist | Self::Digits, Split::Train) => 60_000,
-        }
-    }
-}
-
-impl fmt::Display for DatasetName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+use crate::rng::Seed;
+use crate::{Dataset, digits};
 
 /// A split of a dataset.
 #[derive(Debug, Clone)]
@@ -115,11 +78,11 @@ impl Library {
     /// download and can stop it.
     ///
     /// # Errors
-    /// When the files are not there, not what they should be, or cannot be fetched; [`riposte::Error::Cancelled`] when `observer`
+    /// When the files are not there, not what they should be, or cannot be fetched; [`crate::Error::Cancelled`] when `observer`
     /// stops it.
-    pub fn load(&self, name: DatasetName, split: Split, limit: Option<usize>, observer: &mut Observer) -> Result<Loaded> {
+    pub fn load(&self, name: DatasetId, split: Split, limit: Option<usize>, observer: &mut Observer) -> Result<Loaded> {
         let count = limit.unwrap_or(usize::MAX).min(name.size(split));
-        if name == DatasetName::Digits {
+        if name == DatasetId::Digits {
             return Ok(Loaded { dataset: generate(split, count), origin: Origin::Generated, notes: Vec::new() });
         }
         let files = match &self.folder {
@@ -131,8 +94,8 @@ impl Library {
     }
 
     /// Where `load` would take the split from without a download.
-    pub fn locate(&self, name: DatasetName, split: Split) -> Option<Origin> {
-        if name == DatasetName::Digits {
+    pub fn locate(&self, name: DatasetId, split: Split) -> Option<Origin> {
+        if name == DatasetId::Digits {
             return Some(Origin::Generated);
         }
         let folder = self.folder.as_ref().unwrap_or(&self.cache);
@@ -143,24 +106,24 @@ impl Library {
     ///
     /// # Errors
     /// As for [`Library::load`].
-    pub fn fetch(&self, name: DatasetName, observer: &mut Observer) -> Result<Origin> {
-        if name == DatasetName::Digits {
+    pub fn fetch(&self, name: DatasetId, observer: &mut Observer) -> Result<Origin> {
+        if name == DatasetId::Digits {
             return Ok(Origin::Generated);
         }
         self.in_cache(name, Split::Train, observer)?;
         Ok(Origin::Files(self.in_cache(name, Split::Test, observer)?.place().to_owned()))
     }
 
-    fn in_cache(&self, name: DatasetName, split: Split, observer: &mut Observer) -> Result<Files> {
+    fn in_cache(&self, name: DatasetId, split: Split, observer: &mut Observer) -> Result<Files> {
         match name {
-            DatasetName::Mnist => {
+            DatasetId::Mnist => {
                 let folder = self.cache.join("mnist");
                 for file in &official::MNIST {
                     self.downloader.fetch(file, &self.mirrors.mnist, &folder, observer)?;
                 }
             }
-            DatasetName::Cifar10 if Files::find(name, split, &self.cache).is_none() => self.fetch_cifar10(observer)?,
-            DatasetName::Cifar10 | DatasetName::Digits => {}
+            DatasetId::Cifar10 if Files::find(name, split, &self.cache).is_none() => self.fetch_cifar10(observer)?,
+            DatasetId::Cifar10 | DatasetId::Digits => {}
         }
         Files::find(name, split, &self.cache).with_context(|| format!("{name} is not in `{}`", self.cache.display()))
     }
@@ -181,7 +144,7 @@ impl Library {
     }
 }
 
-fn in_folder(name: DatasetName, split: Split, folder: &Path) -> Result<Files> {
+fn in_folder(name: DatasetId, split: Split, folder: &Path) -> Result<Files> {
     if !folder.is_dir() {
         bail!(
             "the data folder `{}` does not exist: correct --data (or RIPOSTE_DATA), or leave it out to download",
@@ -208,5 +171,5 @@ fn generate(split: Split, count: usize) -> Dataset {
 }
 
 fn is_cancelled(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(riposte::Error::Cancelled))
+    matches!(error.downcast_ref(), Some(crate::Error::Cancelled))
 }

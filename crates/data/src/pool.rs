@@ -1,19 +1,9 @@
 //! Training samples by class, to draw from.
 
-use super::{Dataset, Images, intensity};
-use crate::rng::{Stream, below};
-use crate::{Error, Result};
+pub use riposte_spec::post_train::Augmentation;
 
-/// Change of a sample before it is trained on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Augmentation {
-    None,
-    /// Cut at a random place from the image with `padding` black pixels on each side, then mirrored left to right in half of the
-    /// cases: what the CIFAR-10 models are trained with.
-    CropFlip {
-        padding: usize,
-    },
-}
+use crate::rng::{Stream, below};
+use crate::{Dataset, Error, Images, Result, intensity};
 
 /// A dataset with its samples grouped by class.
 #[derive(Debug, Clone)]

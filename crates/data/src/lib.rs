@@ -1,18 +1,38 @@
-//! Images and labels: parsers for the official files, class pools to draw from, procedural digits.
+//! Images and labels without tensors: parsers for the official files, class pools to draw from, packs for the page, procedural digits,
+//! seeded streams.
 //!
-//! All from bytes, never from files: the command line and the page find and fetch them.
+//! All from bytes, never from files, but for the feature `fetch`: it finds the official files in a folder or in the cache, or downloads
+//! them.
 
 pub mod cifar;
 pub mod digits;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 pub mod idx;
+pub mod pack;
 mod pickle;
 pub mod pool;
+pub mod rng;
 
 use std::ops::Range;
 
-use burn::tensor::{Device, Tensor, TensorData};
+/// Why bytes are not the images that they should be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file of images or labels is not what its format promises.
+    #[error("{what}: {problem}")]
+    Data { what: &'static str, problem: String },
+    /// More is asked for than there is.
+    #[error("{0}")]
+    Config(String),
+    /// The observer of a download asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
 
-use crate::{Error, Result};
+/// Result of this crate's operations.
+pub type Result<T> = std::result::Result<T, Error>;
 
 /// Images of one size as bytes, planar: image, then channel, then row, then column. 0 is black, 255 is full intensity.
 #[derive(Clone, PartialEq, Eq)]
@@ -90,16 +110,6 @@ impl Images {
         let mut values = Vec::with_capacity(indices.size_hint().0 * self.image_len());
         indices.for_each(|index| values.extend(self.image(index).iter().map(|&byte| intensity(byte))));
         values
-    }
-
-    /// The chosen images on a device, [image, channel, height, width] in [0, 1].
-    ///
-    /// # Panics
-    /// If an index has no image.
-    pub fn to_tensor(&self, indices: impl IntoIterator<Item = usize>, device: &Device) -> Tensor<4> {
-        let values = self.to_f32(indices);
-        let count = values.len() / self.image_len();
-        Tensor::from_data(TensorData::new(values, [count, self.channels, self.height, self.width]), device)
     }
 }
 
@@ -270,12 +280,5 @@ mod tests {
         let gray = Dataset::new(Images::new(vec![0; 4], 1, 2, 2).unwrap(), vec![0], 10).unwrap();
         assert!(Dataset::concat([color, gray]).is_err());
         assert!(Dataset::concat([]).is_err());
-    }
-
-    #[test]
-    fn chosen_images_arrive_on_the_device_in_order() {
-        let tensor = images(3).to_tensor([2, 0], &Device::flex());
-        assert_eq!(tensor.dims(), [2, 3, 2, 2]);
-        assert_eq!(tensor.into_data().try_to_vec::<f32>().unwrap(), images(3).to_f32([2, 0]));
     }
 }

@@ -6,8 +6,7 @@ use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
 
-use super::{Images, problem};
-use crate::Result;
+use crate::{Images, Result, problem};
 
 /// Largest body that is read, in bytes: over twenty times MNIST's training images.
 const MAX_BODY: u64 = 1 << 30;

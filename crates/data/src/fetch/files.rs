@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use md5::{Digest, Md5};
-use riposte::data::digits::Split;
-use riposte::data::{Dataset, cifar, idx};
+use riposte_spec::dataset::{DatasetId, Split};
 
 use super::download::{hex, md5_of};
-use super::{DatasetName, archive, official};
+use super::{archive, official};
+use crate::{Dataset, cifar, idx};
 
 /// Images of each batch of CIFAR-10. The binary version has no header, so this number is what guards against a cut.
 const BATCH: usize = 10_000;
@@ -27,15 +27,15 @@ pub(super) enum Files {
 
 impl Files {
     /// The first complete set of files in `folder` or the subfolders in which they are usually found.
-    pub(super) fn find(name: DatasetName, split: Split, folder: &Path) -> Option<Self> {
+    pub(super) fn find(name: DatasetId, split: Split, folder: &Path) -> Option<Self> {
         layouts(name).iter().find_map(|subfolder| Self::find_in(name, split, &folder.join(subfolder)))
     }
 
-    fn find_in(name: DatasetName, split: Split, folder: &Path) -> Option<Self> {
+    fn find_in(name: DatasetId, split: Split, folder: &Path) -> Option<Self> {
         let file = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
         match name {
-            DatasetName::Digits => None,
-            DatasetName::Mnist => {
+            DatasetId::Digits => None,
+            DatasetId::Mnist => {
                 let spelled = |stem: &str, kind: &str| {
                     ['-', '.'].iter().find_map(|dot| {
                         let plain = format!("{stem}{dot}{kind}-ubyte");
@@ -46,7 +46,7 @@ impl Files {
                 let images = spelled(&format!("{prefix}-images"), "idx3")?;
                 Some(Self::Mnist([images, spelled(&format!("{prefix}-labels"), "idx1")?]))
             }
-            DatasetName::Cifar10 => {
+            DatasetId::Cifar10 => {
                 let all = |suffix: &str| {
                     batches(split).iter().map(|batch| file(&format!("{batch}{suffix}"))).collect::<Option<Vec<_>>>()
                 };
@@ -102,14 +102,14 @@ impl Files {
 }
 
 /// What `folder` should hold, for an error message.
-pub(super) fn expected(name: DatasetName, split: Split) -> String {
+pub(super) fn expected(name: DatasetId, split: Split) -> String {
     match name {
-        DatasetName::Digits => "nothing".into(),
-        DatasetName::Mnist => {
+        DatasetId::Digits => "nothing".into(),
+        DatasetId::Mnist => {
             let prefix = mnist_prefix(split);
             format!("{prefix}-images-idx3-ubyte and {prefix}-labels-idx1-ubyte (or both with .gz)")
         }
-        DatasetName::Cifar10 => {
+        DatasetId::Cifar10 => {
             let batches = batches(split);
             let names = if batches.len() == 1 { batches[0].into() } else { format!("{} to {}", batches[0], batches[4]) };
             format!("{names} (with or without .bin), or {} or {}", official::CIFAR10_BINARY.name, official::CIFAR10_PYTHON.name)
@@ -118,16 +118,16 @@ pub(super) fn expected(name: DatasetName, split: Split) -> String {
 }
 
 /// Where else they are looked for, for an error message.
-pub(super) fn subfolders(name: DatasetName) -> String {
+pub(super) fn subfolders(name: DatasetId) -> String {
     layouts(name)[1..].join(", ")
 }
 
 /// Subfolders in which the files are found: plain, as this program, PyTorch and TensorFlow keep them, as the archives unpack.
-fn layouts(name: DatasetName) -> &'static [&'static str] {
+fn layouts(name: DatasetId) -> &'static [&'static str] {
     match name {
-        DatasetName::Digits => &[],
-        DatasetName::Mnist => &["", "mnist", "MNIST/raw", "MNIST", "raw"],
-        DatasetName::Cifar10 => &[
+        DatasetId::Digits => &[],
+        DatasetId::Mnist => &["", "mnist", "MNIST/raw", "MNIST", "raw"],
+        DatasetId::Cifar10 => &[
             "",
             "cifar10",
             "cifar-10",
@@ -165,7 +165,7 @@ fn read_mnist([images, labels]: &[PathBuf; 2], split: Split) -> Result<(Dataset,
     ensure!(size == (28, 28), "`{}` holds images of {} x {} pixels; MNIST's have 28 x 28", images.display(), size.0, size.1);
     let labels = parse(labels, &label_bytes, idx::parse_labels)?;
     let dataset = Dataset::new(pixels, labels, 10).with_context(|| format!("in `{}`", images.display()))?;
-    let published = DatasetName::Mnist.size(split);
+    let published = DatasetId::Mnist.size(split);
     if dataset.len() != published {
         notes.push(format!("`{}` holds {} images; MNIST has {published}", images.display(), dataset.len()));
     }
@@ -180,11 +180,11 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))
 }
 
-fn parse<T>(path: &Path, bytes: &[u8], parser: impl FnOnce(&[u8]) -> riposte::Result<T>) -> Result<T> {
+fn parse<T>(path: &Path, bytes: &[u8], parser: impl FnOnce(&[u8]) -> crate::Result<T>) -> Result<T> {
     parser(bytes).with_context(|| format!("`{}` is not usable", path.display()))
 }
 
-fn parse_batch(path: &Path, bytes: &[u8], parser: impl FnOnce(&[u8]) -> riposte::Result<Dataset>) -> Result<Dataset> {
+fn parse_batch(path: &Path, bytes: &[u8], parser: impl FnOnce(&[u8]) -> crate::Result<Dataset>) -> Result<Dataset> {
     let batch = parse(path, bytes, parser)?;
     let count = batch.len();
     ensure!(count == BATCH, "`{}` is not usable: it holds {count} images instead of {BATCH}; get the file again", path.display());

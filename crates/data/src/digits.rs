@@ -10,23 +10,19 @@ mod skeletons;
 
 use std::ops::Range;
 
-use super::{Dataset, Images};
+pub use riposte_spec::dataset::Split;
+
 use crate::rng::{Purpose, Seed, Stream, below, unit};
+use crate::{Dataset, Images};
 use pen::{Elastic, Pen, Point, SIDE, curve, ink};
 use skeletons::{STYLES, Style};
 
 /// Number of classes.
 pub const CLASSES: usize = 10;
 
-/// Which of the two disjoint sets of images. Both are endless; the first 60,000 and 10,000 match MNIST's sizes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Split {
-    Train,
-    Test,
-}
-
 /// The images with the indices `range`, 28x28 with one channel, ink 255 on 0. Any ten images that start at a multiple of ten
-/// hold every digit once, in random order. Image i is the same in every range.
+/// hold every digit once, in random order. Image i is the same in every range. The two splits are disjoint and endless; their first
+/// 60,000 and 10,000 images match MNIST's sizes.
 pub fn generate(seed: Seed, split: Split, range: Range<u32>) -> Dataset {
     let (mut pixels, mut labels) = (Vec::with_capacity(range.len() * SIDE * SIDE), Vec::with_capacity(range.len()));
     for index in range {

@@ -1,8 +1,7 @@
 //! CIFAR-10's batches (Krizhevsky 2009) in both official forms, binary and Python.
 
-use super::pickle::Pickle;
-use super::{Dataset, Images, problem};
-use crate::Result;
+use crate::pickle::Pickle;
+use crate::{Dataset, Images, Result, problem};
 
 /// Number of classes.
 pub const CLASSES: usize = 10;
