@@ -1,4 +1,4 @@
-//! One duel: an image attacked and defended, as `riposte duel --json` prints it and the page saves it.
+//! One duel: an image attacked and defended, as the page saves it. What `riposte duel --json` prints, too, has the same name there.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +17,8 @@ pub struct Duel {
     pub version: String,
     /// When it was, in UTC: `2026-11-28T12:34:56Z`.
     pub date: Option<String>,
-    /// What computed, in words.
-    pub device: Option<String>,
+    /// What computed.
+    pub device: Option<Device>,
     /// The command that repeats it; none for an image that is in no test set.
     pub command: Option<String>,
     /// The address of a page that repeats it.
@@ -69,6 +69,17 @@ pub struct Duel {
     pub losses: Vec<f32>,
     /// What it took.
     pub seconds: f64,
+}
+
+/// What computed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// `cpu`, `webgpu`; on the command line what `--device` takes.
+    pub id: String,
+    /// `cpu`, `discrete-gpu`, ...; `unknown` where a browser does not say.
+    pub kind: String,
+    /// As the hardware names itself.
+    pub name: String,
 }
 
 /// What a classifier says of an image.

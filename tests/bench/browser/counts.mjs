@@ -118,7 +118,7 @@ page.setDefaultTimeout(600_000);
 
 /** Attack and riposte with so many steps; what each took. */
 async function run(steps, iterations) {
-  await page.goto(`${server.address}?device=webgpu&n=${Math.random()}#data=${DATA}&k=${iterations}&m=256&steps=${steps}&step=0.1&s-steps=5&s-step=0.1&image=test:3&seed=3`);
+  await page.goto(`${server.address}?device=webgpu&n=${Math.random()}#data=${DATA}&preset=${DATA === 'cifar10' ? 'f-cifar' : 'm-mnist'}&k=${iterations}&m=256&steps=${steps}&step=0.1&s-steps=5&s-step=0.1&image=test:3&seed=3`);
   const ready = page.locator('section.attack').getByRole('button', { name: /^Attack/ }).and(page.locator(':enabled'));
   await ready.waitFor();
   const worker = page.workers()[0];
@@ -142,7 +142,7 @@ async function run(steps, iterations) {
     const after = await snapshot();
     return {
       attack: { seconds: attacked.attack.seconds, ...since(before, between) },
-      'post-training': { seconds: answered.riposte_run.work.seconds, ...since(between, after) },
+      'post-training': { seconds: answered.work.seconds, ...since(between, after) },
     };
   };
   // The first time compiles shaders.

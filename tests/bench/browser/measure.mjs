@@ -36,7 +36,7 @@ async function inBrowser(work) {
 /** Attack and riposte on the page, twice. */
 const riposte = (device) => () => inBrowser(async (page) => {
   const began = performance.now();
-  await page.goto(`${pages.address}?device=${device}#data=digits&k=${TRAIN}&m=256&steps=40&step=0.01&s-steps=1&s-step=0.3`);
+  await page.goto(`${pages.address}?device=${device}#data=digits&preset=m-mnist&k=${TRAIN}&m=256&steps=40&step=0.01&s-steps=1&s-step=0.3`);
   const result = () => page.locator('riposte-arena').evaluate((element) => new Promise((done) => {
     element.addEventListener('riposte', ({ detail }) => done(detail), { once: true });
   }));
@@ -50,7 +50,7 @@ const riposte = (device) => () => inBrowser(async (page) => {
     attack.push((await done).attack.seconds);
     done = result();
     await page.locator('section.riposte').getByRole('button', { name: /^Riposte/ }).click();
-    const { work } = (await done).riposte_run;
+    const { work } = await done;
     adapt.push(work.seconds / Math.max(work.iterations, 1));
   }
   return { opened, attack, train: adapt };

@@ -81,10 +81,10 @@ impl Client {
         self.engine.clone()
     }
 
-    /// The device in words, once it is known.
-    pub fn device_words(&self) -> Option<String> {
+    /// The device, once it is known.
+    pub fn device(&self) -> Option<DeviceNotice> {
         match self.engine.get_untracked() {
-            Engine::Ready(device) => Some(device.words()),
+            Engine::Ready(device) => Some(device),
             Engine::Starting | Engine::Lost { .. } => None,
         }
     }

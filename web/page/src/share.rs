@@ -5,8 +5,8 @@ use std::time::Duration;
 use js_sys::{JSON, Object};
 use leptos::html;
 use leptos::prelude::*;
-use riposte_protocol::{Picture, Work};
-use riposte_spec::duel::{Duel, Opinion};
+use riposte_protocol::{DeviceKind, Picture, Work};
+use riposte_spec::duel::{Device, Duel, Opinion};
 use riposte_spec::keys;
 use riposte_spec::outcome::Outcome;
 use serde::Serialize;
@@ -239,7 +239,12 @@ fn pieces(arena: Arena, act: Option<usize>) -> (Duel, OfThePage) {
     let duel = Duel {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         date: Some(String::from(js_sys::Date::new_0().to_iso_string())),
-        device: arena.wiring.with_client(|client| client.device_words()),
+        device: arena.wiring.with_client(|client| client.device()).map(|device| Device {
+            id: device.kind.name().to_lowercase(),
+            // A browser does not say what kind of GPU it has.
+            kind: if device.kind == DeviceKind::Cpu { "cpu" } else { "unknown" }.to_owned(),
+            name: device.name,
+        }),
         command: command(arena),
         link: link_to(arena),
         dataset: arena.dataset(),

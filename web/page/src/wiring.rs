@@ -36,6 +36,12 @@ impl Wiring {
         self.host.with_value(see)
     }
 
+    /// What tells this element from others of its page, if anything does: its label, its id, its number.
+    pub fn name(self) -> Option<String> {
+        let label = self.with_host(|host| host.get_attribute("aria-label").or(Some(host.id()))).filter(|label| !label.is_empty());
+        label.or_else(|| self.prefix().map(|prefix| prefix.trim_end_matches('.').to_owned())).filter(|name| !name.is_empty())
+    }
+
     /// Address of the site's root, with a slash at its end.
     pub fn base(self) -> String {
         self.site.with_value(|site| site.base.clone())

@@ -148,14 +148,6 @@ impl DeviceKind {
     }
 }
 
-impl DeviceNotice {
-    /// `CPU (WebAssembly SIMD, one thread)`
-    pub fn words(&self) -> String {
-        let kind = self.kind.name();
-        if self.name.is_empty() { kind.to_owned() } else { format!("{kind} ({})", self.name) }
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Notice {
     /// Once for each kind of run and architecture on WebGPU.

@@ -131,8 +131,8 @@ pub fn Story() -> impl IntoView {
     };
     view! {
         <Show when=move || arena.runs.attacked.phase.get() == Phase::Done>
-            <section class="act story" aria-labelledby="story">
-                <h2 id="story">"What just happened"</h2>
+            <div class="act story">
+                <h2>"What just happened"</h2>
                 <ol>{sentences}</ol>
                 <h3>"Why it matters"</h3>
                 <p>
@@ -140,7 +140,7 @@ pub fn Story() -> impl IntoView {
                     defense that adapts to each image wins some answers back. It also spoils a few, and whoever knows of it can aim at the
                     adapting itself. So of every defense, ask two things: how often does it help, and against whom was that measured?"
                 </p>
-            </section>
+            </div>
         </Show>
     }
 }

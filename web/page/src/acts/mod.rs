@@ -39,9 +39,12 @@ fn Act(
     children: Children,
 ) -> impl IntoView {
     let id = format!("act-{look}");
-    let labelled_by = id.clone();
+    // Two elements of a page have acts of the same title.
+    let name = expect_context::<Arena>().wiring.name();
+    let label = name.map(|name| format!("{title}: {name}"));
+    let labelled_by = label.is_none().then(|| id.clone());
     view! {
-        <section class=format!("act {look}") aria-labelledby=labelled_by>
+        <section class=format!("act {look}") aria-label=label aria-labelledby=labelled_by>
             <header>
                 <span class="numeral" aria-hidden="true">{numeral}</span>
                 <h2 id=id>{title}</h2>
