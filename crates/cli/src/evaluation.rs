@@ -77,7 +77,10 @@ impl Evaluation<'_> {
             };
             // A model is cheap to clone and cannot be shared between threads.
             let work = batches.into_iter().map(|batch| (batch, self.model.clone())).collect();
-            workers.run(work, prepare, |batch| Ok(prepared.extend(batch)))?;
+            workers.run(work, prepare, |batch| {
+                prepared.extend(batch);
+                Ok(())
+            })?;
             let work = prepared.into_iter().skip(skip).map(|input| (input, self.model.clone())).collect();
             skip = 0;
             workers.run(work, |(input, model)| pollster::block_on(self.defend(&model, input, interrupt)), &mut sink)?;

@@ -57,6 +57,11 @@ pub fn run(args: DuelArgs) -> Result<()> {
         Some(index) => index,
         None => pick::choose(&duel, args.pick, &device, &mut screen)?,
     };
+    let label = test.label(index);
+    ensure!(
+        setup.target != Some(label),
+        "test image {index} shows class {label} already, which --target {label} would lead it to"
+    );
     let begin = Instant::now();
     let story = duel.play(index, &mut screen)?;
     let seconds = begin.elapsed().as_secs_f64();
