@@ -10,7 +10,9 @@ use sha2::{Digest, Sha256};
 
 use crate::args::ModelArgs;
 use crate::{file, weights_file};
+use riposte::spec::card::Opening;
 use riposte::spec::dataset::DatasetId;
+use riposte::spec::setup::Setup;
 
 mod embedded {
     include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
@@ -68,6 +70,12 @@ impl Source {
             None if self.architecture.image_shape()[0] == 3 => DatasetId::Cifar10,
             None => DatasetId::Mnist,
         }
+    }
+
+    /// What the card opens with, if these are the images and the settings that it was measured with.
+    pub fn opening(&self, dataset: DatasetId, setup: &Setup) -> Option<&Opening> {
+        let card = self.card.as_ref().filter(|card| card.dataset == dataset)?;
+        card.opening.as_ref().filter(|opening| opening.preset.preset().setup() == *setup)
     }
 
     fn from_file(path: &Path, architecture: Option<Architecture>) -> Result<Self> {

@@ -288,7 +288,8 @@ mod tests {
             let kind = if name.contains("-fast-") { "fast" } else { "fixed" };
             let (stop, attack) = (if name.ends_with("-never") { "never" } else { "at-success" }, !name.ends_with("-natural"));
             let asked = [("riposte", kind), if attack { ("stop", stop) } else { ("attack", "none") }];
-            let setup = Preset::F_CIFAR.with(asked).unwrap();
+            let preset = if name.starts_with("f-cifar-") { Preset::F_CIFAR } else { Preset::F_MNIST };
+            let setup = preset.with(asked).unwrap();
             let text = std::fs::read_to_string(&original).unwrap();
             let first: Header = serde_json::from_str(text.lines().next().unwrap()).unwrap();
             let settings = Settings { attack: setup.attack, riposte: setup.riposte, device: Processor::Cpu, ..first.settings };
@@ -298,7 +299,7 @@ mod tests {
             let lines = text.lines().filter(|line| line.starts_with(r#"{"input""#)).count();
             assert!(lines > 0 && records.len() == lines, "{name}");
         }
-        assert_eq!(files, 7);
+        assert!(files >= 7, "{files}");
     }
 
     /// A header in the spelling of version 0.1's first files.

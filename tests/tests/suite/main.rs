@@ -13,6 +13,7 @@ mod data_fuzz;
 mod data_official;
 mod data_server;
 mod devices;
+mod documents;
 mod formula;
 mod golden;
 mod mixed_precision;

@@ -13,7 +13,7 @@ use riposte::spec::outcome::Outcome;
 use riposte::spec::setup::Setup;
 use serde::Serialize;
 
-use crate::args::DuelArgs;
+use crate::args::{DuelArgs, Pick};
 use crate::dataset::{self, Split};
 use crate::device::{self, Found};
 use crate::models::{Source, quoted};
@@ -53,9 +53,11 @@ pub fn run(args: DuelArgs) -> Result<()> {
         seed: Seed(args.seed),
     };
     let mut screen = Screen::new(args.json);
-    let index = match args.index {
-        Some(index) => index,
-        None => pick::choose(&duel, args.pick, &device, &mut screen)?,
+    let opening = source.opening(dataset, &setup);
+    let index = match (args.index, args.pick, opening) {
+        (Some(index), ..) => index,
+        (None, None, Some(opening)) if opening.seed == args.seed => opening.image as usize,
+        (None, pick, _) => pick::choose(&duel, pick.unwrap_or(Pick::Fooled), &device, &mut screen)?,
     };
     let label = test.label(index);
     ensure!(
@@ -67,6 +69,9 @@ pub fn run(args: DuelArgs) -> Result<()> {
     let seconds = begin.elapsed().as_secs_f64();
     for act in story.acts() {
         screen.say(&act)?;
+    }
+    if let Some(opening) = opening {
+        screen.say(&opening.counts.sentence())?;
     }
     let colophon = Colophon { command: command(&args, &source, index), device: device.to_string(), seed: args.seed };
     if args.out != Path::new("none") {

@@ -156,6 +156,7 @@ impl Session<'_> {
                 accuracy("none".to_owned(), summary.natural_correct, "--attack none --riposte none"),
                 accuracy(plan.attack_in_words(), robust, &plan.attack_flags()),
             ],
+            opening: None,
         };
         let path = folder.save_model(&card, &weights)?;
         output::line(&format!(
