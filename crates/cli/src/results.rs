@@ -273,6 +273,35 @@ mod tests {
         assert_eq!(std::fs::read(&path.0).unwrap(), before);
     }
 
+    /// Their headers are in the words of before.
+    #[test]
+    fn the_projects_own_results_go_on() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/results");
+        let mut files = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let original = entry.unwrap().path();
+            if original.extension().is_none_or(|extension| extension != "jsonl") {
+                continue;
+            }
+            files += 1;
+            let name = original.file_stem().unwrap().to_string_lossy().into_owned();
+            let kind = if name.contains("-fast-") { "fast" } else { "fixed" };
+            let (stop, attack) = (if name.ends_with("-never") { "never" } else { "at-success" }, !name.ends_with("-natural"));
+            let asked = [("riposte", kind), if attack { ("stop", stop) } else { ("attack", "none") }];
+            let preset = if name.starts_with("f-cifar-") { Preset::F_CIFAR } else { Preset::F_MNIST };
+            let setup = preset.with(asked).unwrap();
+            let text = std::fs::read_to_string(&original).unwrap();
+            let first: Header = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+            let settings = Settings { attack: setup.attack, riposte: setup.riposte, device: Processor::Cpu, ..first.settings };
+            let path = Scratch::new(&name);
+            std::fs::write(&path.0, &text).unwrap();
+            let (_, records) = ResultsFile::open(&path.0, Header::new(settings)).unwrap();
+            let lines = text.lines().filter(|line| line.starts_with(r#"{"input""#)).count();
+            assert!(lines > 0 && records.len() == lines, "{name}");
+        }
+        assert!(files >= 7, "{files}");
+    }
+
     /// A header in the spelling of version 0.1's first files.
     #[test]
     fn a_file_in_old_words_goes_on() {

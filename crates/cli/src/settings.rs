@@ -52,18 +52,19 @@ mod tests {
     #[test]
     fn a_preset_sets_everything() {
         assert_eq!(resolved(&["--preset", "f-mnist"]).unwrap(), Preset::F_MNIST.setup());
-        assert_eq!(resolved(&[]).unwrap(), Preset::M_MNIST.setup());
+        assert_eq!(resolved(&[]).unwrap(), DatasetId::Mnist.recommended().preset().setup());
         assert_eq!(resolved(&["--dataset", "cifar10"]).unwrap(), Preset::F_CIFAR.setup());
     }
 
     #[test]
     fn flags_override_the_preset_in_any_order_and_in_old_words() {
+        let m_mnist = |flags: &[&str]| resolved(&[&["--preset", "m-mnist"][..], flags].concat()).unwrap();
         let flags = ["--stop", "success", "--epsilon", "8/255", "--attack", "pgd", "--post-lr", "0.01", "--batch-norm=batch"];
-        let setup = resolved(&flags).unwrap();
+        let setup = m_mnist(&flags);
         assert_eq!(setup.attack, Some(Pgd { epsilon: 8.0 / 255.0, stop: Stop::AtSuccess, ..Pgd::MNIST }));
         assert_eq!(setup.riposte.unwrap().learning_rate, 0.01);
         let new = ["--stop=at-success", "--epsilon=8/255", "--post-learning-rate=0.01", "--post-batch-norm=batch-statistics"];
-        assert_eq!(resolved(&new).unwrap(), setup);
+        assert_eq!(m_mnist(&new), setup);
     }
 
     #[test]

@@ -87,6 +87,21 @@ fn the_contract_holds_for_every_riposte() {
 }
 
 #[test]
+fn a_targeted_attack_leaves_images_of_its_target_alone() {
+    let folder = folder();
+    let (path, out) = (folder.path().join("fast.safetensors"), folder.path().join("targeted.jsonl"));
+    let more = ["--images", "20", "--riposte", "none", "--target", "3", "--out", text(&out)];
+    let report = json(&arguments(&path, &more));
+    assert_eq!(report["settings"]["target"], 3);
+    let lines = std::fs::read_to_string(&out).unwrap();
+    let records: Vec<Value> = lines.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
+    let moved = |record: &&Value| record["perturbation"].as_f64().unwrap() > 0.0;
+    // Ten images in a row hold every digit once.
+    assert_eq!(records.iter().filter(moved).count(), 18);
+    assert!(records.iter().filter(|record| !moved(record)).all(|r| r["label"] == 3 && r["attacked"] == r["natural"]));
+}
+
+#[test]
 fn what_was_not_computed_is_null() {
     let folder = folder();
     let path = folder.path().join("fast.safetensors");

@@ -59,6 +59,11 @@ pub fn run(args: DuelArgs) -> Result<()> {
         (None, None, Some(opening)) if opening.seed == args.seed => opening.image as usize,
         (None, pick, _) => pick::choose(&duel, pick.unwrap_or(Pick::Fooled), &device, &mut screen)?,
     };
+    let label = test.label(index);
+    ensure!(
+        setup.target != Some(label),
+        "test image {index} shows class {label} already, which --target {label} would lead it to"
+    );
     let begin = Instant::now();
     let story = duel.play(index, &mut screen)?;
     let seconds = begin.elapsed().as_secs_f64();

@@ -73,7 +73,7 @@ impl Session<'_> {
         let begin = Instant::now();
         loop {
             let steps = trainer.steps_made();
-            let epoch_ended = steps > 0 && steps % trainer.steps_per_epoch() == 0;
+            let epoch_ended = steps > 0 && steps.is_multiple_of(trainer.steps_per_epoch());
             // Also after a stop between the end of an epoch and its log line.
             if epoch_ended && !folder.has_logged(steps) {
                 let model = trainer.model();

@@ -76,7 +76,7 @@ impl Downloader {
         let mut failures = String::new();
         for mirror in mirrors {
             let url = format!("{mirror}{}", file.name);
-            match self.from_host(&url, file, &part, observer) {
+            match self.complete_at(&url, file, &part, observer) {
                 Ok(()) => {
                     fs::rename(&part, &target).with_context(cannot_write)?;
                     return Ok(target);
@@ -93,7 +93,7 @@ impl Downloader {
     }
 
     /// Completes `part` from one host and checks it.
-    fn from_host(&self, url: &str, file: &Published, part: &Path, observer: &mut Observer) -> Result<(), Failure> {
+    fn complete_at(&self, url: &str, file: &Published, part: &Path, observer: &mut Observer) -> Result<(), Failure> {
         let mut most = length(part);
         let (mut fruitless, mut discarded) = (0, false);
         loop {

@@ -136,7 +136,8 @@ fn fgsm_is_one_step_of_the_given_radius() {
 #[test]
 fn settings_that_would_be_ignored_are_refused() {
     let refused = |given: &[(&str, &str)]| Preset::M_MNIST.with(given.iter().copied()).unwrap_err().to_string();
-    let cases: [(&[(&str, &str)], [&str; 2]); 7] = [
+    type Pairs = &'static [(&'static str, &'static str)];
+    let cases: [(Pairs, [&str; 2]); 7] = [
         (&[("riposte", "fast"), ("direction", "both")], ["`direction`", "`riposte` fixed"]),
         (&[("post-epsilon", "0.1")], ["`post-epsilon`", "fast and pgd"]),
         (&[("riposte", "fast"), ("post-steps", "3")], ["`post-steps`", "`riposte` pgd"]),

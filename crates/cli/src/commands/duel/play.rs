@@ -102,7 +102,7 @@ impl Duel<'_> {
         let mut attack = self.attack.attack(self.model, image.clone(), &goal, &[self.seed.input(index as u64)])?;
         let before = floats(image.clone())?;
         let mut fooled_after = None;
-        while let Some(step) = attack.next() {
+        for step in attack.by_ref() {
             let logits = floats(step.logits)?;
             if step.restart == 0 && fooled_after.is_none() && argmax(&logits) != label {
                 fooled_after = Some(step.step);
