@@ -138,7 +138,8 @@ mod tests {
             riposte_natural: Some(Defended { original: 3, neighbor: 5, answer: 5 }),
             riposte_attacked: attacked.map(|original| Defended { original, neighbor: 3, answer }),
         };
-        let records = [record(Some(5), 3), record(Some(5), 5), record(Some(5), 8), record(Some(3), 5), record(Some(3), 3), record(None, 0)];
+        let records =
+            [record(Some(5), 3), record(Some(5), 5), record(Some(5), 8), record(Some(3), 5), record(Some(3), 3), record(None, 0)];
         let counts = Counts::of(&records);
         assert_eq!(counts, Counts { images: 5, saved: 1, lost: 2, spoiled: 1 });
         assert!(counts.sentence().contains("5 attacked") && counts.sentence().contains("3 fool"), "{}", counts.sentence());

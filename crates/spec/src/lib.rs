@@ -10,6 +10,8 @@
 //! - [`record`], [`results`], [`summary`]: one line for each input, the file of such lines, the figures that follow from them.
 //! - [`units`]: numbers as people write them.
 
+#![warn(missing_docs)]
+
 pub mod architecture;
 pub mod attack;
 pub mod card;

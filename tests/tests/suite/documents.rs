@@ -93,7 +93,8 @@ fn table() -> String {
         let cell = format!("{:+.1} ({} to {}), {} images", 100.0 * gain, points(low), points(high), records.len());
         rows.entry((ids[&settings.weights_sha256].clone(), riposte)).or_default()[column] = cell;
     }
-    let mut table = "| model | riposte | attack stops at success | attack takes all steps | no attack |\n|---|---|---|---|---|\n".to_owned();
+    let mut table =
+        "| model | riposte | attack stops at success | attack takes all steps | no attack |\n|---|---|---|---|---|\n".to_owned();
     for ((model, riposte), [stop, never, natural]) in rows {
         table += &format!("| `{model}` | {riposte} | {stop} | {never} | {natural} |\n");
     }
