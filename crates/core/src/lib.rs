@@ -76,3 +76,8 @@ pub use riposte_data::rng;
 pub use riposte_spec as spec;
 pub use riposte_spec::preset as presets;
 pub use tensors::ToTensor;
+
+/// The examples of `ARCHITECTURE.md`, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../ARCHITECTURE.md")]
+struct Architecture;

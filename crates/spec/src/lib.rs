@@ -18,6 +18,7 @@ pub mod card;
 mod choice;
 pub mod class;
 pub mod dataset;
+pub mod duel;
 mod error;
 pub mod keys;
 pub mod outcome;

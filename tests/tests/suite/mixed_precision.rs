@@ -19,7 +19,7 @@ use riposte::train::{InnerAttack, TrainConfig, Trainer};
 use riposte::weights::StateDict;
 use riposte::{Error, ToTensor};
 
-use crate::devices::devices;
+use crate::devices::{WGPU, wgpu};
 
 /// One of each kind of layer and block: normalization, residual sums, average and maximum pooling, padded shortcuts.
 const ARCHITECTURES: [&str; 8] = [
@@ -32,10 +32,6 @@ const ARCHITECTURES: [&str; 8] = [
     "resnet4b",
     "cnn-a",
 ];
-
-fn gpu() -> Option<Device> {
-    devices().into_iter().find(|(name, _)| *name == "wgpu").map(|(_, device)| device)
-}
 
 /// 80 samples in the shape of an architecture's images.
 fn samples(architecture: Architecture) -> Dataset {
@@ -103,9 +99,9 @@ fn close(losses: &[f32], mixed: &[f32]) -> bool {
     losses.len() == mixed.len() && losses.iter().zip(mixed).all(|(a, b)| (a - b).abs() < LOSSES_APART)
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn every_architecture_takes_the_steps_of_single_precision() {
-    let Some(device) = gpu() else { return };
+    let device = wgpu();
     let config = settings(Rule::Sgd { momentum: 0.9, nesterov: true, weight_decay: 5e-4 }, PLAIN);
     for name in ARCHITECTURES {
         let architecture: Architecture = name.parse().unwrap();
@@ -124,9 +120,9 @@ fn every_architecture_takes_the_steps_of_single_precision() {
     }
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn adam_and_micro_batches_and_an_attack_do_as_in_single_precision() {
-    let Some(device) = gpu() else { return };
+    let device = wgpu();
     let inner = InnerAttack { epsilon: 0.3, step_size: 0.375, steps: 1, clip_start: false };
     let run = |precision| {
         let config = TrainConfig { micro_batch: 7, precision, ..settings(Rule::Adam, inner) };
@@ -168,9 +164,9 @@ fn answer(settings: PostTrain, device: &Device) -> riposte::Result<[Vec<f32>; 2]
         .map(|tensor: Tensor<1>| pollster::block_on(read(tensor)).unwrap()))
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn post_training_answers_as_in_single_precision_after_the_same_search() {
-    let Some(device) = gpu() else { return };
+    let device = wgpu();
     let [images, logits] = answer(defense(Precision::Single), &device).unwrap();
     let [mixed_images, mixed_logits] = answer(defense(Precision::Mixed), &device).unwrap();
     assert_eq!(images, mixed_images);
@@ -180,9 +176,9 @@ fn post_training_answers_as_in_single_precision_after_the_same_search() {
     }
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn an_answer_that_is_no_number_is_an_error() {
-    let Some(device) = gpu() else { return };
+    let device = wgpu();
     let wild = PostTrain { learning_rate: 1e30, ..defense(Precision::Mixed) };
     assert!(matches!(answer(wild, &device), Err(Error::Diverged(_))));
 }
