@@ -1,5 +1,7 @@
 //! With the feature `zoo`: embeds the models of `static/models` with their cards.
 
+#![expect(clippy::disallowed_methods, reason = "a build script is not the core")]
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};

@@ -16,10 +16,11 @@ use riposte::{ToTensor, zoo};
 fn main() -> riposte::Result<()> {
     let device = Device::flex();
     let model = zoo::load("digits-robust", &device)?;
-    let Preset { attack, post_train: settings, .. } = Preset::M_MNIST;
-    let digit = digits::generate(Seed(0), Split::Test, 4..5);
+    let Preset { attack, post_train: settings, .. } = Preset::F_MNIST;
+    let draws = Seed(0).input(198);
+    let digit = digits::generate(Seed(0), Split::Test, 198..199);
     let (image, goal) = (digit.images().to_tensor([0], &device), Goal::Untargeted { labels: vec![digit.label(0)] });
-    let attacked = attack.attack(&model, image, &goal, &[Seed(1).input(4)])?.finish();
+    let attacked = attack.attack(&model, image, &goal, &[draws])?.finish();
     println!("A {}: under attack the model says {:?}.", digit.label(0), pollster::block_on(predictions(attacked.logits))?);
 
     // The defense knows neither the label nor the attack; it has the training samples of all classes.
@@ -31,7 +32,7 @@ fn main() -> riposte::Result<()> {
         }
         ControlFlow::Continue(())
     };
-    let answer = pollster::block_on(riposte.answer(attacked.images, Seed(1).input(4), watch))?;
+    let answer = pollster::block_on(riposte.answer(attacked.images, draws, watch))?;
     println!("The copy says {:?}.", pollster::block_on(predictions(answer.logits))?);
     Ok(())
 }

@@ -6,19 +6,47 @@
 pub enum Error {
     /// A file of images or labels is not what its format promises.
     #[error("{what}: {problem}")]
-    Data { what: &'static str, problem: String },
+    Data {
+        /// The file or its format.
+        what: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A weights file could not be parsed.
     #[error("cannot read weights: {0}")]
     Weights(String),
     /// A parameter that the architecture needs is not in the weights.
     #[error("weights do not fit `{architecture}`: parameter `{key}` (shape {expected:?}) is missing; the file has {found}")]
-    MissingKey { architecture: String, key: String, expected: Vec<usize>, found: String },
+    MissingKey {
+        /// The architecture's name.
+        architecture: String,
+        /// The parameter's PyTorch name.
+        key: String,
+        /// Its shape.
+        expected: Vec<usize>,
+        /// The names that the file has.
+        found: String,
+    },
     /// A parameter has another shape than the architecture's.
     #[error("weights do not fit `{architecture}`: parameter `{key}` should have shape {expected:?}, the file has {found:?}")]
-    Shape { architecture: String, key: String, expected: Vec<usize>, found: Vec<usize> },
+    Shape {
+        /// The architecture's name.
+        architecture: String,
+        /// The parameter's PyTorch name.
+        key: String,
+        /// Its shape in the architecture.
+        expected: Vec<usize>,
+        /// Its shape in the file.
+        found: Vec<usize>,
+    },
     /// The weights hold parameters that the architecture does not know.
     #[error("weights do not fit `{architecture}`: unexpected parameters {keys:?}")]
-    UnexpectedKeys { architecture: String, keys: Vec<String> },
+    UnexpectedKeys {
+        /// The architecture's name.
+        architecture: String,
+        /// The names of these parameters.
+        keys: Vec<String>,
+    },
     /// A setting is out of its range.
     #[error("{0}")]
     Config(String),

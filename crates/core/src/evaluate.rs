@@ -178,3 +178,67 @@ async fn defended<C>(answer: Answer<C>, base: usize, nan: &mut bool) -> Result<D
     };
     Ok(Defended { original, neighbor, answer: argmax(&logits) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ToTensor;
+    use crate::data::digits::{self, Split};
+    use crate::data::pool::ClassPools;
+    use crate::defense::Static;
+    use crate::models::{Architecture, Model};
+    use crate::post_train::{PostTrain, PostTraining};
+    use crate::presets::Preset;
+    use crate::rng::Seed;
+    use burn::tensor::Device;
+
+    const ATTACK: Pgd = Pgd { steps: 5, step_size: 0.1, ..Pgd::MNIST };
+
+    fn run<D: Defense>(
+        evaluation: &Evaluation<'_, D>,
+        observe: impl AsyncFnMut(Progress<'_, D::Model>) -> ControlFlow<()>,
+    ) -> Result<Vec<Record>> {
+        let digits = digits::generate(Seed(0), Split::Test, 0..6);
+        let labels: Vec<usize> = (0..6).map(|index| digits.label(index)).collect();
+        let images = digits.images().to_tensor(0..6, &Device::flex());
+        pollster::block_on(evaluation.run(images, &labels, &Seed(1).inputs(0..6), observe))
+    }
+
+    #[test]
+    fn a_static_defense_answers_as_the_base_model() {
+        let model = Model::random(Architecture::FastMnistCnn, Seed(0), &Device::flex());
+        let evaluation =
+            Evaluation { model: &model, attack: Some(ATTACK), target: None, defense: Some(Static(&model)), natural: true };
+        let records = run(&evaluation, async |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(records.iter().map(|record| record.input).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+        for record in records {
+            let as_base = |class: usize| Some(Defended { original: class, neighbor: class, answer: class });
+            assert_eq!(record.riposte_natural, as_base(record.natural));
+            assert_eq!(record.riposte_attacked, as_base(record.attacked.unwrap()));
+            assert!(record.perturbation.unwrap() <= 0.3 + 1.2e-7, "one rounding of `x + epsilon` in [0, 2)");
+        }
+    }
+
+    #[test]
+    fn an_image_of_the_target_class_is_left_as_it_is() {
+        let model = Model::random(Architecture::FastMnistCnn, Seed(0), &Device::flex());
+        let defense = None::<Static<'_, Model>>;
+        let digits = digits::generate(Seed(0), Split::Test, 0..6);
+        let target = Some(digits.label(2));
+        let evaluation = Evaluation { model: &model, attack: Some(ATTACK), target, defense, natural: true };
+        let records = run(&evaluation, async |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!((records[2].perturbation, records[2].attacked), (Some(0.0), Some(records[2].natural)));
+        assert!(records.iter().filter(|record| record.label != target.unwrap()).all(|record| record.perturbation > Some(0.0)));
+        assert!(records.iter().all(|record| record.riposte_natural.is_none() && record.riposte_attacked.is_none()));
+    }
+
+    #[test]
+    fn an_observer_that_breaks_ends_the_evaluation() {
+        let model = Model::random(Architecture::FastMnistCnn, Seed(0), &Device::flex());
+        let pools = ClassPools::new(digits::generate(Seed(0), Split::Train, 0..100));
+        let settings = PostTrain { iterations: 2, batch_size: 8, ..Preset::M_MNIST.post_train };
+        let defense = Some(PostTraining { model: &model, pools: &pools, settings });
+        let evaluation = Evaluation { model: &model, attack: Some(ATTACK), target: None, defense, natural: false };
+        assert!(matches!(run(&evaluation, async |_| ControlFlow::Break(())), Err(Error::Cancelled)));
+    }
+}

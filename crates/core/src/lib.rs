@@ -11,13 +11,14 @@
 //! **Modules**, in the order of the method. What a run is, as plain data, is in [`spec`]; images are in [`data`]. A [`classifier`]
 //! (one of the [`models`], with [`weights`]) meets an [`attack`]; the [`neighbor`] search finds the two classes; [`post_train`] is
 //! search and adaptation together, and one [`defense`] of several. [`evaluate`] brings attack and defense together and counts;
-//! [`presets`] has the settings of the paper and of its code; [`train`] makes base models, in either [`precision`].
+//! [`presets`] has the settings of the paper and of its code; [`train`] makes base models, in either [`precision`]. With the feature
+//! `zoo`, the module of that name has models that come with the project.
 //!
 //! Everything computes on the device of the tensors that it is given, and nothing here opens, fetches, prints, sleeps,
 //! spawns or reads a clock: the command line and the page do. Awaiting is reading back from the device.
 //!
 //! ```
-//! use burn::tensor::Device;
+//! use riposte::burn::tensor::Device;
 //! use riposte::data::digits::{self, Split};
 //! use riposte::data::pool::ClassPools;
 //! use riposte::models::{Architecture, Model};
@@ -48,6 +49,7 @@
 //! # Ok::<(), riposte::Error>(()) }).unwrap();
 //! ```
 
+#![warn(missing_docs)]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::dbg_macro, clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod attack;

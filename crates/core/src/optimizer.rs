@@ -18,6 +18,7 @@ pub struct Optimizer {
 type Slot = Vec<Tensor<1>>;
 
 impl Optimizer {
+    /// An optimizer before its first step.
     pub fn new(rule: Rule) -> Self {
         Self { rule, steps: 0, slots: Vec::new() }
     }

@@ -87,9 +87,9 @@ impl<C: Classifier> Defense for PostTraining<'_, C> {
     /// The adaptation and the answer.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] if `observe` breaks, [`Error::Config`] for settings out of range, a precision that the device has not or
-    /// classes without enough samples, [`Error::Diverged`] if the steps left the range of mixed precision, [`Error::Device`] if the
-    /// device fails.
+    /// [`Error::Cancelled`] if `observe` breaks, [`Error::Config`] for settings out of range, for a precision that the device does not
+    /// have, and for classes without enough samples, [`Error::Diverged`] if the steps left the range of mixed precision,
+    /// [`Error::Device`] if the device fails.
     async fn respond(
         &self,
         neighbors: Neighbors,

@@ -50,7 +50,7 @@ impl Trainer {
     /// A run from the beginning with the model's present parameters.
     ///
     /// # Errors
-    /// [`Error::Config`] for settings out of range, or a precision that the device has not.
+    /// [`Error::Config`] for settings out of range, or for a precision that the device does not have.
     pub fn new(model: Model, config: TrainConfig, seed: Seed, samples: Dataset) -> Result<Self> {
         Self::at(model, Optimizer::new(config.rule), config, seed, samples, 0)
     }

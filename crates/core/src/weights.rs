@@ -9,7 +9,9 @@ use crate::{Error, Result};
 /// One parameter or buffer: its shape and its values, row-major.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameter {
+    /// Its size in each dimension.
     pub shape: Vec<usize>,
+    /// As many as the shape's product.
     pub values: Vec<f32>,
 }
 
@@ -20,6 +22,7 @@ pub struct StateDict(pub BTreeMap<String, Parameter>);
 /// How to store the values of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
+    /// Single precision.
     F32,
     /// Half precision; one-dimensional parameters (biases, batch normalization) stay f32.
     F16,

@@ -1,7 +1,7 @@
 //! The models that come with the project, by name: small ones, with their weights in the program itself. With the feature `zoo`.
 //!
 //! ```
-//! use burn::tensor::Device;
+//! use riposte::burn::tensor::Device;
 //! use riposte::zoo;
 //!
 //! let model = zoo::load("mnist-robust", &Device::flex())?;

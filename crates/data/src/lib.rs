@@ -4,6 +4,8 @@
 //! All from bytes, never from files, but for the feature `fetch`: it finds the official files in a folder or in the cache, or downloads
 //! them.
 
+#![warn(missing_docs)]
+
 pub mod cifar;
 pub mod digits;
 #[cfg(feature = "fetch")]
@@ -22,7 +24,12 @@ use std::ops::Range;
 pub enum Error {
     /// A file of images or labels is not what its format promises.
     #[error("{what}: {problem}")]
-    Data { what: &'static str, problem: String },
+    Data {
+        /// The file or its format.
+        what: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// More is asked for than there is.
     #[error("{0}")]
     Config(String),
@@ -66,18 +73,22 @@ impl Images {
         self.pixels.len() / self.image_len()
     }
 
+    /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.pixels.is_empty()
     }
 
+    /// Channels of an image: 1 is gray, 3 is red, green and blue.
     pub fn channels(&self) -> usize {
         self.channels
     }
 
+    /// Rows of an image.
     pub fn height(&self) -> usize {
         self.height
     }
 
+    /// Columns of an image.
     pub fn width(&self) -> usize {
         self.width
     }
@@ -179,10 +190,12 @@ impl Dataset {
         self.labels.len()
     }
 
+    /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
+    /// The images, in the order of the labels.
     pub fn images(&self) -> &Images {
         &self.images
     }

@@ -14,6 +14,7 @@ pub struct ClassPools {
 }
 
 impl ClassPools {
+    /// Groups the samples of a dataset.
     pub fn new(samples: Dataset) -> Self {
         let mut members = vec![Vec::new(); samples.classes()];
         for (index, &label) in samples.labels().iter().enumerate() {
@@ -27,6 +28,7 @@ impl ClassPools {
         self.samples.len()
     }
 
+    /// Whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.samples.is_empty()
     }

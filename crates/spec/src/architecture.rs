@@ -21,10 +21,22 @@ pub enum Architecture {
     TradesMnistCnn,
     /// `preact-resnet-wW-bB`: a pre-activation ResNet, width `W` at the first stage, `B` blocks a stage;
     /// `preact-resnet18`, or `preact-resnet`, is `W` 64, `B` 2.
-    PreActResNet { width: usize, blocks: usize },
+    PreActResNet {
+        /// Channels of the first stage.
+        width: usize,
+        /// Blocks of each stage.
+        blocks: usize,
+    },
     /// `wrn-D-W`: a wide residual network of depth `D` (`6 n + 4`) and widening `W`, with the shortcuts of Madry et al. 2018;
     /// `wrn-D-W-conv`: with 1x1 convolutions as shortcuts.
-    WideResNet { depth: usize, widen: usize, shortcut: Shortcut },
+    WideResNet {
+        /// Layers with weights, `6 n + 4`.
+        depth: usize,
+        /// Factor of the channels of every stage.
+        widen: usize,
+        /// How blocks that change the number of channels pass their inputs on.
+        shortcut: Shortcut,
+    },
     /// `resnet4b`: a residual network of four blocks without batch normalization.
     ResNet4b,
     /// `cnn-a`: two convolutions and two linear layers for CIFAR-10.
@@ -44,9 +56,23 @@ pub enum Shortcut {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layer {
     /// A square kernel of `kernel` x `kernel`, at each of `side` x `side` places of its output.
-    Convolution { input: usize, output: usize, kernel: usize, side: usize },
+    Convolution {
+        /// Channels of its input.
+        input: usize,
+        /// Channels of its output.
+        output: usize,
+        /// Edge of the kernel.
+        kernel: usize,
+        /// Edge of the output.
+        side: usize,
+    },
     /// Every input with every output.
-    Linear { input: usize, output: usize },
+    Linear {
+        /// Length of its input.
+        input: usize,
+        /// Length of its output.
+        output: usize,
+    },
 }
 
 impl Layer {

@@ -82,6 +82,8 @@ impl Pgd {
         self.steps == 1 && self.step_size == self.epsilon
     }
 
+    /// Checks that every setting is in its range.
+    ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) naming the setting.
     pub fn check(&self) -> Result<()> {

@@ -10,6 +10,7 @@
 //! - [`record`], [`results`], [`summary`]: one line for each input, the file of such lines, the figures that follow from them.
 //! - [`units`]: numbers as people write them.
 
+#![warn(missing_docs)]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::dbg_macro)]
 
 pub mod architecture;

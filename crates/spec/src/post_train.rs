@@ -44,9 +44,21 @@ pub enum Perturbation {
     /// The fixed perturbation of equations 5 to 7: no gradient needed.
     Fixed(Direction),
     /// FGSM from a uniform start in the ball (Wong et al. 2020). Lengths in pixel units.
-    Fast { epsilon: f32, step_size: f32 },
+    Fast {
+        /// Radius of the ball.
+        epsilon: f32,
+        /// Length of the step.
+        step_size: f32,
+    },
     /// PGD from a uniform start in the ball (Madry et al. 2018). Lengths in pixel units.
-    Pgd { epsilon: f32, step_size: f32, steps: usize },
+    Pgd {
+        /// Radius of the ball.
+        epsilon: f32,
+        /// Length of a step.
+        step_size: f32,
+        /// Number of steps.
+        steps: usize,
+    },
     /// None: ordinary training, for ablations.
     Normal,
 }
@@ -79,9 +91,9 @@ choices! {
 choices! {
     /// What batch normalization does while the model adapts.
     pub enum BatchNormMode: "batch normalization" {
-        /// It uses its running statistics, and its affine parameters train (the F code: "eval mode")
+        /// It uses its running statistics, and its affine parameters train (Fast-FGSM's code: "eval mode")
         Frozen = "frozen",
-        /// It uses the batch's statistics and updates the running ones (the M code: "train mode")
+        /// It uses the batch's statistics and updates the running ones (Madry's code: "train mode")
         BatchStatistics = "batch-statistics" | "batch",
     }
 }
@@ -108,10 +120,15 @@ pub enum Augmentation {
     /// Cut at a random place from the image with `padding` black pixels on each side, then mirrored left to right in half of the
     /// cases: what the CIFAR-10 models are trained with.
     #[serde(alias = "CropFlip")]
-    CropFlip { padding: usize },
+    CropFlip {
+        /// Black pixels on each side.
+        padding: usize,
+    },
 }
 
 impl PostTrain {
+    /// Checks that every setting is in its range.
+    ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) naming the setting.
     pub fn check(&self) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The setups of the paper and of its code, by name, and the one that this project recommends.
 //!
-//! Names begin with F or M: F is the code of Fast-FGSM training (Wong et al. 2020), which the authors of the paper extended, and M
-//! the PyTorch port of the code of Madry et al. 2018.
+//! The authors of the paper extended two codes, and names say which: F is Fast-FGSM's code (Wong et al. 2020), M is Madry's code (the
+//! PyTorch port of that of Madry et al. 2018).
 
 use crate::attack::{Loss, Pgd, Start, Stop};
 use crate::choice::choices;
@@ -42,7 +42,7 @@ pub struct Preset {
     pub pgd: Perturbation,
 }
 
-/// The neighbor search of the F code, for CIFAR-10 and, unchanged, for MNIST: a step longer than the radius, so that one
+/// The neighbor search of Fast-FGSM's code, for CIFAR-10 and, unchanged, for MNIST: a step longer than the radius, so that one
 /// step reaches the corners of the box; each input rests at its first flip.
 const F_SEARCH: NeighborSearch = NeighborSearch {
     attack: Pgd {
@@ -57,7 +57,7 @@ const F_SEARCH: NeighborSearch = NeighborSearch {
     method: SearchMethod::Untargeted,
 };
 
-/// Section 4.3 of the paper, in the F code's reading: 50 batches of 256, nesterov, batch normalization frozen.
+/// Section 4.3 of the paper, in the reading of Fast-FGSM's code: 50 batches of 256, nesterov, batch normalization frozen.
 const F_POST_TRAIN: PostTrain = PostTrain {
     search: F_SEARCH,
     perturbation: Perturbation::Fixed(Direction::Both),

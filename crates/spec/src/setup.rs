@@ -66,6 +66,8 @@ impl Setup {
         self.riposte.map_or(RiposteKind::None, |riposte| riposte.perturbation.kind())
     }
 
+    /// Checks that every setting is in its range.
+    ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) naming the setting that is out of its range.
     pub fn check(&self) -> Result<()> {

@@ -57,7 +57,14 @@ pub enum Rule {
     /// Stochastic gradient descent, dampening 0.
     ///
     /// Burn's own momentum has dampening 0.1 by default, PyTorch's has 0; the reference code uses the latter.
-    Sgd { momentum: f32, nesterov: bool, weight_decay: f32 },
+    Sgd {
+        /// Share of the velocity that is kept, at least 0 and less than 1.
+        momentum: f32,
+        /// Whether the momentum is Nesterov's.
+        nesterov: bool,
+        /// This share of each parameter is added to its gradient.
+        weight_decay: f32,
+    },
     /// Adam (Kingma & Ba 2015) with betas 0.9 and 0.999 and epsilon 1e-8.
     Adam,
 }
@@ -100,6 +107,8 @@ impl TrainConfig {
         precision: Precision::Single,
     };
 
+    /// Checks that every setting is in its range.
+    ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) naming the setting.
     pub fn check(&self, samples: usize) -> Result<()> {

@@ -8,9 +8,15 @@ use riposte_spec::attack::Loss;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Goal {
     /// Any class but the label.
-    Untargeted { labels: Vec<usize> },
+    Untargeted {
+        /// The label of each image.
+        labels: Vec<usize>,
+    },
     /// The target class.
-    Targeted { targets: Vec<usize> },
+    Targeted {
+        /// The target of each image.
+        targets: Vec<usize>,
+    },
 }
 
 /// A goal on the device of its batch.

@@ -63,7 +63,7 @@ impl MaxPool2d {
 /// Batch normalization over feature maps, and its activation.
 ///
 /// It normalizes with the statistics of the batch, and updates the running ones, when the input carries autodiff and
-/// `training` is on; otherwise with the running statistics. Post-training in the F setups needs the second with trainable
+/// `training` is on; otherwise with the running statistics. Post-training as in Fast-FGSM's code needs the second with trainable
 /// affine parameters: switch `training` off with [`freeze_statistics`].
 #[derive(Module, Debug)]
 pub struct BatchNorm2d {

@@ -5,12 +5,14 @@ use burn::tensor::{Tensor, TensorData};
 /// Per-channel normalization `(x - mean) / std`, applied inside a model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Normalization {
+    /// The mean of each channel, in pixel units.
     pub mean: [f32; 3],
+    /// The standard deviation of each channel, in pixel units.
     pub std: [f32; 3],
 }
 
 impl Normalization {
-    /// The training set's statistics, as the F code has them.
+    /// The training set's statistics, as Fast-FGSM's code has them.
     pub const CIFAR10: Self = Self { mean: [0.4914, 0.4822, 0.4465], std: [0.2471, 0.2435, 0.2616] };
 
     /// What the public weights of CNN-A were trained with.

@@ -16,9 +16,11 @@ use super::official::Published;
 /// How far the download of a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress<'a> {
+    /// The name of the file.
     pub file: &'a str,
     /// Bytes that are there, of `total`.
     pub received: u64,
+    /// Bytes of the whole file.
     pub total: u64,
 }
 

@@ -25,7 +25,9 @@ use crate::{Dataset, digits};
 /// A split of a dataset.
 #[derive(Debug, Clone)]
 pub struct Loaded {
+    /// Its images and labels.
     pub dataset: Dataset,
+    /// Where they come from.
     pub origin: Origin,
     /// What the user should know about the files, in sentences: for instance that a checksum is not the official one.
     pub notes: Vec<String>,
@@ -34,6 +36,7 @@ pub struct Loaded {
 /// Where a dataset comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
+    /// Drawn by this program.
     Generated,
     /// The folder of the files, or the archive.
     Files(PathBuf),
@@ -55,7 +58,9 @@ pub struct Library {
     pub folder: Option<PathBuf>,
     /// Where downloads go.
     pub cache: PathBuf,
+    /// Where downloads come from.
     pub mirrors: Mirrors,
+    /// How they are made.
     pub downloader: Downloader,
 }
 

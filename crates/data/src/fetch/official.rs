@@ -3,6 +3,7 @@
 /// A file as its publisher describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Published {
+    /// Its name.
     pub name: &'static str,
     /// Size, in bytes.
     pub bytes: u64,
@@ -47,11 +48,14 @@ pub(super) const CIFAR10_PYTHON_BATCHES: [&str; 6] = [
 /// Base URLs to fetch from, in order of preference: a file is at `base` + its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mirrors {
+    /// For the files of MNIST.
     pub mnist: Vec<String>,
+    /// For the files of CIFAR-10.
     pub cifar10: Vec<String>,
 }
 
 impl Mirrors {
+    /// The hosts of the publishers.
     pub fn official() -> Self {
         Self {
             mnist: vec![

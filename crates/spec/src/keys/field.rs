@@ -19,7 +19,12 @@ pub enum Kind {
     /// A number from 0 to below 1.
     Share,
     /// A whole number of at least `least`. A link may ask for `most`: it should not keep a visitor's device busy for hours.
-    Count { least: usize, most: usize },
+    Count {
+        /// The smallest value allowed.
+        least: usize,
+        /// The largest value that a link may ask for.
+        most: usize,
+    },
     /// A class by its number, or `any`.
     Class,
 }
