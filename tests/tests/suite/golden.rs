@@ -14,7 +14,7 @@ use riposte::models::{Architecture, Model, Shortcut};
 use riposte::neighbor::{NeighborSearch, SearchMethod, Searches};
 use riposte::post_train::{Adaptation, BatchNormMode, Direction, Perturbation, PostTrain};
 use riposte::presets::Preset;
-use riposte::rng::Seed;
+use riposte::rng::{Draws, Seed};
 use riposte::weights::StateDict;
 use riposte::{Classifier, ToTensor, classifier};
 use safetensors::SafeTensors;
@@ -97,8 +97,7 @@ fn five_pgd_steps_equal_pytorchs() {
         let walks = case.golden.shapes["pgd/perturbation"][1];
         let images = case.images.clone().slice([0..walks]);
         let goal = Goal::Untargeted { labels: case.labels[..walks].to_vec() };
-        let numbers: Vec<u64> = (0..walks as u64).collect();
-        let attack = case.walk.attack(&case.model, images.clone(), &goal, Seed(0), &numbers).unwrap();
+        let attack = case.walk.attack(&case.model, images.clone(), &goal, &Seed(0).inputs(0..walks as u64)).unwrap();
         let found: Vec<f32> = attack.skip(1).flat_map(|step| read(step.images - images.clone())).collect();
         case.golden.same_walk("pgd/perturbation", &found);
     });
@@ -109,17 +108,16 @@ fn neighbor_searches_equal_pytorchs() {
     every_case(true, |case| {
         for (name, attack) in SEARCHES {
             let search = NeighborSearch { attack, method: SearchMethod::Untargeted };
-            let found = pollster::block_on(search.search(&case.model, case.attacked.clone(), Seed(0), &case.numbers())).unwrap();
+            let found = pollster::block_on(search.search(&case.model, case.attacked.clone(), &case.draws())).unwrap();
             assert_eq!(found.original, case.indices(&format!("search/{name}/original")));
             assert_eq!(found.neighbor, case.indices(&format!("search/{name}/neighbour")));
-            let delta = read(found.fixed_perturbations(case.attacked.clone()));
+            let delta = read(found.fixed_perturbations());
             case.golden.same_walk(&format!("search/{name}/delta_fix"), &delta);
             // Nine attacks of 40 steps take minutes on a software adapter; they are made of the steps that are checked there.
             let targeted = case.device == Device::flex();
             for (stop, suffix) in [(Stop::AtSuccess, "stop"), (Stop::Never, "full")].into_iter().filter(|_| targeted) {
                 let search = NeighborSearch { attack: Pgd { stop, ..attack }, method: SearchMethod::Targeted };
-                let found =
-                    pollster::block_on(search.search(&case.model, case.attacked.clone(), Seed(0), &case.numbers())).unwrap();
+                let found = pollster::block_on(search.search(&case.model, case.attacked.clone(), &case.draws())).unwrap();
                 let prefix = format!("targeted/{name}/{suffix}");
                 let expected = case.indices(&format!("{prefix}/neighbour"));
                 let losses = case.tensor(&format!("{prefix}/losses")).chunks_exact(10);
@@ -376,8 +374,8 @@ impl Case {
         indices(self.tensor(key))
     }
 
-    fn numbers(&self) -> Vec<u64> {
-        (0..self.attacked.dims()[0] as u64).collect()
+    fn draws(&self) -> Vec<Draws> {
+        Seed(0).inputs(0..self.attacked.dims()[0] as u64)
     }
 
     /// How far three steps of post-training are from PyTorch's.

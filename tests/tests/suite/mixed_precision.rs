@@ -8,9 +8,10 @@ use riposte::classifier::read;
 use riposte::data::digits::{self, Split};
 use riposte::data::pool::ClassPools;
 use riposte::data::{Dataset, Images};
+use riposte::defense::Defense;
 use riposte::models::{Architecture, Model};
 use riposte::optimizer::Rule;
-use riposte::post_train::{Adapts, Perturbation, PostTrain, Progress};
+use riposte::post_train::{Perturbation, PostTrain, PostTraining, Progress};
 use riposte::precision::Precision;
 use riposte::presets::Preset;
 use riposte::rng::Seed;
@@ -154,14 +155,16 @@ fn defense(precision: Precision) -> PostTrain {
 }
 
 /// The search's images and the answer's logits.
-fn answer(defense: PostTrain, device: &Device) -> riposte::Result<[Vec<f32>; 2]> {
+fn answer(settings: PostTrain, device: &Device) -> riposte::Result<[Vec<f32>; 2]> {
     let model = Model::random(Architecture::FastMnistCnn, Seed(0), device);
     let pools = ClassPools::new(digits::generate(Seed(0), Split::Train, 0..200));
     let input = digits::generate(Seed(0), Split::Test, 0..1).images().to_tensor([0], device);
     let observe = async |_: Progress<'_, Model>| ControlFlow::Continue(());
-    let riposte = pollster::block_on(defense.run(&model, input, &pools, Seed(1), 0, observe))?;
-    assert!(riposte.adapted.is_some(), "a random net has a neighbor class in this ball");
-    Ok([riposte.neighbors.images.flatten(0, 3), riposte.logits.flatten(0, 1)]
+    let defense = PostTraining { model: &model, pools: &pools, settings };
+    let answer = pollster::block_on(defense.answer(input, Seed(1).input(0), observe))?;
+    assert!(answer.adapted.is_some(), "a random net has a neighbor class in this ball");
+    let neighbors = answer.neighbors.expect("post-training searches");
+    Ok([neighbors.images.flatten(0, 3), answer.logits.flatten(0, 1)]
         .map(|tensor: Tensor<1>| pollster::block_on(read(tensor)).unwrap()))
 }
 

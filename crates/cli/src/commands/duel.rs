@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
+use riposte::post_train::PostTraining;
 use riposte::rng::Seed;
 use riposte::spec::dataset::DatasetId;
 use riposte::spec::outcome::Outcome;
@@ -29,7 +30,7 @@ pub fn run(args: DuelArgs) -> Result<()> {
     let source = Source::find(&args.model, args.data.dataset)?;
     let dataset = args.data.dataset.unwrap_or(source.dataset());
     let setup = settings::resolve(args.preset, dataset, &args.settings)?;
-    let (Some(attack), Some(riposte)) = (setup.attack, setup.riposte) else {
+    let (Some(attack), Some(settings)) = (setup.attack, setup.riposte) else {
         bail!("a duel needs an attack and a riposte; `riposte eval` does without");
     };
     device::limit_threads(args.device.threads)?;
@@ -46,10 +47,9 @@ pub fn run(args: DuelArgs) -> Result<()> {
         name: &source.name,
         dataset,
         test: &test,
-        pools: &pools,
         attack,
         target: setup.target,
-        riposte,
+        riposte: PostTraining { model: &model, pools: &pools, settings },
         seed: Seed(args.seed),
     };
     let mut screen = Screen::new(args.json);

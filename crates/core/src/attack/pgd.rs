@@ -2,29 +2,28 @@
 //! its Algorithm 1).
 
 use burn::tensor::{Tensor, TensorData};
-use riposte_kernels::{SignedStep, signed_step};
+use riposte_kernels::SignedStep;
 use riposte_spec::attack::{Loss, Pgd, Start, Stop};
 
+use super::ascent::{Ascent, slope};
 use super::goal::{Goal, Objective};
-use crate::rng::{self, Purpose, Seed};
+use crate::rng::{self, Draws, Purpose};
 use crate::{Classifier, Error, Result};
 
 /// An attack as settings: whoever has them can start it.
 pub trait Attacks: Copy {
-    /// Attacks `images` `[batch, channel, height, width]` in `[0, 1]` on the classifier's device. `inputs` numbers the
-    /// images in their data set: an image's random starts depend on the seed and its number, not on its batch.
+    /// Attacks `images` `[batch, channel, height, width]` in `[0, 1]` on the classifier's device, with the draws of each image.
     ///
     /// The classifier should rest (no autodiff): gradients are taken with respect to the image alone.
     ///
     /// # Errors
-    /// [`Error::Config`] if a setting is out of its range or the numbers of images, classes and inputs differ.
+    /// [`Error::Config`] if a setting is out of its range or the numbers of images, classes and draws differ.
     fn attack<'a, C: Classifier>(
         self,
         classifier: &'a C,
         images: Tensor<4>,
         goal: &Goal,
-        seed: Seed,
-        inputs: &'a [u64],
+        draws: &[Draws],
     ) -> Result<Attack<'a, C>>;
 }
 
@@ -34,10 +33,9 @@ impl Attacks for Pgd {
         classifier: &'a C,
         images: Tensor<4>,
         goal: &Goal,
-        seed: Seed,
-        inputs: &'a [u64],
+        draws: &[Draws],
     ) -> Result<Attack<'a, C>> {
-        start(self, Purpose::Attack, classifier, images, goal, seed, inputs)
+        start(self, Purpose::Attack, classifier, images, goal, draws)
     }
 }
 
@@ -48,35 +46,21 @@ pub(crate) fn start<'a, C: Classifier>(
     classifier: &'a C,
     images: Tensor<4>,
     goal: &Goal,
-    seed: Seed,
-    inputs: &'a [u64],
+    draws: &[Draws],
 ) -> Result<Attack<'a, C>> {
     config.check()?;
     let [batch, ..] = images.dims();
     let classes = classifier.classes();
-    if goal.classes().len() != batch || inputs.len() != batch {
-        let (labels, inputs) = (goal.classes().len(), inputs.len());
-        return Err(Error::Config(format!("{batch} images need as many classes ({labels}) and input numbers ({inputs})")));
+    if goal.classes().len() != batch || draws.len() != batch {
+        let (labels, draws) = (goal.classes().len(), draws.len());
+        return Err(Error::Config(format!("{batch} images need as many classes ({labels}) and draws ({draws})")));
     }
     if let Some(class) = goal.classes().iter().find(|class| **class >= classes) {
         return Err(Error::Config(format!("class {class} is out of range: the classifier has {classes}")));
     }
     let objective = Objective::new(goal, config.loss, classes, &images.device());
-    let mut attack = Attack {
-        config,
-        classifier,
-        objective,
-        current: images.clone(),
-        images,
-        purpose,
-        seed,
-        inputs,
-        restart: 0,
-        step: 0,
-        best: None,
-    };
-    attack.current = attack.start();
-    Ok(attack)
+    let starts = Starts { config, purpose, draws: draws.to_vec(), direction: objective.direction(), images };
+    Ok(Attack { config, classifier, objective, ascent: starts.ascent(0), starts, restart: 0, step: 0, best: None })
 }
 
 /// What an attack with this goal and loss ascends at each of `images` `[batch, channel, height, width]`, `[batch]`, and the
@@ -86,22 +70,8 @@ pub(crate) fn start<'a, C: Classifier>(
 /// If a class of the goal is out of range.
 pub fn input_gradient<C: Classifier>(classifier: &C, images: Tensor<4>, goal: &Goal, loss: Loss) -> (Tensor<1>, Tensor<4>) {
     let objective = Objective::new(goal, loss, classifier.classes(), &images.device());
-    let (logits, gradient) = gradient_at(classifier, images, |logits| objective.value(logits));
+    let (logits, gradient) = slope(classifier, images, |logits| objective.value(logits));
     (objective.value(logits), gradient)
-}
-
-/// Logits and the input gradient of a value of each image's logits, without autodiff.
-fn gradient_at<C: Classifier>(
-    classifier: &C,
-    images: Tensor<4>,
-    value: impl FnOnce(Tensor<2>) -> Tensor<1>,
-) -> (Tensor<2>, Tensor<4>) {
-    let point = images.autodiff().require_grad();
-    let logits = classifier.forward(point.clone());
-    // Without a sum: it starts from a one for each image, which is the gradient of their sum.
-    let gradients = value(logits.clone()).backward();
-    let gradient = point.grad(&gradients).expect("the logits depend on the image");
-    (logits.inner(), gradient)
 }
 
 /// An attack under way. Each item is a point of the path and the logits there, on the device; `break` cancels, not pulling
@@ -111,14 +81,22 @@ pub struct Attack<'a, C> {
     config: Pgd,
     classifier: &'a C,
     objective: Objective,
-    images: Tensor<4>,
-    current: Tensor<4>,
-    purpose: Purpose,
-    seed: Seed,
-    inputs: &'a [u64],
+    starts: Starts,
+    ascent: Ascent,
     restart: usize,
     step: usize,
     best: Option<Scored>,
+}
+
+/// Where the restarts of an attack begin.
+#[derive(Debug)]
+struct Starts {
+    config: Pgd,
+    purpose: Purpose,
+    draws: Vec<Draws>,
+    /// -1 where the attack walks down, to a target.
+    direction: f32,
+    images: Tensor<4>,
 }
 
 /// A point of an attack's path.
@@ -161,41 +139,21 @@ impl<C: Classifier> Attack<'_, C> {
         self.best.expect("at least one restart").end
     }
 
-    fn start(&self) -> Tensor<4> {
-        if self.config.start == Start::Zero || self.config.epsilon == 0.0 {
-            return self.images.clone();
-        }
-        let [batch, channels, height, width] = self.images.dims();
-        let pixels = channels * height * width;
-        let mut noise = Vec::with_capacity(batch * pixels);
-        for input in self.inputs {
-            // A stream belongs to an input and a restart: the number of restarts does not change the first one.
-            let mut stream = self.seed.stream(self.purpose, input << 8 | self.restart as u64 & 0xff);
-            noise.extend((0..pixels).map(|_| rng::symmetric(&mut stream, self.config.epsilon)));
-        }
-        let noise = Tensor::from_data(TensorData::new(noise, self.images.dims()), &self.images.device());
-        (self.images.clone() + noise).clamp(0.0, 1.0)
-    }
-
-    /// One PGD step: up the objective along the sign of its gradient, back into the ball and the pixel range.
-    fn ascend(&self) -> (Tensor<2>, Tensor<4>) {
-        let (logits, gradient) = gradient_at(self.classifier, self.current.clone(), |logits| self.objective.distance(logits));
-        let active = match self.config.stop {
+    /// One PGD step: along the sign of the gradient, back into the ball and the pixel range. Returns the logits before it.
+    fn ascend(&mut self) -> Tensor<2> {
+        let (objective, stop) = (&self.objective, self.config.stop);
+        let moving = |logits| match stop {
             Stop::Never => None,
-            Stop::AtSuccess => Some(1.0 - self.objective.succeeded(logits.clone())),
+            Stop::AtSuccess => Some(1.0 - objective.succeeded(logits)),
         };
-        // A targeted attack walks down the same gradient.
-        let step_size = self.objective.direction() * self.config.step_size;
-        let step = SignedStep { step_size, epsilon: self.config.epsilon, range: [0.0, 1.0] };
-        let next = signed_step(self.current.clone(), gradient, self.images.clone(), active, step);
-        (logits, next)
+        self.ascent.step(self.classifier, |logits| objective.distance(logits), moving)
     }
 
     fn end_restart(&mut self, logits: Tensor<2>) {
         let scored = Scored {
             succeeded: self.objective.succeeded(logits.clone()),
             objective: self.objective.value(logits.clone()),
-            end: Attacked { images: self.current.clone(), logits },
+            end: Attacked { images: self.ascent.point(), logits },
         };
         self.best = Some(match self.best.take() {
             None => scored,
@@ -204,8 +162,31 @@ impl<C: Classifier> Attack<'_, C> {
         self.restart += 1;
         self.step = 0;
         if self.restart < self.config.restarts {
-            self.current = self.start();
+            self.ascent = self.starts.ascent(self.restart);
         }
+    }
+}
+
+impl Starts {
+    fn ascent(&self, restart: usize) -> Ascent {
+        let Pgd { epsilon, step_size, .. } = self.config;
+        let step = SignedStep { step_size: self.direction * step_size, epsilon, range: [0.0, 1.0] };
+        Ascent::new(self.images.clone(), self.point(restart), step)
+    }
+
+    fn point(&self, restart: usize) -> Tensor<4> {
+        let Pgd { epsilon, start, .. } = self.config;
+        if start == Start::Zero || epsilon == 0.0 {
+            return self.images.clone();
+        }
+        let pixels = self.images.dims()[1..].iter().product();
+        let mut noise = Vec::with_capacity(self.draws.len() * pixels);
+        for draws in &self.draws {
+            let mut stream = draws.restart(self.purpose, restart);
+            noise.extend((0..pixels).map(|_| rng::symmetric(&mut stream, epsilon)));
+        }
+        let noise = Tensor::from_data(TensorData::new(noise, self.images.dims()), &self.images.device());
+        (self.images.clone() + noise).clamp(0.0, 1.0)
     }
 }
 
@@ -216,12 +197,10 @@ impl<C: Classifier> Iterator for Attack<'_, C> {
         if self.restart == self.config.restarts {
             return None;
         }
-        let (restart, step, images) = (self.restart, self.step, self.current.clone());
+        let (restart, step, images) = (self.restart, self.step, self.ascent.point());
         let logits = if step < self.config.steps {
-            let (logits, next) = self.ascend();
-            self.current = next;
             self.step += 1;
-            logits
+            self.ascend()
         } else {
             let logits = self.classifier.forward(images.clone());
             self.end_restart(logits.clone());

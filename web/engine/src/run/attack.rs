@@ -26,8 +26,8 @@ pub async fn run(
 ) -> Result<f64, Trouble> {
     let started = now();
     let image = tensor(&input.image, engine.device()?);
-    let numbers = [u64::from(input.number)];
-    let attack = settings.attack(victim, image, &goal(class, target), Seed(input.seed.into()), &numbers)?;
+    let draws = Seed(input.seed.into()).input(input.number.into());
+    let attack = settings.attack(victim, image, &goal(class, target), &[draws])?;
     engine.announce_shaders(run, victim.architecture(), Shaders::Attack);
     let mut pace = Pace::new();
     let mut unread = Vec::new();

@@ -6,8 +6,9 @@ use burn::tensor::Tensor;
 use riposte::Classifier;
 use riposte::classifier::{read, read_pairs};
 use riposte::data::pool::ClassPools;
+use riposte::defense::Defense;
 use riposte::models::Model;
-use riposte::post_train::{Adaptation, Adapts, Direction, Iteration, Perturbation, PostTrain, Progress};
+use riposte::post_train::{Adaptation, Direction, Iteration, Perturbation, PostTrain, PostTraining, Progress};
 use riposte::rng::Seed;
 use riposte::spec::class::Prediction;
 use riposte_protocol::{Event, Input, IterationData, Notice, Picture, RunId, Sample, Verdict, Work};
@@ -46,9 +47,10 @@ pub async fn run(engine: &Engine, run: RunId, ready: &Ready, input: &Input, sett
         unread: Vec::new(),
     };
     let mut trouble = None;
-    let (seed, number) = (Seed(input.seed.into()), u64::from(input.number));
-    let answer = settings
-        .run(&ready.model, image, &pools, seed, number, async |progress| {
+    let defense = PostTraining { model: &ready.model, pools: &pools, settings: *settings };
+    let draws = Seed(input.seed.into()).input(input.number.into());
+    let answer = defense
+        .answer(image, draws, async |progress| {
             // Without a neighbor nothing is trained.
             let trains = matches!(progress, Progress::Searched(found) if found.original != found.neighbor);
             let told = watch.tell(progress).await;
