@@ -8,7 +8,6 @@ import { Arena, stage, visit } from './browser.js';
 const POLICY = [
   "default-src 'none'",
   "script-src 'self' 'wasm-unsafe-eval'",
-  "worker-src 'self'",
   "connect-src 'self'",
   "style-src 'self'",
   "img-src 'self'",

@@ -11,8 +11,9 @@ pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub fn gzip(bytes: &[u8], compression: Compression) -> Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), compression);
+/// Compressed as a web server at its best would.
+pub fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes)?;
     Ok(encoder.finish()?)
 }

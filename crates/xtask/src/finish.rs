@@ -13,13 +13,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use flate2::Compression;
 
 use crate::content::{digest, gzip};
-use crate::site::Profile;
 
 /// What a visitor may be asked to download for each part, gzipped.
 const BUDGETS: [(&str, usize); 2] = [("riposte-page", 400 * 1024), ("riposte-engine", 3 * 1024 * 1024)];
+
+/// What a build is for.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// Work on the page, which is not optimized.
+    Debug,
+    /// Visitors.
+    Release,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Budgets {
@@ -45,7 +52,7 @@ pub fn finish(site: &Path, profile: Profile, budgets: Budgets) -> Result<()> {
 }
 
 fn weigh(assets: &Path, part: &str, budget: usize, budgets: Budgets) -> Result<()> {
-    let compressed = |name: String| -> Result<usize> { Ok(gzip(&read(&assets.join(name))?, Compression::best())?.len()) };
+    let compressed = |name: String| -> Result<usize> { Ok(gzip(&read(&assets.join(name))?)?.len()) };
     let size = compressed(format!("{part}.js"))? + compressed(format!("{part}_bg.wasm"))?;
     println!("{part}: {:.0} KB gzipped of {:.0}", size as f64 / 1e3, budget as f64 / 1e3);
     ensure!(budgets == Budgets::Waived || size <= budget, "{part} is {size} bytes gzipped, over its budget of {budget}");

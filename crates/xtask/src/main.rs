@@ -2,7 +2,6 @@
 
 mod content;
 mod finish;
-mod pack;
 mod page;
 mod site;
 mod test;
@@ -13,10 +12,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use riposte_data::fetch::Library;
 
-use crate::finish::Budgets;
+use crate::finish::{Budgets, Profile};
 use crate::page::Page;
-use crate::site::Profile;
 
 /// Builds, serves and tests the project.
 #[derive(Parser)]
@@ -73,10 +72,10 @@ enum Hook {
     Pack {
         #[arg(long, env = "TRUNK_STAGING_DIR")]
         site: PathBuf,
-        #[arg(long, env = "TRUNK_PROFILE", value_enum)]
-        profile: Profile,
         #[arg(long, env = "RIPOSTE_DATA")]
         data: Option<PathBuf>,
+        #[arg(long, env = "RIPOSTE_MIRROR")]
+        mirror: Option<String>,
         #[arg(long, env = "RIPOSTE_MODELS", default_value = "static/models")]
         models: PathBuf,
     },
@@ -98,8 +97,8 @@ fn main() -> Result<()> {
         Command::Dist { page } => page.build(&root).map(drop),
         Command::Checks { out, stock } => page::checks(&root, &root.join(out), stock),
         Command::Test { page, only } => test::run(&root, &page, &only),
-        Command::Hook(Hook::Pack { site, profile, data, models }) => {
-            site::fill(&site, data.as_deref(), &root.join(models), profile)
+        Command::Hook(Hook::Pack { site, data, mirror, models }) => {
+            site::fill(&site, &Library::new(data, mirror.as_deref())?, &root.join(models))
         }
         Command::Hook(Hook::Finish { site, profile, budgets }) => finish::finish(&site, profile, budgets),
     }

@@ -1,85 +1,100 @@
 //! Models, packed images and the manifest of both: what the site holds beside its code.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use clap::ValueEnum;
-use flate2::Compression;
+use riposte_data::fetch::Library;
+use riposte_data::fetch::download::Progress;
+use riposte_data::pack::Pack;
 use riposte_protocol::{Asset, DatasetEntry, Manifest, ModelEntry, TRAINING_IMAGES, TRAINING_PHOTOGRAPHS};
 use riposte_spec::card::ModelCard;
-use riposte_spec::dataset::DatasetId;
+use riposte_spec::dataset::{DatasetId, Split};
 
-use crate::content::{digest, gzip};
-use crate::pack::{self, Packs};
+use crate::content::digest;
 
-/// What a build is for.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Profile {
-    /// Work on the page: built again at every change.
-    Debug,
-    /// Visitors.
-    Release,
-}
-
-/// Writes them to the folder `assets` of a site.
-pub fn fill(site: &Path, data: Option<&Path>, models: &Path, profile: Profile) -> Result<()> {
+/// Writes them to the folder `assets` of a site. Datasets without a model in the folder `models`, or without images at hand, are left out.
+pub fn fill(site: &Path, library: &Library, models: &Path) -> Result<()> {
     let assets = site.join("assets");
     std::fs::create_dir_all(&assets).with_context(|| assets.display().to_string())?;
-    let compression = match profile {
-        Profile::Debug => Compression::fast(),
-        Profile::Release => Compression::best(),
+    let cards = cards(models)?;
+    let mut manifest = Manifest { datasets: Vec::new(), models: Vec::new() };
+    for dataset in [DatasetId::Mnist, DatasetId::Cifar10, DatasetId::Digits] {
+        let models: Vec<_> = cards.iter().filter(|(_, card)| card.dataset == dataset).collect();
+        if models.is_empty() {
+            continue;
+        }
+        match packs(library, dataset) {
+            Ok(packs) => manifest.datasets.push(describe(&assets, dataset, packs)?),
+            Err(error) => {
+                eprintln!("The site does without {}: {error:#}.", dataset.title());
+                continue;
+            }
+        }
+        for (path, card) in models {
+            let weights = path.with_extension("safetensors");
+            let content = std::fs::read(&weights).with_context(|| weights.display().to_string())?;
+            let weights = write(&assets, &format!("{}.safetensors", card.id), &content)?;
+            manifest.models.push(ModelEntry { card: card.clone(), weights });
+        }
+    }
+    ensure!(!manifest.models.is_empty(), "{} holds no model for the images at hand: nothing could be attacked", models.display());
+    write(&assets, "manifest.json", &serde_json::to_vec(&manifest)?).map(drop)
+}
+
+/// The cards of a folder with their paths, by their file names.
+fn cards(folder: &Path) -> Result<Vec<(PathBuf, ModelCard)>> {
+    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    paths.sort();
+    let read = |path: PathBuf| -> Result<_> {
+        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        let card = ModelCard::from_json(&bytes).with_context(|| path.display().to_string())?;
+        Ok((path, card))
     };
-    let mut offered = cards(&assets, models)?;
-    let has_model = |dataset: DatasetId| offered.iter().any(|model| model.card.dataset == dataset);
-    let mut datasets = datasets(&assets, data, compression, has_model)?;
-    offered.retain(|model| datasets.iter().any(|set| set.id == model.card.dataset));
-    datasets.retain(|set| offered.iter().any(|model| set.id == model.card.dataset));
-    ensure!(!offered.is_empty(), "{} holds no model for the images at hand: nothing could be attacked", models.display());
-    let manifest = serde_json::to_vec(&Manifest { datasets, models: offered })?;
-    write(&assets, "manifest.json", &manifest).map(drop)
+    paths.into_iter().map(read).collect()
+}
+
+/// What a visitor downloads of a dataset.
+struct Packs {
+    test: Pack,
+    train: Pack,
+}
+
+/// None of digits, which the engine draws itself.
+fn packs(library: &Library, dataset: DatasetId) -> Result<Option<Packs>> {
+    // Test images of each class: the gallery's pages. Photographs hardly shrink when they are packed.
+    let (per_class, training_images) = match dataset {
+        DatasetId::Digits => return Ok(None),
+        DatasetId::Mnist => (80, TRAINING_IMAGES),
+        DatasetId::Cifar10 => (24, TRAINING_PHOTOGRAPHS),
+    };
+    let test = Pack::of(&library.load(dataset, Split::Test, None, &mut tell)?.dataset, per_class);
+    let train = Pack::all(library.load(dataset, Split::Train, Some(training_images), &mut tell)?.dataset);
+    Ok(Some(Packs { test, train }))
+}
+
+/// Says once that a file is on its way.
+fn tell(progress: Progress<'_>) -> ControlFlow<()> {
+    if progress.received == 0 {
+        eprintln!("Downloading {} ({:.0} MB).", progress.file, progress.total as f64 / 1e6);
+    }
+    ControlFlow::Continue(())
+}
+
+fn describe(assets: &Path, dataset: DatasetId, packs: Option<Packs>) -> Result<DatasetEntry> {
+    // Named `.pack`, not `.gz`: some servers announce `.gz` as an encoding, and the browser would unpack it unasked.
+    let write = |split: &str, pack: &Pack| write(assets, &format!("{dataset}-{split}.pack"), &pack.to_bytes()?);
+    Ok(DatasetEntry {
+        id: dataset,
+        training_images: packs.as_ref().map_or(TRAINING_IMAGES, |packs| packs.train.numbers().len()),
+        test: packs.as_ref().map(|packs| write("test", &packs.test)).transpose()?,
+        train: packs.as_ref().map(|packs| write("train", &packs.train)).transpose()?,
+    })
 }
 
 fn write(assets: &Path, name: &str, content: &[u8]) -> Result<Asset> {
     std::fs::write(assets.join(name), content).with_context(|| name.to_owned())?;
     Ok(Asset { path: format!("assets/{name}"), bytes: content.len() as u64, sha256: digest(content) })
-}
-
-/// The datasets whose images can be had; nothing is packed, or downloaded, without a model to attack.
-fn datasets(
-    assets: &Path,
-    data: Option<&Path>,
-    compression: Compression,
-    has_model: impl Fn(DatasetId) -> bool,
-) -> Result<Vec<DatasetEntry>> {
-    let mut datasets = Vec::new();
-    let mut offer = |id: DatasetId, training_images: usize, pack: &dyn Fn() -> Result<Option<Packs>>| -> Result<()> {
-        if let Some(packs) = if has_model(id) { pack()? } else { None } {
-            // Named `.pack`, not `.gz`: some servers announce `.gz` as an encoding, and the browser would unpack it unasked.
-            let write = |part: &str, content: &[u8]| write(assets, &format!("{id}-{part}.pack"), &gzip(content, compression)?);
-            let (test, train) = (Some(write("test", &packs.test)?), Some(write("train", &packs.train)?));
-            datasets.push(DatasetEntry { id, test, train, training_images });
-        }
-        Ok(())
-    };
-    offer(DatasetId::Mnist, TRAINING_IMAGES, &|| pack::mnist(data))?;
-    offer(DatasetId::Cifar10, TRAINING_PHOTOGRAPHS, &|| pack::cifar10(data))?;
-    datasets.push(DatasetEntry { id: DatasetId::Digits, test: None, train: None, training_images: TRAINING_IMAGES });
-    Ok(datasets)
-}
-
-/// Every model of a folder: weights with a card beside them.
-fn cards(assets: &Path, folder: &Path) -> Result<Vec<ModelEntry>> {
-    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
-    let mut cards: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    cards.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
-    cards.sort();
-    cards.iter().map(|card| model(assets, card).with_context(|| card.display().to_string())).collect()
-}
-
-fn model(assets: &Path, card: &Path) -> Result<ModelEntry> {
-    let bytes = std::fs::read(card)?;
-    let weights = std::fs::read(card.with_extension("safetensors")).context("the weights beside the card")?;
-    let card = ModelCard::from_json(&bytes)?;
-    let weights = write(assets, &format!("{}.safetensors", card.id), &weights)?;
-    Ok(ModelEntry { card, weights })
 }
