@@ -141,7 +141,7 @@ async function run(steps, iterations) {
     const answered = await act('riposte', /^Riposte/);
     const after = await snapshot();
     return {
-      attack: { seconds: attacked.attack.seconds, ...since(before, between) },
+      attack: { seconds: attacked.seconds, ...since(before, between) },
       'post-training': { seconds: answered.work.seconds, ...since(between, after) },
     };
   };

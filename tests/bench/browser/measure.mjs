@@ -47,7 +47,7 @@ const riposte = (device) => () => inBrowser(async (page) => {
   for (let time = 0; time < 2; time++) {
     let done = result();
     await ready.click();
-    attack.push((await done).attack.seconds);
+    attack.push((await done).seconds);
     done = result();
     await page.locator('section.riposte').getByRole('button', { name: /^Riposte/ }).click();
     const { work } = await done;

@@ -59,7 +59,7 @@ async function visit(device) {
     await run.waitFor();
     const attack = async () => {
       const heard = page.locator('riposte-arena').evaluate((element) => new Promise((done) => {
-        element.addEventListener('riposte', ({ detail }) => done(detail.attack.seconds), { once: true });
+        element.addEventListener('riposte', ({ detail }) => done(detail.seconds), { once: true });
       }));
       await run.click();
       return heard;
