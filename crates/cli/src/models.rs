@@ -39,9 +39,7 @@ impl Source {
             (Some(path), _) => {
                 Self::from_file(path, args.architecture.map(|architecture| args.width.of(architecture)).transpose()?)
             }
-            (None, Some(id)) => {
-                Self::embedded(zoo::card(id).map_err(|error| anyhow!("{error}; for a file use --weights"))?)
-            }
+            (None, Some(id)) => Self::embedded(zoo::card(id).map_err(|error| anyhow!("{error}; for a file use --weights"))?),
             (None, None) => Self::smallest(dataset.unwrap_or(DatasetId::Digits)),
         }
     }

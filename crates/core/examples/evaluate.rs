@@ -31,6 +31,10 @@ fn main() -> riposte::Result<()> {
     let summary = Summary::of(&records);
     let (robust, riposte) = (summary.robust_correct.unwrap_or(0), summary.riposte_robust_correct.unwrap_or(0));
     println!("Right of {IMAGES}: {}, under attack {robust}, the riposte under attack {riposte}.", summary.natural_correct);
-    println!("95 % interval of the riposte's accuracy: {:.3?}. Gain: {:?}.", wilson_interval(riposte, IMAGES), Gain::robust(&records));
+    println!(
+        "95 % interval of the riposte's accuracy: {:.3?}. Gain: {:?}.",
+        wilson_interval(riposte, IMAGES),
+        Gain::robust(&records)
+    );
     Ok(())
 }
