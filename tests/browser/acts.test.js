@@ -264,7 +264,7 @@ test('steps that do not lead as far as the strength are said, and can be made lo
   const short = arena.attack.locator('.short-of');
   assert.equal(await short.count(), 0);
   await arena.attack.getByLabel('Strength').fill('0.5');
-  await short.getByText(/40 steps of 0\.01 .*0\.4/).waitFor();
+  await short.getByText(/40 steps.* of 0\.01.* 0\.4 from the image/).waitFor();
   const attacked = async () => {
     const result = nextResult(page);
     await arena.runAttack();

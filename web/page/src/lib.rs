@@ -14,6 +14,7 @@ mod link;
 mod options;
 mod order;
 mod parts;
+mod record;
 mod runs;
 mod settings;
 mod share;

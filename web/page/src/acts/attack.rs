@@ -127,7 +127,9 @@ fn Odds() -> impl IntoView {
         });
         let chosen = number == Some(opening.image) && arena.preset.get() == opening.preset;
         let first = if chosen { "This image was chosen because the riposte saves it. " } else { "" };
-        Some(format!("{first}{} (Preset {}.)", opening.counts.sentence(), opening.preset))
+        // The counts are those of the preset as it is: a lighter training, another strength have others.
+        let differs = if arena.setup() == opening.preset.preset().setup() { "" } else { "; some settings are others here" };
+        Some(format!("{first}{} (Measured with preset {}{differs}.)", opening.counts.sentence(), opening.preset))
     };
     view! { <p class="odds">{words}</p> }
 }

@@ -2,7 +2,6 @@
 
 use leptos::prelude::*;
 use riposte_spec::Choice as _;
-use riposte_spec::attack::Start;
 use riposte_spec::keys::{Heading, KEYS, Key, Kind, Word};
 use riposte_spec::preset::PresetName;
 
@@ -25,25 +24,11 @@ pub fn AttackControls() -> impl IntoView {
             .chain(named.map(|(index, name)| (index.to_string(), format!("only \u{201c}{name}\u{201d}"))))
             .collect::<Vec<_>>()
     };
-    // From the image itself, the steps may not lead as far as the strength allows.
-    let reach = move || {
-        attack.with(|attack| {
-            let reach = attack.step_size * attack.steps as f32;
-            (attack.start == Start::Zero && reach < 0.999 * attack.epsilon).then_some((attack.steps, attack.step_size, reach))
-        })
-    };
-    let short_of = move || {
-        reach().map(|(steps, size, reach)| {
-            let units = |value: f32| pixel_units(value, arena.dataset());
-            let steps = if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") };
-            format!(
-                "{steps} of {} change a pixel by {} at most: more strength than that has no effect.",
-                units(size),
-                units(reach)
-            )
-        })
-    };
-    let lengthen = move |_| attack.update(|attack| attack.step_size = attack.epsilon / attack.steps as f32);
+    // Steps may not lead as far as the strength allows: more of it then has no effect.
+    let warnings = Memo::new(move |_| arena.setup().warnings());
+    let sentences = move || warnings.get().into_iter().map(|words| view! { <p class="hint">{words} "."</p> }).collect_view();
+    let is_short = move || attack.with(|attack| attack.step_size * (attack.steps as f32) < 0.999 * attack.epsilon);
+    let lengthen = move |_| attack.update(|attack| attack.step_size = attack.epsilon / attack.steps.max(1) as f32);
     view! {
         <Slide
             label="Strength \u{03b5}"
@@ -53,10 +38,10 @@ pub fn AttackControls() -> impl IntoView {
             range=Signal::derive(move || if color.get() { (0.0, 32.0 / 255.0, 1.0 / 255.0) } else { (0.0, 0.5, 0.01) })
             set=set_epsilon
         />
-        <Show when=move || reach().is_some()>
+        <Show when=move || warnings.with(|warnings| !warnings.is_empty())>
             <div class="short-of" role="status">
-                <p class="hint">{short_of}</p>
-                <button type="button" class="small" on:click=lengthen>"Take longer steps"</button>
+                {sentences}
+                <button type="button" class="small" hidden=move || !is_short() on:click=lengthen>"Take longer steps"</button>
             </div>
         </Show>
         <div class="pair">

@@ -1,0 +1,166 @@
+//! The record of a run: its duel in the words of `riposte duel --json`, what only a page has, and the command that repeats it.
+
+use js_sys::{JSON, Object};
+use leptos::prelude::*;
+use riposte_protocol::{DeviceKind, Picture, Work};
+use riposte_spec::duel::{Device, Duel, Opinion};
+use riposte_spec::keys;
+use riposte_spec::outcome::Outcome;
+use serde::Serialize;
+use wasm_bindgen::prelude::*;
+
+use crate::hash::link_to;
+use crate::state::{Arena, Origin};
+use crate::trace::AttackTrace;
+
+/// What is saved and announced, as an object: the duel in the words of `riposte duel --json`, and what only a page has.
+pub fn record(arena: Arena, act: Option<usize>) -> Option<Object> {
+    let (duel, rest) = pieces(arena, act);
+    // The browser's own parser makes objects of text, and one of two.
+    let object = |text: serde_json::Result<String>| JSON::parse(&text.ok()?).ok()?.dyn_into::<Object>().ok();
+    Some(Object::assign(&object(serde_json::to_string(&duel))?, &object(serde_json::to_string(&rest))?))
+}
+
+pub fn indented(record: &Object) -> Option<String> {
+    JSON::stringify_with_replacer_and_space(record, &JsValue::NULL, &JsValue::from(2)).ok().map(String::from)
+}
+
+/// The native command that repeats the run; none for a picture that only this page has.
+pub fn command(arena: Arena) -> Option<String> {
+    let Origin::Test(number) = arena.subject.get()?.origin else { return None };
+    let (dataset, model, preset) = (arena.dataset(), arena.model.get(), arena.preset.get());
+    let (seed, samples) = (arena.seed.get(), arena.dataset_entry().training_images);
+    let mut command = format!(
+        "riposte duel --dataset {dataset} --model {model} --index {number} --preset {preset} --seed {seed} --post-samples {samples}"
+    );
+    for (name, value) in keys::differences(&preset.preset(), &arena.setup()) {
+        command.push_str(&format!(" --{name} {value}"));
+    }
+    Some(command)
+}
+
+/// What a record has beside the duel.
+#[derive(Serialize)]
+struct OfThePage {
+    /// The act that is done, where that is what the record is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<usize>,
+    /// What act 2 answers: the attacked image or the untouched one.
+    on: &'static str,
+    /// The base model's logits at the attack's start and after each of its steps.
+    steps: Vec<Vec<f32>>,
+    /// The images themselves.
+    images: Images,
+    /// What the defense did.
+    work: Option<Work>,
+    /// Act 3.
+    counter: Option<Counter>,
+}
+
+#[derive(Serialize)]
+struct Images {
+    natural: Option<Pixels>,
+    attacked: Option<Pixels>,
+    neighbor: Option<Pixels>,
+}
+
+#[derive(Serialize)]
+struct Pixels {
+    /// Channels, height, width.
+    shape: [usize; 3],
+    /// In [0, 1], channel by channel, row by row.
+    values: Vec<f32>,
+}
+
+/// The plain re-attack: on the adapted copy as it stands, from the untouched image.
+#[derive(Serialize)]
+struct Counter {
+    /// The copy on the image made against it.
+    attacked: Option<Opinion>,
+    steps: Vec<Vec<f32>>,
+    image: Option<Pixels>,
+    /// What the defense answers that image, adapting afresh.
+    answer: Option<Opinion>,
+}
+
+fn pieces(arena: Arena, act: Option<usize>) -> (Duel, OfThePage) {
+    let (subject, riposted, attacked) = (arena.subject.get(), arena.runs.riposted, arena.runs.attacked);
+    let (label, natural) = (subject.as_ref().and_then(|subject| subject.truth), arena.natural.get());
+    let (end, verdict) = (attacked.end(), riposted.verdict.get());
+    let found = riposted.found.get().filter(|_| verdict.is_some());
+    let original_image = subject.as_ref().map(|subject| &subject.image);
+    let outcome =
+        label.zip(found.as_ref()).zip(verdict.as_ref()).filter(|_| arena.on_attacked.get()).map(|((label, found), verdict)| {
+            Outcome::of(label, found.original.class, found.neighbor.class, verdict.adapted.class)
+        });
+    let iterations = riposted.iterations.get();
+    let race = found.iter().map(|found| found.original.logits.clone()).chain(iterations.iter().map(|one| one.logits.clone()));
+    let class = arena.class();
+    let fooled_after = end.as_ref().filter(|end| Some(end.prediction.class) != class).and_then(|_| {
+        attacked.steps.with(|steps| steps.iter().find(|step| Some(step.prediction.class) != class).map(|step| step.index))
+    });
+    let duel = Duel {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        date: Some(String::from(js_sys::Date::new_0().to_iso_string())),
+        device: arena.wiring.with_client(|client| client.device()).map(|device| Device {
+            id: device.kind.name().to_lowercase(),
+            // A browser does not say what kind of GPU it has.
+            kind: if device.kind == DeviceKind::Cpu { "cpu" } else { "unknown" }.to_owned(),
+            name: device.name,
+        }),
+        command: command(arena),
+        link: link_to(arena),
+        dataset: arena.dataset(),
+        classes: arena.dataset().classes().iter().map(|name| (*name).to_owned()).collect(),
+        index: subject.as_ref().and_then(|subject| match subject.origin {
+            Origin::Test(number) => Some(number.into()),
+            Origin::Drawn | Origin::Uploaded(_) => None,
+        }),
+        label,
+        model: arena.model.get(),
+        weights_sha256: arena.model_entry().weights.sha256,
+        preset: arena.preset.get(),
+        seed: arena.seed.get().into(),
+        attack: arena.attack.get(),
+        target: arena.target.get(),
+        riposte: arena.riposte.get(),
+        outcome,
+        natural: natural.as_ref().map(Opinion::from),
+        attacked: end.as_ref().map(|end| Opinion::from(&end.prediction)),
+        perturbation: end.as_ref().zip(original_image).map(|(end, image)| end.image.minus(image).max_abs()),
+        fooled_after,
+        original: found.as_ref().map(|found| found.original.class),
+        neighbor: found.as_ref().map(|found| found.neighbor.class),
+        riposted: verdict.as_ref().map(|verdict| verdict.riposted),
+        answer: verdict.as_ref().map(|verdict| Opinion::from(&verdict.adapted)),
+        race: if iterations.is_empty() { Vec::new() } else { race.collect() },
+        losses: iterations.iter().map(|one| one.loss).collect(),
+        seconds: attacked.seconds.get() + verdict.as_ref().map_or(0.0, |verdict| verdict.work.seconds),
+    };
+    let rest = OfThePage {
+        act,
+        on: if arena.on_attacked.get() { "attacked" } else { "untouched" },
+        steps: logits(attacked),
+        images: Images {
+            natural: original_image.map(pixels),
+            attacked: end.as_ref().map(|end| pixels(&end.image)),
+            neighbor: found.as_ref().map(|found| pixels(&found.image)),
+        },
+        work: verdict.map(|verdict| verdict.work),
+        counter: arena.runs.countered.end().map(|end| Counter {
+            attacked: Some(Opinion::from(&end.prediction)),
+            steps: logits(arena.runs.countered),
+            image: Some(pixels(&end.image)),
+            answer: arena.runs.second.verdict.get().map(|verdict| Opinion::from(&verdict.adapted)),
+        }),
+    };
+    (duel, rest)
+}
+
+fn logits(trace: AttackTrace) -> Vec<Vec<f32>> {
+    trace.steps.with(|steps| steps.iter().map(|step| step.prediction.logits.clone()).collect())
+}
+
+fn pixels(picture: &Picture) -> Pixels {
+    Pixels { shape: [picture.channels, picture.height, picture.width], values: picture.pixels.clone() }
+}
