@@ -15,14 +15,14 @@ use riposte::neighbor::{NeighborSearch, SearchMethod};
 use riposte::post_train::{BatchNormMode, Direction, Perturbation, PostTrain, PostTraining, TrainingData};
 use riposte::presets::Preset;
 use riposte::rng::Seed;
+use riposte::spec::Choice;
 use riposte::{Classifier, Error, ToTensor};
 
 const TINY: Architecture = Architecture::PreActResNet { width: 4, blocks: 1 };
 
 fn attack_settings() -> impl Strategy<Value = Pgd> {
-    let start = prop_oneof![Just(Start::Zero), Just(Start::Uniform)];
-    let stop = prop_oneof![Just(Stop::Never), Just(Stop::AtSuccess)];
-    let loss = prop_oneof![Just(Loss::CrossEntropy), Just(Loss::Margin)];
+    let (start, stop, loss) =
+        (prop::sample::select(Start::ALL), prop::sample::select(Stop::ALL), prop::sample::select(Loss::ALL));
     (0.0f32..0.5, 0.0f32..0.2, 0usize..5, 1usize..3, start, stop, loss).prop_map(
         |(epsilon, step_size, steps, restarts, start, stop, loss)| Pgd { epsilon, step_size, steps, restarts, start, stop, loss },
     )
@@ -116,7 +116,7 @@ fn input_gradients_equal_finite_differences() {
         let tensor =
             |values: Vec<f32>| Tensor::<4>::from_data(TensorData::new(values, [1, channels, height, width]), &Device::flex());
         for goal in [Goal::Untargeted { labels: vec![4] }, Goal::Targeted { targets: vec![7] }] {
-            for loss in [Loss::CrossEntropy, Loss::Margin] {
+            for &loss in Loss::ALL {
                 let (_, gradient) = input_gradient(&model, tensor(image.clone()), &goal, loss);
                 let gradient = read_now(gradient);
                 // Along the gradient's sign, where the difference is largest: the sum of the gradient's absolute values.

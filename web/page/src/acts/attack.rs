@@ -54,7 +54,7 @@ pub fn AttackAct() -> impl IntoView {
         Chase::Off | Chase::Found(_) => None,
     };
     // Only a random start makes another run of the same attack.
-    let draws = move || arena.attack.with(|attack| attack.start == Start::Uniform);
+    let draws = move || arena.attack.with(|attack| attack.start != Start::Zero);
     let again = Signal::derive(move || if draws() { "Attack with another seed" } else { "Attack again" });
     let run = move || {
         if untrack(draws) && trace.phase.get_untracked() == Phase::Done { arena.run_anew(1) } else { arena.run_attack() }
