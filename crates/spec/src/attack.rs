@@ -55,6 +55,9 @@ choices! {
         /// Largest other logit minus the label's logit (Carlini & Wagner 2017, without the hinge): not scaled away when the
         /// classifier is confident
         Margin = "margin",
+        /// The margin divided by the lead of the largest logit over the third (Croce & Hein 2020, difference of logits ratio): not
+        /// changed by the scale of the logits
+        Dlr = "dlr",
     }
 }
 

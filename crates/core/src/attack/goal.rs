@@ -63,6 +63,7 @@ impl Objective {
         match self.loss {
             Loss::CrossEntropy => cross_entropy(logits, self.one_hot.clone()),
             Loss::Margin => self.margin(logits),
+            Loss::Dlr => self.margin(logits.clone()) / (lead_over_the_third(logits) + DLR_FLOOR),
         }
     }
 
@@ -87,6 +88,26 @@ impl Objective {
     }
 }
 
+/// As in the authors' code: a classifier that answers alike for all classes does not divide by zero.
+const DLR_FLOOR: f32 = 1e-12;
+
+/// Classes that the DLR loss compares.
+pub(super) const DLR_CLASSES: usize = 3;
+
+/// The largest logit minus the third, `[batch]`, of logits `[batch, class]`.
+fn lead_over_the_third(logits: Tensor<2>) -> Tensor<1> {
+    let [_, classes] = logits.dims();
+    let numbers = Tensor::<1, Int>::arange(0..classes as i64, &logits.device()).reshape([1, classes]);
+    let first = logits.clone().max_dim(1);
+    // One maximum after the other, each without the one before: a sort is read back from the device.
+    let mut rest = logits;
+    for _ in 1..DLR_CLASSES {
+        let largest = numbers.clone().equal(rest.clone().argmax(1)).float();
+        rest = rest - largest * 1e30;
+    }
+    (first - rest.max_dim(1)).flatten(0, 1)
+}
+
 /// One-hot rows `[batch, class]`.
 ///
 /// # Panics
@@ -98,4 +119,27 @@ pub(crate) fn one_hot(indices: &[usize], classes: usize, device: &Device) -> Ten
         values[row * classes + class] = 1.0;
     }
     Tensor::from_data(TensorData::new(values, [indices.len(), classes]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn distances(loss: Loss, rows: [[f32; 4]; 3], label: usize) -> Vec<f32> {
+        let device = Device::flex();
+        let goal = Goal::Untargeted { labels: vec![label; 3] };
+        let objective = Objective::new(&goal, loss, 4, &device);
+        objective.distance(Tensor::from_floats(rows, &device)).into_data().try_into_vec().unwrap()
+    }
+
+    /// Croce & Hein 2020, equation 3, by hand.
+    #[test]
+    fn the_dlr_loss_is_the_margin_over_the_lead_and_has_no_scale() {
+        let found = distances(Loss::Dlr, [[1.0, 4.0, 2.0, 0.0], [100.0, 400.0, 200.0, 0.0], [7.0, 7.0, 7.0, 7.0]], 1);
+        // -(4 - 2) / (4 - 1) in both, to f32's rounding; where all logits are equal, nothing is divided by nothing.
+        let expected = [-2.0 / 3.0, -2.0 / 3.0, 0.0];
+        assert!(found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-6), "{found:?}");
+        let wrong = distances(Loss::Dlr, [[1.0, 4.0, 2.0, 0.0]; 3], 3);
+        assert!(wrong.iter().all(|value| (value - 4.0 / 3.0).abs() < 1e-6), "{wrong:?}");
+    }
 }

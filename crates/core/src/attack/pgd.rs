@@ -6,7 +6,7 @@ use riposte_kernels::SignedStep;
 use riposte_spec::attack::{Loss, Pgd, Start, Stop};
 
 use super::ascent::{Ascent, slope};
-use super::goal::{Goal, Objective};
+use super::goal::{DLR_CLASSES, Goal, Objective};
 use crate::rng::{self, Draws, Purpose};
 use crate::{Classifier, Error, Result};
 
@@ -57,6 +57,11 @@ pub(crate) fn start<'a, C: Classifier>(
     }
     if let Some(class) = goal.classes().iter().find(|class| **class >= classes) {
         return Err(Error::Config(format!("class {class} is out of range: the classifier has {classes}")));
+    }
+    if config.loss == Loss::Dlr && classes < DLR_CLASSES {
+        return Err(Error::Config(format!(
+            "the dlr loss needs {DLR_CLASSES} classes, and the classifier has {classes}: take margin"
+        )));
     }
     let objective = Objective::new(goal, config.loss, classes, &images.device());
     let starts = Starts { config, purpose, draws: draws.to_vec(), direction: objective.direction(), images };
