@@ -29,7 +29,7 @@ impl Path {
     ///
     /// # Panics
     /// Where the shapes or types do not fit, naming them.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "they are the layer's parameters and statistics")]
     pub fn batch_norm_act(
         self,
         x: Tensor<4>,
@@ -101,7 +101,7 @@ impl Path {
 #[backend_extension(Cube: cfg(feature = "cubecl"), Flex, Autodiff)]
 pub trait NormalizationOps: Backend {
     /// With given statistics: see [`Path::batch_norm_act`].
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "they are the layer's parameters and statistics")]
     fn batch_norm_act(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,

@@ -12,7 +12,7 @@ use crate::random::{tensor, values};
 
 const F16: FloatDType = FloatDType::F16;
 
-#[test]
+#[test(needs(super::WGPU))]
 fn layers_of_the_models_agree_with_float64_in_f16() {
     for network in &crate::models::NETWORKS {
         // Seen where a check fails.
@@ -26,7 +26,7 @@ fn layers_of_the_models_agree_with_float64_in_f16() {
     }
 }
 
-#[test]
+#[test(needs(super::WGPU))]
 fn large_batches_agree_with_float64_in_f16() {
     // Split reductions, whose parts are f32, and activations that have a pass of their own.
     check_conv_in(F16, square(256, 16, 14, 32, 4, 2, 1), Activation::Relu, true);
@@ -37,7 +37,7 @@ fn large_batches_agree_with_float64_in_f16() {
     check_linear_in(F16, 1, 1568, 100, Activation::None, true);
 }
 
-#[test]
+#[test(needs(super::WGPU))]
 fn odd_extents_strides_and_paddings_agree_with_float64_in_f16() {
     for (x, weight, stride, padding) in [
         ([2, 3, 5, 7], [5, 3, 3, 2], [1, 2], [0, 1]),
@@ -56,21 +56,21 @@ fn odd_extents_strides_and_paddings_agree_with_float64_in_f16() {
     check_linear_in(F16, 33, 1, 1, Activation::None, true);
 }
 
-#[test]
+#[test(needs(super::WGPU))]
 fn batch_normalization_agrees_with_float64_in_f16() {
     check_batch_normalization(F16);
     check_batch_normalization_by_the_batch(F16);
 }
 
-#[test]
+#[test(needs(super::WGPU))]
 fn max_pooling_agrees_with_its_definition_in_f16() {
     check_max_pooling(F16);
 }
 
-#[test]
+#[test(needs(super::WGPU))]
 fn nan_infinity_and_sums_beyond_f16_reach_the_output() {
     check_nan_and_infinity(F16);
-    let Some(device) = gpu() else { return };
+    let device = gpu();
     let x = tensor(&[100.0, -100.0, 60.0], [1, 1, 1, 3], &device).cast(F16);
     let thousand = tensor(&[1000.0], [1, 1, 1, 1], &device);
     let y = Path::Kernels.conv2d(x, thousand, None, ConvOptions::square(1, 0), Activation::None);
@@ -78,9 +78,9 @@ fn nan_infinity_and_sums_beyond_f16_reach_the_output() {
     assert_eq!(values(y), [f32::INFINITY, f32::NEG_INFINITY, 60000.0]);
 }
 
-#[test]
+#[test(needs(super::WGPU))]
 fn the_device_says_that_it_stores_f16_and_the_cpu_that_it_does_not() {
     assert!(!stores_f16(&burn::tensor::Device::flex()));
-    let Some(device) = gpu() else { return };
+    let device = gpu();
     assert!(stores_f16(&device), "of the adapters that tests know, all store f16");
 }

@@ -7,6 +7,7 @@
 use std::sync::OnceLock;
 
 use burn::tensor::{Device, FloatDType, Tensor};
+use riposte_harness::Need;
 
 use riposte_kernels::{Activation, ConvOptions, ConvShape, Path, SgdStep, SignedStep, cross_entropy, sgd_step, signed_step};
 
@@ -17,25 +18,28 @@ use crate::definitions::{self, BatchNorm, before_activation};
 use crate::random::{Random, relative_error, stored, tensor, values};
 use reference::Conv;
 
-/// The adapter's device, with gradients; `None`, with a word on stderr, on a machine without an adapter. With the feature `cuda`,
-/// `RIPOSTE_TEST_CUDA=1` makes it the first CUDA device.
-fn gpu() -> Option<Device> {
-    #[cfg(feature = "cuda")]
-    if std::env::var_os("RIPOSTE_TEST_CUDA").is_some() {
-        return Some(Device::cuda(0).autodiff());
-    }
-    static GPU: OnceLock<Option<Device>> = OnceLock::new();
-    GPU.get_or_init(|| match Device::wgpu_options().init() {
-        Ok(device) => Some(device.autodiff()),
-        Err(error) if std::env::var_os("RIPOSTE_REQUIRE_WGPU").is_some() => {
-            panic!("RIPOSTE_REQUIRE_WGPU is set, but wgpu finds no adapter: {error}")
+static WGPU: Need = Need::new("a wgpu adapter", "RIPOSTE_REQUIRE_WGPU", || match find() {
+    Ok(_) => Ok(()),
+    Err(error) => Err(error.clone()),
+});
+
+/// The adapter's device, with gradients. With the feature `cuda`, `RIPOSTE_TEST_CUDA=1` makes it the first CUDA device.
+///
+/// # Panics
+/// If there is none: a test that calls this needs [`WGPU`].
+fn gpu() -> Device {
+    find().clone().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn find() -> &'static Result<Device, String> {
+    static FOUND: OnceLock<Result<Device, String>> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        #[cfg(feature = "cuda")]
+        if std::env::var_os("RIPOSTE_TEST_CUDA").is_some() {
+            return Ok(Device::cuda(0).autodiff());
         }
-        Err(error) => {
-            eprintln!("skipped: wgpu finds no adapter ({error})");
-            None
-        }
+        Device::wgpu_options().init().map(Device::autodiff).map_err(|error| error.to_string())
     })
-    .clone()
 }
 
 /// How far from the reference, relative to its largest entry, activations of `dtype` are: as above, and f16 rounds at 2^-11.
@@ -63,7 +67,7 @@ fn check_conv(shape: ConvShape, activation: Activation, with_bias: bool) {
 
 /// The same with activations of `dtype`.
 fn check_conv_in(dtype: FloatDType, shape: ConvShape, activation: Activation, with_bias: bool) {
-    let Some(device) = gpu() else { return };
+    let device = gpu();
     let conv = Conv { shape };
     let [filters, ..] = shape.weight;
     let (x_tensor, x) = stored(noise(1, shape.x.iter().product()), shape.x, dtype, &device);
@@ -106,7 +110,7 @@ fn square(batch: usize, channels: usize, size: usize, filters: usize, kernel: us
     }
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn mnist_cnn_convolutions_agree_with_float64_at_every_batch() {
     for batch in [1, 3, 32, 256] {
         check_conv(square(batch, 1, 28, 16, 4, 2, 1), Activation::Relu, true);
@@ -114,7 +118,7 @@ fn mnist_cnn_convolutions_agree_with_float64_at_every_batch() {
     }
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn madry_and_trades_cnn_convolutions_agree_with_float64() {
     check_conv(square(256, 1, 28, 32, 5, 1, 2), Activation::Relu, true);
     check_conv(square(1, 32, 14, 64, 5, 1, 2), Activation::Relu, true);
@@ -127,7 +131,7 @@ fn madry_and_trades_cnn_convolutions_agree_with_float64() {
 
 /// Forward and data gradient by the tiles of large products, which the networks have from batches of 32 on; rows, columns and terms fill
 /// none of them.
-#[test]
+#[test(needs(WGPU))]
 fn large_products_agree_with_float64() {
     check_conv(square(33, 35, 32, 37, 1, 1, 0), Activation::LeakyRelu(0.1), true);
     for (x, filters, stride) in [([9, 34, 63, 60], 37, 1), ([33, 35, 31, 33], 36, 2)] {
@@ -136,7 +140,7 @@ fn large_products_agree_with_float64() {
     }
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn residual_network_convolutions_agree_with_float64() {
     for batch in [1, 3] {
         check_conv(square(batch, 3, 32, 64, 3, 1, 1), Activation::None, false);
@@ -153,7 +157,7 @@ fn residual_network_convolutions_agree_with_float64() {
     check_conv(square(2, 16, 32, 160, 1, 1, 0), Activation::None, false);
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn every_layer_of_every_network_agrees_with_float64() {
     for network in &crate::models::NETWORKS {
         // Seen where a check fails.
@@ -170,7 +174,7 @@ fn every_layer_of_every_network_agrees_with_float64() {
     }
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn odd_extents_strides_and_paddings_agree_with_float64() {
     for (x, weight, stride, padding) in [
         ([2, 3, 5, 7], [5, 3, 3, 2], [1, 2], [0, 1]),
@@ -196,7 +200,7 @@ fn check_linear(batch: usize, inputs: usize, outputs: usize, activation: Activat
 
 /// The same with activations of `dtype`.
 fn check_linear_in(dtype: FloatDType, batch: usize, inputs: usize, outputs: usize, activation: Activation, with_bias: bool) {
-    let Some(device) = gpu() else { return };
+    let device = gpu();
     let conv = Conv {
         shape: ConvShape { x: [batch, inputs, 1, 1], weight: [outputs, inputs, 1, 1], options: ConvOptions::square(1, 0) },
     };
@@ -229,7 +233,7 @@ fn check_linear_in(dtype: FloatDType, batch: usize, inputs: usize, outputs: usiz
     }
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn linear_layers_agree_with_float64() {
     for batch in [1, 7, 256] {
         check_linear(batch, 1568, 100, Activation::Relu, true);
@@ -242,9 +246,9 @@ fn linear_layers_agree_with_float64() {
     check_linear(33, 1, 1, Activation::None, true);
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn gradients_reach_only_what_is_tracked() {
-    let Some(device) = gpu() else { return };
+    let device = gpu();
     let shape = square(3, 5, 6, 7, 3, 1, 1);
     let (x, weight, bias) = (noise(1, 3 * 5 * 36), noise(2, 7 * 5 * 9), noise(3, 7));
     let upstream = noise(4, 3 * 7 * 36);
@@ -275,9 +279,9 @@ fn gradients_reach_only_what_is_tracked() {
     }
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn permuted_tensors_count_as_their_values() {
-    let Some(device) = gpu() else { return };
+    let device = gpu();
     let shape = square(2, 6, 8, 5, 3, 2, 1);
     let (x, weight) = (noise(1, 2 * 6 * 64), noise(2, 5 * 6 * 9));
     let plain = Path::Kernels.conv2d(
@@ -299,13 +303,13 @@ fn permuted_tensors_count_as_their_values() {
     assert_eq!(values(plain), values(permuted));
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn nan_and_infinity_reach_exactly_the_outputs_that_see_them() {
     check_nan_and_infinity(FloatDType::F32);
 }
 
 fn check_nan_and_infinity(dtype: FloatDType) {
-    let Some(device) = gpu() else { return };
+    let device = gpu();
     let shape = square(2, 3, 6, 4, 3, 1, 1);
     for poison in [f32::NAN, f32::INFINITY] {
         let mut x = noise(1, 2 * 3 * 36);
@@ -334,13 +338,13 @@ fn check_nan_and_infinity(dtype: FloatDType) {
     }
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn batch_normalization_agrees_with_float64() {
     check_batch_normalization(FloatDType::F32);
 }
 
 fn check_batch_normalization(dtype: FloatDType) {
-    let Some(device) = gpu() else { return };
+    let device = gpu();
     for (shape, activation) in [
         ([3, 64, 8, 8], Activation::Relu),
         ([2, 5, 3, 7], Activation::LeakyRelu(0.1)),
@@ -371,13 +375,13 @@ fn check_batch_normalization(dtype: FloatDType) {
     }
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn batch_normalization_by_the_batch_agrees_with_float64() {
     check_batch_normalization_by_the_batch(FloatDType::F32);
 }
 
 fn check_batch_normalization_by_the_batch(dtype: FloatDType) {
-    let Some(device) = gpu() else { return };
+    let device = gpu();
     for (shape, activation) in [
         ([3, 64, 8, 8], Activation::Relu),
         ([2, 5, 3, 7], Activation::LeakyRelu(0.1)),
@@ -394,9 +398,9 @@ fn check_batch_normalization_by_the_batch(dtype: FloatDType) {
     }
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn cross_entropy_and_its_gradient_agree_with_float64() {
-    let Some(device) = gpu() else { return };
+    let device = gpu();
     for (samples, classes) in [(1, 10), (256, 10), (77, 3)] {
         let logits: Vec<f32> = noise(1, samples * classes).iter().map(|v| v * 30.0).collect();
         // Any weights, not only one-hot.
@@ -412,9 +416,9 @@ fn cross_entropy_and_its_gradient_agree_with_float64() {
     }
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn signed_step_stays_in_the_ball_and_the_range_and_rests_where_inactive() {
-    let Some(device) = gpu() else { return };
+    let device = gpu();
     let shape = [3, 2, 3, 5];
     let origin: Vec<f32> = noise(1, 90).iter().map(|v| v.abs()).collect();
     let mut x: Vec<f32> = origin.iter().zip(noise(2, 90)).map(|(o, d)| o + 0.1 * d).collect();
@@ -438,9 +442,9 @@ fn signed_step_stays_in_the_ball_and_the_range_and_rests_where_inactive() {
     }
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn sgd_steps_follow_pytorch_with_and_without_nesterov() {
-    let Some(device) = gpu() else { return };
+    let device = gpu();
     // Lengths that vectors of four divide and others, which share no launch; more of the first than any launch takes.
     let many = [16, 3, 64, 8, 5, 12, 4, 20, 24, 28, 1600, 36, 40];
     for (counts, nesterov) in [(&[1][..], true), (&[13, 1600, 8], false), (&[1600, 64, 10, 4], true), (&many, true)] {
@@ -465,15 +469,15 @@ fn sgd_steps_follow_pytorch_with_and_without_nesterov() {
     }
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn running_statistics_move_by_the_momentum() {
-    let Some(device) = gpu() else { return };
+    let device = gpu();
     crate::steps::check_moving_statistics(Path::Kernels, &device);
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn results_do_not_change_from_run_to_run() {
-    let Some(device) = gpu() else { return };
+    let device = gpu();
     let shape = square(16, 8, 14, 12, 3, 1, 1);
     let (x, weight) = (noise(1, 16 * 8 * 196), noise(2, 12 * 8 * 9));
     let run = || {
@@ -485,13 +489,13 @@ fn results_do_not_change_from_run_to_run() {
     assert_eq!(run(), run());
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn max_pooling_passes_the_gradient_to_the_first_maximum() {
     check_max_pooling(FloatDType::F32);
 }
 
 fn check_max_pooling(dtype: FloatDType) {
-    let Some(device) = gpu() else { return };
+    let device = gpu();
     for (shape, size) in [([2, 3, 8, 8], 2), ([1, 2, 7, 5], 2), ([1, 1, 9, 10], 3)] {
         let [batch, channels, height, width] = shape;
         let (rows, columns) = (height / size, width / size);
