@@ -68,7 +68,10 @@ impl Inputs<'_> {
         for window in starts.chunks(workers.count()) {
             let batches = window.iter().map(|start| *start..inputs.end.min(start + self.batch)).collect();
             let mut prepared = Vec::new();
-            workers.run(batches, prepare, |batch| Ok(prepared.extend(batch)))?;
+            workers.run(batches, prepare, |batch| {
+                prepared.extend(batch);
+                Ok(())
+            })?;
             workers.run(prepared.into_iter().skip(skip).collect(), defend, &mut sink)?;
             skip = 0;
         }

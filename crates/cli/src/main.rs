@@ -79,16 +79,16 @@ mod tests {
         let mut numbers: Vec<u32> = Vec::new();
         for number in 0..100_000 {
             numbers.push(number);
-            assert!(numbers.capacity() < 256 || numbers.as_ptr().addr() % 64 == 0);
+            assert!(numbers.capacity() < 256 || numbers.as_ptr().addr().is_multiple_of(64));
         }
         assert!(numbers.iter().enumerate().all(|(index, number)| index == *number as usize));
         for length in [50_000, 1000, 257, 100] {
             numbers.truncate(length);
             numbers.shrink_to_fit();
-            assert!(length < 256 || numbers.as_ptr().addr() % 64 == 0);
+            assert!(length < 256 || numbers.as_ptr().addr().is_multiple_of(64));
             assert!(numbers.iter().enumerate().all(|(index, number)| index == *number as usize));
         }
         let zeros = vec![0u8; 1 << 20];
-        assert!(zeros.as_ptr().addr() % 64 == 0 && zeros.iter().all(|byte| *byte == 0));
+        assert!(zeros.as_ptr().addr().is_multiple_of(64) && zeros.iter().all(|byte| *byte == 0));
     }
 }

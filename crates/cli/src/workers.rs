@@ -106,14 +106,24 @@ mod tests {
             thread::sleep(std::time::Duration::from_millis(if item == 0 { 30 } else { 1 }));
             Ok(item * item)
         };
-        workers.run((0..20).collect(), slow_first, |result| Ok(seen.push(result))).unwrap();
+        let collect = |result| {
+            seen.push(result);
+            Ok(())
+        };
+        workers.run((0..20).collect(), slow_first, collect).unwrap();
         assert_eq!(seen, (0..20).map(|item| item * item).collect::<Vec<_>>());
     }
 
     #[test]
     fn each_worker_computes_on_one_thread() {
         let workers = Workers::on_cpu(3).unwrap();
-        workers.run(vec![(); 6], |()| Ok(rayon::current_num_threads()), |threads| Ok(assert_eq!(threads, 1))).unwrap();
+        let mut threads = Vec::new();
+        let collect = |count| {
+            threads.push(count);
+            Ok(())
+        };
+        workers.run(vec![(); 6], |()| Ok(rayon::current_num_threads()), collect).unwrap();
+        assert_eq!(threads, [1; 6]);
     }
 
     #[test]
@@ -121,7 +131,11 @@ mod tests {
         for workers in [Workers::on_cpu(2).unwrap(), Workers::on_gpu()] {
             let mut seen = Vec::new();
             let work = |item: usize| if item == 5 { bail!("no") } else { Ok(item) };
-            let error = workers.run((0..100).collect(), work, |item| Ok(seen.push(item))).unwrap_err();
+            let collect = |item| {
+                seen.push(item);
+                Ok(())
+            };
+            let error = workers.run((0..100).collect(), work, collect).unwrap_err();
             assert_eq!((error.to_string().as_str(), seen), ("no", vec![0, 1, 2, 3, 4]));
         }
     }

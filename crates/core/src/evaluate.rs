@@ -224,11 +224,11 @@ mod tests {
         let model = Model::random(Architecture::FastMnistCnn, Seed(0), &Device::flex());
         let defense = None::<Static<'_, Model>>;
         let digits = digits::generate(Seed(0), Split::Test, 0..6);
-        let target = Some(digits.label(2));
-        let evaluation = Evaluation { model: &model, attack: Some(ATTACK), target, defense, natural: true };
+        let target = digits.label(2);
+        let evaluation = Evaluation { model: &model, attack: Some(ATTACK), target: Some(target), defense, natural: true };
         let records = run(&evaluation, async |_| ControlFlow::Continue(())).unwrap();
         assert_eq!((records[2].perturbation, records[2].attacked), (Some(0.0), Some(records[2].natural)));
-        assert!(records.iter().filter(|record| record.label != target.unwrap()).all(|record| record.perturbation > Some(0.0)));
+        assert!(records.iter().filter(|record| record.label != target).all(|record| record.perturbation > Some(0.0)));
         assert!(records.iter().all(|record| record.riposte_natural.is_none() && record.riposte_attacked.is_none()));
     }
 

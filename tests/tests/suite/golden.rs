@@ -123,7 +123,7 @@ every_net!(five_pgd_steps_equal_pytorchs, Length::Short);
 
 fn five_pgd_steps_equal_pytorchs(case: &Case) {
     let walks = case.golden.shapes["pgd/perturbation"][1];
-    let images = case.images.clone().slice([0..walks]);
+    let images = case.images.clone().narrow(0, 0, walks);
     let goal = Goal::Untargeted { labels: case.labels[..walks].to_vec() };
     let attack = case.walk.attack(&case.model, images.clone(), &goal, &Seed(0).inputs(0..walks as u64)).unwrap();
     let found: Vec<f32> = attack.skip(1).flat_map(|step| read(step.images - images.clone())).collect();

@@ -98,10 +98,10 @@ impl Key {
     /// # Errors
     /// As [`set`](Self::set) and [`Setup::check`]; [`Error::Setting`] for a count above its kind's `most`.
     pub fn set_moderately(&self, setup: &Setup, preset: &Preset, text: &str) -> Result<Setup> {
-        if let Kind::Count { most, .. } = self.kind() {
-            if text.trim().parse().is_ok_and(|count: usize| count > most) {
-                return refused(format!("`{}`: {text} is more than {most}, the most that the page takes", self.name));
-            }
+        if let Kind::Count { most, .. } = self.kind()
+            && text.trim().parse().is_ok_and(|count: usize| count > most)
+        {
+            return refused(format!("`{}`: {text} is more than {most}, the most that the page takes", self.name));
         }
         let mut changed = *setup;
         self.set(&mut changed, preset, text)?;
