@@ -207,6 +207,7 @@ fn attack_in_words(attack: &Pgd) -> String {
     let loss = match loss {
         Loss::CrossEntropy => "cross-entropy",
         Loss::Margin => "margin",
+        Loss::Dlr => "DLR",
     };
     format!("L-infinity {epsilon}, {steps} steps of {step_size} {start}, {restarts}, {stop}, {loss}")
 }

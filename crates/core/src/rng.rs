@@ -31,6 +31,10 @@ pub enum Purpose {
     Train = 6,
     /// The synthetic images of `data::digits`.
     Digits = 7,
+    /// Random starts of Auto-PGD on an input.
+    Apgd = 8,
+    /// Stripes and windows of the Square attack on an input.
+    Square = 9,
 }
 
 impl Seed {

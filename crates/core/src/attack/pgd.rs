@@ -95,12 +95,9 @@ impl Pgd {
         self.check()?;
         let [batch, ..] = images.dims();
         let classes = classifier.classes();
-        if goal.classes().len() != batch || inputs.len() != batch {
-            let (labels, inputs) = (goal.classes().len(), inputs.len());
-            return Err(Error::Config(format!("{batch} images need as many classes ({labels}) and input numbers ({inputs})")));
-        }
-        if let Some(class) = goal.classes().iter().find(|class| **class >= classes) {
-            return Err(Error::Config(format!("class {class} is out of range: the classifier has {classes}")));
+        goal.check(batch, classes, self.loss)?;
+        if inputs.len() != batch {
+            return Err(Error::Config(format!("{batch} images need as many input numbers, not {}", inputs.len())));
         }
         let objective = Objective::new(goal, self.loss, classes, &images.device());
         let mut attack = Attack {

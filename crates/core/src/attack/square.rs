@@ -1,0 +1,332 @@
+//! The Square attack in the L-infinity ball (Andriushchenko et al. 2020, "Square attack: a query-efficient black-box adversarial
+//! attack via random search", Algorithms 1 and 2): it asks for logits alone, so that no gradient can mislead it.
+
+use burn::tensor::{Bool, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use super::goal::{Goal, Loss, Objective};
+use super::pgd::{Attacked, Step};
+use super::rows::{choose, highest, pick};
+use super::subject::Subject;
+use crate::rng::{self, Purpose, Seed, Stream};
+use crate::{Error, Result};
+
+/// Settings of a Square attack.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Square {
+    /// Radius of the ball, in pixel units (`[0, 1]`).
+    pub epsilon: f32,
+    /// Windows tried in a run, a query each, besides the one query for the start.
+    pub queries: usize,
+    /// p: share of the image that the first windows take, above 0 and up to 1.
+    pub share: f32,
+    /// How the share falls.
+    pub schedule: Schedule,
+    /// What a window is filled with.
+    pub colors: Colors,
+    /// Independent runs, 1 to 256.
+    pub restarts: usize,
+}
+
+/// How the share of the image that a window takes falls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// After so many queries as for a run of 10,000, as AutoAttack does: a shorter run ends with larger windows.
+    Absolute,
+    /// After the same parts of a run of any length, as the authors of the attack do.
+    Relative,
+}
+
+/// What a window is filled with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Colors {
+    /// One random sign for each channel, as AutoAttack does: a small window often has it already, and a query is lost.
+    Random,
+    /// The opposite signs where the window would stay as it is.
+    Changing,
+}
+
+impl Square {
+    /// The fourth attack of the standard ensemble, at MNIST's usual radius.
+    pub const STANDARD: Self = Self {
+        epsilon: 0.3,
+        queries: 5000,
+        share: 0.8,
+        schedule: Schedule::Absolute,
+        colors: Colors::Random,
+        restarts: 1,
+    };
+
+    /// One run on `images` `[batch, channel, height, width]` in `[0, 1]` of the given labels. `inputs` numbers the images in their
+    /// data set and `run` the runs on them: they and the seed, not the batch, make the draws.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if a setting is out of its range or the numbers of images, labels and inputs differ.
+    pub fn attack<'a, S: Subject>(
+        self,
+        subject: &'a S,
+        images: Tensor<4>,
+        labels: &[usize],
+        seed: Seed,
+        inputs: &[u64],
+        run: u16,
+    ) -> Result<SquareRun<'a, S>> {
+        self.check()?;
+        let [batch, ..] = images.dims();
+        let goal = Goal::Untargeted { labels: labels.to_vec() };
+        goal.check(batch, subject.class_count(), Loss::Margin)?;
+        if inputs.len() != batch {
+            return Err(Error::Config(format!("{batch} images need as many input numbers, not {}", inputs.len())));
+        }
+        let objective = Objective::new(&goal, Loss::Margin, subject.class_count(), &images.device());
+        Ok(SquareRun { subject, objective, search: SquareSearch::new(self, images, seed, inputs, run) })
+    }
+
+    /// # Errors
+    /// [`Error::Config`] naming the setting.
+    pub fn check(&self) -> Result<()> {
+        if !(0.0..=1.0).contains(&self.epsilon) {
+            return Err(Error::Config(format!("epsilon must be between 0 and 1 in pixel units, not {}", self.epsilon)));
+        }
+        if !(self.share > 0.0 && self.share <= 1.0) {
+            return Err(Error::Config(format!("the share of the first windows must be above 0 and up to 1, not {}", self.share)));
+        }
+        if !(1..=256).contains(&self.restarts) {
+            return Err(Error::Config(format!("restarts must be between 1 and 256, not {}", self.restarts)));
+        }
+        Ok(())
+    }
+
+    /// Side of the window number `index` (from 0) in an image of `height` x `width` pixels.
+    pub fn side(&self, index: usize, height: usize, width: usize) -> usize {
+        let at = match self.schedule {
+            Schedule::Absolute => index,
+            Schedule::Relative => index * 10_000 / self.queries,
+        };
+        let halvings = HALVINGS.iter().filter(|last| at > **last).count();
+        let share = f64::from(self.share) / f64::from(1 << halvings);
+        let side = (share * (height * width) as f64).sqrt().round_ties_even() as usize;
+        side.clamp(1, height.min(width))
+    }
+}
+
+/// The last windows, of 10,000, before the share is halved.
+const HALVINGS: [usize; 9] = [10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000];
+
+/// A run under way. It yields `queries + 1` items: the best point so far after each query.
+#[derive(Debug)]
+pub struct SquareRun<'a, S> {
+    subject: &'a S,
+    objective: Objective,
+    search: SquareSearch,
+}
+
+impl<S: Subject> SquareRun<'_, S> {
+    /// The best points so far: those that fooled the subject, and of the other images those of the largest margin.
+    ///
+    /// # Panics
+    /// If nothing has been asked.
+    pub fn end(self) -> Attacked {
+        self.search.best.expect("the start has been asked").end
+    }
+
+    /// The best points so far, and which images are fooled, `[batch]`; `None` before the first query.
+    pub fn best(&self) -> Option<(Attacked, Tensor<1, Bool>)> {
+        self.search.best.as_ref().map(|best| (best.end.clone(), best.fooled.clone()))
+    }
+
+    /// Goes on with some rows of the batch alone: their points stay what they would have been.
+    pub fn retain(&mut self, rows: &[usize]) {
+        self.objective = self.objective.pick(rows);
+        self.search.retain(rows);
+    }
+}
+
+impl<S: Subject> Iterator for SquareRun<'_, S> {
+    type Item = Step;
+
+    fn next(&mut self) -> Option<Step> {
+        let step = self.search.asked;
+        let candidate = self.search.candidate()?;
+        let logits = self.subject.answer(candidate.clone());
+        let value = self.objective.value(logits.clone());
+        let fooled = self.objective.succeeded(logits.clone()).greater_elem(0.5);
+        self.search.told(Attacked { images: candidate, logits }, value, fooled);
+        let (best, _) = self.best()?;
+        Some(Step { restart: 0, step, images: best.images, logits: best.logits })
+    }
+}
+
+/// The search itself: it proposes points and is told what they are worth. Whoever drives it decides who answers: a model, or a
+/// defense that has to be waited for.
+#[derive(Debug)]
+pub struct SquareSearch {
+    settings: Square,
+    images: Tensor<4>,
+    streams: Vec<Stream>,
+    /// Queries so far.
+    asked: usize,
+    best: Option<Best>,
+}
+
+#[derive(Debug)]
+struct Best {
+    end: Attacked,
+    /// `[batch]`
+    value: Tensor<1>,
+    /// `[batch]`
+    fooled: Tensor<1, Bool>,
+}
+
+impl SquareSearch {
+    /// On `images` `[batch, channel, height, width]`; see [`Square::attack`].
+    pub fn new(settings: Square, images: Tensor<4>, seed: Seed, inputs: &[u64], run: u16) -> Self {
+        let stream = |input: &u64| seed.stream(Purpose::Square, input << 16 | u64::from(run));
+        Self { settings, images, streams: inputs.iter().map(stream).collect(), asked: 0, best: None }
+    }
+
+    /// The next points to ask about, `[batch, channel, height, width]`; `None` when all queries are used.
+    pub fn candidate(&mut self) -> Option<Tensor<4>> {
+        if self.asked > self.settings.queries {
+            return None;
+        }
+        let Some(best) = &self.best else {
+            let stripes = self.draw(stripes);
+            return Some((self.images.clone() + stripes * self.settings.epsilon).clamp(0.0, 1.0));
+        };
+        let best = best.end.images.clone();
+        let [_, _, height, width] = self.images.dims();
+        let side = self.settings.side(self.asked - 1, height, width);
+        // Twice epsilon from any point leads to the face of the box, or beyond it.
+        let window = self.draw(|stream, dims| window(stream, dims, side)) * (2.0 * self.settings.epsilon);
+        let candidate = self.project(best.clone() + window.clone());
+        if self.settings.colors == Colors::Random {
+            return Some(candidate);
+        }
+        let changes = highest((candidate.clone() - best.clone()).abs()).greater_elem(0.0);
+        Some(choose(&changes, candidate, self.project(best - window)))
+    }
+
+    /// Takes in the logits at the candidate, what the attack ascends there, and which images are fooled, both `[batch]`.
+    pub fn told(&mut self, candidate: Attacked, value: Tensor<1>, fooled: Tensor<1, Bool>) {
+        self.asked += 1;
+        let Some(best) = self.best.take() else {
+            self.best = Some(Best { end: candidate, value, fooled });
+            return;
+        };
+        let better = value.clone().greater(best.value.clone()).bool_or(fooled.clone());
+        // An image that is fooled rests.
+        let accept = better.bool_and(best.fooled.clone().bool_not());
+        self.best = Some(Best {
+            end: Attacked {
+                images: choose(&accept, candidate.images, best.end.images),
+                logits: choose(&accept, candidate.logits, best.end.logits),
+            },
+            value: choose(&accept, value, best.value),
+            fooled: best.fooled.bool_or(fooled),
+        });
+    }
+
+    fn retain(&mut self, rows: &[usize]) {
+        self.images = pick(self.images.clone(), rows);
+        self.streams = rows.iter().map(|row| self.streams[*row].clone()).collect();
+        self.best = self.best.take().map(|best| Best {
+            end: Attacked { images: pick(best.end.images, rows), logits: pick(best.end.logits, rows) },
+            value: pick(best.value, rows),
+            fooled: pick(best.fooled.float(), rows).greater_elem(0.5),
+        });
+    }
+
+    /// A pattern for each image from its stream, of the images' shape.
+    fn draw(&mut self, pattern: impl Fn(&mut Stream, [usize; 3]) -> Vec<f32>) -> Tensor<4> {
+        let [batch, channels, height, width] = self.images.dims();
+        let mut values = Vec::with_capacity(batch * channels * height * width);
+        for stream in &mut self.streams {
+            values.extend(pattern(stream, [channels, height, width]));
+        }
+        Tensor::from_data(TensorData::new(values, self.images.dims()), &self.images.device())
+    }
+
+    fn project(&self, points: Tensor<4>) -> Tensor<4> {
+        let epsilon = self.settings.epsilon;
+        points.max_pair(self.images.clone() - epsilon).min_pair(self.images.clone() + epsilon).clamp(0.0, 1.0)
+    }
+}
+
+fn sign(stream: &mut Stream) -> f32 {
+    if rng::unit(stream) < 0.5 { -1.0 } else { 1.0 }
+}
+
+/// A random sign for each channel and column, the same in all rows: convolutions answer stripes most.
+fn stripes(stream: &mut Stream, [channels, height, width]: [usize; 3]) -> Vec<f32> {
+    let mut values = Vec::with_capacity(channels * height * width);
+    for _ in 0..channels {
+        let row: Vec<f32> = (0..width).map(|_| sign(stream)).collect();
+        values.extend((0..height).flat_map(|_| row.iter().copied()));
+    }
+    values
+}
+
+/// A square of the given side at a random place with a random sign for each channel; 0 outside of it.
+fn window(stream: &mut Stream, [channels, height, width]: [usize; 3], side: usize) -> Vec<f32> {
+    // As in the authors' code the last position is never drawn.
+    let mut corner = |room: usize| (rng::unit(stream) * room as f32) as usize;
+    let (top, left) = (corner(height - side), corner(width - side));
+    let mut values = vec![0.0; channels * height * width];
+    for channel in values.chunks_exact_mut(height * width) {
+        let value = sign(stream);
+        for row in channel.chunks_exact_mut(width).skip(top).take(side) {
+            row[left..left + side].fill(value);
+        }
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_is_striped_from_top_to_bottom() {
+        let stripes = stripes(&mut Seed(1).stream(Purpose::Square, 0), [2, 5, 7]);
+        assert!(stripes.iter().all(|value| value.abs() == 1.0));
+        for channel in stripes.chunks_exact(5 * 7) {
+            assert!(channel.chunks_exact(7).all(|row| row == &channel[..7]));
+        }
+        assert!(stripes.contains(&1.0) && stripes.contains(&-1.0));
+        assert_ne!(stripes[..35], stripes[35..], "the channels differ");
+    }
+
+    #[test]
+    fn a_window_is_a_square_of_one_color_a_channel_and_never_at_the_last_place() {
+        let mut stream = Seed(1).stream(Purpose::Square, 0);
+        let mut tops = [0; 6];
+        for _ in 0..2000 {
+            let window = window(&mut stream, [2, 8, 9], 3);
+            for channel in window.chunks_exact(72) {
+                let inside: Vec<usize> = (0..72).filter(|at| channel[*at] != 0.0).collect();
+                let (top, left) = (inside[0] / 9, inside[0] % 9);
+                let expected: Vec<usize> = (0..9).map(|at| (top + at / 3) * 9 + left + at % 3).collect();
+                assert_eq!(inside, expected);
+                assert!(inside.iter().all(|at| channel[*at] == channel[inside[0]]));
+                tops[top] += 1;
+            }
+        }
+        // 4,000 draws over five places: 800 each, standard deviation 25 (36 for two channels that share it).
+        assert!(tops[..5].iter().all(|count| (600..1000).contains(count)) && tops[5] == 0, "{tops:?}");
+    }
+
+    #[test]
+    fn windows_shrink_as_in_autoattack() {
+        let square = Square::STANDARD;
+        let sides = [0, 10, 11, 50, 51, 200, 201, 501, 1001, 2001, 4001, 4999].map(|index| square.side(index, 28, 28));
+        // The square root of 0.8 * 784 / 2^k, rounded.
+        assert_eq!(sides, [25, 25, 18, 18, 13, 13, 9, 6, 4, 3, 2, 2]);
+        let relative = Square { schedule: Schedule::Relative, queries: 1000, ..square };
+        assert_eq!([0, 1, 2, 999].map(|index| relative.side(index, 28, 28)), [25, 25, 18, 1]);
+        assert_eq!(Square { share: 1.0, ..square }.side(0, 28, 20), 20, "not above the shorter side");
+    }
+}
