@@ -1,5 +1,9 @@
 //! Tests of the whole product, in one binary.
 
+mod attacks_losses;
+mod attacks_reference;
+mod attacks_strong;
+mod attacks_subjects;
 mod cli_duel;
 mod cli_eval;
 mod cli_import;

@@ -6,6 +6,7 @@ use riposte_kernels::{SignedStep, signed_step};
 use serde::{Deserialize, Serialize};
 
 use super::goal::{Goal, Loss, Objective};
+use super::subject::{Slope, Subject};
 use crate::rng::{self, Purpose, Seed};
 use crate::{Classifier, Error, Result};
 
@@ -140,10 +141,10 @@ impl Pgd {
 ///
 /// # Panics
 /// If a class of the goal is out of range.
-pub fn input_gradient<C: Classifier>(classifier: &C, images: Tensor<4>, goal: &Goal, loss: Loss) -> (Tensor<1>, Tensor<4>) {
-    let objective = Objective::new(goal, loss, classifier.classes(), &images.device());
-    let (logits, gradient) = gradient_at(classifier, images, |logits| objective.value(logits));
-    (objective.value(logits), gradient)
+pub fn input_gradient<S: Subject>(subject: &S, images: Tensor<4>, goal: &Goal, loss: Loss) -> (Tensor<1>, Tensor<4>) {
+    let objective = Objective::new(goal, loss, subject.class_count(), &images.device());
+    let Slope { value, gradient, .. } = subject.slope(images, &|logits| objective.value(logits));
+    (value, gradient)
 }
 
 /// Logits and the input gradient of a value of each image's logits, without autodiff.

@@ -1,0 +1,106 @@
+//! The strong attacks against their authors' code and foolbox, on public weights and the official test images
+//! (`tests/reference/autoattack.json`).
+
+use std::ops::ControlFlow;
+
+use burn::tensor::Device;
+use riposte::attack::{Apgd, Cw, DeepFool, Fab, Norm, Single, Square, campaign, distance};
+use riposte::models::{Architecture, Model};
+use riposte::rng::Seed;
+use serde_json::Value;
+
+use crate::attacks_subjects::values;
+use crate::official;
+
+/// Images of so many that ours and theirs may differ in, beyond what the seeds of either spread over.
+const DISAGREE: f64 = 3.0 / 1000.0;
+/// Images of a run that this test repeats; the others in the file are for whoever has the time.
+const IMAGES: u64 = 200;
+
+#[test]
+fn each_attack_leaves_as_many_right_as_its_authors_code() {
+    let Some(subject) = Subject::new("fast") else { return };
+    for (name, attack) in [
+        ("apgd-ce", Single::Apgd(Apgd::STANDARD)),
+        ("apgd-t", Single::Apgd(Apgd::STANDARD_TARGETED)),
+        ("fab-t", Single::Fab(Fab::STANDARD)),
+        ("square", Single::Square(Square::STANDARD)),
+    ] {
+        let theirs: Vec<f64> = subject.runs(name).map(|run| run["robust"][name].as_f64().unwrap()).collect();
+        let (low, high) = (theirs.iter().copied().fold(f64::MAX, f64::min), theirs.iter().copied().fold(0.0, f64::max));
+        let ours = subject.right(attack) as f64;
+        let slack = DISAGREE * IMAGES as f64;
+        // One draw against five falls outside of their spread one time in three, by little.
+        let slack = if theirs.len() == 1 { slack } else { slack + 1.0 };
+        assert!(ours >= low - slack && ours <= high + slack, "{name}: {ours} right, theirs {theirs:?}");
+    }
+}
+
+#[test]
+fn perturbations_are_as_small_as_foolbox_finds_them() {
+    let Some(subject) = Subject::new("fast") else { return };
+    let steps = subject.file["cw_steps"].as_u64().unwrap() as usize;
+    for (name, norm, attack) in [
+        ("deepfool-l2", Norm::L2, Single::DeepFool(DeepFool::STANDARD)),
+        ("deepfool-linf", Norm::LInfinity, Single::DeepFool(DeepFool { norm: Norm::LInfinity, ..DeepFool::STANDARD })),
+        ("cw-l2", Norm::L2, Single::Cw(Cw { steps, ..Cw::L2 })),
+    ] {
+        let Some(theirs) = subject.runs(name).next() else { panic!("no reference for {name}") };
+        let mut ours = subject.norms(attack, norm, theirs["images"].as_u64().unwrap() as usize);
+        ours.sort_by(f32::total_cmp);
+        // The lower of the two middle ones, as PyTorch's median.
+        let (found, expected) = (f64::from(ours[(ours.len() - 1) / 2]), theirs["median"].as_f64().unwrap());
+        assert!((found - expected).abs() <= 0.05 * expected, "{name}: median {found}, theirs {expected}");
+        let successes = theirs["successes"].as_u64().unwrap();
+        assert!((ours.len() as u64).abs_diff(successes) <= 2, "{name}: {} successes, theirs {successes}", ours.len());
+    }
+}
+
+/// A model with public weights, the test images, and what others found.
+struct Subject {
+    name: &'static str,
+    model: Model,
+    file: Value,
+}
+
+impl Subject {
+    fn new(name: &'static str) -> Option<Self> {
+        let shared = official::shared()?;
+        let path = crate::package().join("reference/autoattack.json");
+        let file: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let weights = shared.weights("mnist_fast_adversarial_fgsm.pth");
+        let model = Model::from_weights(Architecture::FastMnistCnn, &weights, &Device::flex()).unwrap();
+        Some(Self { name, model, file })
+    }
+
+    /// The reference runs of an attack that this test repeats.
+    fn runs<'a>(&'a self, attack: &'a str) -> impl Iterator<Item = &'a Value> {
+        let runs = self.file["runs"].as_array().unwrap();
+        runs.iter().filter(move |run| run["model"] == self.name && run["attack"] == attack && run["images"].as_u64() <= Some(IMAGES))
+    }
+
+    fn right(&self, attack: Single) -> usize {
+        self.attacked(attack, IMAGES as usize).1.iter().filter(|right| **right).count()
+    }
+
+    /// Norms of the perturbations of the images that were right and are fooled.
+    fn norms(&self, attack: Single, norm: Norm, images: usize) -> Vec<f32> {
+        let (points, right) = self.attacked(attack, images);
+        let natural = official::mnist().1.images().to_tensor(0..images, &Device::flex());
+        let far = values(distance(norm, natural, points));
+        far.into_iter().zip(right).filter(|(far, right)| !right && *far > 0.0).map(|(far, _)| far).collect()
+    }
+
+    fn attacked(&self, attack: Single, images: usize) -> (burn::tensor::Tensor<4>, Vec<bool>) {
+        let test = &official::mnist().1;
+        let labels: Vec<usize> = (0..images).map(|index| test.label(index)).collect();
+        let inputs: Vec<u64> = (0..images as u64).collect();
+        let natural = test.images().to_tensor(0..images, &Device::flex());
+        let attacks = [attack];
+        let observe = async |_| ControlFlow::Continue(());
+        let outcome = campaign(&attacks, &self.model, natural, &labels, Seed(0), &inputs, observe);
+        let outcome = pollster::block_on(outcome).unwrap();
+        assert_eq!(outcome.unconfirmed, 0);
+        (outcome.end.images, outcome.right)
+    }
+}
