@@ -2,27 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use riposte::data::Dataset;
-pub use riposte::data::digits::Split;
+use riposte::data::fetch::Library;
 use riposte::data::pool::ClassPools;
 use riposte::models::Architecture;
+pub use riposte::spec::dataset::{DatasetId, Split};
 
-use crate::args::DataArgs;
-pub use crate::data::DatasetName;
-use crate::data::Library;
-use crate::data::bar::download_bar;
-use crate::models::Source;
-
-/// The dataset that `args` name, or the one that the model was trained on.
-///
-/// # Errors
-/// If neither says it.
-pub fn chosen(args: &DataArgs, source: &Source) -> Result<DatasetName> {
-    args.dataset
-        .or_else(|| source.dataset())
-        .with_context(|| format!("which images for `{}`? Say it with --dataset", source.name))
-}
+use crate::progress::download_bar;
 
 /// Where datasets are looked for: `folder` alone, or the cache folder and then the official hosts, or `RIPOSTE_MIRROR` in
 /// their place.
@@ -38,7 +25,7 @@ pub fn library(folder: Option<&Path>) -> Result<Library> {
 ///
 /// # Errors
 /// If files are missing and cannot be downloaded, or are damaged.
-pub fn load(name: DatasetName, split: Split, limit: Option<usize>, folder: Option<&Path>) -> Result<Dataset> {
+pub fn load(name: DatasetId, split: Split, limit: Option<usize>, folder: Option<&Path>) -> Result<Dataset> {
     let loaded = library(folder)?.load(name, split, limit, &mut download_bar(|| false))?;
     for note in &loaded.notes {
         eprintln!("Note: {note}");
@@ -50,7 +37,7 @@ pub fn load(name: DatasetName, split: Split, limit: Option<usize>, folder: Optio
 ///
 /// # Errors
 /// As [`load`]; if there are fewer than `limit`.
-pub fn pools(name: DatasetName, limit: Option<usize>, folder: Option<&Path>) -> Result<ClassPools> {
+pub fn pools(name: DatasetId, limit: Option<usize>, folder: Option<&Path>) -> Result<ClassPools> {
     let samples = load(name, Split::Train, limit, folder)?;
     let (asked, found) = (limit.unwrap_or(0), samples.len());
     ensure!(asked <= found, "--post-samples {asked} are more than the {found} training samples of {name}");

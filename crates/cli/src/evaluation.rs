@@ -4,15 +4,15 @@ use std::ops::{ControlFlow, Range};
 
 use anyhow::{Context, Result};
 use burn::tensor::Tensor;
-use riposte::Classifier;
-use riposte::attack::Pgd;
 use riposte::data::Dataset;
 use riposte::data::pool::ClassPools;
 use riposte::eval::{self, Defended, Record};
 use riposte::models::Model;
-use riposte::neighbour::Neighbours;
-use riposte::post_train::PostTrain;
+use riposte::neighbor::{Neighbors, Searches};
+use riposte::post_train::Adapts;
 use riposte::rng::Seed;
+use riposte::spec::setup::Setup;
+use riposte::{Classifier, ToTensor};
 
 use crate::interrupt::Interrupt;
 use crate::workers::Workers;
@@ -24,8 +24,7 @@ pub struct Evaluation<'a> {
     pub test: &'a Dataset,
     /// The training samples. A riposte needs them.
     pub pools: Option<&'a ClassPools>,
-    pub attack: Option<Pgd>,
-    pub riposte: Option<PostTrain>,
+    pub setup: Setup,
     /// Also defend the natural images.
     pub natural: bool,
     pub seed: Seed,
@@ -43,7 +42,7 @@ struct Prepared {
 /// An image `[1, channel, height, width]` and what its neighbor search found.
 struct Searched {
     image: Tensor<4>,
-    neighbours: Neighbours,
+    neighbors: Neighbors,
 }
 
 impl Evaluation<'_> {
@@ -74,7 +73,7 @@ impl Evaluation<'_> {
             let mut prepared = Vec::new();
             let prepare = |(batch, model): (Range<usize>, Model)| {
                 interrupt.check()?;
-                pollster::block_on(self.prepare(&model, batch))
+                pollster::block_on(self.prepare(&model, batch, interrupt))
             };
             // A model is cheap to clone and cannot be shared between threads.
             let work = batches.into_iter().map(|batch| (batch, self.model.clone())).collect();
@@ -86,26 +85,27 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    async fn prepare(&self, model: &Model, batch: Range<usize>) -> Result<Vec<Prepared>> {
+    async fn prepare(&self, model: &Model, batch: Range<usize>, interrupt: &Interrupt) -> Result<Vec<Prepared>> {
         let images = self.test.images().to_tensor(batch.clone(), &model.device());
         let labels: Vec<usize> = batch.clone().map(|index| self.test.label(index)).collect();
         let numbers: Vec<u64> = batch.map(|index| index as u64).collect();
-        let attacked = eval::attack_batch(model, images.clone(), &labels, &numbers, self.attack, self.seed).await?;
-        let defend_natural = self.natural || self.attack.is_none();
+        let observe = async |_| if interrupt.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let attacked = eval::attack_batch(model, images.clone(), &labels, &numbers, &self.setup, self.seed, observe).await?;
+        let defend_natural = self.natural || self.setup.attack.is_none();
         let natural = self.search(model, images.clone(), &numbers, defend_natural).await?;
-        let found = self.search(model, attacked.images.clone(), &numbers, self.attack.is_some()).await?;
+        let found = self.search(model, attacked.images.clone(), &numbers, self.setup.attack.is_some()).await?;
         let inputs = attacked.records.into_iter().enumerate();
         Ok(inputs
             .map(|(index, record)| Prepared {
                 record,
-                natural: natural.as_ref().map(|neighbours| Searched::of(&images, neighbours, index)),
-                attacked: found.as_ref().map(|neighbours| Searched::of(&attacked.images, neighbours, index)),
+                natural: natural.as_ref().map(|neighbors| Searched::of(&images, neighbors, index)),
+                attacked: found.as_ref().map(|neighbors| Searched::of(&attacked.images, neighbors, index)),
             })
             .collect())
     }
 
-    async fn search(&self, model: &Model, images: Tensor<4>, numbers: &[u64], wanted: bool) -> Result<Option<Neighbours>> {
-        match self.riposte {
+    async fn search(&self, model: &Model, images: Tensor<4>, numbers: &[u64], wanted: bool) -> Result<Option<Neighbors>> {
+        match self.setup.riposte {
             Some(riposte) if wanted => Ok(Some(riposte.search.search(model, images, self.seed, numbers).await?)),
             _ => Ok(None),
         }
@@ -124,19 +124,19 @@ impl Evaluation<'_> {
     }
 
     async fn answer(&self, model: &Model, searched: Searched, number: u64, interrupt: &Interrupt) -> Result<(Defended, bool)> {
-        let (riposte, pools) = self.riposte.zip(self.pools).context("a riposte needs training samples")?;
-        let (original, neighbour) = (searched.neighbours.original[0], searched.neighbours.neighbour[0]);
+        let (riposte, pools) = self.setup.riposte.zip(self.pools).context("a riposte needs training samples")?;
+        let (original, neighbor) = (searched.neighbors.original[0], searched.neighbors.neighbor[0]);
         let observe = async |_: riposte::post_train::Progress<'_, Model>| {
             if interrupt.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let Searched { image, neighbours } = searched;
-        let answer = riposte.answer(model, image, neighbours, pools, self.seed, number, observe).await?;
-        Ok(eval::defended(original, neighbour, answer.logits).await?)
+        let Searched { image, neighbors } = searched;
+        let answer = riposte.answer(model, image, neighbors, pools, self.seed, number, observe).await?;
+        Ok(eval::defended(original, neighbor, answer.logits).await?)
     }
 }
 
 impl Searched {
-    fn of(images: &Tensor<4>, neighbours: &Neighbours, index: usize) -> Self {
-        Self { image: images.clone().narrow(0, index, 1), neighbours: neighbours.at(index) }
+    fn of(images: &Tensor<4>, neighbors: &Neighbors, index: usize) -> Self {
+        Self { image: images.clone().narrow(0, index, 1), neighbors: neighbors.at(index) }
     }
 }

@@ -4,7 +4,6 @@
 
 pub mod args;
 pub mod commands;
-pub mod data;
 pub mod dataset;
 pub mod device;
 pub mod evaluation;
@@ -49,12 +48,15 @@ pub fn main() -> ExitCode {
         Err(error) if closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("riposte: {error:#}");
-            match error.downcast_ref() {
-                Some(riposte::Error::Cancelled) => ExitCode::from(interrupt::CANCELLED),
-                _ => ExitCode::FAILURE,
-            }
+            if cancelled(&error) { ExitCode::from(interrupt::CANCELLED) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Whether the user stopped a computation or a download.
+fn cancelled(error: &anyhow::Error) -> bool {
+    let computation = matches!(error.downcast_ref(), Some(riposte::Error::Cancelled));
+    computation || matches!(error.downcast_ref(), Some(riposte::data::Error::Cancelled))
 }
 
 /// Whether the reader of standard output has gone, as in `riposte devices | head -1`.

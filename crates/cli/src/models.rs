@@ -9,8 +9,8 @@ use riposte::weights::StateDict;
 use sha2::{Digest, Sha256};
 
 use crate::args::ModelArgs;
-use crate::data::DatasetName;
 use crate::{file, weights_file};
+use riposte::spec::dataset::DatasetId;
 
 mod embedded {
     include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
@@ -35,7 +35,7 @@ impl Source {
     ///
     /// # Errors
     /// If there is no such model, or a file cannot be read or is not what it should be.
-    pub fn find(args: &ModelArgs, dataset: Option<DatasetName>) -> Result<Self> {
+    pub fn find(args: &ModelArgs, dataset: Option<DatasetId>) -> Result<Self> {
         match (&args.weights, &args.model) {
             (Some(path), _) => {
                 Self::from_file(path, args.architecture.map(|architecture| args.width.of(architecture)).transpose()?)
@@ -45,8 +45,8 @@ impl Source {
                 format!("no model `{id}` comes with this program (there are: {}); for a file use --weights", list(&ids))
             }),
             (None, None) => {
-                let dataset = dataset.unwrap_or(DatasetName::Digits);
-                Self::embedded(|card| card.dataset == dataset.to_string())?.with_context(|| {
+                let dataset = dataset.unwrap_or(DatasetId::Digits);
+                Self::embedded(|card| card.dataset == dataset)?.with_context(|| {
                     format!("no model for {dataset} comes with this program: name one with --weights FILE --architecture NAME")
                 })
             }
@@ -62,15 +62,11 @@ impl Source {
     }
 
     /// The dataset that it was trained on, or that its architecture takes.
-    pub fn dataset(&self) -> Option<DatasetName> {
-        let named = self.card.as_ref().map(|card| card.dataset.as_str());
-        match named {
-            Some("mnist") => Some(DatasetName::Mnist),
-            Some("digits") => Some(DatasetName::Digits),
-            Some("cifar10") => Some(DatasetName::Cifar10),
-            Some(_) => None,
-            None if self.architecture.image_shape()[0] == 3 => Some(DatasetName::Cifar10),
-            None => Some(DatasetName::Mnist),
+    pub fn dataset(&self) -> DatasetId {
+        match &self.card {
+            Some(card) => card.dataset,
+            None if self.architecture.image_shape()[0] == 3 => DatasetId::Cifar10,
+            None => DatasetId::Mnist,
         }
     }
 
@@ -86,7 +82,7 @@ impl Source {
         let card = card.filter(|card| card.sha256 == sha256);
         let architecture = match (architecture, &card) {
             (Some(architecture), _) => architecture,
-            (None, Some(card)) => card.architecture.parse()?,
+            (None, Some(card)) => card.architecture,
             (None, None) => bail!(
                 "which architecture has `{}`? Say it with --architecture fast-mnist-cnn, madry-mnist-cnn, trades-mnist-cnn, ...",
                 path.display()
@@ -105,7 +101,7 @@ impl Source {
         let sha256 = sha256(weights);
         ensure!(card.sha256 == sha256, "the weights of `{}` are not those of its card (SHA-256 {sha256})", card.id);
         Ok(Some(Self {
-            architecture: card.architecture.parse()?,
+            architecture: card.architecture,
             weights: StateDict::from_safetensors(weights)?,
             sha256,
             name: card.id.clone(),
@@ -145,13 +141,13 @@ mod tests {
             let source = Source::embedded(|other| other.id == card.id).unwrap().unwrap();
             source.load(&Device::flex()).unwrap();
             assert_eq!(card.weights, format!("{}.safetensors", card.id));
-            assert!(source.dataset().is_some(), "`{}` names an unknown dataset", card.id);
+            assert_eq!(source.dataset(), card.dataset);
         }
     }
 
     #[test]
     fn the_smallest_model_of_a_dataset_is_taken_where_none_is_named() {
-        let source = Source::embedded(|card| card.dataset == "cifar10").unwrap().unwrap();
+        let source = Source::embedded(|card| card.dataset == DatasetId::Cifar10).unwrap().unwrap();
         assert_eq!(source.card.unwrap().id, "cifar10-robust");
     }
 

@@ -7,13 +7,15 @@ use std::fmt::Write;
 use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use riposte::attack::{Loss, Pgd, Start, Stop};
-use riposte::neighbour::SearchMethod;
+use riposte::attack::{Pgd, Start, Stop};
+use riposte::neighbor::SearchMethod;
 use riposte::post_train::{BatchNormMode, Direction, Perturbation, PostTrain, TrainingData};
+use riposte::spec::outcome::Outcome;
+use riposte::spec::units::print_pixels;
 
-use crate::output::{percent, pixels};
+use crate::output::percent;
 use crate::picture::{Picture, Planar};
-use crate::story::{Outcome, Sample, Story};
+use crate::story::{Sample, Story};
 
 const TEMPLATE: &str = include_str!("report/template.html");
 
@@ -64,7 +66,7 @@ fn pictures(story: &Story) -> Result<String> {
     let planar = |pixels| Planar { pixels, shape: story.shape };
     let difference = |to: &[f32], from: &[f32]| -> Vec<f32> { to.iter().zip(from).map(|(to, from)| to - from).collect() };
     let attack = difference(&story.attacked.pixels, &story.image.pixels);
-    let search = difference(&story.neighbour.pixels, &story.attacked.pixels);
+    let search = difference(&story.neighbor.pixels, &story.attacked.pixels);
     let radius = story.riposte.search.attack.epsilon;
     let says = |class: usize| format!("the base model says {}", story.name(class));
     let mut html = String::new();
@@ -73,11 +75,11 @@ fn pictures(story: &Story) -> Result<String> {
         (
             planar(&attack).signed_picture(story.attack.epsilon),
             "Attack",
-            format!("red +{0}, blue -{0}", pixels(story.attack.epsilon)),
+            format!("red +{0}, blue -{0}", print_pixels(story.attack.epsilon)),
         ),
         (planar(&story.attacked.pixels).picture(), "Attacked image x'", says(story.original_class())),
-        (planar(&search).signed_picture(radius), "Search x'' - x'", format!("red +{0}, blue -{0}", pixels(radius))),
-        (planar(&story.neighbour.pixels).picture(), "Neighbor x''", says(story.neighbour_class())),
+        (planar(&search).signed_picture(radius), "Search x'' - x'", format!("red +{0}, blue -{0}", print_pixels(radius))),
+        (planar(&story.neighbor.pixels).picture(), "Neighbor x''", says(story.neighbor_class())),
     ] {
         let (name, caption) = (escaped(name), escaped(&caption));
         let source = data_uri(&picture)?;
@@ -91,11 +93,11 @@ fn pictures(story: &Story) -> Result<String> {
 
 /// A row for each class, a column for each question.
 fn probabilities(story: &Story) -> String {
-    let columns = [&story.image.probabilities, &story.attacked.probabilities, &story.neighbour.probabilities, &story.answer];
+    let columns = [&story.image.probabilities, &story.attacked.probabilities, &story.neighbor.probabilities, &story.answer];
     let mut html = String::new();
     for class in 0..story.answer.len() {
         let mut marks = Vec::new();
-        for (mark, marked) in [("label", story.label), ("y'", story.original_class()), ("y''", story.neighbour_class())] {
+        for (mark, marked) in [("label", story.label), ("y'", story.original_class()), ("y''", story.neighbor_class())] {
             if class == marked {
                 marks.push(mark);
             }
@@ -115,7 +117,7 @@ fn race(story: &Story) -> Result<String> {
     if story.race.is_empty() {
         return Ok("<p>There is no neighbor class, so nothing adapted.</p>".to_owned());
     }
-    let classes = [("y1", story.original_class(), "y'"), ("y2", story.neighbour_class(), "y''"), ("label", story.label, "label")];
+    let classes = [("y1", story.original_class(), "y'"), ("y2", story.neighbor_class(), "y''"), ("label", story.label, "label")];
     // The label has a line of its own only where it is neither y' nor y''.
     let shown = if story.label == classes[0].1 || story.label == classes[1].1 { 2 } else { 3 };
     let lines: Vec<(&str, Vec<f32>)> = classes[..shown]
@@ -168,7 +170,7 @@ fn settings(story: &Story, colophon: &Colophon) -> String {
         SearchMethod::Targeted => "targeted at each class",
     };
     let data = match data {
-        TrainingData::OriginalAndNeighbour => "original and neighbor class",
+        TrainingData::OriginalAndNeighbor => "original and neighbor class",
         TrainingData::OriginalAndRandom => "original and random class",
         TrainingData::WholeSet => "whole training set",
     };
@@ -178,7 +180,11 @@ fn settings(story: &Story, colophon: &Colophon) -> String {
     };
     let rows = [
         ("Model", story.model.clone()),
-        ("Attack", attack_in_words(&story.attack)),
+        (
+            "Attack",
+            attack_in_words(&story.attack)
+                + &story.target.map_or_else(String::new, |class| format!(", towards {}", story.name(class))),
+        ),
         ("Neighbor search", format!("{method}, {}", attack_in_words(&search.attack))),
         (
             "Post-training",
@@ -194,7 +200,7 @@ fn settings(story: &Story, colophon: &Colophon) -> String {
 
 fn attack_in_words(attack: &Pgd) -> String {
     let Pgd { epsilon, step_size, steps, restarts, start, stop, loss } = *attack;
-    let (epsilon, step_size) = (pixels(epsilon), pixels(step_size));
+    let (epsilon, step_size) = (print_pixels(epsilon), print_pixels(step_size));
     let restarts = if restarts == 1 { "once".to_owned() } else { format!("{restarts} times") };
     let start = match start {
         Start::Zero => "from the image",
@@ -203,11 +209,6 @@ fn attack_in_words(attack: &Pgd) -> String {
     let stop = match stop {
         Stop::Never => "no early stop",
         Stop::AtSuccess => "stops at success",
-    };
-    let loss = match loss {
-        Loss::CrossEntropy => "cross-entropy",
-        Loss::Margin => "margin",
-        Loss::Dlr => "DLR",
     };
     format!("L-infinity {epsilon}, {steps} steps of {step_size} {start}, {restarts}, {stop}, {loss}")
 }
@@ -218,10 +219,10 @@ fn perturbation_in_words(perturbation: &Perturbation) -> String {
         Perturbation::Fixed(Direction::Negative) => "x'' - x' taken from all".to_owned(),
         Perturbation::Fixed(Direction::Both) => "x'' - x' added to those of y', taken from those of y''".to_owned(),
         Perturbation::Fast { epsilon, step_size } => {
-            format!("FGSM from a random start, epsilon {}, step {}", pixels(*epsilon), pixels(*step_size))
+            format!("FGSM from a random start, epsilon {}, step {}", print_pixels(*epsilon), print_pixels(*step_size))
         }
         Perturbation::Pgd { epsilon, step_size, steps } => {
-            format!("PGD, epsilon {}, {steps} steps of {}", pixels(*epsilon), pixels(*step_size))
+            format!("PGD, epsilon {}, {steps} steps of {}", print_pixels(*epsilon), print_pixels(*step_size))
         }
         Perturbation::Normal => "none".to_owned(),
     }

@@ -8,39 +8,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use riposte::eval::Record;
-use serde::{Deserialize, Serialize};
+use riposte::spec::results::{FORMAT, Header, Part};
+use serde::Deserialize;
 use serde_json::Value;
 
-/// What a header says the file is.
-const FORMAT: &str = "riposte results 1";
+use crate::output;
 
 /// Settings that the parts of a file may have of their own: records depend on them in the rounding of floats alone.
 const OWN: [&str; 3] = ["first", "device", "batch"];
-
-/// The first line of a part.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Header {
-    pub format: String,
-    /// The program's version.
-    pub version: String,
-    /// Everything that the records depend on.
-    pub settings: Value,
-}
-
-/// Inputs in a row that were computed alike.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
-    /// Number of the first input.
-    pub first: u64,
-    /// How many there are. A header does not say it.
-    #[serde(skip_deserializing)]
-    pub images: u64,
-    /// `cpu` or `gpu`: figures of the two agree within float tolerance, not bit for bit.
-    pub device: String,
-    /// Images attacked at once.
-    pub batch: usize,
-}
 
 /// A results file, open at its end.
 #[derive(Debug)]
@@ -51,34 +26,6 @@ pub struct ResultsFile {
     header: Header,
     run: Part,
     parts: Vec<Part>,
-}
-
-impl Header {
-    /// The header of a run with `settings`, which have the fields of a [`Part`].
-    pub fn new(settings: Value) -> Self {
-        Self { format: FORMAT.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), settings }
-    }
-
-    fn part(&self) -> Result<Part> {
-        Part::deserialize(&self.settings).context("a header without `first`, `device` or `batch`")
-    }
-}
-
-impl Part {
-    /// Whether `other` is computed alike.
-    pub fn is_like(&self, other: &Self) -> bool {
-        (&self.device, self.batch) == (&other.device, other.batch)
-    }
-
-    /// `cpu, batches of 128`
-    pub fn how(&self) -> String {
-        format!("{}, batches of {}", self.device, self.batch)
-    }
-
-    /// Number of the input after the last.
-    pub fn end(&self) -> u64 {
-        self.first + self.images
-    }
 }
 
 impl ResultsFile {
@@ -100,7 +47,7 @@ impl ResultsFile {
             Ok((file, held))
         };
         let (file, held) = open().with_context(|| format!("cannot go on with `{}`", path.display()))?;
-        let run = header.part()?;
+        let run = header.settings.part();
         Ok((Self { path: path.to_owned(), file, header, run, parts: held.parts }, held.records))
     }
 
@@ -134,9 +81,9 @@ impl ResultsFile {
         match self.parts.last_mut() {
             Some(part) if part.is_like(&self.run) => part.images += 1,
             _ => {
-                self.header.settings["first"] = record.input.into();
+                self.header.settings.first = record.input;
                 lines = serde_json::to_string(&self.header)? + "\n";
-                self.parts.push(Part { first: record.input, images: 1, ..self.run.clone() });
+                self.parts.push(Part { first: record.input, images: 1, ..self.run });
             }
         }
         lines += &serde_json::to_string(record)?;
@@ -156,7 +103,7 @@ struct Held {
 }
 
 fn read(file: &File, header: &Header) -> Result<Held> {
-    let first = header.part()?.first;
+    let first = header.settings.first;
     let mut reader = BufReader::new(file);
     let (mut held, mut position) = (Held::default(), 0);
     for number in 1.. {
@@ -194,16 +141,25 @@ fn is_start_of_header(line: &[u8]) -> bool {
     line.len() < start.len() && start.as_bytes().starts_with(line) || line.starts_with(start.as_bytes())
 }
 
+/// What a header has in every version.
+#[derive(Deserialize)]
+struct Head {
+    format: String,
+    version: String,
+}
+
 /// The part that a header begins, which must be one of a run with `expected`.
 fn check_header(line: &[u8], expected: &Header) -> Result<Part> {
-    let found: Header = serde_json::from_slice(line).context("it is not a results file of `riposte eval`")?;
-    ensure!(found.format == expected.format, "it has the format `{}`, this program writes `{}`", found.format, expected.format);
-    ensure!(found.version == expected.version, "version {} of this program made it, this is {}", found.version, expected.version);
-    let mut differences = Vec::new();
-    compare("", &found.settings, &expected.settings, &mut differences);
-    if differences.is_empty() {
-        return found.part();
+    let head: Head = serde_json::from_slice(line).context("it is not a results file of `riposte eval`")?;
+    ensure!(head.format == expected.format, "it has the format `{}`, this program writes `{}`", head.format, expected.format);
+    ensure!(head.version == expected.version, "version {} of this program made it, this is {}", head.version, expected.version);
+    // Read into today's types first: words that were spelled otherwise are no difference.
+    let found: Header = serde_json::from_slice(line).context("its settings are not those of `riposte eval`")?;
+    if found.settings.same_run(&expected.settings) {
+        return Ok(found.settings.part());
     }
+    let mut differences = Vec::new();
+    compare("", &output::to_value(&found.settings)?, &output::to_value(&expected.settings)?, &mut differences);
     bail!("it was made with other settings ({}); use the same ones, or another file", differences.join(", "));
 }
 
@@ -225,7 +181,11 @@ fn compare(path: &str, found: &Value, expected: &Value, differences: &mut Vec<St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use riposte::attack::{Attack, Pgd};
+    use riposte::models::Architecture;
+    use riposte::presets::Preset;
+    use riposte::spec::dataset::DatasetId;
+    use riposte::spec::results::{Processor, Settings};
 
     fn record(input: u64) -> Record {
         Record {
@@ -234,6 +194,8 @@ mod tests {
             natural: 3,
             attacked: Some(5),
             perturbation: Some(0.3),
+            fooled_by: None,
+            doubts: Vec::new(),
             nan: false,
             riposte_natural: None,
             riposte_attacked: None,
@@ -242,12 +204,24 @@ mod tests {
 
     /// Of a CPU's run from input `first` on.
     fn header(first: u64) -> Header {
-        other_header("cpu", first)
+        other_header(Processor::Cpu, first)
     }
 
-    fn other_header(device: &str, first: u64) -> Header {
-        let attack = json!({ "steps": 40, "epsilon": 0.3 });
-        Header::new(json!({ "seed": 0, "attack": attack, "first": first, "device": device, "batch": 128 }))
+    fn other_header(device: Processor, first: u64) -> Header {
+        Header::new(Settings {
+            architecture: Architecture::FastMnistCnn,
+            weights_sha256: "00".to_owned(),
+            dataset: DatasetId::Mnist,
+            first,
+            seed: 0,
+            device,
+            batch: 128,
+            natural: false,
+            attack: Some(Attack::Pgd(Preset::F_MNIST.attack)),
+            target: None,
+            riposte: Some(Preset::F_MNIST.post_train),
+            post_samples: None,
+        })
     }
 
     /// Writes a file of `inputs` as a CPU's run does.
@@ -295,11 +269,28 @@ mod tests {
         write(&path.0, 0..1);
         let before = std::fs::read(&path.0).unwrap();
         let mut other = header(0);
-        other.settings["attack"]["steps"] = 20.into();
+        other.settings.attack = Some(Attack::Pgd(Pgd { steps: 20, ..Preset::F_MNIST.attack }));
         let error = error_of(&path.0, other);
         assert!(error.contains("attack.steps is 40 there and 20 here"), "{error}");
         assert!(!error.contains("epsilon"), "{error}");
         assert_eq!(std::fs::read(&path.0).unwrap(), before);
+    }
+
+    /// A header in the spelling of version 0.1's first files.
+    #[test]
+    fn a_file_in_old_words_goes_on() {
+        let path = Scratch::new("old");
+        write(&path.0, 0..2);
+        let new = std::fs::read_to_string(&path.0).unwrap();
+        let old = new
+            .replace("original-and-neighbor", "original-and-neighbour")
+            .replace(r#""augmentation":"none""#, r#""augmentation":"None""#);
+        assert_ne!(old, new);
+        std::fs::write(&path.0, &old).unwrap();
+        let (mut file, records) = ResultsFile::open(&path.0, header(0)).unwrap();
+        assert_eq!(records, [record(0), record(1)]);
+        file.append(&record(2)).unwrap();
+        assert_eq!(ResultsFile::open(&path.0, header(0)).unwrap().1.len(), 3);
     }
 
     #[test]
@@ -341,14 +332,14 @@ mod tests {
     fn another_device_goes_on_in_a_part_of_its_own() {
         let path = Scratch::new("devices");
         write(&path.0, 3..5);
-        let (mut file, records) = ResultsFile::open(&path.0, other_header("gpu", 3)).unwrap();
+        let (mut file, records) = ResultsFile::open(&path.0, other_header(Processor::Gpu, 3)).unwrap();
         assert_eq!((records.len(), file.part_begin()), (2, 5));
         file.append(&record(5)).unwrap();
         file.append(&record(6)).unwrap();
-        let part = |first, images, device: &str| Part { first, images, device: device.to_owned(), batch: 128 };
-        let parts = [part(3, 2, "cpu"), part(5, 2, "gpu")];
+        let part = |first, images, device| Part { first, images, device, batch: 128 };
+        let parts = [part(3, 2, Processor::Cpu), part(5, 2, Processor::Gpu)];
         assert_eq!(file.parts(), parts);
-        let (file, records) = ResultsFile::open(&path.0, other_header("gpu", 3)).unwrap();
+        let (file, records) = ResultsFile::open(&path.0, other_header(Processor::Gpu, 3)).unwrap();
         assert_eq!((file.parts(), records.len(), file.part_begin()), (&parts[..], 4, 5));
         // A kill right after the header of the second part.
         let text = std::fs::read_to_string(&path.0).unwrap();
@@ -356,8 +347,8 @@ mod tests {
         std::fs::write(&path.0, cut).unwrap();
         let (mut file, _) = ResultsFile::open(&path.0, header(3)).unwrap();
         file.append(&record(5)).unwrap();
-        assert_eq!(file.parts(), [part(3, 3, "cpu")]);
-        assert_eq!(ResultsFile::open(&path.0, header(3)).unwrap().0.parts(), [part(3, 3, "cpu")]);
+        assert_eq!(file.parts(), [part(3, 3, Processor::Cpu)]);
+        assert_eq!(ResultsFile::open(&path.0, header(3)).unwrap().0.parts(), [part(3, 3, Processor::Cpu)]);
     }
 
     #[test]

@@ -2,16 +2,17 @@
 
 use riposte::attack::Pgd;
 use riposte::post_train::{Perturbation, PostTrain};
-use serde::Serialize;
+use riposte::spec::class::argmax;
+use riposte::spec::dataset::DatasetId;
+use riposte::spec::outcome::Outcome;
+use riposte::spec::units::print_pixels;
 
-use crate::data::DatasetName;
-use crate::output::{percent, pixels};
-use crate::paper;
+use crate::output::percent;
 
 /// A duel from the image to the answer.
 #[derive(Debug, Clone)]
 pub struct Story {
-    pub dataset: DatasetName,
+    pub dataset: DatasetId,
     pub model: String,
     /// Number of the test image.
     pub index: usize,
@@ -19,11 +20,13 @@ pub struct Story {
     /// Channels, height, width of all pictures.
     pub shape: [usize; 3],
     pub attack: Pgd,
+    /// The class that the attack leads to; `None`: any but the label.
+    pub target: Option<usize>,
     pub riposte: PostTrain,
     pub image: View,
     pub attacked: View,
     /// x'': where the neighbor search ended.
-    pub neighbour: View,
+    pub neighbor: View,
     /// The adapted model's probabilities for the attacked image; the base model's where there is no neighbor.
     pub answer: Vec<f32>,
     /// Of the first step of the attack after which the base model is wrong.
@@ -53,26 +56,10 @@ pub struct Sample {
     pub pixels: Vec<f32>,
 }
 
-/// How a duel ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// The base model was fooled and the riposte is right.
-    Answered,
-    /// The base model was fooled, it adapted, and is still wrong.
-    Failed,
-    /// The base model was fooled and the search found no neighbor class.
-    NoNeighbour,
-    /// The attack did not fool the base model and the riposte is right, too.
-    NotFooled,
-    /// The attack did not fool the base model and the riposte is wrong.
-    Spoiled,
-}
-
 impl View {
     /// The base model's class.
     pub fn class(&self) -> usize {
-        most_likely(&self.probabilities)
+        argmax(&self.probabilities)
     }
 }
 
@@ -83,13 +70,13 @@ impl Story {
     }
 
     /// y'', equal to y' where the search found no neighbor.
-    pub fn neighbour_class(&self) -> usize {
-        self.neighbour.class()
+    pub fn neighbor_class(&self) -> usize {
+        self.neighbor.class()
     }
 
     /// The riposte's answer.
     pub fn answer_class(&self) -> usize {
-        most_likely(&self.answer)
+        argmax(&self.answer)
     }
 
     /// Largest absolute change of a pixel by the attack.
@@ -98,14 +85,7 @@ impl Story {
     }
 
     pub fn outcome(&self) -> Outcome {
-        let fooled = self.original_class() != self.label;
-        match (fooled, self.answer_class() == self.label) {
-            (true, true) => Outcome::Answered,
-            (true, false) if self.original_class() == self.neighbour_class() => Outcome::NoNeighbour,
-            (true, false) => Outcome::Failed,
-            (false, true) => Outcome::NotFooled,
-            (false, false) => Outcome::Spoiled,
-        }
+        Outcome::of(self.label, self.original_class(), self.neighbor_class(), self.answer_class())
     }
 
     /// The outcome in a sentence.
@@ -114,7 +94,7 @@ impl Story {
         match self.outcome() {
             Outcome::Answered => format!("The riposte answers rightly: {label}."),
             Outcome::Failed => format!("The riposte fails: it says {answer}, and the image shows {label}."),
-            Outcome::NoNeighbour => format!("No riposte: the search found no neighbor class, and {answer} stands. It is wrong."),
+            Outcome::NoNeighbor => format!("No riposte: the search found no neighbor class, and {answer} stands. It is wrong."),
             Outcome::NotFooled => format!("The attack fails, and the riposte keeps the right answer: {label}."),
             Outcome::Spoiled => {
                 format!("The attack fails, but the riposte does harm: it says {answer}, and the image shows {label}.")
@@ -125,7 +105,7 @@ impl Story {
     /// What happened, a paragraph for each act.
     pub fn acts(&self) -> Vec<String> {
         let name = |class: usize| self.name(class);
-        let sure = |probabilities: &[f32]| percent(f64::from(probabilities[most_likely(probabilities)]));
+        let sure = |probabilities: &[f32]| percent(f64::from(probabilities[argmax(probabilities)]));
         let mut acts = vec![format!(
             "Test image {} of {} shows {}. The base model, {}, says {} ({}).",
             self.index,
@@ -139,23 +119,23 @@ impl Story {
             acts[0] += " That is wrong without any attack.";
         }
         acts.push(self.attack_act());
-        let (original, neighbour) = (self.original_class(), self.neighbour_class());
-        let known = if self.label == original || self.label == neighbour { "is" } else { "is not" };
-        if original == neighbour {
+        let (original, neighbor) = (self.original_class(), self.neighbor_class());
+        let known = if self.label == original || self.label == neighbor { "is" } else { "is not" };
+        if original == neighbor {
             acts.push(format!(
                 "The riposte knows neither the label nor the attack. It takes the model's answer, y' = {}, and attacks the input \
                  itself, by up to {} a pixel, to see to which class it is nearest. The answer does not change: there is no \
                  neighbor class, the model does not adapt, and the base model's answer stands.",
                 name(original),
-                pixels(self.riposte.search.attack.epsilon)
+                print_pixels(self.riposte.search.attack.epsilon)
             ));
         } else {
             acts.push(format!(
                 "The riposte knows neither the label nor the attack. It takes the model's answer, y' = {}, and attacks the input \
                  itself, by up to {} a pixel, until the answer changes: y'' = {}. The label {known} one of the two.",
                 name(original),
-                pixels(self.riposte.search.attack.epsilon),
-                name(neighbour)
+                print_pixels(self.riposte.search.attack.epsilon),
+                name(neighbor)
             ));
             acts.push(self.adaptation_act());
         }
@@ -168,20 +148,20 @@ impl Story {
 
     /// A class by its name: a digit, or CIFAR-10's word.
     pub fn name(&self, class: usize) -> String {
-        const CIFAR10: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
-        match self.dataset {
-            DatasetName::Cifar10 => CIFAR10.get(class).map_or_else(|| class.to_string(), |name| (*name).to_owned()),
-            DatasetName::Digits | DatasetName::Mnist => class.to_string(),
-        }
+        self.dataset.classes().get(class).map_or_else(|| class.to_string(), |name| (*name).to_owned())
     }
 
     fn attack_act(&self) -> String {
         let Pgd { epsilon, step_size, steps, restarts, .. } = self.attack;
-        let (epsilon, step_size) = (pixels(epsilon), pixels(step_size));
+        let (epsilon, step_size) = (print_pixels(epsilon), print_pixels(step_size));
         let what = match (steps, restarts) {
             (1, _) => "one signed step".to_owned(),
             (_, 1) => format!("PGD, {steps} steps of {step_size}"),
             _ => format!("PGD, {restarts} starts, {steps} steps of {step_size}"),
+        };
+        let what = match self.target {
+            Some(target) => format!("{what}, towards {}", self.name(target)),
+            None => what,
         };
         let change = format!(
             "The attack ({what}) may change a pixel by {epsilon} and changes none by more than {:.3}.",
@@ -206,7 +186,7 @@ impl Story {
         let how = match perturbation {
             Perturbation::Fixed(_) => "moved by the difference x'' - x'".to_owned(),
             Perturbation::Normal => "as they are".to_owned(),
-            other => format!("perturbed by {} adversarial training", paper::kind(&other)),
+            other => format!("perturbed by {} adversarial training", other.kind()),
         };
         format!(
             "A copy of the model trains for {iterations} steps on {batch_size} training samples each, {how}, and answers {} ({}).",
@@ -214,19 +194,6 @@ impl Story {
             percent(f64::from(self.answer[self.answer_class()]))
         )
     }
-}
-
-/// Probabilities from logits.
-pub fn softmax(logits: &[f32]) -> Vec<f32> {
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let exponentials: Vec<f32> = logits.iter().map(|logit| (logit - highest).exp()).collect();
-    let sum: f32 = exponentials.iter().sum();
-    exponentials.into_iter().map(|value| value / sum).collect()
-}
-
-/// Index of the largest value, the first of equal ones.
-pub fn most_likely(values: &[f32]) -> usize {
-    (0..values.len()).reduce(|best, index| if values[index] > values[best] { index } else { best }).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -240,16 +207,17 @@ pub(crate) mod tests {
         let view = |value: f32, class: usize| View { pixels: vec![value; 784], probabilities: one_hot(class) };
         let adapted = classes[1] != classes[2];
         Story {
-            dataset: DatasetName::Digits,
+            dataset: DatasetId::Digits,
             model: "test".to_owned(),
             index: 4,
             label,
             shape: [1, 28, 28],
             attack: Preset::M_MNIST.attack,
+            target: None,
             riposte: Preset::M_MNIST.post_train,
             image: view(0.0, classes[0]),
             attacked: view(0.3, classes[1]),
-            neighbour: view(0.1, classes[2]),
+            neighbor: view(0.1, classes[2]),
             answer: one_hot(classes[3]),
             fooled_after: Some(3),
             race: if adapted {
@@ -268,7 +236,7 @@ pub(crate) mod tests {
         let cases = [
             ([3, 5, 3, 3], Outcome::Answered, "answers rightly: 3"),
             ([3, 5, 3, 5], Outcome::Failed, "fails: it says 5"),
-            ([3, 5, 5, 5], Outcome::NoNeighbour, "It is wrong"),
+            ([3, 5, 5, 5], Outcome::NoNeighbor, "It is wrong"),
             ([3, 3, 5, 3], Outcome::NotFooled, "attack fails"),
             ([3, 3, 5, 5], Outcome::Spoiled, "does harm"),
         ];
@@ -284,12 +252,5 @@ pub(crate) mod tests {
     fn a_story_says_whether_the_label_was_a_candidate() {
         assert!(story(3, [3, 5, 3, 3]).acts().join(" ").contains("The label is one of the two"));
         assert!(story(3, [3, 5, 8, 8]).acts().join(" ").contains("The label is not one of the two"));
-    }
-
-    #[test]
-    fn probabilities_sum_to_one_for_any_logits() {
-        let probabilities = softmax(&[1000.0, 999.0, -1000.0]);
-        assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6);
-        assert_eq!(most_likely(&probabilities), 0);
     }
 }

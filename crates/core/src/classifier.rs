@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData, Transaction};
+use riposte_spec::class::argmax;
 
 /// An image classifier.
 ///
@@ -49,15 +50,4 @@ pub async fn read_pairs<const A: usize, const B: usize>(pairs: Vec<(Tensor<A>, T
     let values =
         |data: &TensorData| data.clone().convert::<f32>().try_into_vec().map_err(|error| crate::Error::Device(error.to_string()));
     data.as_chunks::<2>().0.iter().map(|[first, second]| Ok([values(first)?, values(second)?])).collect()
-}
-
-/// Index of the largest value; the first one when several are equal. Never a NaN unless all are.
-pub(crate) fn argmax(row: &[f32]) -> usize {
-    let mut best = 0;
-    for (index, value) in row.iter().enumerate() {
-        if *value > row[best] || (row[best].is_nan() && !value.is_nan()) {
-            best = index;
-        }
-    }
-    best
 }

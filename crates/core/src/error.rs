@@ -25,7 +25,7 @@ pub enum Error {
     /// The device failed to run a computation or to read it back.
     #[error("the device failed: {0}")]
     Device(String),
-    /// Training has led to numbers that are none.
+    /// The loss or a parameter is not finite.
     #[error("training has diverged: {0}; a lower learning rate helps, and single precision where it was mixed")]
     Diverged(String),
     /// The observer asked to stop.
@@ -35,3 +35,22 @@ pub enum Error {
 
 /// Result of the core's operations.
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<riposte_spec::Error> for Error {
+    fn from(error: riposte_spec::Error) -> Self {
+        match error {
+            riposte_spec::Error::Card(problem) => Self::Data { what: "model card", problem },
+            other => Self::Config(other.to_string()),
+        }
+    }
+}
+
+impl From<riposte_data::Error> for Error {
+    fn from(error: riposte_data::Error) -> Self {
+        match error {
+            riposte_data::Error::Data { what, problem } => Self::Data { what, problem },
+            riposte_data::Error::Cancelled => Self::Cancelled,
+            other => Self::Config(other.to_string()),
+        }
+    }
+}

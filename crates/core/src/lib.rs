@@ -8,9 +8,9 @@
 //! input itself until the prediction changes to the *neighbor class* y''; then *post-trains* a copy of itself for a few
 //! steps on training samples of these two classes, and lets the copy answer. The copy is thrown away.
 //!
-//! **Modules**, in the order of the method: a [`classifier`] (one of the [`models`], with [`weights`]) meets an [`attack`];
-//! the [`neighbour`] search; [`post_train`], the only composition of search and adaptation; [`presets`] with the settings of
-//! the paper and of its code; [`eval`] for figures; [`train`] for base models, in either [`precision`]; [`data`] for what they train on.
+//! **Modules**, in the order of the method. What a run is, as plain data, is in [`spec`]; images are in [`data`]. A [`classifier`] (one of the [`models`], with [`weights`]) meets an [`attack`];
+//! the [`neighbor`] search; [`post_train`], the only composition of search and adaptation; [`presets`] with the settings of
+//! the paper and of its code; [`eval`] for figures; [`train`] for base models, in either [`precision`].
 //!
 //! Everything computes on the device of the tensors that it is given, and nothing here opens, fetches, prints, sleeps,
 //! spawns or reads a clock: the command line and the page do. Awaiting is reading back from the device.
@@ -22,7 +22,9 @@
 //! use riposte::models::{Architecture, Model};
 //! use riposte::presets::Preset;
 //! use riposte::rng::Seed;
-//! use riposte::attack::{Goal, Pgd};
+//! use riposte::ToTensor;
+//! use riposte::attack::{Attacks, Goal, Pgd};
+//! use riposte::post_train::{Adapts, PostTrain};
 //! use std::ops::ControlFlow;
 //!
 //! # pollster::block_on(async {
@@ -37,7 +39,7 @@
 //! let attacked = Pgd { steps: 5, ..Pgd::MNIST }.attack(&model, image, &goal, Seed(1), &[0])?.finish();
 //!
 //! // The riposte: search, adapt, answer.
-//! let defense = riposte::post_train::PostTrain { iterations: 2, batch_size: 8, ..Preset::M_MNIST.post_train };
+//! let defense = PostTrain { iterations: 2, batch_size: 8, ..Preset::M_MNIST.post_train };
 //! let riposte = defense.run(&model, attacked.images, &pools, Seed(1), 0, async |_| ControlFlow::Continue(())).await?;
 //! assert_eq!(riposte.logits.dims(), [1, 10]);
 //! # Ok::<(), riposte::Error>(()) }).unwrap();
@@ -47,18 +49,21 @@
 
 pub mod attack;
 pub mod classifier;
-pub mod data;
 pub mod error;
 pub mod eval;
 pub mod models;
-pub mod neighbour;
+pub mod neighbor;
 pub mod optimizer;
 pub mod post_train;
 pub mod precision;
-pub mod presets;
-pub mod rng;
+pub mod tensors;
 pub mod train;
 pub mod weights;
 
 pub use classifier::Classifier;
 pub use error::{Error, Result};
+pub use riposte_data as data;
+pub use riposte_data::rng;
+pub use riposte_spec as spec;
+pub use riposte_spec::preset as presets;
+pub use tensors::ToTensor;

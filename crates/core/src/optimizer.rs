@@ -3,19 +3,7 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor};
 use riposte_kernels::{SgdStep, sgd_step};
-use serde::{Deserialize, Serialize};
-
-/// Which rule turns gradients into steps. The learning rate is given step by step.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rule {
-    /// Stochastic gradient descent, dampening 0.
-    ///
-    /// Burn's own momentum has dampening 0.1 by default, PyTorch's has 0; the reference code uses the latter.
-    Sgd { momentum: f32, nesterov: bool, weight_decay: f32 },
-    /// Adam (Kingma & Ba 2015) with betas 0.9 and 0.999 and epsilon 1e-8.
-    Adam,
-}
+pub use riposte_spec::train::Rule;
 
 /// A rule with its state.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! The losses against their definitions in f64, and their gradients against finite differences.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use riposte::attack::{Goal, Loss, Pgd, Slope, Subject, Value, input_gradient};
+use riposte::attack::{Apgd, Attacks, Goal, Loss, Pgd, Slope, Subject, Value, input_gradient};
 use riposte::models::{Architecture, Model};
 use riposte::rng::Seed;
 
@@ -122,13 +122,13 @@ fn gradients_of_the_dlr_losses_pass_through_a_network() {
 #[test]
 fn a_loss_that_needs_more_classes_is_refused_by_name() {
     let images = || Tensor::<4>::zeros([1, 1, 1, 3], &Device::flex());
-    let dlr = riposte::attack::Apgd { loss: Loss::Dlr, ..riposte::attack::Apgd::STANDARD };
+    let dlr = Apgd { loss: Loss::Dlr, ..Apgd::STANDARD };
     let toward = Goal::Toward { labels: vec![0], targets: vec![1] };
-    let error = dlr.attack(&Pixels(3), images(), &toward, Seed(0), &[0], 0).unwrap_err().to_string();
+    let error = dlr.attack(&Pixels(3), images(), &toward, Seed(0), &[0]).unwrap_err().to_string();
     assert!(error.contains("4 classes") && error.contains("margin"), "{error}");
-    assert!(dlr.attack(&Pixels(3), images(), &Goal::Untargeted { labels: vec![0] }, Seed(0), &[0], 0).is_ok());
+    assert!(dlr.attack(&Pixels(3), images(), &Goal::Untargeted { labels: vec![0] }, Seed(0), &[0]).is_ok());
     let two = Goal::Untargeted { labels: vec![0] };
-    assert!(dlr.attack(&Pixels(2), Tensor::zeros([1, 1, 1, 2], &Device::flex()), &two, Seed(0), &[0], 0).is_err());
+    assert!(dlr.attack(&Pixels(2), Tensor::zeros([1, 1, 1, 2], &Device::flex()), &two, Seed(0), &[0]).is_err());
 }
 
 #[test]

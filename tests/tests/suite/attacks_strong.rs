@@ -3,12 +3,15 @@
 use std::ops::ControlFlow;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use riposte::Error;
 use riposte::attack::{
-    Apgd, Auto, Colors, Cw, DeepFool, Fab, Flag, Goal, Loss, Norm, Outcome, Single, Square, Subject, campaign, distance, project,
+    Apgd, Attack, Attacks, Auto, Colors, Cw, DeepFool, Fab, Goal, Loss, Norm, Outcome, Pgd, Progress, Square, Subject, campaign,
+    checkpoints, distance, project,
 };
 use riposte::models::{Architecture, Model};
 use riposte::rng::Seed;
-use riposte::Error;
+use riposte::spec::attack::AttackKind;
+use riposte::spec::doubt::Doubt;
 
 use crate::attacks_subjects::{Formula, Kind, classes, images, values};
 
@@ -16,30 +19,38 @@ use crate::attacks_subjects::{Formula, Kind, classes, images, values};
 const ROUNDING: f32 = 1.2e-7;
 
 /// Every attack in few steps, at a radius.
-fn all(epsilon: f32) -> [Single; 8] {
+fn all(epsilon: f32) -> [Attack; 9] {
     let few = Auto { epsilon, steps: 12, targets: 3, queries: 60 }.parts();
-    let [ce, targeted, fab, Single::Square(square)] = few else { panic!("Square comes last") };
+    let [ce, targeted, fab, Attack::Square(square)] = few else { panic!("Square comes last") };
     [
         ce,
         targeted,
         fab,
-        Single::Square(square),
-        Single::Square(Square { colors: Colors::Changing, restarts: 2, ..square }),
-        Single::Cw(Cw { rounds: 3, steps: 20, constant: 1.0, ..Cw::L2 }),
-        Single::Cw(Cw { rounds: 5, steps: 20, constant: 1.0, ..Cw::L_INFINITY }),
-        Single::DeepFool(DeepFool { steps: 5, ..DeepFool::STANDARD }),
+        Attack::Square(square),
+        Attack::Square(Square { colors: Colors::Changing, restarts: 2, ..square }),
+        Attack::Cw(Cw { rounds: 3, steps: 20, constant: 1.0, ..Cw::L2 }),
+        Attack::Cw(Cw { rounds: 5, steps: 20, constant: 1.0, ..Cw::L_INFINITY }),
+        Attack::DeepFool(DeepFool { steps: 5, ..DeepFool::STANDARD }),
+        Attack::Pgd(Pgd { epsilon, step_size: epsilon / 4.0, steps: 6, loss: Loss::Dlr, ..Pgd::MNIST }),
     ]
 }
 
-fn run<S: Subject>(attacks: &[Single], subject: &S, images: Tensor<4>, labels: &[usize], inputs: &[u64]) -> Outcome {
-    let observe = async |_| ControlFlow::Continue(());
-    pollster::block_on(campaign(attacks, subject, images, labels, Seed(7), inputs, observe)).unwrap()
+async fn on(_: Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn run<S: Subject>(attack: Attack, subject: &S, images: Tensor<4>, labels: &[usize], inputs: &[u64]) -> Outcome {
+    pollster::block_on(campaign(attack, subject, images, labels, Seed(7), inputs, on)).unwrap()
+}
+
+fn right(outcome: &Outcome) -> Vec<bool> {
+    outcome.fates.iter().map(|fate| fate.right).collect()
 }
 
 #[test]
 fn the_step_size_is_reconsidered_where_the_paper_does() {
-    assert_eq!(Apgd::STANDARD.checkpoints().collect::<Vec<_>>(), [22, 41, 57, 70, 80, 87, 93, 99]);
-    assert_eq!(Apgd { steps: 10, ..Apgd::STANDARD }.checkpoints().collect::<Vec<_>>(), [2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    assert_eq!(checkpoints(100).collect::<Vec<_>>(), [22, 41, 57, 70, 80, 87, 93, 99]);
+    assert_eq!(checkpoints(10).collect::<Vec<_>>(), [2, 3, 4, 5, 6, 7, 8, 9, 10]);
 }
 
 /// The algorithm for one image, with plain numbers and the subject's own gradients.
@@ -53,7 +64,7 @@ fn apgd_walks_as_its_algorithm_says() {
     for loss in [Loss::CrossEntropy, Loss::Margin, Loss::Dlr] {
         let goal = Goal::Untargeted { labels: labels.clone() };
         let attack = Apgd { loss, ..apgd };
-        let path = attack.attack(&subject, natural.clone(), &goal, Seed(1), &[3, 1, 4, 1], 0).unwrap();
+        let path = attack.attack(&subject, natural.clone(), &goal, Seed(1), &[3, 1, 4, 1]).unwrap();
         let path: Vec<(Vec<f32>, Vec<f32>)> = path.map(|step| (values(step.images), values(step.logits))).collect();
         assert_eq!(path.len(), 101);
         for row in 0..4 {
@@ -87,7 +98,7 @@ fn apgd_walks_as_its_algorithm_says() {
                 if value > best_value {
                     (best, best_value, best_gradient) = (x.clone(), value, gradient.clone());
                 }
-                if apgd.checkpoints().any(|at| at == k + 1) {
+                if checkpoints(100).any(|at| at == k + 1) {
                     let window = k + 1 - last_check;
                     let rises = (last_check..=k).filter(|at| history[at + 1] > history[*at]).count();
                     let halve = rises as f32 <= 0.75 * window as f32 || !halved && last_best >= best_value;
@@ -110,21 +121,24 @@ fn points_stay_inside_the_ball_and_the_pixel_range() {
     let labels = classes(&model, natural.clone());
     for epsilon in [0.0, 0.01, 0.3] {
         for attack in all(epsilon) {
-            let outcome = run(&[attack], &model, natural.clone(), &labels, &[0, 1, 2]);
-            let bounded = matches!(attack, Single::Apgd(_) | Single::Fab(_) | Single::Square(_));
+            let outcome = run(attack, &model, natural.clone(), &labels, &[0, 1, 2]);
+            let bounded = attack.epsilon().is_some();
             let far = values(distance(Norm::LInfinity, natural.clone(), outcome.end.images.clone()));
             let limit = if bounded { epsilon + ROUNDING } else { 1.0 };
             assert!(far.iter().all(|far| *far <= limit), "{attack:?}: {far:?}");
             assert!(values(outcome.end.images.clone()).iter().all(|pixel| (0.0..=1.0).contains(pixel)), "{attack:?}");
             // What counts is what the subject says of the points that are handed back.
             let answers = classes(&model, outcome.end.images);
-            let right: Vec<bool> = answers.iter().zip(&labels).map(|(answer, label)| answer == label).collect();
-            assert_eq!((right, outcome.unconfirmed), (outcome.right, 0), "{attack:?}");
+            for ((answer, label), fate) in answers.iter().zip(&labels).zip(&outcome.fates) {
+                assert_eq!(answer == label, fate.right, "{attack:?}");
+                assert_eq!(fate.fooled_by, (!fate.right).then(|| attack.kind()), "{attack:?}");
+                assert!(!fate.doubts.contains(&Doubt::Unconfirmed), "{attack:?}");
+            }
         }
     }
     let goal = Goal::Untargeted { labels: labels.clone() };
     let walk = Apgd { epsilon: 0.1, steps: 30, ..Apgd::STANDARD };
-    for step in walk.attack(&model, natural.clone(), &goal, Seed(0), &[0, 1, 2], 0).unwrap() {
+    for step in walk.attack(&model, natural.clone(), &goal, Seed(0), &[0, 1, 2]).unwrap() {
         let far = values(distance(Norm::LInfinity, natural.clone(), step.images));
         assert!(far.iter().all(|far| *far <= 0.1 + ROUNDING), "step {}: {far:?}", step.step);
     }
@@ -138,17 +152,17 @@ fn images_attacked_together_end_where_they_end_alone_to_the_last_bit() {
     let inputs = [8, 2, 5, 11, 3, 0];
     let mut fooling = 0;
     for attack in all(0.15) {
-        let together = run(&[attack], &subject, natural.clone(), &labels, &inputs);
-        let points = values(together.end.images);
+        let together = run(attack, &subject, natural.clone(), &labels, &inputs);
+        let (points, fates) = (values(together.end.images), together.fates);
         for row in 0..6 {
             let image = natural.clone().slice([row..row + 1]);
-            let alone = run(&[attack], &subject, image, &labels[row..=row], &inputs[row..=row]);
-            assert_eq!(alone.right, together.right[row..=row], "{attack:?}");
+            let alone = run(attack, &subject, image, &labels[row..=row], &inputs[row..=row]);
+            assert_eq!(alone.fates, fates[row..=row], "{attack:?}");
             assert_eq!(values(alone.end.images), points[row * 49..][..49], "{attack:?}");
         }
-        fooling += usize::from(together.right.contains(&false));
+        fooling += usize::from(fates.iter().any(|fate| !fate.right));
     }
-    assert!(fooling >= 5, "{fooling} attacks of 8 fool an image");
+    assert!(fooling >= 5, "{fooling} attacks of 9 fool an image");
 }
 
 #[test]
@@ -156,11 +170,9 @@ fn a_seed_repeats_and_another_draws_otherwise() {
     let subject = Formula::new(Kind::Waves, "seed", 5, 49);
     let natural = images("seed", 2, [7, 7]);
     let labels = classes(&subject, natural.clone());
-    for attack in [Single::Apgd(Apgd { steps: 3, ..Apgd::STANDARD }), Single::Square(Square { queries: 3, ..Square::STANDARD })] {
+    for attack in [Attack::Apgd(Apgd { steps: 3, ..Apgd::STANDARD }), Attack::Square(Square { queries: 3, ..Square::STANDARD })] {
         let end = |seed: u64| {
-            let observe = async |_| ControlFlow::Continue(());
-            let attacks = [attack];
-            let run = campaign(&attacks, &subject, natural.clone(), &labels, Seed(seed), &[0, 1], observe);
+            let run = campaign(attack, &subject, natural.clone(), &labels, Seed(seed), &[0, 1], on);
             values(pollster::block_on(run).unwrap().end.images)
         };
         assert_eq!(end(1), end(1));
@@ -240,16 +252,16 @@ fn the_nearest_boundary_of_a_linear_subject_is_found() {
     // DeepFool goes 2 % and 1e-4 too far; FAB comes back to the boundary by tenths of what it goes too far; Carlini and Wagner's
     // L2 attack ends where Adam's steps of 0.01 do, and the L-infinity one within a fall of the bound by a tenth.
     for (attack, norm, within) in [
-        (Single::DeepFool(DeepFool::STANDARD), Norm::L2, 0.025),
-        (Single::DeepFool(DeepFool { norm: Norm::LInfinity, ..DeepFool::STANDARD }), Norm::LInfinity, 0.05),
-        (Single::Fab(Fab { epsilon: 1.0, targets: 3, ..Fab::STANDARD }), Norm::LInfinity, 0.01),
-        (Single::Cw(Cw { steps: 500, ..Cw::L2 }), Norm::L2, 0.03),
-        (Single::Cw(Cw { steps: 200, constant: 0.1, ..Cw::L_INFINITY }), Norm::LInfinity, 0.15),
+        (Attack::DeepFool(DeepFool::STANDARD), Norm::L2, 0.025),
+        (Attack::DeepFool(DeepFool { norm: Norm::LInfinity, ..DeepFool::STANDARD }), Norm::LInfinity, 0.05),
+        (Attack::Fab(Fab { epsilon: 1.0, targets: 3, ..Fab::STANDARD }), Norm::LInfinity, 0.01),
+        (Attack::Cw(Cw { steps: 500, ..Cw::L2 }), Norm::L2, 0.03),
+        (Attack::Cw(Cw { steps: 200, constant: 0.1, ..Cw::L_INFINITY }), Norm::LInfinity, 0.15),
     ] {
         // FAB counts an image as fooled by its first target, which need not be the nearest boundary.
         let runs: Vec<Outcome> = match attack {
-            Single::Fab(fab) => (0..3).map(|rank| towards(fab, &subject, natural.clone(), &labels, rank)).collect(),
-            _ => vec![run(&[attack], &subject, natural.clone(), &labels, &[0, 1, 2, 3, 4])],
+            Attack::Fab(fab) => (0..3).map(|rank| towards(fab, &subject, natural.clone(), &labels, rank)).collect(),
+            _ => vec![run(attack, &subject, natural.clone(), &labels, &[0, 1, 2, 3, 4])],
         };
         for row in 0..5 {
             let far = runs.iter().map(|run| values(distance(norm, natural.clone(), run.end.images.clone()))[row]);
@@ -269,11 +281,12 @@ fn towards(fab: Fab, subject: &Formula, natural: Tensor<4>, labels: &[usize], ra
         others[rank]
     };
     let targets: Vec<usize> = labels.iter().enumerate().map(target).collect();
-    let mut path = fab.attack(subject, natural, labels, &targets).unwrap();
+    let goal = Goal::Toward { labels: labels.to_vec(), targets };
+    let mut path = fab.attack(subject, natural, &goal, Seed(0), &[]).unwrap();
     for _ in path.by_ref() {}
     let (end, fooled) = path.end();
     assert!(values(fooled.float()).iter().all(|fooled| *fooled == 1.0), "every boundary of a linear subject can be reached");
-    Outcome { end, right: vec![false; labels.len()], counts: Vec::new(), flags: Vec::new(), unconfirmed: 0 }
+    Outcome { end, fates: Vec::new() }
 }
 
 #[test]
@@ -283,9 +296,10 @@ fn square_never_loses_what_it_has_and_rests_on_what_it_has_fooled() {
     let labels = classes(&subject, natural.clone());
     for colors in [Colors::Random, Colors::Changing] {
         let square = Square { epsilon: 0.08, queries: 200, colors, ..Square::STANDARD };
+        let goal = Goal::Untargeted { labels: labels.clone() };
         let mut last: Option<(Vec<f32>, Vec<f32>)> = None;
         let mut moves = 0;
-        for step in square.attack(&subject, natural.clone(), &labels, Seed(4), &[0, 1, 2, 3], 0).unwrap() {
+        for step in square.attack(&subject, natural.clone(), &goal, Seed(4), &[0, 1, 2, 3]).unwrap() {
             let (points, logits) = (values(step.images), values(step.logits));
             // Every pixel is on a face of the box, or at the end of the pixel range before it.
             let center = values(natural.clone());
@@ -319,7 +333,9 @@ fn windows_that_change_something_fool_with_fewer_queries() {
     let labels = classes(&subject, natural.clone());
     let reached = |colors| {
         let square = Square { epsilon: 0.02, queries: 400, colors, ..Square::STANDARD };
-        let step = square.attack(&subject, natural.clone(), &labels, Seed(4), &[0, 1, 2, 3, 4, 5, 6, 7], 0).unwrap().last().unwrap();
+        let goal = Goal::Untargeted { labels: labels.clone() };
+        let inputs = [0, 1, 2, 3, 4, 5, 6, 7];
+        let step = square.attack(&subject, natural.clone(), &goal, Seed(4), &inputs).unwrap().last().unwrap();
         let logits = values(step.logits);
         (0..8).map(|row| margin(&logits[row * 3..][..3], labels[row])).sum::<f32>()
     };
@@ -332,54 +348,63 @@ fn an_attack_without_gradients_uncovers_a_subject_that_hides_them() {
     let open = Formula::new(Kind::Linear, "flat", 5, 64);
     let flat = Formula { kind: Kind::Flat, ..Formula::new(Kind::Linear, "flat", 5, 64) };
     let labels = classes(&open, natural.clone());
-    let parts = Auto { epsilon: 0.3, steps: 20, targets: 4, queries: 1000 }.parts();
-    let outcome = run(&parts, &flat, natural.clone(), &labels, &[0, 1, 2, 3, 4, 5]);
+    let auto = Attack::Auto(Auto { epsilon: 0.3, steps: 20, targets: 4, queries: 1000 });
+    let outcome = run(auto, &flat, natural.clone(), &labels, &[0, 1, 2, 3, 4, 5]);
     // Without gradients nothing but a random start can succeed: five draws an image.
-    assert!(outcome.counts[3] >= 2 && outcome.counts[4] == 0, "{:?}", outcome.counts);
-    let [Flag::SquareWins { images }, Flag::ZeroGradients { runs }] = outcome.flags[..] else { panic!("{:?}", outcome.flags) };
-    assert!(images == outcome.counts[3] && runs >= 4 * images, "{images} images, {runs} runs");
-    let outcome = run(&parts, &open, natural, &labels, &[0, 1, 2, 3, 4, 5]);
-    assert_eq!((outcome.counts[1], outcome.flags), (0, vec![]));
+    let by_square: Vec<_> = outcome.fates.iter().filter(|fate| fate.fooled_by == Some(AttackKind::Square)).collect();
+    assert!(by_square.len() >= 2 && !right(&outcome).contains(&true), "{:?}", outcome.fates);
+    for fate in by_square {
+        assert_eq!(fate.doubts, [Doubt::ZeroGradients, Doubt::SquareWins]);
+    }
+    let outcome = run(auto, &open, natural, &labels, &[0, 1, 2, 3, 4, 5]);
+    assert!(outcome.fates.iter().all(|fate| fate.fooled_by == Some(AttackKind::Apgd) && fate.doubts.is_empty()));
 }
 
 #[test]
 fn doubts_about_a_subject_are_raised() {
     let natural = images("doubts", 4, [8, 8]);
-    let flags = |kind, classes: usize| {
+    let doubts = |kind, classes: usize| {
         let subject = Formula::new(kind, "doubts", classes, 64);
         let labels = crate::attacks_subjects::classes(&Formula::new(Kind::Linear, "doubts", classes, 64), natural.clone());
-        run(&Auto { epsilon: 0.001, steps: 2, targets: 2, queries: 1 }.parts(), &subject, natural.clone(), &labels, &[0, 1, 2, 3]).flags
+        let auto = Attack::Auto(Auto { epsilon: 0.001, steps: 2, targets: 2, queries: 1 });
+        let outcome = run(auto, &subject, natural.clone(), &labels, &[0, 1, 2, 3]);
+        assert!(outcome.fates.iter().all(|fate| kind == Kind::Restless || fate.doubts == outcome.fates[0].doubts));
+        outcome.fates[0].doubts.clone()
     };
-    assert_eq!(flags(Kind::Linear, 5), []);
-    assert_eq!(flags(Kind::Probabilities, 5), [Flag::Probabilities]);
-    assert_eq!(flags(Kind::Adapted, 5), [Flag::Adapts]);
-    assert_eq!(flags(Kind::Linear, 3), [Flag::FewClasses { classes: 3 }]);
-    assert_eq!(flags(Kind::Linear, 2), [Flag::FewClasses { classes: 2 }]);
-    assert!(matches!(flags(Kind::Restless, 5)[..], [Flag::Random { difference }, ..] if difference > 1e-4));
+    assert_eq!(doubts(Kind::Linear, 5), []);
+    assert_eq!(doubts(Kind::Probabilities, 5), [Doubt::Probabilities]);
+    assert_eq!(doubts(Kind::Adapted, 5), [Doubt::Adapts]);
+    assert_eq!(doubts(Kind::Linear, 3), [Doubt::FewClasses]);
+    assert_eq!(doubts(Kind::Linear, 2), [Doubt::FewClasses]);
+    assert!(doubts(Kind::Restless, 5).contains(&Doubt::Random));
 }
 
 #[test]
-fn each_attack_meets_only_what_is_left_and_adds_to_it() {
+fn each_attack_of_the_ensemble_meets_only_what_the_ones_before_it_left_right() {
     let model = Model::random(Architecture::FastMnistCnn, Seed(11), &Device::flex());
     let natural = images("left", 8, [28, 28]);
     let mut labels = classes(&model, natural.clone());
     labels[3] = (labels[3] + 1) % 10;
-    let parts = Auto { epsilon: 0.02, steps: 5, targets: 2, queries: 20 }.parts();
+    let auto = Attack::Auto(Auto { epsilon: 0.01, steps: 5, targets: 2, queries: 20 });
     let mut seen = Vec::new();
-    let observe = async |progress: riposte::attack::Progress| {
-        seen.push((progress.index, progress.right));
+    let observe = async |progress: Progress| {
+        seen.push((progress.attack.kind(), progress.right));
         ControlFlow::Continue(())
     };
     let inputs = [0, 1, 2, 3, 4, 5, 6, 7];
-    let outcome = pollster::block_on(campaign(&parts, &model, natural.clone(), &labels, Seed(0), &inputs, observe)).unwrap();
-    assert_eq!(outcome.counts[0], 7, "an image that is wrong as it is counts as wrong");
-    assert!(outcome.counts.windows(2).all(|pair| pair[1] <= pair[0]), "{:?}", outcome.counts);
-    assert_eq!(outcome.counts[4], outcome.right.iter().filter(|right| **right).count());
-    for (index, right) in seen {
-        assert!(right <= outcome.counts[index] && right >= outcome.counts[index + 1].min(1));
-    }
+    let outcome = pollster::block_on(campaign(auto, &model, natural.clone(), &labels, Seed(0), &inputs, observe)).unwrap();
+    assert_eq!((outcome.fates[3].right, outcome.fates[3].fooled_by), (false, None), "it was wrong as it was");
     let untouched = values(distance(Norm::LInfinity, natural, outcome.end.images));
     assert_eq!(untouched[3], 0.0);
+    let mut left = 7;
+    for kind in [AttackKind::Apgd, AttackKind::ApgdTargeted, AttackKind::Fab, AttackKind::Square] {
+        let fooled = outcome.fates.iter().filter(|fate| fate.fooled_by == Some(kind)).count();
+        let met: Vec<usize> = seen.iter().filter(|(attack, _)| *attack == kind).map(|(_, right)| *right).collect();
+        assert!(met.first().is_none_or(|first| *first == left), "{kind}: {met:?}");
+        assert!(met.iter().all(|right| (left - fooled..=left).contains(right)), "{kind}: {met:?}");
+        left -= fooled;
+    }
+    assert_eq!(left, right(&outcome).into_iter().filter(|right| *right).count());
 }
 
 #[test]
@@ -393,8 +418,7 @@ fn an_observer_that_breaks_cancels_at_the_next_step() {
             steps += 1;
             if steps == 4 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let attacks = [attack];
-        let run = campaign(&attacks, &subject, natural.clone(), &labels, Seed(0), &[0, 1], observe);
+        let run = campaign(attack, &subject, natural.clone(), &labels, Seed(0), &[0, 1], observe);
         assert!(matches!(pollster::block_on(run), Err(Error::Cancelled)), "{attack:?}");
         assert_eq!(steps, 4);
     }
@@ -410,12 +434,12 @@ fn a_gpu_device_gives_what_the_cpu_gives() {
         let natural = Tensor::<4>::from_data(TensorData::new(natural.clone(), [4, 1, 28, 28]), &device);
         let labels = classes(&model, natural.clone());
         for attack in all(0.01) {
-            let outcome = run(&[attack], &model, natural.clone(), &labels, &[0, 1, 2, 3]);
+            let outcome = run(attack, &model, natural.clone(), &labels, &[0, 1, 2, 3]);
             let margins: Vec<f32> = values(outcome.end.logits).chunks_exact(10).zip(&labels).map(|(z, y)| margin(z, *y)).collect();
             ends.push((name, attack, margins));
         }
     }
-    let (cpu, others) = ends.split_at(8);
+    let (cpu, others) = ends.split_at(9);
     for (name, attack, margins) in others {
         let (_, _, expected) = cpu.iter().find(|(_, same, _)| same == attack).unwrap();
         for (found, expected) in margins.iter().zip(expected) {

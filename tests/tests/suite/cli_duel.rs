@@ -60,7 +60,7 @@ fn the_json_of_a_duel_is_the_same_each_time() {
     };
     let facts = run();
     assert_eq!(facts, run());
-    let riposted = facts["original"] != facts["neighbour"];
+    let riposted = facts["original"] != facts["neighbor"];
     assert_eq!(facts["riposted"], riposted);
     assert_eq!(facts["race"].as_array().unwrap().len(), if riposted { 5 } else { 0 });
     let right = facts["answer"]["class"] == facts["label"];

@@ -19,7 +19,7 @@ fn the_fast_mnist_weights_score_as_in_pytorch() {
     let search = ["--preset", "f-mnist", "--riposte", "fixed", "--post-iterations", "1", "--post-batch", "2", "--natural", "off"];
     let report = test.eval(&[&attack[..], &["--stop", "success"], &search].concat());
     test.nearly(&report, "robust_correct", "/stop success/robust_correct");
-    test.nearly(&report, "neighbour_correct", "/stop success~1search f-mnist/neighbour_correct");
+    test.nearly(&report, "neighbor_correct", "/stop success~1search f-mnist/neighbour_correct");
     test.nearly(&report, "riposted", "/stop success~1search f-mnist/with_neighbour");
 }
 

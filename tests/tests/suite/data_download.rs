@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use riposte_cli::data::download::{Downloader, Progress};
-use riposte_cli::data::official::{Mirrors, Published};
-use riposte_cli::data::{DatasetName, Library, Origin};
+use riposte::data::fetch::download::{Downloader, Progress};
+use riposte::data::fetch::official::{Mirrors, Published};
+use riposte::data::fetch::{Library, Origin};
+use riposte::spec::dataset::DatasetId;
 use tempfile::tempdir;
 
 use crate::data_server::{Answer, Server};
@@ -84,7 +85,7 @@ fn a_stopped_download_goes_on_the_next_time() {
     let mut stop =
         |progress: Progress<'_>| if progress.received > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     let error = QUICK.fetch(&FILE, &[server.url()], folder.path(), &mut stop).unwrap_err();
-    assert!(matches!(error.downcast_ref(), Some(riposte::Error::Cancelled)));
+    assert!(matches!(error.downcast_ref(), Some(riposte::data::Error::Cancelled)));
     let received = fs::metadata(folder.path().join("thing.gz.part")).unwrap().len();
     assert!(received > 0 && received < FILE.bytes);
     assert_eq!(fetch(&[&server], folder.path()).unwrap(), content());
@@ -203,11 +204,11 @@ fn mnist_comes_from_a_mirror_into_the_cache() {
         mirrors: Mirrors::at(server.url().trim_end_matches('/')),
         downloader: QUICK,
     };
-    assert_eq!(library.locate(DatasetName::Mnist, riposte::data::digits::Split::Test), None);
-    let loaded = library.load(DatasetName::Mnist, riposte::data::digits::Split::Test, Some(100), &mut unwatched).unwrap();
+    assert_eq!(library.locate(DatasetId::Mnist, riposte::data::digits::Split::Test), None);
+    let loaded = library.load(DatasetId::Mnist, riposte::data::digits::Split::Test, Some(100), &mut unwatched).unwrap();
     assert_eq!((loaded.dataset.len(), loaded.notes.len()), (100, 0));
     assert_eq!(loaded.origin, Origin::Files(cache.path().join("mnist")));
     assert_eq!(&loaded.dataset, &official::mnist().1.clone().take(100));
-    assert_eq!(library.fetch(DatasetName::Mnist, &mut unwatched).unwrap(), loaded.origin);
+    assert_eq!(library.fetch(DatasetId::Mnist, &mut unwatched).unwrap(), loaded.origin);
     assert_eq!(server.requests().len(), 4, "the second time nothing is fetched");
 }

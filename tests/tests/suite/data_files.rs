@@ -6,14 +6,15 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use riposte::data::digits::{self, Split};
+use riposte::data::fetch::official::Mirrors;
+use riposte::data::fetch::{Library, Loaded, Origin, archive, download::Downloader};
 use riposte::rng::Seed;
-use riposte_cli::data::official::Mirrors;
-use riposte_cli::data::{DatasetName, Library, Loaded, Origin, archive, download::Downloader};
+use riposte::spec::dataset::DatasetId;
 use tempfile::{TempDir, tempdir};
 
 use crate::official;
 
-fn load(name: DatasetName, split: Split, folder: &Path) -> anyhow::Result<Loaded> {
+fn load(name: DatasetId, split: Split, folder: &Path) -> anyhow::Result<Loaded> {
     let library = Library {
         folder: Some(folder.to_owned()),
         cache: folder.join("no cache"),
@@ -23,7 +24,7 @@ fn load(name: DatasetName, split: Split, folder: &Path) -> anyhow::Result<Loaded
     library.load(name, split, None, &mut |_| ControlFlow::Continue(()))
 }
 
-fn refusal(name: DatasetName, folder: &TempDir) -> String {
+fn refusal(name: DatasetId, folder: &TempDir) -> String {
     format!("{:#}", load(name, Split::Test, folder.path()).unwrap_err())
 }
 
@@ -76,7 +77,7 @@ fn mnist_is_found_in_every_layout() {
             let pack = |bytes: &Vec<u8>| if end.is_empty() { bytes.clone() } else { gz(bytes) };
             let names = [format!("{place}t10k-images{dot}idx3-ubyte{end}"), format!("{place}t10k-labels{dot}idx1-ubyte{end}")];
             let folder = folder(&[(&names[0], pack(&images)), (&names[1], pack(&labels))]);
-            let loaded = load(DatasetName::Mnist, Split::Test, folder.path()).unwrap();
+            let loaded = load(DatasetId::Mnist, Split::Test, folder.path()).unwrap();
             assert_eq!((loaded.dataset.len(), loaded.dataset.label(13)), (20, 3), "{names:?}");
             assert_eq!(loaded.origin, Origin::Files(folder.path().join(place.trim_end_matches('/'))));
             let notes = loaded.notes.join("\n");
@@ -97,7 +98,7 @@ fn the_official_files_need_no_note_packed_or_unpacked() {
     });
     let folder = folder(&unpacked);
     for place in [folder.path(), &shared.data()] {
-        let loaded = load(DatasetName::Mnist, Split::Test, place).unwrap();
+        let loaded = load(DatasetId::Mnist, Split::Test, place).unwrap();
         assert_eq!((&loaded.dataset, loaded.notes), (&official::mnist().1, Vec::<String>::new()));
     }
 }
@@ -105,15 +106,15 @@ fn the_official_files_need_no_note_packed_or_unpacked() {
 #[test]
 fn a_folder_without_the_files_says_what_it_should_hold() {
     let empty = folder(&[("train-images-idx3-ubyte", vec![])]);
-    let error = refusal(DatasetName::Mnist, &empty);
+    let error = refusal(DatasetId::Mnist, &empty);
     for word in ["no mnist in", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", "MNIST/raw", "--data", "digits"] {
         assert!(error.contains(word), "{word} is not in: {error}");
     }
-    let error = refusal(DatasetName::Cifar10, &empty);
+    let error = refusal(DatasetId::Cifar10, &empty);
     for word in ["test_batch", ".bin", "cifar-10-python.tar.gz", "cifar-10-batches-py"] {
         assert!(error.contains(word), "{word} is not in: {error}");
     }
-    let error = load(DatasetName::Mnist, Split::Test, &empty.path().join("absent")).unwrap_err().to_string();
+    let error = load(DatasetId::Mnist, Split::Test, &empty.path().join("absent")).unwrap_err().to_string();
     assert!(error.contains("does not exist") && error.contains("--data"), "{error}");
 }
 
@@ -129,7 +130,7 @@ fn unusable_files_are_named_with_their_fault() {
         (b"<html>".to_vec(), good_labels, images, "cut off"),
     ];
     for (image_bytes, label_bytes, named, fault) in cases {
-        let error = refusal(DatasetName::Mnist, &folder(&[(images, image_bytes), (labels, label_bytes)]));
+        let error = refusal(DatasetId::Mnist, &folder(&[(images, image_bytes), (labels, label_bytes)]));
         assert!(error.contains(named) && error.contains(fault), "{fault:?} or {named:?} is not in: {error}");
     }
 }
@@ -145,7 +146,7 @@ fn cifar10_is_found_unpacked_and_packed() {
         folder(&[("cifar10/cifar-10-binary.tar.gz", archive())]),
     ];
     for folder in cases {
-        let Loaded { dataset, notes, .. } = load(DatasetName::Cifar10, Split::Test, folder.path()).unwrap();
+        let Loaded { dataset, notes, .. } = load(DatasetId::Cifar10, Split::Test, folder.path()).unwrap();
         assert_eq!((dataset.len(), dataset.label(9_999), dataset.images().channels()), (10_000, 9, 3));
         assert_eq!(notes.len(), 1, "content cannot be vouched for: {notes:?}");
     }
@@ -153,18 +154,18 @@ fn cifar10_is_found_unpacked_and_packed() {
 
 #[test]
 fn a_batch_of_another_length_is_refused() {
-    let error = refusal(DatasetName::Cifar10, &folder(&[("test_batch.bin", batch(9_999))]));
+    let error = refusal(DatasetId::Cifar10, &folder(&[("test_batch.bin", batch(9_999))]));
     assert!(error.contains("test_batch.bin") && error.contains("9999 images instead of 10000"), "{error}");
-    let error = refusal(DatasetName::Cifar10, &folder(&[("test_batch", batch(1))]));
+    let error = refusal(DatasetId::Cifar10, &folder(&[("test_batch", batch(1))]));
     assert!(error.contains("not a pickle of the official Python version"), "{error}");
 }
 
 #[test]
 fn damaged_and_foreign_archives_are_refused() {
     let whole = tar_gz(&[("test_batch.bin", batch(10_000))]);
-    let error = refusal(DatasetName::Cifar10, &folder(&[("cifar-10-binary.tar.gz", whole[..whole.len() / 2].to_vec())]));
+    let error = refusal(DatasetId::Cifar10, &folder(&[("cifar-10-binary.tar.gz", whole[..whole.len() / 2].to_vec())]));
     assert!(error.contains("is damaged"), "{error}");
-    let error = refusal(DatasetName::Cifar10, &folder(&[("cifar-10-binary.tar.gz", tar_gz(&[("other", vec![1])]))]));
+    let error = refusal(DatasetId::Cifar10, &folder(&[("cifar-10-binary.tar.gz", tar_gz(&[("other", vec![1])]))]));
     assert!(error.contains("it lacks test_batch"), "{error}");
 }
 
@@ -188,8 +189,8 @@ fn an_archive_unpacks_whole_or_not_at_all_and_only_its_batches() {
 #[test]
 fn digits_need_no_files_and_are_the_cores() {
     let library = Library::new(None, None).unwrap();
-    let loaded = library.load(DatasetName::Digits, Split::Test, Some(1234), &mut |_| ControlFlow::Break(())).unwrap();
+    let loaded = library.load(DatasetId::Digits, Split::Test, Some(1234), &mut |_| ControlFlow::Break(())).unwrap();
     assert_eq!(loaded.dataset, digits::generate(Seed(0), Split::Test, 0..1234));
     assert_eq!((loaded.origin, loaded.notes), (Origin::Generated, vec![]));
-    assert!(library.load(DatasetName::Digits, Split::Test, Some(0), &mut |_| ControlFlow::Break(())).unwrap().dataset.is_empty());
+    assert!(library.load(DatasetId::Digits, Split::Test, Some(0), &mut |_| ControlFlow::Break(())).unwrap().dataset.is_empty());
 }

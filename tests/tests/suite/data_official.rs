@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use riposte::data::Dataset;
 use riposte::data::digits::Split;
-use riposte_cli::data::{DatasetName, Library};
+use riposte::data::fetch::Library;
+use riposte::spec::dataset::DatasetId;
 
 use crate::official;
 
@@ -35,7 +36,7 @@ fn cifar10_has_its_images_in_its_classes() {
     let Some(shared) = official::shared() else { return };
     let library = Library::new(Some(shared.data()), None).unwrap();
     for (split, each) in [(Split::Train, 5000), (Split::Test, 1000)] {
-        let loaded = library.load(DatasetName::Cifar10, split, None, &mut |_| ControlFlow::Continue(())).unwrap();
+        let loaded = library.load(DatasetId::Cifar10, split, None, &mut |_| ControlFlow::Continue(())).unwrap();
         assert_eq!(counts(&loaded.dataset), [each; 10]);
         assert_eq!(loaded.dataset.images().image_len(), 3072);
         assert!(loaded.notes[0].contains("no official checksum"));

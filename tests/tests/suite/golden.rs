@@ -9,14 +9,14 @@
 use std::collections::HashMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use riposte::attack::{Goal, Loss, Pgd, Start, Stop};
+use riposte::attack::{Attacks, Goal, Loss, Pgd, Start, Stop};
 use riposte::models::{Architecture, Model, Shortcut};
-use riposte::neighbour::{NeighbourSearch, SearchMethod};
+use riposte::neighbor::{NeighborSearch, SearchMethod, Searches};
 use riposte::post_train::{Adaptation, BatchNormMode, Direction, Perturbation, PostTrain};
 use riposte::presets::Preset;
 use riposte::rng::Seed;
 use riposte::weights::StateDict;
-use riposte::{Classifier, classifier};
+use riposte::{Classifier, ToTensor, classifier};
 use safetensors::SafeTensors;
 
 use crate::devices::devices;
@@ -108,22 +108,22 @@ fn five_pgd_steps_equal_pytorchs() {
 fn neighbor_searches_equal_pytorchs() {
     every_case(true, |case| {
         for (name, attack) in SEARCHES {
-            let search = NeighbourSearch { attack, method: SearchMethod::Untargeted };
+            let search = NeighborSearch { attack, method: SearchMethod::Untargeted };
             let found = pollster::block_on(search.search(&case.model, case.attacked.clone(), Seed(0), &case.numbers())).unwrap();
             assert_eq!(found.original, case.indices(&format!("search/{name}/original")));
-            assert_eq!(found.neighbour, case.indices(&format!("search/{name}/neighbour")));
+            assert_eq!(found.neighbor, case.indices(&format!("search/{name}/neighbour")));
             let delta = read(found.fixed_perturbations(case.attacked.clone()));
             case.golden.same_walk(&format!("search/{name}/delta_fix"), &delta);
             // Nine attacks of 40 steps take minutes on a software adapter; they are made of the steps that are checked there.
             let targeted = case.device == Device::flex();
             for (stop, suffix) in [(Stop::AtSuccess, "stop"), (Stop::Never, "full")].into_iter().filter(|_| targeted) {
-                let search = NeighbourSearch { attack: Pgd { stop, ..attack }, method: SearchMethod::Targeted };
+                let search = NeighborSearch { attack: Pgd { stop, ..attack }, method: SearchMethod::Targeted };
                 let found =
                     pollster::block_on(search.search(&case.model, case.attacked.clone(), Seed(0), &case.numbers())).unwrap();
                 let prefix = format!("targeted/{name}/{suffix}");
                 let expected = case.indices(&format!("{prefix}/neighbour"));
                 let losses = case.tensor(&format!("{prefix}/losses")).chunks_exact(10);
-                for ((found, expected), losses) in found.neighbour.iter().zip(expected).zip(losses) {
+                for ((found, expected), losses) in found.neighbor.iter().zip(expected).zip(losses) {
                     // In a ball as large as 0.3 several targets come to a loss below 1e-6, and which is the least is rounding.
                     let tied = losses[*found] <= losses.iter().copied().fold(f32::INFINITY, f32::min) + 1e-5;
                     assert!(*found == expected || tied, "{prefix}: {found} instead of {expected}, losses {losses:?}");

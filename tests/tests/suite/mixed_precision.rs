@@ -4,19 +4,19 @@ use std::ops::ControlFlow;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor};
-use riposte::Error;
 use riposte::classifier::read;
 use riposte::data::digits::{self, Split};
 use riposte::data::pool::ClassPools;
 use riposte::data::{Dataset, Images};
 use riposte::models::{Architecture, Model};
 use riposte::optimizer::Rule;
-use riposte::post_train::{Perturbation, PostTrain, Progress};
+use riposte::post_train::{Adapts, Perturbation, PostTrain, Progress};
 use riposte::precision::Precision;
 use riposte::presets::Preset;
 use riposte::rng::Seed;
 use riposte::train::{InnerAttack, TrainConfig, Trainer};
 use riposte::weights::StateDict;
+use riposte::{Error, ToTensor};
 
 use crate::devices::devices;
 
@@ -161,7 +161,7 @@ fn answer(defense: PostTrain, device: &Device) -> riposte::Result<[Vec<f32>; 2]>
     let observe = async |_: Progress<'_, Model>| ControlFlow::Continue(());
     let riposte = pollster::block_on(defense.run(&model, input, &pools, Seed(1), 0, observe))?;
     assert!(riposte.adapted.is_some(), "a random net has a neighbor class in this ball");
-    Ok([riposte.neighbours.images.flatten(0, 3), riposte.logits.flatten(0, 1)]
+    Ok([riposte.neighbors.images.flatten(0, 3), riposte.logits.flatten(0, 1)]
         .map(|tensor: Tensor<1>| pollster::block_on(read(tensor)).unwrap()))
 }
 

@@ -5,16 +5,16 @@ use std::ops::ControlFlow;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
-use riposte::attack::{Goal, Loss, Pgd, Start, Stop, input_gradient};
+use riposte::attack::{Attacks, Goal, Loss, Pgd, Start, Stop, input_gradient};
 use riposte::classifier::{predictions, read};
 use riposte::data::digits::{self, Split};
 use riposte::data::pool::ClassPools;
 use riposte::models::{Architecture, Model};
-use riposte::neighbour::{NeighbourSearch, SearchMethod};
-use riposte::post_train::{BatchNormMode, Direction, Perturbation, PostTrain, TrainingData};
+use riposte::neighbor::{NeighborSearch, SearchMethod};
+use riposte::post_train::{Adapts, BatchNormMode, Direction, Perturbation, PostTrain, TrainingData};
 use riposte::presets::Preset;
 use riposte::rng::Seed;
-use riposte::{Classifier, Error};
+use riposte::{Classifier, Error, ToTensor};
 
 const TINY: Architecture = Architecture::PreActResNet { width: 4, blocks: 1 };
 
@@ -147,7 +147,7 @@ fn post_training_leaves_the_base_model_untouched_and_repeats_for_a_seed() {
     let (model, input, pools) = riposte_subject();
     let before = pollster::block_on(model.weights()).unwrap();
     for perturbation in variants {
-        for data in [TrainingData::OriginalAndNeighbour, TrainingData::OriginalAndRandom, TrainingData::WholeSet] {
+        for data in [TrainingData::OriginalAndNeighbor, TrainingData::OriginalAndRandom, TrainingData::WholeSet] {
             let defense = PostTrain { perturbation, data, ..small_defense() };
             let answer = |seed: u64| {
                 let run = defense.run(&model, input.clone(), &pools, Seed(seed), 9, async |_| ControlFlow::Continue(()));
@@ -184,7 +184,7 @@ fn batch_statistics_of_the_base_model_stay_while_a_copy_adapts() {
 fn an_input_without_a_neighbor_is_answered_by_the_base_model() {
     let (model, input, pools) = riposte_subject();
     let attack = Pgd { epsilon: 0.0, ..Pgd::MNIST };
-    let defense = PostTrain { search: NeighbourSearch { attack, method: SearchMethod::Untargeted }, ..small_defense() };
+    let defense = PostTrain { search: NeighborSearch { attack, method: SearchMethod::Untargeted }, ..small_defense() };
     let run = defense.run(&model, input.clone(), &pools, Seed(0), 0, async |_| ControlFlow::Continue(()));
     let riposte = pollster::block_on(run).unwrap();
     assert!(riposte.adapted.is_none());
@@ -254,7 +254,7 @@ fn weights_that_do_not_fit_name_the_parameter_and_both_shapes() {
 fn small_defense() -> PostTrain {
     let attack = Pgd { epsilon: 0.5, step_size: 0.1, steps: 10, stop: Stop::AtSuccess, ..Pgd::MNIST };
     PostTrain {
-        search: NeighbourSearch { attack, method: SearchMethod::Untargeted },
+        search: NeighborSearch { attack, method: SearchMethod::Untargeted },
         iterations: 3,
         batch_size: 8,
         learning_rate: 0.01,

@@ -1,7 +1,7 @@
 //! Times of the MNIST network's steps, its layers computed by this project's kernels or by Burn's own operations.
 
 use burn::tensor::{Device, Tensor};
-use riposte::attack::{Goal, Pgd};
+use riposte::attack::{Attacks, Goal, Pgd};
 use riposte::classifier::read;
 use riposte::models::{Architecture, LayerPath, Model};
 use riposte::post_train::{Adaptation, Perturbation, PostTrain};

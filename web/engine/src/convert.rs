@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use riposte::attack::{self, Goal, Pgd};
 use riposte::data::pool;
-use riposte::neighbour::{NeighbourSearch, SearchMethod};
+use riposte::neighbor::{NeighborSearch, SearchMethod};
 use riposte::post_train::{self, PostTrain};
 use riposte::precision::Precision;
 use riposte_protocol::{
@@ -69,7 +69,7 @@ pub fn goal(class: usize, settings: &AttackSettings) -> Goal {
 
 pub fn post_train(settings: &RiposteSettings) -> PostTrain {
     PostTrain {
-        search: NeighbourSearch {
+        search: NeighborSearch {
             attack: pgd(&settings.search),
             method: match settings.search_kind {
                 SearchKind::Untargeted => SearchMethod::Untargeted,
@@ -87,7 +87,7 @@ pub fn post_train(settings: &RiposteSettings) -> PostTrain {
             Perturbation::Normal => post_train::Perturbation::Normal,
         },
         data: match settings.pool {
-            PoolChoice::OriginalAndNeighbour => post_train::TrainingData::OriginalAndNeighbour,
+            PoolChoice::OriginalAndNeighbour => post_train::TrainingData::OriginalAndNeighbor,
             PoolChoice::OriginalAndRandom => post_train::TrainingData::OriginalAndRandom,
             PoolChoice::WholeSet => post_train::TrainingData::WholeSet,
         },
@@ -117,7 +117,7 @@ pub fn riposte_settings(config: &PostTrain) -> RiposteSettings {
         search: attack_settings(&config.search.attack),
         perturbation: perturbation(config.perturbation),
         pool: match config.data {
-            post_train::TrainingData::OriginalAndNeighbour => PoolChoice::OriginalAndNeighbour,
+            post_train::TrainingData::OriginalAndNeighbor => PoolChoice::OriginalAndNeighbour,
             post_train::TrainingData::OriginalAndRandom => PoolChoice::OriginalAndRandom,
             post_train::TrainingData::WholeSet => PoolChoice::WholeSet,
         },

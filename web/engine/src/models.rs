@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use riposte::data::pool::ClassPools;
 use riposte::models::{Architecture, Model, ModelCard};
 use riposte::presets::Preset;
+use riposte::spec::dataset::DatasetId;
 use riposte::weights::StateDict;
 use riposte_protocol::{DatasetEntry, ModelEntry, Opened};
 
@@ -22,6 +23,7 @@ pub struct Ready {
     pub test: Numbered,
     base: String,
     pub entry: DatasetEntry,
+    pub dataset: DatasetId,
     /// Fetched or drawn when a riposte first needs them.
     pools: RefCell<Option<Rc<ClassPools>>>,
 }
@@ -36,21 +38,17 @@ impl Ready {
         device: &Device,
     ) -> Result<Self, Trouble> {
         let card = ModelCard::from_json(model.card.as_bytes())?;
-        let architecture: Architecture = card.architecture.parse()?;
+        let architecture = card.architecture;
         let bytes = store::load(&base, &model.weights, "the classifier", fresh).await?;
         let weights = StateDict::from_safetensors(&bytes)?;
         let model = Model::from_weights(architecture, &weights, device)?;
         let test = Numbered::test(&base, &entry, fresh).await?;
-        Ok(Self { model, architecture, test, base, entry, pools: RefCell::default() })
+        Ok(Self { model, architecture, test, base, entry, dataset: card.dataset, pools: RefCell::default() })
     }
 
-    /// What the page shows of it. Presets of the dataset; MNIST's also suit other gray digits.
+    /// What the page shows of it.
     pub fn describe(&self, id: String) -> Opened {
-        let like = if self.entry.channels == 1 { "mnist" } else { "cifar10" };
-        let mut presets: Vec<_> =
-            Preset::ALL.into_iter().filter(|preset| preset.dataset == like).map(|preset| describe(&preset)).collect();
-        let recommended = Preset::recommended(like).map(|preset| preset.name);
-        presets.sort_by_key(|preset| Some(preset.name.as_str()) != recommended);
+        let presets = self.dataset.presets().iter().map(|name| describe(&name.preset())).collect();
         let multiply_accumulates = self.architecture.multiply_accumulates() as f64;
         Opened { model: id, test_images: self.test.per_class(), multiply_accumulates, presets }
     }
@@ -77,34 +75,15 @@ impl Ready {
 
 /// Of one forward pass of one image, by the model's card alone.
 pub fn multiply_accumulates(card: &str) -> Result<f64, Trouble> {
-    let architecture: Architecture = ModelCard::from_json(card.as_bytes())?.architecture.parse()?;
+    let architecture: Architecture = ModelCard::from_json(card.as_bytes())?.architecture;
     Ok(architecture.multiply_accumulates() as f64)
 }
 
 fn describe(preset: &Preset) -> riposte_protocol::Preset {
-    let (title, about) = match preset.name {
-        "m-mnist" => (
-            "As in the paper, Madry setup",
-            "The attack takes all its steps; the search reaches as far as the attack; 64 + 64 images a step.",
-        ),
-        "f-mnist" => (
-            "As in the paper, Fast-FGSM setup",
-            "As its code has it: the attack stops at success, the search reaches only 8/255, so that most images have no neighbor and the static classifier answers.",
-        ),
-        "m-cifar" => (
-            "As in the paper, Madry setup",
-            "The attack takes all its steps; batch normalization uses the statistics of each minibatch.",
-        ),
-        "f-cifar" => (
-            "As in the paper, Fast-FGSM setup",
-            "As its code has it: the attack stops at success; batch normalization is frozen.",
-        ),
-        other => (other, "A setup of the core."),
-    };
     riposte_protocol::Preset {
-        name: preset.name.to_owned(),
-        title: title.to_owned(),
-        about: about.to_owned(),
+        name: preset.name.to_string(),
+        title: preset.name.title().to_owned(),
+        about: format!("{}.", preset.name.about()),
         attack: convert::attack_settings(&preset.attack),
         riposte: convert::riposte_settings(&preset.post_train),
         fast: convert::perturbation(preset.fast),

@@ -65,6 +65,18 @@ impl Trouble {
     }
 }
 
+impl From<riposte::spec::Error> for Trouble {
+    fn from(error: riposte::spec::Error) -> Self {
+        riposte::Error::from(error).into()
+    }
+}
+
+impl From<riposte::data::Error> for Trouble {
+    fn from(error: riposte::data::Error) -> Self {
+        riposte::Error::from(error).into()
+    }
+}
+
 impl From<riposte::Error> for Trouble {
     fn from(error: riposte::Error) -> Self {
         match error {

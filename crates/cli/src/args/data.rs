@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
-use super::parse::count;
-use crate::data::DatasetName;
+use super::parse::{choice, count};
+use riposte::spec::dataset::{DatasetId, Split};
 
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -32,28 +32,28 @@ pub enum DataCommand {
     },
     /// Download a dataset's official files to the cache folder
     Fetch {
-        #[arg(value_name = "DATASET")]
-        dataset: DatasetName,
+        #[arg(value_name = "DATASET", value_parser = choice::<DatasetId>())]
+        dataset: DatasetId,
     },
     /// Read the files that are there to the end and check them against the official checksums
     Verify {
         /// Which dataset [default: all that are there]
-        #[arg(value_name = "DATASET")]
-        dataset: Option<DatasetName>,
+        #[arg(value_name = "DATASET", value_parser = choice::<DatasetId>())]
+        dataset: Option<DatasetId>,
         /// Folder with the official files
         #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA")]
         data: Option<PathBuf>,
     },
     /// Write a PNG with the first images of each class
     Preview {
-        #[arg(value_name = "DATASET")]
-        dataset: DatasetName,
+        #[arg(value_name = "DATASET", value_parser = choice::<DatasetId>())]
+        dataset: DatasetId,
         /// Where to write
         #[arg(long, short, value_name = "FILE", default_value = "preview.png")]
         out: PathBuf,
         /// Which images
-        #[arg(long, value_name = "SPLIT", default_value = "test")]
-        split: SplitName,
+        #[arg(long, value_name = "SPLIT", default_value = "test", value_parser = choice::<Split>())]
+        split: Split,
         /// Images of each class
         #[arg(long, value_name = "N", default_value = "16", value_parser = count)]
         columns: usize,
@@ -61,10 +61,4 @@ pub enum DataCommand {
         #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA")]
         data: Option<PathBuf>,
     },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SplitName {
-    Train,
-    Test,
 }

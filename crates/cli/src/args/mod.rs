@@ -1,20 +1,18 @@
 //! The command line as the user types it. Parsed once; [`crate::settings`] turns it into plain settings.
 
-mod attack;
 mod data;
 mod model;
 mod parse;
-mod riposte;
+mod settings;
 mod source;
 mod work;
 
 use clap::{Parser, Subcommand};
 
-pub use attack::{AttackArgs, AttackName, LossName, StartName, StopName};
-pub use data::{DataArgsCommand, DataCommand, SplitName};
-pub use model::{ImportArgs, PrecisionName, TrainArgs, TrainMethod};
-pub use parse::{count, pixels, positive};
-pub use riposte::{BatchNormName, DirectionName, PostDataName, RiposteArgs, RiposteName, SearchName};
+pub use data::{DataArgsCommand, DataCommand};
+pub use model::{ImportArgs, TrainArgs, TrainMethod};
+pub use parse::{choice, count};
+pub use settings::SettingFlags;
 pub use source::{DataArgs, DeviceArgs, ModelArgs, WidthArgs};
 pub use work::{BenchArgs, BenchTask, DevicesArgs, DuelArgs, EvalArgs, Layers, Pick, Switch};
 
@@ -77,7 +75,7 @@ mod tests {
         let cli = Cli::try_parse_from(["riposte", "--index", "7", "--epsilon", "8/255"]).unwrap();
         assert!(cli.command.is_none());
         assert_eq!(cli.duel.index, Some(7));
-        assert_eq!(cli.duel.attack.epsilon, Some(8.0 / 255.0));
+        assert_eq!(cli.duel.settings.given().collect::<Vec<_>>(), [("epsilon", "8/255")]);
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use riposte::models::Architecture;
 use riposte::precision::Precision;
+use riposte::spec::dataset::DatasetId;
+use riposte::spec::units::{parse_pixels, parse_positive, parse_share};
 
-use super::parse::{count, fraction, pixels, positive};
+use super::parse::{choice, count};
 use super::{DeviceArgs, WidthArgs};
-use crate::data::DatasetName;
 
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -48,8 +49,8 @@ pub struct TrainArgs {
     #[command(flatten)]
     pub width: WidthArgs,
     /// What to train on
-    #[arg(long, value_name = "NAME", default_value = "digits")]
-    pub dataset: DatasetName,
+    #[arg(long, value_name = "NAME", default_value = "digits", value_parser = choice::<DatasetId>())]
+    pub dataset: DatasetId,
     /// Folder with the official files; otherwise they are taken from the cache folder or downloaded
     #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA")]
     pub data: Option<PathBuf>,
@@ -75,24 +76,24 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", value_parser = count)]
     pub micro_batch: Option<usize>,
     /// Peak of the learning rate
-    #[arg(long, value_name = "RATE", value_parser = positive, allow_hyphen_values = true)]
+    #[arg(long, value_name = "RATE", value_parser = parse_positive, allow_hyphen_values = true)]
     pub lr: Option<f32>,
     /// Radius of the training attack in pixel units: 0.3 or 8/255
-    #[arg(long, value_name = "SIZE", value_parser = pixels, allow_hyphen_values = true)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_pixels, allow_hyphen_values = true)]
     pub epsilon: Option<f32>,
     /// Step of the training attack
-    #[arg(long, value_name = "SIZE", value_parser = pixels, allow_hyphen_values = true)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_pixels, allow_hyphen_values = true)]
     pub step_size: Option<f32>,
     /// Steps of the training attack (method pgd)
     #[arg(long, value_name = "N", value_parser = count)]
     pub steps: Option<usize>,
     /// The training attack grows to its full size over this fraction of the run
-    #[arg(long, value_name = "FRACTION", value_parser = fraction, allow_hyphen_values = true)]
+    #[arg(long, value_name = "FRACTION", value_parser = parse_share, allow_hyphen_values = true)]
     pub ramp: Option<f32>,
     /// What the activations of a training step are stored in: 32-bit floats, or at half the memory 16-bit floats (on GPUs that have
     /// them). Weights, sums and the training attack are 32-bit either way
-    #[arg(long, value_name = "NAME", default_value = "single")]
-    pub precision: PrecisionName,
+    #[arg(long, value_name = "NAME", default_value = "single", value_parser = choice::<Precision>())]
+    pub precision: Precision,
     /// Use the first N training samples alone
     #[arg(long, value_name = "N", value_parser = count)]
     pub samples: Option<usize>,
@@ -113,21 +114,6 @@ pub struct TrainArgs {
     pub seed: u64,
     #[command(flatten)]
     pub device: DeviceArgs,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PrecisionName {
-    Single,
-    Mixed,
-}
-
-impl From<PrecisionName> for Precision {
-    fn from(name: PrecisionName) -> Self {
-        match name {
-            PrecisionName::Single => Self::Single,
-            PrecisionName::Mixed => Self::Mixed,
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use riposte::models::Architecture;
+use riposte::spec::dataset::DatasetId;
 
-use super::parse::count;
-use crate::data::DatasetName;
+use super::parse::{choice, count};
 
 /// Which model.
 #[derive(Debug, Clone, Default, Args)]
@@ -39,7 +39,7 @@ impl WidthArgs {
     ///
     /// # Errors
     /// If it has none to choose, or no net is that wide.
-    pub fn of(self, architecture: Architecture) -> riposte::Result<Architecture> {
+    pub fn of(self, architecture: Architecture) -> riposte::spec::Result<Architecture> {
         self.width.map_or(Ok(architecture), |width| architecture.with_width(width))
     }
 }
@@ -49,8 +49,8 @@ impl WidthArgs {
 #[command(next_help_heading = "Data")]
 pub struct DataArgs {
     /// Which images [default: what the model was trained on]
-    #[arg(long, value_name = "NAME")]
-    pub dataset: Option<DatasetName>,
+    #[arg(long, value_name = "NAME", value_parser = choice::<DatasetId>())]
+    pub dataset: Option<DatasetId>,
     /// Folder with the official files; otherwise they are taken from the cache folder or downloaded
     #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA")]
     pub data: Option<PathBuf>,

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use riposte::models::Architecture;
+use riposte::precision::Precision;
+use riposte::spec::preset::PresetName;
 
-use super::parse::count;
-use super::{AttackArgs, DataArgs, DeviceArgs, ModelArgs, PrecisionName, RiposteArgs, WidthArgs};
+use super::parse::{choice, count};
+use super::{DataArgs, DeviceArgs, ModelArgs, SettingFlags, WidthArgs};
 
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -23,9 +25,9 @@ pub struct DuelArgs {
     /// Which image to choose when none is named
     #[arg(long, value_name = "WHICH", default_value = "fooled", conflicts_with = "index")]
     pub pick: Pick,
-    /// A setup of the paper: f-mnist, m-mnist, f-cifar, m-cifar
-    #[arg(long, value_name = "NAME")]
-    pub preset: Option<String>,
+    /// A setup of the paper [default: the one recommended for the dataset]
+    #[arg(long, value_name = "NAME", value_parser = choice::<PresetName>())]
+    pub preset: Option<PresetName>,
     /// Where to write the report, or `none`
     #[arg(long, short, value_name = "FILE", default_value = "riposte.html")]
     pub out: PathBuf,
@@ -40,9 +42,10 @@ pub struct DuelArgs {
     #[command(flatten)]
     pub data: DataArgs,
     #[command(flatten)]
-    pub attack: AttackArgs,
-    #[command(flatten)]
-    pub riposte: RiposteArgs,
+    pub settings: SettingFlags,
+    /// Draw the training samples of the riposte from the first N alone; the page holds 10000 [default: all]
+    #[arg(long, value_name = "N", value_parser = count, help_heading = "Riposte")]
+    pub post_samples: Option<usize>,
     #[command(flatten)]
     pub device: DeviceArgs,
 }
@@ -75,9 +78,9 @@ pub struct EvalArgs {
     /// Number of the first one
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub first: usize,
-    /// A setup of the paper that sets everything; flags override it: f-mnist, m-mnist, f-cifar, m-cifar
-    #[arg(long, value_name = "NAME")]
-    pub preset: Option<String>,
+    /// A setup of the paper that sets everything; flags override it [default: the one recommended for the dataset]
+    #[arg(long, value_name = "NAME", value_parser = choice::<PresetName>())]
+    pub preset: Option<PresetName>,
     /// Also run the riposte on the natural images, as the paper does
     #[arg(long, value_name = "SWITCH", default_value = "on")]
     pub natural: Switch,
@@ -99,9 +102,10 @@ pub struct EvalArgs {
     #[command(flatten)]
     pub data: DataArgs,
     #[command(flatten)]
-    pub attack: AttackArgs,
-    #[command(flatten)]
-    pub riposte: RiposteArgs,
+    pub settings: SettingFlags,
+    /// Draw the training samples of the riposte from the first N alone; the page holds 10000 [default: all]
+    #[arg(long, value_name = "N", value_parser = count, help_heading = "Riposte")]
+    pub post_samples: Option<usize>,
     #[command(flatten)]
     pub device: DeviceArgs,
 }
@@ -143,8 +147,8 @@ pub struct BenchArgs {
     pub layers: Layers,
     /// What the activations of training steps are stored in: 32-bit or, for post-train and train-step on GPUs that have them, 16-bit
     /// floats
-    #[arg(long, value_name = "NAME", default_value = "single")]
-    pub precision: PrecisionName,
+    #[arg(long, value_name = "NAME", default_value = "single", value_parser = choice::<Precision>())]
+    pub precision: Precision,
     /// Samples of a batch [default: 200 for post-train, 500 for pgd-batch, 256 for train-step]
     #[arg(long, value_name = "N", value_parser = count)]
     pub batch_size: Option<usize>,

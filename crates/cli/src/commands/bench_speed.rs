@@ -6,14 +6,14 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use burn::tensor::{Device, Tensor, TensorData};
 use riposte::Classifier;
-use riposte::attack::{Goal, Pgd};
+use riposte::attack::{Attacks, Goal, Pgd};
 use riposte::data::pool::{Augmentation, ClassPools};
 use riposte::data::{Dataset, Images};
 use riposte::models::{Architecture, LayerPath, Model};
-use riposte::neighbour::Neighbours;
+use riposte::neighbor::Neighbors;
 use riposte::optimizer::Rule;
-use riposte::post_train::{BatchNormMode, PostTrain};
-use riposte::precision::Precision;
+use riposte::post_train::{Adapts, BatchNormMode, PostTrain};
+use riposte::precision::{self, Precision};
 use riposte::presets::Preset;
 use riposte::rng::{self, Purpose, Seed};
 use riposte::train::{InnerAttack, TrainConfig, Trainer};
@@ -48,10 +48,10 @@ pub fn run(args: BenchArgs) -> Result<()> {
         Layers::Kernels => ("kernels", LayerPath::Kernels),
         Layers::Stock => ("stock", LayerPath::Stock),
     };
-    let precision = Precision::from(args.precision);
+    let precision = args.precision;
     let trains = matches!(args.task, BenchTask::PostTrain | BenchTask::TrainStep);
     ensure!(trains || precision == Precision::Single, "attacks are in single precision: --precision mixed is for training");
-    precision.check(&device.device)?;
+    precision::check(precision, &device.device)?;
     let (device_name, device) = (device.to_string(), device.device);
     let bench = Bench { architecture, path, precision, seed: Seed(args.seed), device, repeats: args.repeats };
     let batch_size = |default| args.batch_size.unwrap_or(default);
@@ -124,16 +124,16 @@ impl Bench {
         };
         let image = self.images(1);
         let logits = model.forward(image.clone());
-        let neighbours = Neighbours {
+        let neighbors = Neighbors {
             original: vec![0],
-            neighbour: vec![1],
+            neighbor: vec![1],
             images: (image.clone() + 0.1).clamp(0.0, 1.0),
             logits: logits.clone(),
-            neighbour_logits: logits,
+            neighbor_logits: logits,
         };
         self.time(|| {
             let observe = async |_: riposte::post_train::Progress<'_, Model>| ControlFlow::Continue(());
-            let answer = config.answer(&model, image.clone(), neighbours.clone(), &pools, self.seed, 0, observe);
+            let answer = config.answer(&model, image.clone(), neighbors.clone(), &pools, self.seed, 0, observe);
             finish(pollster::block_on(answer)?.logits)
         })
     }

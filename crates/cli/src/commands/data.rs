@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::ValueEnum;
+use riposte::data::fetch::{Library, Origin};
+use riposte::spec::Choice;
 use serde::Serialize;
 
-use crate::args::{DataArgsCommand, DataCommand, SplitName};
-use crate::data::bar::download_bar;
-use crate::data::{DatasetName, Library, Origin};
-use crate::dataset::{self, Split};
+use crate::args::{DataArgsCommand, DataCommand};
+use crate::dataset::{self, DatasetId, Split};
 use crate::interrupt::Interrupt;
 use crate::picture::{Picture, Planar};
+use crate::progress::download_bar;
 use crate::{file, output};
 
 /// # Errors
@@ -36,10 +36,10 @@ struct Entry {
 }
 
 fn list(library: &Library, json: bool) -> Result<()> {
-    let entries: Vec<Entry> = DatasetName::value_variants()
+    let entries: Vec<Entry> = DatasetId::ALL
         .iter()
         .map(|name| Entry {
-            name: name.as_str(),
+            name: name.name(),
             train: name.size(Split::Train),
             test: name.size(Split::Test),
             place: place(library, *name),
@@ -56,12 +56,12 @@ fn list(library: &Library, json: bool) -> Result<()> {
 }
 
 /// Where the files of both splits are.
-fn place(library: &Library, name: DatasetName) -> Option<String> {
+fn place(library: &Library, name: DatasetId) -> Option<String> {
     let (train, test) = (library.locate(name, Split::Train)?, library.locate(name, Split::Test)?);
     Some(if train == test { train.to_string() } else { format!("{train} and {test}") })
 }
 
-fn fetch(name: DatasetName) -> Result<()> {
+fn fetch(name: DatasetId) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let origin = dataset::library(None)?.fetch(name, &mut download_bar(|| interrupt.pressed()))?;
     match origin {
@@ -70,12 +70,12 @@ fn fetch(name: DatasetName) -> Result<()> {
     }
 }
 
-fn verify(name: Option<DatasetName>, library: &Library) -> Result<()> {
+fn verify(name: Option<DatasetId>, library: &Library) -> Result<()> {
     let names = match &name {
         Some(name) => std::slice::from_ref(name),
-        None => DatasetName::value_variants(),
+        None => DatasetId::ALL,
     };
-    for name in names.iter().filter(|name| **name != DatasetName::Digits) {
+    for name in names.iter().filter(|name| **name != DatasetId::Digits) {
         let splits = [Split::Train, Split::Test].map(|split| (split, library.locate(*name, split)));
         for (split, origin) in splits {
             let split_name = if split == Split::Train { "training" } else { "test" };
@@ -98,14 +98,10 @@ fn verify(name: Option<DatasetName>, library: &Library) -> Result<()> {
 }
 
 /// Writes the first `columns` images of each class, a row for each class.
-fn preview(name: DatasetName, out: &Path, split: SplitName, columns: usize, folder: Option<&Path>) -> Result<()> {
+fn preview(name: DatasetId, out: &Path, split: Split, columns: usize, folder: Option<&Path>) -> Result<()> {
     /// Wider sheets than anyone looks at.
     const MOST: usize = 1000;
     ensure!(columns <= MOST, "at most {MOST} images of each class fit a sheet");
-    let split = match split {
-        SplitName::Train => Split::Train,
-        SplitName::Test => Split::Test,
-    };
     let dataset = dataset::load(name, split, None, folder)?;
     let images = dataset.images();
     let shape = [images.channels(), images.height(), images.width()];

@@ -7,7 +7,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
+use riposte::attack::Attack;
 use riposte::rng::Seed;
+use riposte::spec::dataset::DatasetId;
+use riposte::spec::outcome::Outcome;
+use riposte::spec::setup::Setup;
 use serde::Serialize;
 
 use crate::args::DuelArgs;
@@ -16,19 +20,18 @@ use crate::device::{self, Found};
 use crate::models::{Source, quoted};
 use crate::report::{self, Colophon};
 use crate::screen::Screen;
-use crate::settings::Setup;
-use crate::story::{Outcome, Story, View};
-use crate::{file, output};
+use crate::story::{Story, View};
+use crate::{file, output, settings};
 use play::Duel;
 
 /// # Errors
 /// For settings out of range, missing files, an image that is not there.
 pub fn run(args: DuelArgs) -> Result<()> {
     let source = Source::find(&args.model, args.data.dataset)?;
-    let dataset = dataset::chosen(&args.data, &source)?;
-    let setup = Setup::resolve(args.preset.as_deref(), dataset, &args.attack, &args.riposte)?;
-    let (Some(attack), Some(riposte)) = (setup.attack, setup.riposte) else {
-        bail!("a duel needs an attack and a riposte; `riposte eval` does without");
+    let dataset = args.data.dataset.unwrap_or(source.dataset());
+    let setup = settings::resolve(args.preset, dataset, &args.settings)?;
+    let (Some(attack), Some(riposte)) = (setup.pgd(), setup.riposte) else {
+        bail!("a duel needs an attack by PGD and a riposte; `riposte eval` takes any attack, and does without");
     };
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
@@ -38,9 +41,18 @@ pub fn run(args: DuelArgs) -> Result<()> {
     if let Some(index) = args.index {
         ensure!(index < test.len(), "there is no test image {index}: {dataset} has {}, numbered from 0", test.len());
     }
-    let pools = dataset::pools(dataset, args.riposte.post_samples, args.data.data.as_deref())?;
-    let duel =
-        Duel { model: &model, name: &source.name, dataset, test: &test, pools: &pools, attack, riposte, seed: Seed(args.seed) };
+    let pools = dataset::pools(dataset, args.post_samples, args.data.data.as_deref())?;
+    let duel = Duel {
+        model: &model,
+        name: &source.name,
+        dataset,
+        test: &test,
+        pools: &pools,
+        attack,
+        target: setup.target,
+        riposte,
+        seed: Seed(args.seed),
+    };
     let mut screen = Screen::new(args.json);
     let index = match args.index {
         Some(index) => index,
@@ -63,7 +75,7 @@ pub fn run(args: DuelArgs) -> Result<()> {
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Facts<'a> {
-    dataset: String,
+    dataset: DatasetId,
     index: usize,
     label: usize,
     model: &'a str,
@@ -78,7 +90,7 @@ struct Facts<'a> {
     /// y'
     original: usize,
     /// y''
-    neighbour: usize,
+    neighbor: usize,
     riposted: bool,
     /// The riposte on the attacked image.
     answer: Opinion<'a>,
@@ -86,8 +98,8 @@ struct Facts<'a> {
     /// Logits of the adapting model on the attacked image, before the post-training and after each step.
     race: &'a [Vec<f32>],
     losses: &'a [f32],
-    attack: riposte::attack::Pgd,
-    riposte: riposte::post_train::PostTrain,
+    #[serde(flatten)]
+    setup: Setup,
     seed: u64,
     command: &'a str,
     device: Found,
@@ -104,7 +116,7 @@ impl<'a> Facts<'a> {
     fn of(story: &'a Story, colophon: &'a Colophon, device: Found, seconds: f64) -> Self {
         let opinion = |view: &'a View| Opinion { class: view.class(), probabilities: &view.probabilities };
         Self {
-            dataset: story.dataset.to_string(),
+            dataset: story.dataset,
             index: story.index,
             label: story.label,
             model: &story.model,
@@ -115,14 +127,13 @@ impl<'a> Facts<'a> {
             perturbation: story.perturbation(),
             fooled_after: story.fooled_after,
             original: story.original_class(),
-            neighbour: story.neighbour_class(),
-            riposted: story.original_class() != story.neighbour_class(),
+            neighbor: story.neighbor_class(),
+            riposted: story.original_class() != story.neighbor_class(),
             answer: Opinion { class: story.answer_class(), probabilities: &story.answer },
             natural_answer: story.natural_answer,
             race: &story.race,
             losses: &story.losses,
-            attack: story.attack,
-            riposte: story.riposte,
+            setup: Setup { attack: Some(Attack::Pgd(story.attack)), target: story.target, riposte: Some(story.riposte) },
             seed: colophon.seed,
             command: &colophon.command,
             device,

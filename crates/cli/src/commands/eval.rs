@@ -5,10 +5,11 @@ mod table;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use riposte::eval::{Record, Summary, paired_gain, wilson_interval};
+use riposte::eval::{Gain, Record, Summary, wilson_interval};
 use riposte::rng::Seed;
+use riposte::spec::results::{Header, Part, Processor, Settings};
+use riposte::spec::setup::Setup;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::args::{EvalArgs, Switch};
 use crate::dataset::{self, Split};
@@ -19,25 +20,9 @@ use crate::models::Source;
 use crate::output;
 use crate::paper::Published;
 use crate::progress;
-use crate::results::{Header, Part, ResultsFile};
-use crate::settings::Setup;
+use crate::results::ResultsFile;
+use crate::settings;
 use crate::workers::Workers;
-
-/// Everything that the records depend on: the settings of a results file.
-#[derive(Debug, Serialize)]
-struct Settings<'a> {
-    architecture: String,
-    weights_sha256: &'a str,
-    dataset: String,
-    first: usize,
-    seed: u64,
-    device: &'a str,
-    batch: usize,
-    natural: bool,
-    attack: Option<riposte::attack::Pgd>,
-    riposte: Option<riposte::post_train::PostTrain>,
-    post_samples: Option<usize>,
-}
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -56,7 +41,7 @@ struct Report {
     paper: Option<Published>,
     model: String,
     /// Of this run.
-    settings: Value,
+    settings: Settings,
     /// What the images were computed with, those of earlier runs included.
     parts: Vec<Part>,
     /// Of this run.
@@ -71,25 +56,13 @@ struct Intervals {
     robust: Option<[f64; 2]>,
     riposte_natural: Option<[f64; 2]>,
     riposte_robust: Option<[f64; 2]>,
-    neighbour: Option<[f64; 2]>,
+    neighbor: Option<[f64; 2]>,
 }
 
 #[derive(Debug, Serialize)]
 struct Gains {
     natural: Option<Gain>,
     robust: Option<Gain>,
-}
-
-/// A difference of two accuracies on the same images.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-struct Gain {
-    /// Wrong before, right after.
-    won: usize,
-    /// Right before, wrong after.
-    lost: usize,
-    gain: f64,
-    /// 95 % interval for paired proportions.
-    interval: [f64; 2],
 }
 
 #[derive(Debug, Serialize)]
@@ -102,8 +75,8 @@ struct Versions {
 /// For settings out of range, missing files, another run's results; [`riposte::Error::Cancelled`] after Ctrl-C.
 pub fn run(args: EvalArgs) -> Result<()> {
     let source = Source::find(&args.model, args.data.dataset)?;
-    let dataset = dataset::chosen(&args.data, &source)?;
-    let setup = Setup::resolve(args.preset.as_deref(), dataset, &args.attack, &args.riposte)?;
+    let dataset = args.data.dataset.unwrap_or(source.dataset());
+    let setup = settings::resolve(args.preset, dataset, &args.settings)?;
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
     let model = source.load(&device.device)?;
@@ -114,7 +87,7 @@ pub fn run(args: EvalArgs) -> Result<()> {
     let all = dataset.size(Split::Test);
     ensure!(end <= test.len(), "{dataset} has {all} test images: {images} from number {first} on are more than there are");
     let train = match setup.riposte {
-        Some(_) => Some(dataset::pools(dataset, args.riposte.post_samples, args.data.data.as_deref())?),
+        Some(_) => Some(dataset::pools(dataset, args.post_samples, args.data.data.as_deref())?),
         None => None,
     };
     let threads = device::threads(args.device.threads);
@@ -122,19 +95,19 @@ pub fn run(args: EvalArgs) -> Result<()> {
     let batch = args.batch.unwrap_or(if device.is_cpu() { 128 } else { 512 });
     let natural = args.natural == Switch::On;
     let settings = Settings {
-        architecture: source.architecture.to_string(),
-        weights_sha256: &source.sha256,
-        dataset: dataset.to_string(),
-        first,
+        architecture: source.architecture,
+        weights_sha256: source.sha256.clone(),
+        dataset,
+        first: first as u64,
         seed: args.seed,
-        device: device_kind(&device),
+        device: processor(&device),
         batch,
         natural,
         attack: setup.attack,
+        target: setup.target,
         riposte: setup.riposte,
-        post_samples: args.riposte.post_samples,
+        post_samples: args.post_samples,
     };
-    let settings = output::to_value(&settings)?;
     let (mut file, mut records) = match &args.out {
         Some(path) => {
             let (file, records) = ResultsFile::open(path, Header::new(settings.clone()))?;
@@ -151,16 +124,8 @@ pub fn run(args: EvalArgs) -> Result<()> {
             eprintln!("The last of them were computed otherwise ({}): what follows gets a header of its own.", part.how());
         }
     }
-    let evaluation = Evaluation {
-        model: &model,
-        test: &test,
-        pools: train.as_ref(),
-        attack: setup.attack,
-        riposte: setup.riposte,
-        natural,
-        seed: Seed(args.seed),
-        batch,
-    };
+    let evaluation =
+        Evaluation { model: &model, test: &test, pools: train.as_ref(), setup, natural, seed: Seed(args.seed), batch };
     let interrupt = Interrupt::listen()?;
     let bar = progress::bar(images as u64, "Evaluating");
     bar.set_position(done as u64);
@@ -189,15 +154,14 @@ pub fn run(args: EvalArgs) -> Result<()> {
     outcome?;
     let parts = match file {
         Some(file) => file.parts_before(end as u64),
-        None => vec![Part { first: first as u64, images: images as u64, device: device_kind(&device).to_owned(), batch }],
+        None => vec![Part { first: first as u64, images: images as u64, device: processor(&device), batch }],
     };
     let report = Report::new(&records, done, seconds, &setup, &source, settings, parts, device, threads);
     if args.json { output::json(&report) } else { output::line(&table::of(&report, dataset, &source)) }
 }
 
-/// [`Part::device`]
-fn device_kind(device: &Found) -> &'static str {
-    if device.is_cpu() { "cpu" } else { "gpu" }
+fn processor(device: &Found) -> Processor {
+    if device.is_cpu() { Processor::Cpu } else { Processor::Gpu }
 }
 
 impl Report {
@@ -208,7 +172,7 @@ impl Report {
         seconds: f64,
         setup: &Setup,
         source: &Source,
-        settings: Value,
+        settings: Settings,
         parts: Vec<Part>,
         device: Found,
         threads: usize,
@@ -221,12 +185,9 @@ impl Report {
                 robust: summary.robust_correct.map(interval),
                 riposte_natural: summary.riposte_natural_correct.map(interval),
                 riposte_robust: summary.riposte_robust_correct.map(interval),
-                neighbour: summary.neighbour_correct.map(interval),
+                neighbor: summary.neighbor_correct.map(interval),
             },
-            gain: Gains {
-                natural: Gain::of(records, |r| Some((r.natural, r.riposte_natural?.answer))),
-                robust: Gain::of(records, |r| Some((r.attacked?, r.riposte_attacked?.answer))),
-            },
+            gain: Gains { natural: Gain::natural(records), robust: Gain::robust(records) },
             paper: Published::of(setup, source.architecture),
             images_computed: records.len() - done,
             summary,
@@ -238,22 +199,5 @@ impl Report {
             threads,
             versions: Versions { riposte: env!("CARGO_PKG_VERSION"), burn: env!("BURN_VERSION") },
         }
-    }
-}
-
-impl Gain {
-    /// Compares two answers to each input; `None` if there are none.
-    fn of(records: &[Record], answers: impl Fn(&Record) -> Option<(usize, usize)>) -> Option<Self> {
-        let verdicts: Vec<(bool, bool)> = records
-            .iter()
-            .filter_map(|record| answers(record).map(|(before, after)| (before == record.label, after == record.label)))
-            .collect();
-        if verdicts.is_empty() {
-            return None;
-        }
-        let won = verdicts.iter().filter(|(before, after)| !before && *after).count();
-        let lost = verdicts.iter().filter(|(before, after)| *before && !after).count();
-        let [gain, low, high] = paired_gain(won, lost, verdicts.len());
-        Some(Self { won, lost, gain, interval: [low, high] })
     }
 }

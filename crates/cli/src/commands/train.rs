@@ -7,10 +7,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
+use riposte::attack::Attack;
 use riposte::data::Dataset;
 use riposte::eval::{Record, Summary};
 use riposte::models::{Accuracy, Model, ModelCard};
 use riposte::rng::Seed;
+use riposte::spec::setup::Setup;
 use riposte::train::Trainer;
 use riposte::weights::{Precision, StateDict};
 
@@ -32,7 +34,7 @@ pub fn run(args: TrainArgs) -> Result<()> {
     let mut folder = Folder::open(&args.out, &plan, args.resume)?;
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
-    plan.config.precision.check(&device.device)?;
+    riposte::precision::check(plan.config.precision, &device.device)?;
     let samples = dataset::load(plan.dataset, Split::Train, args.samples, args.data.as_deref())?;
     dataset::check_shape(&samples, plan.architecture)?;
     let (asked, found, held_out) = (args.samples.unwrap_or(0), samples.len(), args.check_images);
@@ -139,8 +141,8 @@ impl Session<'_> {
         let card = ModelCard {
             id: plan.id.clone(),
             name: plan.name(),
-            architecture: plan.architecture.to_string(),
-            dataset: plan.dataset.to_string(),
+            architecture: plan.architecture,
+            dataset: plan.dataset,
             epsilon: plan.measured.epsilon,
             training: format!(
                 "{}: {}; epoch {best} of {}, the best on the {} held-out training samples",
@@ -170,8 +172,7 @@ impl Session<'_> {
             model,
             test: images,
             pools: None,
-            attack: Some(self.plan.measured),
-            riposte: None,
+            setup: Setup { attack: Some(Attack::Pgd(self.plan.measured)), target: None, riposte: None },
             natural: false,
             seed: Seed(self.plan.seed),
             batch: if self.device.is_cpu() { 128 } else { 512 },

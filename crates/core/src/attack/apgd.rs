@@ -2,94 +2,69 @@
 //! parameter-free attacks", Algorithm 1): gradient ascent with momentum whose step size follows from its own progress.
 
 use burn::tensor::{Bool, Tensor, TensorData};
-use serde::{Deserialize, Serialize};
+use riposte_spec::attack::Apgd;
 
-use super::goal::{Goal, Loss, Objective};
-use super::pgd::{Attacked, Step};
+use super::goal::{Goal, Objective, check_inputs};
+use super::pgd::{Attacked, Attacks, Step};
 use super::rows::{choose, each, total};
 use super::subject::{Slope, Subject};
+use crate::Result;
 use crate::rng::{self, Purpose, Seed};
-use crate::{Error, Result};
 
-/// Settings of an Auto-PGD.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Apgd {
-    /// Radius of the ball, in pixel units (`[0, 1]`).
-    pub epsilon: f32,
-    /// Number of gradient steps of a run.
-    pub steps: usize,
-    /// Independent random starts, 1 to 256.
-    pub restarts: usize,
-    /// What the attack ascends.
-    pub loss: Loss,
-    /// How many classes it leads to, a run each, from the likeliest wrong class of the clean image on; 0: away from the label.
-    pub targets: usize,
-}
+impl Attacks for Apgd {
+    type Run<'a, S: Subject + 'a> = ApgdRun<'a, S>;
 
-impl Apgd {
-    /// The first attack of the standard ensemble, at MNIST's usual radius.
-    pub const STANDARD: Self = Self { epsilon: 0.3, steps: 100, restarts: 1, loss: Loss::CrossEntropy, targets: 0 };
-    /// The second one, APGD-T: the targeted DLR loss, nine targets.
-    pub const STANDARD_TARGETED: Self = Self { loss: Loss::Dlr, targets: 9, ..Self::STANDARD };
-
-    /// One run from one random start on `images` `[batch, channel, height, width]` in `[0, 1]`. `inputs` numbers the images in
-    /// their data set and `run` the runs on them: they and the seed, not the batch, make the start.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if a setting is out of its range or the numbers of images, classes and inputs differ.
-    pub fn attack<'a, S: Subject>(
+    /// One run from the first random start.
+    fn attack<'a, S: Subject>(
         self,
         subject: &'a S,
         images: Tensor<4>,
         goal: &Goal,
         seed: Seed,
-        inputs: &[u64],
-        run: u16,
+        inputs: &'a [u64],
     ) -> Result<ApgdRun<'a, S>> {
-        self.check()?;
-        let [batch, ..] = images.dims();
-        goal.check(batch, subject.class_count(), self.loss)?;
-        if inputs.len() != batch {
-            return Err(Error::Config(format!("{batch} images need as many input numbers, not {}", inputs.len())));
-        }
-        let start = start(&images, self.epsilon, seed, inputs, run);
-        Ok(ApgdRun {
-            subject,
-            objective: Objective::new(goal, self.loss, subject.class_count(), &images.device()),
-            ascent: Ascent::new(self, images, start),
-            step: 0,
-        })
-    }
-
-    /// # Errors
-    /// [`Error::Config`] naming the setting.
-    pub fn check(&self) -> Result<()> {
-        if !(0.0..=1.0).contains(&self.epsilon) {
-            return Err(Error::Config(format!("epsilon must be between 0 and 1 in pixel units, not {}", self.epsilon)));
-        }
-        if !(1..=256).contains(&self.restarts) {
-            return Err(Error::Config(format!("restarts must be between 1 and 256, not {}", self.restarts)));
-        }
-        Ok(())
-    }
-
-    /// After which steps the step size is reconsidered, from 1.
-    pub fn checkpoints(&self) -> impl Iterator<Item = usize> + use<> {
-        let steps = self.steps;
-        Windows::of(steps).scan(0, |at, window| {
-            *at += window;
-            Some(*at)
-        }).take_while(move |at| *at <= steps)
+        run(self, subject, images, goal, seed, inputs, 0)
     }
 }
 
+/// [`Attacks::attack`] from the random start of number `number`.
+pub(super) fn run<'a, S: Subject>(
+    settings: Apgd,
+    subject: &'a S,
+    images: Tensor<4>,
+    goal: &Goal,
+    seed: Seed,
+    inputs: &[u64],
+    number: u16,
+) -> Result<ApgdRun<'a, S>> {
+    settings.check()?;
+    let [batch, ..] = images.dims();
+    goal.check(batch, subject.class_count(), settings.loss)?;
+    check_inputs(inputs, batch)?;
+    let start = start(&images, settings.epsilon, seed, inputs, number);
+    Ok(ApgdRun {
+        subject,
+        objective: Objective::new(goal, settings.loss, subject.class_count(), &images.device()),
+        ascent: Ascent::new(settings, images, start),
+        step: 0,
+    })
+}
+
+/// After which of so many steps the step size is reconsidered, from 1.
+pub fn checkpoints(steps: usize) -> impl Iterator<Item = usize> {
+    let ends = Windows::of(steps).scan(0, |end, window| {
+        *end += window;
+        Some(*end)
+    });
+    ends.take_while(move |end| *end <= steps)
+}
+
 /// A point on the box around each image, drawn uniformly in it and scaled so that the largest change is epsilon; then clipped.
-fn start(images: &Tensor<4>, epsilon: f32, seed: Seed, inputs: &[u64], run: u16) -> Tensor<4> {
+fn start(images: &Tensor<4>, epsilon: f32, seed: Seed, inputs: &[u64], number: u16) -> Tensor<4> {
     let pixels = images.dims()[1..].iter().product();
     let mut offsets = Vec::with_capacity(inputs.len() * pixels);
     for input in inputs {
-        let mut stream = seed.stream(Purpose::Apgd, input << 16 | u64::from(run));
+        let mut stream = seed.stream(Purpose::Apgd, input << 16 | u64::from(number));
         let draws: Vec<f32> = (0..pixels).map(|_| rng::symmetric(&mut stream, 1.0)).collect();
         let largest = draws.iter().fold(f32::MIN_POSITIVE, |largest, draw| largest.max(draw.abs()));
         offsets.extend(draws.into_iter().map(|draw| epsilon * (draw / largest)));

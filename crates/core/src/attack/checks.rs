@@ -1,92 +1,56 @@
-//! What makes an evaluation by strong attacks doubtful, found by looking at the subject (the checks of AutoAttack).
+//! What can be seen of a subject before any attack that makes an attack's verdict doubtful (the checks of AutoAttack).
 
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
+use riposte_spec::class::argmax;
+use riposte_spec::doubt::Doubt;
 
 use super::subject::Subject;
 use crate::Result;
-use crate::classifier::{argmax, read};
-
-/// A reason to doubt a robust accuracy.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Flag {
-    /// Answers to the same images differ from pass to pass: single answers tell little, gradients have to be averaged.
-    Random {
-        /// Largest L2 distance of two answers to an image, as a share of their lengths.
-        difference: f32,
-    },
-    /// The answers are probabilities, not logits: losses on them have vanishing gradients.
-    Probabilities,
-    /// Gradients that are exactly zero at the start of a run: the attack had nowhere to go.
-    ZeroGradients {
-        /// So many runs on an image.
-        runs: usize,
-    },
-    /// The attack without gradients fooled images that all attacks with gradients had left right, by more than 0.2 % of all.
-    SquareWins {
-        /// So many.
-        images: usize,
-    },
-    /// The answer comes from a model that has adapted to the image: attacks on a model as it is find too little.
-    Adapts,
-    /// Too few classes for the losses asked for: the margin took their place, or fewer targets.
-    FewClasses {
-        /// So many.
-        classes: usize,
-    },
-}
+use crate::classifier::read;
 
 /// Passes over the same images.
 const PASSES: usize = 5;
-/// Answers may differ by so much, as a share of their lengths.
+/// Answers may differ by so much, in L2, as a share of their lengths.
 const DIFFERENCE: f32 = 1e-4;
 /// How far from a probability a probability may be.
 const PROBABILITY: f32 = 1e-5;
-/// Share of all images that the Square attack may add to the others'.
-const SQUARE_SHARE: f64 = 0.002;
 
-/// What can be seen before any attack, on `images` `[batch, channel, height, width]`.
+/// The doubts about each of `images` `[batch, channel, height, width]` of the given labels.
 ///
 /// # Errors
 /// [`Error::Device`](crate::Error::Device) if the device fails.
-pub async fn look<S: Subject>(subject: &S, images: Tensor<4>, labels: &[usize]) -> Result<Vec<Flag>> {
+pub(super) async fn look<S: Subject>(subject: &S, images: Tensor<4>, labels: &[usize]) -> Result<Vec<Vec<Doubt>>> {
+    let classes = subject.class_count();
     let mut passes = Vec::with_capacity(PASSES);
     for _ in 0..PASSES {
         passes.push(read(subject.answer(images.clone())).await?);
     }
-    let classes = subject.class_count();
-    let random = difference(&passes, labels, classes).map(|difference| Flag::Random { difference });
-    let probabilities = are_probabilities(&passes[0], classes).then_some(Flag::Probabilities);
-    let adapts = subject.adapts().then_some(Flag::Adapts);
-    Ok([random, probabilities, adapts].into_iter().flatten().collect())
+    let of_image = |(row, label): (usize, &usize)| {
+        let answers: Vec<&[f32]> = passes.iter().map(|pass| &pass[row * classes..][..classes]).collect();
+        let doubts = [
+            (Doubt::Random, are_random(&answers, *label)),
+            (Doubt::Probabilities, are_probabilities(answers[0])),
+            (Doubt::Adapts, subject.adapts()),
+        ];
+        doubts.into_iter().filter(|(_, raised)| *raised).map(|(doubt, _)| doubt).collect()
+    };
+    Ok(labels.iter().enumerate().map(of_image).collect())
 }
 
-/// The flag of the Square attack that fooled `images` of `all` after the others.
-pub(super) fn square_wins(images: usize, all: usize) -> Option<Flag> {
-    (images as f64 > SQUARE_SHARE * all as f64).then_some(Flag::SquareWins { images })
+/// Whether the answers to one image differ, or only some of them are right.
+fn are_random(answers: &[&[f32]], label: usize) -> bool {
+    let right = |answer: &&[f32]| argmax(answer) == label;
+    let unit = |answer: &[f32]| {
+        let length = answer.iter().map(|logit| logit * logit).sum::<f32>().sqrt() + 1e-10;
+        answer.iter().map(|logit| logit / length).collect::<Vec<f32>>()
+    };
+    let units: Vec<Vec<f32>> = answers.iter().map(|answer| unit(answer)).collect();
+    let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt();
+    let far = |a: &Vec<f32>| units.iter().any(|b| distance(a, b) > DIFFERENCE);
+    answers.iter().any(right) != answers.iter().all(right) || units.iter().any(far)
 }
 
-/// The largest difference of two passes, if it is too large or the number of right answers differs.
-fn difference(passes: &[Vec<f32>], labels: &[usize], classes: usize) -> Option<f32> {
-    let unit = |row: &[f32]| {
-        let length = row.iter().map(|logit| logit * logit).sum::<f32>().sqrt() + 1e-10;
-        row.iter().map(|logit| logit / length).collect::<Vec<f32>>()
-    };
-    let of_rows = |a: &[f32], b: &[f32]| {
-        unit(a).iter().zip(unit(b)).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt()
-    };
-    let of_passes = |a: &Vec<f32>, b: &Vec<f32>| {
-        a.chunks_exact(classes).zip(b.chunks_exact(classes)).map(|(a, b)| of_rows(a, b)).fold(0.0, f32::max)
-    };
-    let pairs = (0..passes.len()).flat_map(|first| (first + 1..passes.len()).map(move |second| (first, second)));
-    let largest = pairs.map(|(first, second)| of_passes(&passes[first], &passes[second])).fold(0.0, f32::max);
-    let right = |pass: &Vec<f32>| pass.chunks_exact(classes).zip(labels).filter(|(row, label)| argmax(row) == **label).count();
-    let steady = passes.windows(2).all(|pair| right(&pair[0]) == right(&pair[1]));
-    (!steady || largest > DIFFERENCE).then_some(largest)
-}
-
-fn are_probabilities(logits: &[f32], classes: usize) -> bool {
-    let in_range = logits.iter().all(|logit| *logit > -PROBABILITY && *logit < 1.0 + PROBABILITY);
-    in_range && logits.chunks_exact(classes).all(|row| (row.iter().sum::<f32>() - 1.0).abs() < PROBABILITY)
+fn are_probabilities(answer: &[f32]) -> bool {
+    let in_range = answer.iter().all(|value| *value > -PROBABILITY && *value < 1.0 + PROBABILITY);
+    in_range && (answer.iter().sum::<f32>() - 1.0).abs() < PROBABILITY
 }

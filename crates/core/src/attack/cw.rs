@@ -6,59 +6,39 @@ mod constant;
 mod descent;
 
 use burn::tensor::{Bool, Tensor};
-use serde::{Deserialize, Serialize};
+use riposte_spec::attack::{Cw, Loss, Norm};
 
-use super::goal::{Goal, Loss, Objective};
-use super::norm::{Norm, distance};
-use super::pgd::{Attacked, Step};
-use super::rows::{choose, each};
+use super::goal::{Goal, Objective};
+use super::pgd::{Attacked, Attacks, Step};
+use super::rows::{choose, distance, each};
 use super::subject::{Slope, Subject};
-use crate::{Error, Result};
+use crate::Result;
+use crate::rng::Seed;
 use bound::Bound;
 use constant::Constant;
 use descent::Descent;
 
-/// Settings of a Carlini-Wagner attack. It does not draw.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Cw {
-    /// What is minimized: L2 by a search over the constant, L-infinity by a bound that falls.
-    pub norm: Norm,
-    /// Values of the constant tried for an image (L2), or of the constant and the bound together (L-infinity).
-    pub rounds: usize,
-    /// Steps of Adam in a round.
-    pub steps: usize,
-    /// Adam's, above 0.
-    pub learning_rate: f32,
-    /// The first value of c, the weight of the penalty, above 0.
-    pub constant: f32,
-    /// κ: by how much another logit should exceed the label's, at least 0.
-    pub confidence: f32,
-}
+impl Attacks for Cw {
+    type Run<'a, S: Subject + 'a> = CwRun<'a, S>;
 
-impl Cw {
-    /// The authors' L2 attack.
-    pub const L2: Self =
-        Self { norm: Norm::L2, rounds: 9, steps: 10_000, learning_rate: 1e-2, constant: 1e-3, confidence: 0.0 };
-    /// The authors' L-infinity attack. In 75 rounds the constant can reach its last value and the bound 1/256.
-    pub const L_INFINITY: Self =
-        Self { norm: Norm::LInfinity, rounds: 75, steps: 1000, learning_rate: 5e-3, constant: 1e-5, confidence: 0.0 };
-
-    /// A run on `images` `[batch, channel, height, width]` in `[0, 1]` of the given labels.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if a setting is out of its range or the numbers of images and labels differ.
-    pub fn attack<'a, S: Subject>(self, subject: &'a S, images: Tensor<4>, labels: &[usize]) -> Result<CwRun<'a, S>> {
+    /// All rounds. It does not draw.
+    fn attack<'a, S: Subject>(
+        self,
+        subject: &'a S,
+        images: Tensor<4>,
+        goal: &Goal,
+        _: Seed,
+        _: &'a [u64],
+    ) -> Result<CwRun<'a, S>> {
         self.check()?;
         let [batch, ..] = images.dims();
-        let goal = Goal::Untargeted { labels: labels.to_vec() };
         goal.check(batch, subject.class_count(), Loss::Margin)?;
         let device = images.device();
         let descent = Descent::new(images.clone(), self.learning_rate);
         Ok(CwRun {
             settings: self,
             subject,
-            objective: Objective::new(&goal, Loss::Margin, subject.class_count(), &device),
+            objective: Objective::new(goal, Loss::Margin, subject.class_count(), &device),
             center: descent.points(),
             descent,
             search: match self.norm {
@@ -70,22 +50,6 @@ impl Cw {
             images,
             step: 0,
         })
-    }
-
-    /// # Errors
-    /// [`Error::Config`] naming the setting.
-    pub fn check(&self) -> Result<()> {
-        let positive = [("learning rate", self.learning_rate), ("constant", self.constant)];
-        if let Some((what, value)) = positive.into_iter().find(|(_, value)| !(*value > 0.0 && value.is_finite())) {
-            return Err(Error::Config(format!("the {what} must be above 0, not {value}")));
-        }
-        if !(self.confidence >= 0.0 && self.confidence.is_finite()) {
-            return Err(Error::Config(format!("the confidence must be at least 0, not {}", self.confidence)));
-        }
-        if self.steps == 0 || self.rounds == 0 {
-            return Err(Error::Config("the attack needs at least one round of one step".to_owned()));
-        }
-        Ok(())
     }
 }
 

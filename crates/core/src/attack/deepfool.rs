@@ -2,38 +2,28 @@
 //! by step onto the nearest of the boundaries, as if they were planes.
 
 use burn::tensor::{Bool, Tensor};
-use serde::{Deserialize, Serialize};
+use riposte_spec::attack::{DeepFool, Loss, Norm};
 
-use super::goal::{Goal, Loss, Objective, ranked};
-use super::norm::Norm;
-use super::pgd::{Attacked, Step};
+use super::goal::{Goal, Objective, ranked};
+use super::pgd::{Attacked, Attacks, Step};
 use super::rows::{choose, each, total};
 use super::subject::Subject;
-use crate::{Error, Result};
+use crate::Result;
+use crate::rng::Seed;
 
-/// Settings of a DeepFool. It does not draw.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeepFool {
-    /// The norm in which the nearest boundary is sought.
-    pub norm: Norm,
-    /// Number of steps at most.
-    pub steps: usize,
-    /// How many of the likeliest classes of the clean image are considered, its own among them: at least 2.
-    pub candidates: usize,
-}
+impl Attacks for DeepFool {
+    type Run<'a, S: Subject + 'a> = DeepFoolRun<'a, S>;
 
-impl DeepFool {
-    /// The authors' settings.
-    pub const STANDARD: Self = Self { norm: Norm::L2, steps: 50, candidates: 10 };
-
-    /// A run on `images` `[batch, channel, height, width]` in `[0, 1]` of the given labels.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if a setting is out of its range or the numbers of images and labels differ.
-    pub fn attack<'a, S: Subject>(self, subject: &'a S, images: Tensor<4>, labels: &[usize]) -> Result<DeepFoolRun<'a, S>> {
+    /// A run from the class that the subject gives each image to the nearest other one, until the goal is met. It does not draw.
+    fn attack<'a, S: Subject>(
+        self,
+        subject: &'a S,
+        images: Tensor<4>,
+        goal: &Goal,
+        _: Seed,
+        _: &'a [u64],
+    ) -> Result<DeepFoolRun<'a, S>> {
         self.check()?;
-        let goal = Goal::Untargeted { labels: labels.to_vec() };
         goal.check(images.dims()[0], subject.class_count(), Loss::Margin)?;
         let count = self.candidates.min(subject.class_count());
         let classes = ranked(subject.answer(images.clone()), count);
@@ -42,7 +32,7 @@ impl DeepFool {
         Ok(DeepFoolRun {
             settings: self,
             subject,
-            objective: Objective::new(&goal, Loss::Margin, subject.class_count(), &images.device()),
+            objective: Objective::new(goal, Loss::Margin, subject.class_count(), &images.device()),
             differences: Tensor::cat(others, 0),
             moved: images.zeros_like(),
             current: images.clone(),
@@ -50,15 +40,6 @@ impl DeepFool {
             end: None,
             step: 0,
         })
-    }
-
-    /// # Errors
-    /// [`Error::Config`] naming the setting.
-    pub fn check(&self) -> Result<()> {
-        if self.candidates < 2 {
-            return Err(Error::Config(format!("DeepFool needs at least 2 candidates, not {}", self.candidates)));
-        }
-        Ok(())
     }
 }
 

@@ -4,67 +4,43 @@
 pub mod projection;
 
 use burn::tensor::{Bool, Tensor};
-use serde::{Deserialize, Serialize};
+use riposte_spec::attack::{Fab, Loss};
 
-use super::goal::{Goal, Loss, Objective};
-use super::pgd::{Attacked, Step};
+use super::goal::{Goal, Objective};
+use super::pgd::{Attacked, Attacks, Step};
 use super::rows::{choose, each, highest, total};
 use super::subject::{Slope, Subject};
+use crate::rng::Seed;
 use crate::{Error, Result};
 
-/// Settings of FAB-T. It does not draw.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fab {
-    /// Points within this distance count, in pixel units (`[0, 1]`); the attack itself knows no radius.
-    pub epsilon: f32,
-    /// Number of steps of a run.
-    pub steps: usize,
-    /// How many classes it leads to, a run each, from the likeliest wrong class of the clean image on.
-    pub targets: usize,
-}
+impl Attacks for Fab {
+    type Run<'a, S: Subject + 'a> = FabRun<'a, S>;
 
-impl Fab {
-    /// The third attack of the standard ensemble, at MNIST's usual radius.
-    pub const STANDARD: Self = Self { epsilon: 0.3, steps: 100, targets: 9 };
-
-    /// One run on `images` `[batch, channel, height, width]` in `[0, 1]` of the given labels, towards the boundary to `targets`.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if a setting is out of its range or the numbers of images and classes differ.
-    pub fn attack<'a, S: Subject>(
+    /// One run to the boundaries of the targets of a goal [`Goal::Toward`]. It does not draw.
+    fn attack<'a, S: Subject>(
         self,
         subject: &'a S,
         images: Tensor<4>,
-        labels: &[usize],
-        targets: &[usize],
+        goal: &Goal,
+        _: Seed,
+        _: &'a [u64],
     ) -> Result<FabRun<'a, S>> {
         self.check()?;
-        let goal = Goal::Toward { labels: labels.to_vec(), targets: targets.to_vec() };
+        if !matches!(goal, Goal::Toward { .. }) {
+            return Err(Error::Config("FAB leads away from a label by way of a target".to_owned()));
+        }
         let [batch, ..] = images.dims();
         goal.check(batch, subject.class_count(), Loss::Margin)?;
         Ok(FabRun {
             settings: self,
             subject,
-            objective: Objective::new(&goal, Loss::Margin, subject.class_count(), &images.device()),
+            objective: Objective::new(goal, Loss::Margin, subject.class_count(), &images.device()),
             nearest: None,
             distance: Tensor::full([batch], FAR, &images.device()),
             current: images.clone(),
             images,
             step: 0,
         })
-    }
-
-    /// # Errors
-    /// [`Error::Config`] naming the setting.
-    pub fn check(&self) -> Result<()> {
-        if !(0.0..=1.0).contains(&self.epsilon) {
-            return Err(Error::Config(format!("epsilon must be between 0 and 1 in pixel units, not {}", self.epsilon)));
-        }
-        if self.targets == 0 {
-            return Err(Error::Config("FAB needs at least one target".to_owned()));
-        }
-        Ok(())
     }
 }
 

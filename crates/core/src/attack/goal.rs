@@ -2,24 +2,10 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use riposte_kernels::cross_entropy;
-use serde::{Deserialize, Serialize};
+use riposte_spec::attack::Loss;
 
 use super::rows::{indices, pick};
 use crate::{Error, Result};
-
-/// The loss that an attack ascends (untargeted) or descends (targeted).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Loss {
-    /// Cross-entropy to the label or the target.
-    CrossEntropy,
-    /// Largest other logit minus the label's logit (Carlini & Wagner 2017, without the hinge): not scaled away when the
-    /// classifier is confident.
-    Margin,
-    /// Difference of logits ratio (Croce & Hein 2020, equations 6 and 7): the margin over the distance of the largest logit to the
-    /// third, or to the mean of third and fourth on the way to a target. Neither the scale nor the offset of the logits matters.
-    Dlr,
-}
 
 /// Whom to leave or where to go, a class for each image of the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,6 +134,15 @@ impl Objective {
         let low = if let Some(fourth) = ranked.get(3) { (ranked[2].clone() + fourth.clone()) * 0.5 } else { ranked[2].clone() };
         (ranked[0].clone() - low).flatten(0, 1)
     }
+}
+
+/// # Errors
+/// [`Error::Config`] if there is not a number for each image.
+pub(super) fn check_inputs(inputs: &[u64], batch: usize) -> Result<()> {
+    if inputs.len() == batch {
+        return Ok(());
+    }
+    Err(Error::Config(format!("{batch} images need as many input numbers, not {}", inputs.len())))
 }
 
 /// As in the authors' code: it keeps a subject that answers alike for all classes from dividing by zero.

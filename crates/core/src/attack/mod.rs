@@ -1,28 +1,35 @@
 //! Attacks: perturbations that make a classifier err.
+//!
+//! Settings are [`riposte_spec::attack`]'s; an attack with settings is started by [`Attacks::attack`] and is an iterator over its
+//! steps. [`campaign`] runs any attack, or the standard ensemble of four, to the end on what is still right. All of them address a
+//! [`Subject`], which every classifier is.
 
 mod apgd;
+mod campaign;
 mod checks;
 mod cw;
 mod deepfool;
-mod ensemble;
 mod fab;
 mod goal;
-mod norm;
 mod pgd;
 mod rows;
 mod square;
 mod standing;
 mod subject;
 
-pub use apgd::{Apgd, ApgdRun, Ascended, Ascent};
-pub use checks::{Flag, look};
-pub use cw::{Cw, CwRun};
-pub use deepfool::{DeepFool, DeepFoolRun};
-pub use ensemble::{Auto, Outcome, Progress, Single, campaign};
-pub use fab::{Fab, FabRun, projection::project};
+pub use apgd::{ApgdRun, Ascended, Ascent, checkpoints};
+pub use campaign::{Outcome, Progress, campaign};
+pub use cw::CwRun;
+pub use deepfool::DeepFoolRun;
+pub use fab::{FabRun, projection::project};
+pub use goal::Goal;
 pub(crate) use goal::one_hot;
-pub use goal::{Goal, Loss};
-pub use norm::{Norm, distance};
-pub use pgd::{Attack, Attacked, Pgd, Start, Step, Stop, input_gradient};
-pub use square::{Colors, Schedule, Square, SquareRun, SquareSearch};
+pub(crate) use pgd::start;
+pub use pgd::{Attacked, Attacks, PgdRun, Step, input_gradient};
+pub use riposte_spec::attack::{
+    Apgd, Attack, Auto, Colors, Cw, DeepFool, Fab, Loss, Norm, Pgd, Schedule, Square, Start, Stop,
+};
+pub(crate) use rows::choose;
+pub use rows::distance;
+pub use square::{SquareRun, SquareSearch, side};
 pub use subject::{Slope, Subject, Value};

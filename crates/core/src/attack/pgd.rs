@@ -3,137 +3,81 @@
 
 use burn::tensor::{Tensor, TensorData};
 use riposte_kernels::{SignedStep, signed_step};
-use serde::{Deserialize, Serialize};
+use riposte_spec::attack::{Loss, Pgd, Start, Stop};
 
-use super::goal::{Goal, Loss, Objective};
+use super::goal::{Goal, Objective, check_inputs};
 use super::subject::{Slope, Subject};
+use crate::Result;
 use crate::rng::{self, Purpose, Seed};
-use crate::{Classifier, Error, Result};
 
-/// Settings of an attack. FGSM (Goodfellow et al. 2015) is one step of it: [`Pgd::fgsm`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Pgd {
-    /// Radius of the ball, in pixel units (`[0, 1]`).
-    pub epsilon: f32,
-    /// Length of a step along the sign of the gradient, in pixel units.
-    pub step_size: f32,
-    pub steps: usize,
-    /// Independent starts; the strongest result of each image counts.
-    pub restarts: usize,
-    pub start: Start,
-    pub stop: Stop,
-    pub loss: Loss,
+/// An attack as settings: whoever has them can start it.
+pub trait Attacks: Copy {
+    /// The attack under way: it yields points of its path, `break` cancels, not pulling pauses.
+    type Run<'a, S: Subject + 'a>: Iterator<Item = Step>;
+
+    /// Attacks `images` `[batch, channel, height, width]` in `[0, 1]` on the subject's device. `inputs` numbers the images in
+    /// their data set: an image's draws depend on the seed and its number, not on its batch.
+    ///
+    /// A classifier should rest (no autodiff): gradients are taken with respect to the image alone.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) if a setting is out of its range or the numbers of images, classes and inputs differ.
+    fn attack<'a, S: Subject>(
+        self,
+        subject: &'a S,
+        images: Tensor<4>,
+        goal: &Goal,
+        seed: Seed,
+        inputs: &'a [u64],
+    ) -> Result<Self::Run<'a, S>>;
 }
 
-/// Where the attack begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Start {
-    /// At the image.
-    Zero,
-    /// Uniform in the ball, clipped to the pixel range.
-    Uniform,
+impl Attacks for Pgd {
+    type Run<'a, S: Subject + 'a> = PgdRun<'a, S>;
+
+    fn attack<'a, S: Subject>(
+        self,
+        subject: &'a S,
+        images: Tensor<4>,
+        goal: &Goal,
+        seed: Seed,
+        inputs: &'a [u64],
+    ) -> Result<PgdRun<'a, S>> {
+        start(self, Purpose::Attack, subject, images, goal, seed, inputs)
+    }
 }
 
-/// When an image stops moving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stop {
-    /// After all steps.
-    Never,
-    /// As soon as the attack has succeeded on it: it then rests just past the decision boundary.
-    AtSuccess,
-}
-
-impl Pgd {
-    /// The paper's CIFAR-10 attack (section 4.2): 20 steps of 3/255 in 8/255, one restart.
-    pub const CIFAR10: Self = Self { epsilon: 8.0 / 255.0, step_size: 3.0 / 255.0, steps: 20, ..Self::MNIST };
-    /// The paper's MNIST attack (section 4.2): 40 steps of 0.01 in 0.3, one restart.
-    pub const MNIST: Self = Self {
-        epsilon: 0.3,
-        step_size: 0.01,
-        steps: 40,
-        restarts: 1,
-        start: Start::Zero,
-        stop: Stop::Never,
-        loss: Loss::CrossEntropy,
+/// [`Attacks::attack`] with random starts of another purpose, so that a neighbor search does not repeat the attack's.
+pub(crate) fn start<'a, S: Subject>(
+    config: Pgd,
+    purpose: Purpose,
+    subject: &'a S,
+    images: Tensor<4>,
+    goal: &Goal,
+    seed: Seed,
+    inputs: &'a [u64],
+) -> Result<PgdRun<'a, S>> {
+    config.check()?;
+    let [batch, ..] = images.dims();
+    let classes = subject.class_count();
+    goal.check(batch, classes, config.loss)?;
+    check_inputs(inputs, batch)?;
+    let objective = Objective::new(goal, config.loss, classes, &images.device());
+    let mut attack = PgdRun {
+        config,
+        subject,
+        objective,
+        current: images.clone(),
+        images,
+        purpose,
+        seed,
+        inputs,
+        restart: 0,
+        step: 0,
+        best: None,
     };
-
-    /// One step to the corner of the ball.
-    pub const fn fgsm(epsilon: f32) -> Self {
-        Self { epsilon, step_size: epsilon, steps: 1, ..Self::MNIST }
-    }
-
-    /// Attacks `images` `[batch, channel, height, width]` in `[0, 1]` on the classifier's device. `inputs` numbers the
-    /// images in their data set: an image's random starts depend on the seed and its number, not on its batch.
-    ///
-    /// The classifier should rest (no autodiff): gradients are taken with respect to the image alone.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if a setting is out of its range or the numbers of images, classes and inputs differ.
-    pub fn attack<'a, C: Classifier>(
-        self,
-        classifier: &'a C,
-        images: Tensor<4>,
-        goal: &Goal,
-        seed: Seed,
-        inputs: &'a [u64],
-    ) -> Result<Attack<'a, C>> {
-        self.attack_for(Purpose::Attack, classifier, images, goal, seed, inputs)
-    }
-
-    /// [`attack`](Self::attack) with random starts of another purpose, so that a neighbor search does not repeat the
-    /// attack's.
-    pub(crate) fn attack_for<'a, C: Classifier>(
-        self,
-        purpose: Purpose,
-        classifier: &'a C,
-        images: Tensor<4>,
-        goal: &Goal,
-        seed: Seed,
-        inputs: &'a [u64],
-    ) -> Result<Attack<'a, C>> {
-        self.check()?;
-        let [batch, ..] = images.dims();
-        let classes = classifier.classes();
-        goal.check(batch, classes, self.loss)?;
-        if inputs.len() != batch {
-            return Err(Error::Config(format!("{batch} images need as many input numbers, not {}", inputs.len())));
-        }
-        let objective = Objective::new(goal, self.loss, classes, &images.device());
-        let mut attack = Attack {
-            config: self,
-            classifier,
-            objective,
-            current: images.clone(),
-            images,
-            purpose,
-            seed,
-            inputs,
-            restart: 0,
-            step: 0,
-            best: None,
-        };
-        attack.current = attack.start();
-        Ok(attack)
-    }
-
-    /// # Errors
-    /// [`Error::Config`] naming the setting.
-    pub fn check(&self) -> Result<()> {
-        let bad =
-            |what: &str, value: f32| Err(Error::Config(format!("{what} must be between 0 and 1 in pixel units, not {value}")));
-        if !(0.0..=1.0).contains(&self.epsilon) {
-            return bad("epsilon", self.epsilon);
-        }
-        if !(0.0..=1.0).contains(&self.step_size) {
-            return bad("step size", self.step_size);
-        }
-        if !(1..=256).contains(&self.restarts) {
-            return Err(Error::Config(format!("restarts must be between 1 and 256, not {}", self.restarts)));
-        }
-        Ok(())
-    }
+    attack.current = attack.start();
+    Ok(attack)
 }
 
 /// What an attack with this goal and loss ascends at each of `images` `[batch, channel, height, width]`, `[batch]`, and the
@@ -147,26 +91,12 @@ pub fn input_gradient<S: Subject>(subject: &S, images: Tensor<4>, goal: &Goal, l
     (value, gradient)
 }
 
-/// Logits and the input gradient of a value of each image's logits, without autodiff.
-fn gradient_at<C: Classifier>(
-    classifier: &C,
-    images: Tensor<4>,
-    value: impl FnOnce(Tensor<2>) -> Tensor<1>,
-) -> (Tensor<2>, Tensor<4>) {
-    let point = images.autodiff().require_grad();
-    let logits = classifier.forward(point.clone());
-    // Without a sum: it starts from a one for each image, which is the gradient of their sum.
-    let gradients = value(logits.clone()).backward();
-    let gradient = point.grad(&gradients).expect("the logits depend on the image");
-    (logits.inner(), gradient)
-}
-
 /// An attack under way. Each item is a point of the path and the logits there, on the device; `break` cancels, not pulling
 /// pauses. A restart yields `steps + 1` items, from its start to its last point.
 #[derive(Debug)]
-pub struct Attack<'a, C> {
+pub struct PgdRun<'a, S> {
     config: Pgd,
-    classifier: &'a C,
+    subject: &'a S,
     objective: Objective,
     images: Tensor<4>,
     current: Tensor<4>,
@@ -210,7 +140,7 @@ struct Scored {
     objective: Tensor<1>,
 }
 
-impl<C: Classifier> Attack<'_, C> {
+impl<S: Subject> PgdRun<'_, S> {
     /// Runs to the end. Of several restarts each image keeps one that succeeded, if any did, and of those the one with the
     /// highest objective.
     pub fn finish(mut self) -> Attacked {
@@ -236,7 +166,7 @@ impl<C: Classifier> Attack<'_, C> {
 
     /// One PGD step: up the objective along the sign of its gradient, back into the ball and the pixel range.
     fn ascend(&self) -> (Tensor<2>, Tensor<4>) {
-        let (logits, gradient) = gradient_at(self.classifier, self.current.clone(), |logits| self.objective.distance(logits));
+        let Slope { logits, gradient, .. } = self.subject.slope(self.current.clone(), &|logits| self.objective.distance(logits));
         let active = match self.config.stop {
             Stop::Never => None,
             Stop::AtSuccess => Some(1.0 - self.objective.succeeded(logits.clone())),
@@ -266,7 +196,7 @@ impl<C: Classifier> Attack<'_, C> {
     }
 }
 
-impl<C: Classifier> Iterator for Attack<'_, C> {
+impl<S: Subject> Iterator for PgdRun<'_, S> {
     type Item = Step;
 
     fn next(&mut self) -> Option<Step> {
@@ -280,7 +210,7 @@ impl<C: Classifier> Iterator for Attack<'_, C> {
             self.step += 1;
             logits
         } else {
-            let logits = self.classifier.forward(images.clone());
+            let logits = self.subject.answer(images.clone());
             self.end_restart(logits.clone());
             logits
         };

@@ -1,9 +1,10 @@
 //! Choices and distances image by image, on the device: in place of an early exit, which would need a readback.
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use riposte_spec::attack::Norm;
 
 /// Of each image the row of `yes` where the mask `[batch]` is set, else that of `no`; both `[batch, ...]`.
-pub(super) fn choose<const D: usize>(mask: &Tensor<1, Bool>, yes: Tensor<D>, no: Tensor<D>) -> Tensor<D> {
+pub(crate) fn choose<const D: usize>(mask: &Tensor<1, Bool>, yes: Tensor<D>, no: Tensor<D>) -> Tensor<D> {
     let mut rows = [1; D];
     rows[0] = mask.dims()[0];
     let dims = no.dims();
@@ -24,6 +25,15 @@ pub(super) fn total(images: Tensor<4>) -> Tensor<1> {
 /// The largest value in each image of `[batch, channel, height, width]`, `[batch]`.
 pub(super) fn highest(images: Tensor<4>) -> Tensor<1> {
     images.flatten::<2>(1, 3).max_dim(1).flatten(0, 1)
+}
+
+/// The distance of each image of one batch from that of another, both `[batch, channel, height, width]`: `[batch]`.
+pub fn distance(norm: Norm, from: Tensor<4>, to: Tensor<4>) -> Tensor<1> {
+    let change = to - from;
+    match norm {
+        Norm::L2 => total(change.powi_scalar(2)).sqrt(),
+        Norm::LInfinity => highest(change.abs()),
+    }
 }
 
 /// The given rows of a tensor `[batch, ...]`.

@@ -2,115 +2,59 @@
 //! attack via random search", Algorithms 1 and 2): it asks for logits alone, so that no gradient can mislead it.
 
 use burn::tensor::{Bool, Tensor, TensorData};
-use serde::{Deserialize, Serialize};
+use riposte_spec::attack::{Colors, Loss, Schedule, Square};
 
-use super::goal::{Goal, Loss, Objective};
-use super::pgd::{Attacked, Step};
+use super::goal::{Goal, Objective, check_inputs};
+use super::pgd::{Attacked, Attacks, Step};
 use super::rows::{choose, highest, pick};
 use super::subject::Subject;
+use crate::Result;
 use crate::rng::{self, Purpose, Seed, Stream};
-use crate::{Error, Result};
 
-/// Settings of a Square attack.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Square {
-    /// Radius of the ball, in pixel units (`[0, 1]`).
-    pub epsilon: f32,
-    /// Windows tried in a run, a query each, besides the one query for the start.
-    pub queries: usize,
-    /// p: share of the image that the first windows take, above 0 and up to 1.
-    pub share: f32,
-    /// How the share falls.
-    pub schedule: Schedule,
-    /// What a window is filled with.
-    pub colors: Colors,
-    /// Independent runs, 1 to 256.
-    pub restarts: usize,
-}
+impl Attacks for Square {
+    type Run<'a, S: Subject + 'a> = SquareRun<'a, S>;
 
-/// How the share of the image that a window takes falls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Schedule {
-    /// After so many queries as for a run of 10,000, as AutoAttack does: a shorter run ends with larger windows.
-    Absolute,
-    /// After the same parts of a run of any length, as the authors of the attack do.
-    Relative,
-}
-
-/// What a window is filled with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Colors {
-    /// One random sign for each channel, as AutoAttack does: a small window often has it already, and a query is lost.
-    Random,
-    /// The opposite signs where the window would stay as it is.
-    Changing,
-}
-
-impl Square {
-    /// The fourth attack of the standard ensemble, at MNIST's usual radius.
-    pub const STANDARD: Self = Self {
-        epsilon: 0.3,
-        queries: 5000,
-        share: 0.8,
-        schedule: Schedule::Absolute,
-        colors: Colors::Random,
-        restarts: 1,
-    };
-
-    /// One run on `images` `[batch, channel, height, width]` in `[0, 1]` of the given labels. `inputs` numbers the images in their
-    /// data set and `run` the runs on them: they and the seed, not the batch, make the draws.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if a setting is out of its range or the numbers of images, labels and inputs differ.
-    pub fn attack<'a, S: Subject>(
+    /// The first run.
+    fn attack<'a, S: Subject>(
         self,
         subject: &'a S,
         images: Tensor<4>,
-        labels: &[usize],
+        goal: &Goal,
         seed: Seed,
-        inputs: &[u64],
-        run: u16,
+        inputs: &'a [u64],
     ) -> Result<SquareRun<'a, S>> {
-        self.check()?;
-        let [batch, ..] = images.dims();
-        let goal = Goal::Untargeted { labels: labels.to_vec() };
-        goal.check(batch, subject.class_count(), Loss::Margin)?;
-        if inputs.len() != batch {
-            return Err(Error::Config(format!("{batch} images need as many input numbers, not {}", inputs.len())));
-        }
-        let objective = Objective::new(&goal, Loss::Margin, subject.class_count(), &images.device());
-        Ok(SquareRun { subject, objective, search: SquareSearch::new(self, images, seed, inputs, run) })
+        run(self, subject, images, goal, seed, inputs, 0)
     }
+}
 
-    /// # Errors
-    /// [`Error::Config`] naming the setting.
-    pub fn check(&self) -> Result<()> {
-        if !(0.0..=1.0).contains(&self.epsilon) {
-            return Err(Error::Config(format!("epsilon must be between 0 and 1 in pixel units, not {}", self.epsilon)));
-        }
-        if !(self.share > 0.0 && self.share <= 1.0) {
-            return Err(Error::Config(format!("the share of the first windows must be above 0 and up to 1, not {}", self.share)));
-        }
-        if !(1..=256).contains(&self.restarts) {
-            return Err(Error::Config(format!("restarts must be between 1 and 256, not {}", self.restarts)));
-        }
-        Ok(())
-    }
+/// [`Attacks::attack`], the run of number `number`.
+pub(super) fn run<'a, S: Subject>(
+    settings: Square,
+    subject: &'a S,
+    images: Tensor<4>,
+    goal: &Goal,
+    seed: Seed,
+    inputs: &[u64],
+    number: u16,
+) -> Result<SquareRun<'a, S>> {
+    settings.check()?;
+    let [batch, ..] = images.dims();
+    goal.check(batch, subject.class_count(), Loss::Margin)?;
+    check_inputs(inputs, batch)?;
+    let objective = Objective::new(goal, Loss::Margin, subject.class_count(), &images.device());
+    Ok(SquareRun { subject, objective, search: SquareSearch::new(settings, images, seed, inputs, number) })
+}
 
-    /// Side of the window number `index` (from 0) in an image of `height` x `width` pixels.
-    pub fn side(&self, index: usize, height: usize, width: usize) -> usize {
-        let at = match self.schedule {
-            Schedule::Absolute => index,
-            Schedule::Relative => index * 10_000 / self.queries,
-        };
-        let halvings = HALVINGS.iter().filter(|last| at > **last).count();
-        let share = f64::from(self.share) / f64::from(1 << halvings);
-        let side = (share * (height * width) as f64).sqrt().round_ties_even() as usize;
-        side.clamp(1, height.min(width))
-    }
+/// Side of the window number `index` (from 0) in an image of `height` x `width` pixels.
+pub fn side(settings: &Square, index: usize, height: usize, width: usize) -> usize {
+    let at = match settings.schedule {
+        Schedule::Absolute => index,
+        Schedule::Relative => index * 10_000 / settings.queries,
+    };
+    let halvings = HALVINGS.iter().filter(|last| at > **last).count();
+    let share = f64::from(settings.share) / f64::from(1 << halvings);
+    let side = (share * (height * width) as f64).sqrt().round_ties_even() as usize;
+    side.clamp(1, height.min(width))
 }
 
 /// The last windows, of 10,000, before the share is halved.
@@ -182,9 +126,9 @@ struct Best {
 }
 
 impl SquareSearch {
-    /// On `images` `[batch, channel, height, width]`; see [`Square::attack`].
-    pub fn new(settings: Square, images: Tensor<4>, seed: Seed, inputs: &[u64], run: u16) -> Self {
-        let stream = |input: &u64| seed.stream(Purpose::Square, input << 16 | u64::from(run));
+    /// The run of number `number` on `images` `[batch, channel, height, width]` in `[0, 1]`, which `inputs` numbers.
+    pub fn new(settings: Square, images: Tensor<4>, seed: Seed, inputs: &[u64], number: u16) -> Self {
+        let stream = |input: &u64| seed.stream(Purpose::Square, input << 16 | u64::from(number));
         Self { settings, images, streams: inputs.iter().map(stream).collect(), asked: 0, best: None }
     }
 
@@ -199,7 +143,7 @@ impl SquareSearch {
         };
         let best = best.end.images.clone();
         let [_, _, height, width] = self.images.dims();
-        let side = self.settings.side(self.asked - 1, height, width);
+        let side = side(&self.settings, self.asked - 1, height, width);
         // Twice epsilon from any point leads to the face of the box, or beyond it.
         let window = self.draw(|stream, dims| window(stream, dims, side)) * (2.0 * self.settings.epsilon);
         let candidate = self.project(best.clone() + window.clone());
@@ -322,11 +266,11 @@ mod tests {
     #[test]
     fn windows_shrink_as_in_autoattack() {
         let square = Square::STANDARD;
-        let sides = [0, 10, 11, 50, 51, 200, 201, 501, 1001, 2001, 4001, 4999].map(|index| square.side(index, 28, 28));
+        let sides = [0, 10, 11, 50, 51, 200, 201, 501, 1001, 2001, 4001, 4999].map(|index| side(&square, index, 28, 28));
         // The square root of 0.8 * 784 / 2^k, rounded.
         assert_eq!(sides, [25, 25, 18, 18, 13, 13, 9, 6, 4, 3, 2, 2]);
         let relative = Square { schedule: Schedule::Relative, queries: 1000, ..square };
-        assert_eq!([0, 1, 2, 999].map(|index| relative.side(index, 28, 28)), [25, 25, 18, 1]);
-        assert_eq!(Square { share: 1.0, ..square }.side(0, 28, 20), 20, "not above the shorter side");
+        assert_eq!([0, 1, 2, 999].map(|index| side(&relative, index, 28, 28)), [25, 25, 18, 1]);
+        assert_eq!(side(&Square { share: 1.0, ..square }, 0, 28, 20), 20, "not above the shorter side");
     }
 }

@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 use riposte_kernels::Activation::{None, Relu};
 
 use super::builder::Builder;
-use super::card::Normalization;
 use super::layers::{Conv2d, Linear};
+use super::normalization::Normalization;
 use crate::Result;
 
 /// Two 4x4 convolutions of stride 2 and two linear layers, with its own CIFAR-10 normalization inside.

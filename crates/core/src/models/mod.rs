@@ -2,59 +2,36 @@
 
 mod buffer;
 mod builder;
-mod card;
 mod cnn_a;
 mod fast_mnist_cnn;
 pub(crate) mod layers;
 mod madry_mnist_cnn;
+mod normalization;
 mod preact_resnet;
 mod resnet4b;
 mod trades_mnist_cnn;
 mod wide_resnet;
 
-use std::fmt;
-use std::ops::RangeInclusive;
-use std::str::FromStr;
-
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 
-pub use card::{Accuracy, ModelCard, Normalization};
 pub use cnn_a::CnnA;
 pub use fast_mnist_cnn::FastMnistCnn;
 pub use madry_mnist_cnn::MadryMnistCnn;
+pub use normalization::Normalization;
 pub use preact_resnet::PreActResNet;
 pub use resnet4b::ResNet4b;
+pub use riposte_spec::architecture::{Architecture, Layer, Shortcut};
+pub use riposte_spec::card::{Accuracy, ModelCard};
 pub use trades_mnist_cnn::TradesMnistCnn;
-pub use wide_resnet::{Shortcut, WideResNet};
+pub use wide_resnet::WideResNet;
 
 use crate::classifier::read;
 use crate::rng::{Purpose, Seed};
 use crate::weights::{Parameter, StateDict};
-use crate::{Classifier, Error, Result};
+use crate::{Classifier, Result};
 use builder::{Builder, Source};
 pub use riposte_kernels::Path as LayerPath;
-
-/// The architectures by the names that the command line, the cards and the files use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Architecture {
-    /// `fast-mnist-cnn`: the MNIST network of Wong et al. 2020.
-    FastMnistCnn,
-    /// `madry-mnist-cnn`: the MNIST network of Madry et al. 2018.
-    MadryMnistCnn,
-    /// `trades-mnist-cnn`: the small CNN of Zhang et al. 2019.
-    TradesMnistCnn,
-    /// `preact-resnet-wW-bB`: a pre-activation ResNet, width `W` at the first stage, `B` blocks a stage;
-    /// `preact-resnet18`, or `preact-resnet`, is `W` 64, `B` 2.
-    PreActResNet { width: usize, blocks: usize },
-    /// `wrn-D-W`: a wide residual network of depth `D` (`6 n + 4`) and widening `W`, with the shortcuts of Madry et al. 2018;
-    /// `wrn-D-W-conv`: with 1x1 convolutions as shortcuts.
-    WideResNet { depth: usize, widen: usize, shortcut: Shortcut },
-    /// `resnet4b`: a residual network of four blocks without batch normalization.
-    ResNet4b,
-    /// `cnn-a`: two convolutions and two linear layers for CIFAR-10.
-    CnnA,
-}
 
 /// Any of the architectures with its parameters.
 #[derive(Module, Debug)]
@@ -160,115 +137,6 @@ impl Classifier for Model {
     }
 }
 
-impl Architecture {
-    /// Channels, height and width of the images it takes.
-    pub fn image_shape(self) -> [usize; 3] {
-        match self {
-            Self::FastMnistCnn | Self::MadryMnistCnn | Self::TradesMnistCnn => [1, 28, 28],
-            Self::PreActResNet { .. } | Self::WideResNet { .. } | Self::ResNet4b | Self::CnnA => [3, 32, 32],
-        }
-    }
-
-    /// Multiply-accumulates of one forward pass of one image, in convolutions and linear layers.
-    pub fn multiply_accumulates(self) -> u64 {
-        match self {
-            Self::FastMnistCnn => 14 * 14 * 16 * 16 + 7 * 7 * 32 * 256 + 1568 * 100 + 100 * 10,
-            Self::MadryMnistCnn => 28 * 28 * 32 * 25 + 14 * 14 * 64 * 32 * 25 + 3136 * 1024 + 1024 * 10,
-            Self::TradesMnistCnn => {
-                26 * 26 * 32 * 9
-                    + 24 * 24 * 32 * 32 * 9
-                    + 10 * 10 * 64 * 32 * 9
-                    + 8 * 8 * 64 * 64 * 9
-                    + 1024 * 200
-                    + 200 * 200
-                    + 200 * 10
-            }
-            Self::PreActResNet { width, blocks } => preact_resnet::multiply_accumulates(width as u64, blocks as u64),
-            Self::WideResNet { depth, widen, shortcut } => wide_resnet::multiply_accumulates(depth, widen, shortcut),
-            Self::ResNet4b => resnet4b::MULTIPLY_ACCUMULATES,
-            Self::CnnA => 16 * 16 * 16 * 48 + 8 * 8 * 32 * 256 + 2048 * 100 + 100 * 10,
-        }
-    }
-
-    /// The architecture with another width of its first stage.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if it has none to choose, or no net is that wide.
-    pub fn with_width(self, width: usize) -> Result<Self> {
-        match self {
-            Self::PreActResNet { blocks, .. } if WIDTHS.contains(&width) => Ok(Self::PreActResNet { width, blocks }),
-            Self::PreActResNet { .. } => Err(Error::Config(format!("a width is from 1 to {}, not {width}", WIDTHS.end()))),
-            other => Err(Error::Config(format!("`{other}` has no width to choose; preact-resnet has"))),
-        }
-    }
-}
-
-impl fmt::Display for Architecture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::FastMnistCnn => f.write_str("fast-mnist-cnn"),
-            Self::MadryMnistCnn => f.write_str("madry-mnist-cnn"),
-            Self::TradesMnistCnn => f.write_str("trades-mnist-cnn"),
-            Self::PreActResNet { width: 64, blocks: 2 } => f.write_str("preact-resnet18"),
-            Self::PreActResNet { width, blocks } => write!(f, "preact-resnet-w{width}-b{blocks}"),
-            Self::WideResNet { depth, widen, shortcut: Shortcut::Pooling } => write!(f, "wrn-{depth}-{widen}"),
-            Self::WideResNet { depth, widen, shortcut: Shortcut::Convolution } => write!(f, "wrn-{depth}-{widen}-conv"),
-            Self::ResNet4b => f.write_str("resnet4b"),
-            Self::CnnA => f.write_str("cnn-a"),
-        }
-    }
-}
-
-impl FromStr for Architecture {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let known = match name {
-            "fast-mnist-cnn" => Some(Self::FastMnistCnn),
-            "madry-mnist-cnn" => Some(Self::MadryMnistCnn),
-            "trades-mnist-cnn" => Some(Self::TradesMnistCnn),
-            "preact-resnet" | "preact-resnet18" => Some(Self::PreActResNet { width: 64, blocks: 2 }),
-            "resnet4b" => Some(Self::ResNet4b),
-            "cnn-a" => Some(Self::CnnA),
-            other => match (other.strip_prefix("preact-resnet-w"), other.strip_prefix("wrn-")) {
-                (Some(sizes), _) => preact_resnet(sizes),
-                (None, Some(sizes)) => wide_resnet(sizes),
-                (None, None) => None,
-            },
-        };
-        known.ok_or_else(|| {
-            Error::Config(format!(
-                "unknown architecture `{name}`: use fast-mnist-cnn, madry-mnist-cnn, trades-mnist-cnn, preact-resnet18, \
-                 preact-resnet-wW-bB (width W, B blocks a stage), wrn-D-W (depth D = 6 n + 4, widening W; wrn-D-W-conv with \
-                 1x1 convolutions as shortcuts), resnet4b or cnn-a"
-            ))
-        })
-    }
-}
-
-const WIDTHS: RangeInclusive<usize> = 1..=640;
-
-fn number(text: &str, range: RangeInclusive<usize>) -> Option<usize> {
-    text.parse().ok().filter(|number| range.contains(number))
-}
-
-/// Of `W-bB`.
-fn preact_resnet(sizes: &str) -> Option<Architecture> {
-    let (width, blocks) = sizes.split_once("-b")?;
-    Some(Architecture::PreActResNet { width: number(width, WIDTHS)?, blocks: number(blocks, 1..=64)? })
-}
-
-/// Of `D-W` or `D-W-conv`.
-fn wide_resnet(sizes: &str) -> Option<Architecture> {
-    let (sizes, shortcut) = match sizes.strip_suffix("-conv") {
-        Some(sizes) => (sizes, Shortcut::Convolution),
-        None => (sizes, Shortcut::Pooling),
-    };
-    let (depth, widen) = sizes.split_once('-')?;
-    let depth = number(depth, 10..=1000).filter(|depth| depth % 6 == 4)?;
-    Some(Architecture::WideResNet { depth, widen: number(widen, 1..=64)?, shortcut })
-}
-
 /// Collects parameters and running statistics, flattened, with their shapes.
 #[derive(Default)]
 struct Collect(Vec<(Vec<usize>, Tensor<1>)>);
@@ -284,34 +152,20 @@ impl ModuleVisitor for Collect {
 mod tests {
     use super::*;
 
+    /// The description counts the work; the model does it.
     #[test]
-    fn names_are_read_as_they_are_written() {
-        for name in
-            ["fast-mnist-cnn", "preact-resnet18", "preact-resnet-w16-b2", "wrn-34-10", "wrn-28-4-conv", "resnet4b", "cnn-a"]
-        {
-            assert_eq!(name.parse::<Architecture>().unwrap().to_string(), name);
+    fn the_layers_that_an_architecture_describes_are_those_of_its_model() {
+        let names = ["fast-mnist-cnn", "madry-mnist-cnn", "trades-mnist-cnn", "preact-resnet-w4-b3", "wrn-16-2", "wrn-16-2-conv"];
+        for name in names.into_iter().chain(["resnet4b", "cnn-a"]) {
+            let architecture: Architecture = name.parse().unwrap();
+            let model = Model::random(architecture, Seed(0), &Device::flex());
+            let weights = pollster::block_on(model.weights()).unwrap();
+            // Of the parameters, biases and the normalization's have one dimension.
+            let mut found: Vec<Vec<usize>> = weights.0.into_values().map(|p| p.shape).filter(|shape| shape.len() > 1).collect();
+            let mut described: Vec<Vec<usize>> = architecture.layers().into_iter().map(|layer| layer.weights()).collect();
+            found.sort();
+            described.sort();
+            assert_eq!(found, described, "{name}");
         }
-        for name in ["resnet", "preact-resnet-w0-b2", "preact-resnet-w641-b1", "wrn-33-10", "wrn-4-1", "wrn-34", "wrn-34-10-pool"]
-        {
-            let error = name.parse::<Architecture>().unwrap_err().to_string();
-            assert!(error.contains(name) && error.contains("wrn-D-W"), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_width_of_a_preact_resnet_can_be_chosen_and_no_others() {
-        let base: Architecture = "preact-resnet".parse().unwrap();
-        assert_eq!(base.with_width(16).unwrap().to_string(), "preact-resnet-w16-b2");
-        assert!(base.with_width(0).is_err());
-        assert!(Architecture::CnnA.with_width(16).unwrap_err().to_string().contains("cnn-a"));
-    }
-
-    /// Published sizes: 0.56 GMAC for PreActResNet18 (the method's reference code), 5.2 GMAC for WRN-28-10 (Zagoruyko & Komodakis
-    /// count 5.2 G multiplications).
-    #[test]
-    fn the_work_of_a_forward_pass_is_the_published_one() {
-        let work = |name: &str| name.parse::<Architecture>().unwrap().multiply_accumulates() as f64 / 1e9;
-        assert!((work("preact-resnet18") - 0.56).abs() < 0.005, "{}", work("preact-resnet18"));
-        assert!((work("wrn-28-10-conv") - 5.2).abs() < 0.06, "{}", work("wrn-28-10-conv"));
     }
 }

@@ -8,8 +8,8 @@ use burn::tensor::ops::AvgPoolOptions;
 use riposte_kernels::Activation::{None, Relu};
 
 use super::builder::Builder;
-use super::card::Normalization;
 use super::layers::{BatchNorm2d, Conv2d, Linear};
+use super::normalization::Normalization;
 use crate::Result;
 
 /// Four stages of pre-activation blocks, with CIFAR-10 normalization inside.
@@ -91,16 +91,4 @@ fn stage(builder: &mut Builder, name: &str, [input, out]: [usize; 2], stride: us
             _ => Block::build(builder, &format!("{name}.{index}"), [out, out], 1),
         })
         .collect()
-}
-
-/// Of one forward pass of one 32x32 image.
-pub(super) fn multiply_accumulates(width: u64, blocks: u64) -> u64 {
-    let mut total = 32 * 32 * width * 27 + 8 * width * 10;
-    let mut input = width;
-    for (out, side) in [(width, 32), (2 * width, 16), (4 * width, 8), (8 * width, 4)] {
-        let shortcut = if input == out { 0 } else { input * out };
-        total += side * side * (9 * (input * out + out * out) + shortcut + (blocks - 1) * 18 * out * out);
-        input = out;
-    }
-    total
 }

@@ -6,8 +6,8 @@ use burn::tensor::activation::relu;
 use riposte_kernels::Activation::{None, Relu};
 
 use super::builder::Builder;
-use super::card::Normalization;
 use super::layers::{Conv2d, Linear};
+use super::normalization::Normalization;
 use crate::Result;
 
 /// Four residual blocks without batch normalization and two linear layers, with CIFAR-10 normalization inside.
@@ -73,11 +73,3 @@ impl Block {
         relu(out + shortcut)
     }
 }
-
-/// Of one forward pass of one image.
-pub(super) const MULTIPLY_ACCUMULATES: u64 = {
-    let conv1 = 16 * 16 * 16 * 27;
-    let layer1 = 8 * 8 * (32 * (16 * 9 + 32 * 9 + 16) + 2 * 32 * 32 * 9);
-    let layer2 = 4 * 4 * (32 * (32 * 9 + 32 * 9 + 32) + 2 * 32 * 32 * 9);
-    conv1 + layer1 + layer2 + 512 * 100 + 100 * 10
-};

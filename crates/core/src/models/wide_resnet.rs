@@ -6,21 +6,13 @@ use burn::tensor::Tensor;
 use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::AvgPoolOptions;
 use riposte_kernels::Activation;
+use riposte_spec::architecture::Shortcut;
 
 use super::builder::Builder;
 use super::layers::{BatchNorm2d, Conv2d, Linear};
 use crate::Result;
 
 const LEAKY: Activation = Activation::LeakyRelu(0.1);
-
-/// How a block that changes the number of channels passes its input on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Shortcut {
-    /// Average pooling by the block's stride, then zero channels, half of them on each side: Madry et al.'s own.
-    Pooling,
-    /// A 1x1 convolution of the block's stride.
-    Convolution,
-}
 
 /// Three stages of pre-activation blocks.
 #[derive(Module, Debug)]
@@ -120,15 +112,4 @@ impl Block {
         let zeros = Tensor::zeros([batch, (self.out - self.input) / 2, height, width], (&x.device(), x.dtype()));
         Tensor::cat(vec![zeros.clone(), x, zeros], 1)
     }
-}
-
-/// Of one forward pass of one 32x32 image.
-pub(super) fn multiply_accumulates(depth: usize, widen: usize, shortcut: Shortcut) -> u64 {
-    let mut total = 32 * 32 * 16 * 27 + 64 * widen * 10;
-    for ((input, out, _), side) in stages(widen).into_iter().zip([32, 16, 8]) {
-        let projected = shortcut == Shortcut::Convolution && input != out;
-        let first = 9 * (input * out + out * out) + if projected { input * out } else { 0 };
-        total += side * side * (first + ((depth - 4) / 6 - 1) * 18 * out * out);
-    }
-    total as u64
 }

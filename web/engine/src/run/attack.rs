@@ -1,6 +1,7 @@
 //! Acts 1 and 3.
 
 use burn::tensor::Tensor;
+use riposte::attack::Attacks;
 use riposte::classifier::read_pairs;
 use riposte::models::Model;
 use riposte::rng::Seed;

@@ -7,8 +7,7 @@ use riposte::Classifier;
 use riposte::classifier::{read, read_pairs};
 use riposte::data::pool::ClassPools;
 use riposte::models::Model;
-use riposte::post_train::{self, Adaptation, Iteration, PostTrain, Progress};
-use riposte::presets::Preset;
+use riposte::post_train::{self, Adaptation, Adapts, Iteration, PostTrain, Progress};
 use riposte::rng::Seed;
 use riposte_protocol::{
     Direction, Event, Input, IterationData, Notice, Perturbation, Picture, Prediction, RiposteSettings, RunId, Sample, Verdict,
@@ -59,7 +58,7 @@ pub async fn run(
     let answer = defense
         .run(&ready.model, image, &pools, seed, number, async |progress| {
             // Without a neighbor nothing is trained.
-            let trains = matches!(progress, Progress::Searched(found) if found.original != found.neighbour);
+            let trains = matches!(progress, Progress::Searched(found) if found.original != found.neighbor);
             let told = watch.tell(progress).await;
             if trains {
                 engine.announce_shaders(run, ready.architecture, Shaders::PostTraining);
@@ -94,9 +93,7 @@ pub async fn run(
 pub async fn time(engine: &Engine, ready: &Ready) -> Result<f64, Trouble> {
     // A GPU is not busy with fewer, a processor long enough with these.
     let batch_size = if engine.compiles.get() { 64 } else { 16 };
-    let Some(preset) = Preset::recommended(&ready.entry.id) else {
-        return Err(Trouble::last("There is no setup for these images.".to_owned()));
-    };
+    let preset = ready.dataset.recommended().preset();
     let config = PostTrain { batch_size, perturbation: post_train::Perturbation::Normal, ..preset.post_train };
     let [channels, height, width] = ready.architecture.image_shape();
     let device = engine.device()?;
@@ -141,7 +138,7 @@ impl Watch<'_> {
         let run = self.run;
         match progress {
             Progress::Searched(found) => {
-                let searched = (found.images.clone(), found.neighbour_logits.clone());
+                let searched = (found.images.clone(), found.neighbor_logits.clone());
                 let inputs = (self.image.clone(), found.logits.clone());
                 let [[_, logits], [pixels, neighbour_logits]] =
                     read_pairs(vec![inputs, searched]).await?.try_into().expect("two pairs");

@@ -1,14 +1,16 @@
 //! Chooses the image of a duel when none is named: always the same one for the same settings.
 
 use anyhow::Result;
+use riposte::attack::Attack;
 use riposte::eval::Record;
+use riposte::spec::setup::Setup;
+use riposte::spec::units::print_pixels;
 
 use super::play::Duel;
 use crate::args::Pick;
 use crate::device::{self, Found};
 use crate::evaluation::Evaluation;
 use crate::interrupt::Interrupt;
-use crate::output::pixels;
 use crate::screen::Screen;
 use crate::workers::Workers;
 
@@ -40,7 +42,7 @@ pub(super) fn choose(duel: &Duel, pick: Pick, device: &Found, screen: &mut Scree
         Pick::Answered => "that is fooled and then answered rightly",
         Pick::Failed => "that is fooled and then answered wrongly",
     };
-    let epsilon = pixels(duel.attack.epsilon);
+    let epsilon = print_pixels(duel.attack.epsilon);
     screen.say(&format!("There is no image {wanted} among the first {images} (epsilon {epsilon}); this is the first one."))?;
     Ok(0)
 }
@@ -55,8 +57,7 @@ fn evaluate(duel: &Duel, inputs: std::ops::Range<usize>, defend: bool, workers: 
         model: duel.model,
         test: duel.test,
         pools: Some(duel.pools),
-        attack: Some(duel.attack),
-        riposte: defend.then_some(duel.riposte),
+        setup: Setup { attack: Some(Attack::Pgd(duel.attack)), target: duel.target, riposte: defend.then_some(duel.riposte) },
         natural: false,
         seed: duel.seed,
         batch: 32,

@@ -4,19 +4,20 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 use burn::tensor::Tensor;
-use riposte::Classifier;
-use riposte::attack::{Goal, Pgd};
+use riposte::attack::{Attacks, Goal, Pgd};
 use riposte::data::Dataset;
 use riposte::data::pool::ClassPools;
 use riposte::models::Model;
-use riposte::post_train::{PostTrain, Progress};
+use riposte::post_train::{Adapts, PostTrain, Progress};
 use riposte::rng::Seed;
+use riposte::spec::class::{argmax, softmax};
+use riposte::spec::dataset::DatasetId;
+use riposte::{Classifier, ToTensor};
 
-use crate::data::DatasetName;
 use crate::host::floats;
 use crate::picture::Planar;
 use crate::screen::{Screen, bar};
-use crate::story::{Sample, Story, View, most_likely, softmax};
+use crate::story::{Sample, Story, View};
 
 /// Samples of each class that a story keeps.
 const SAMPLES: usize = 8;
@@ -25,10 +26,12 @@ const SAMPLES: usize = 8;
 pub(super) struct Duel<'a> {
     pub model: &'a Model,
     pub name: &'a str,
-    pub dataset: DatasetName,
+    pub dataset: DatasetId,
     pub test: &'a Dataset,
     pub pools: &'a ClassPools,
     pub attack: Pgd,
+    /// The class that the attack leads to; `None`: any but the label.
+    pub target: Option<usize>,
     pub riposte: PostTrain,
     pub seed: Seed,
 }
@@ -69,7 +72,7 @@ impl Duel<'_> {
         let riposte = outcome?;
         let silent = async |_: Progress<'_, Model>| ControlFlow::Continue(());
         let natural = self.riposte.run(self.model, image.clone(), self.pools, self.seed, index as u64, silent);
-        let natural_answer = most_likely(&floats(pollster::block_on(natural)?.logits)?);
+        let natural_answer = argmax(&floats(pollster::block_on(natural)?.logits)?);
         Ok(Story {
             dataset: self.dataset,
             model: self.name.to_owned(),
@@ -77,10 +80,11 @@ impl Duel<'_> {
             label,
             shape: self.shape(),
             attack: self.attack,
+            target: self.target,
             riposte: self.riposte,
             image: self.view(image)?,
             attacked: self.view(attacked.image)?,
-            neighbour: self.view(riposte.neighbours.images)?,
+            neighbor: self.view(riposte.neighbors.images)?,
             answer: softmax(&floats(riposte.logits)?),
             fooled_after: attacked.fooled_after,
             race: watched.race,
@@ -91,14 +95,17 @@ impl Duel<'_> {
     }
 
     fn play_attack(&self, image: &Tensor<4>, label: usize, index: usize, screen: &mut Screen) -> Result<Attacked> {
-        let goal = Goal::Untargeted { labels: vec![label] };
+        let goal = match self.target {
+            Some(target) => Goal::Targeted { targets: vec![target] },
+            None => Goal::Untargeted { labels: vec![label] },
+        };
         let inputs = [index as u64];
         let mut attack = self.attack.attack(self.model, image.clone(), &goal, self.seed, &inputs)?;
         let before = floats(image.clone())?;
         let mut fooled_after = None;
         while let Some(step) = attack.next() {
             let logits = floats(step.logits)?;
-            if step.restart == 0 && fooled_after.is_none() && most_likely(&logits) != label {
+            if step.restart == 0 && fooled_after.is_none() && argmax(&logits) != label {
                 fooled_after = Some(step.step);
             }
             if screen.is_live() {
@@ -108,7 +115,7 @@ impl Duel<'_> {
         }
         screen.keep_frame();
         let end = attack.finish();
-        let fooled = most_likely(&floats(end.logits)?) != label;
+        let fooled = argmax(&floats(end.logits)?) != label;
         Ok(Attacked { image: end.images, fooled_after: fooled_after.filter(|_| fooled) })
     }
 
@@ -128,9 +135,9 @@ impl Duel<'_> {
     /// Shows and keeps a step of the riposte.
     fn watch(&self, input: &Tensor<4>, progress: Progress<'_, Model>, watched: &mut Watched, screen: &mut Screen) -> Result<()> {
         match progress {
-            Progress::Searched(neighbours) => {
-                if neighbours.original[0] != neighbours.neighbour[0] {
-                    watched.race.push(floats(neighbours.logits.clone())?);
+            Progress::Searched(neighbors) => {
+                if neighbors.original[0] != neighbors.neighbor[0] {
+                    watched.race.push(floats(neighbors.logits.clone())?);
                 }
             }
             Progress::Adapted(iteration) => {

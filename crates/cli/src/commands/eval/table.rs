@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 
-use riposte::eval::Summary;
+use riposte::eval::{Gain, Summary};
+use riposte::spec::Choice;
 
-use super::{Gain, Report};
-use crate::data::DatasetName;
+use super::Report;
 use crate::models::Source;
 use crate::output::{percent, points};
+use riposte::spec::dataset::DatasetId;
 
 /// One line for a progress bar.
 pub(super) fn in_short(summary: &Summary) -> String {
@@ -23,7 +24,7 @@ pub(super) fn in_short(summary: &Summary) -> String {
 }
 
 /// All figures, in lines of at most 100 characters.
-pub(super) fn of(report: &Report, dataset: DatasetName, source: &Source) -> String {
+pub(super) fn of(report: &Report, dataset: DatasetId, source: &Source) -> String {
     let summary = &report.summary;
     let images = summary.images;
     let mut text = String::new();
@@ -44,7 +45,7 @@ pub(super) fn of(report: &Report, dataset: DatasetName, source: &Source) -> Stri
         ("base, attacked", summary.robust_correct, report.intervals.robust),
         ("riposte, natural", summary.riposte_natural_correct, report.intervals.riposte_natural),
         ("riposte, attacked", summary.riposte_robust_correct, report.intervals.riposte_robust),
-        ("label is y' or y''", summary.neighbour_correct, report.intervals.neighbour),
+        ("label is y' or y''", summary.neighbor_correct, report.intervals.neighbor),
     ];
     for (name, count, interval) in rows {
         if let (Some(count), Some([low, high])) = (count, interval) {
@@ -76,6 +77,12 @@ pub(super) fn of(report: &Report, dataset: DatasetName, source: &Source) -> Stri
     }
     if let Some(perturbation) = summary.max_perturbation {
         line(format!("Largest change of a pixel by the attack: {perturbation:.4}"));
+    }
+    for fooled in &summary.fooled {
+        line(format!("Fooled by {}: {} of the images that were still right", fooled.attack, fooled.images));
+    }
+    for raised in &summary.doubts {
+        line(format!("Doubt ({}), {} images: {}", raised.doubt, raised.images, raised.doubt.about()));
     }
     if summary.nan_count > 0 {
         line(format!("Images with logits that are not numbers: {}", summary.nan_count));

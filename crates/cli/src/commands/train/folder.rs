@@ -9,9 +9,8 @@ use riposte::eval::Summary;
 use riposte::models::ModelCard;
 use riposte::weights::{Precision, StateDict};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::plan::Plan;
+use super::plan::{Plan, Settings};
 use crate::{file, output};
 
 const SETTINGS: &str = "run.json";
@@ -54,9 +53,10 @@ impl Folder {
             path.display()
         );
         if known {
-            let found: Value = serde_json::from_slice(&file::read(&path.join(SETTINGS))?)
+            let found: Settings = serde_json::from_slice(&file::read(&path.join(SETTINGS))?)
                 .with_context(|| format!("`{}` is damaged", path.join(SETTINGS).display()))?;
-            if found != settings {
+            if found != plan.settings() {
+                let found = output::to_value(&found)?;
                 bail!("the run in `{}` has other settings: {found} there, {settings} here", path.display());
             }
         } else if resume {

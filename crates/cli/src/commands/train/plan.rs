@@ -4,21 +4,20 @@ use anyhow::{Result, bail, ensure};
 use riposte::attack::Pgd;
 use riposte::models::Architecture;
 use riposte::precision::Precision;
+use riposte::spec::dataset::DatasetId;
+use riposte::spec::units::print_pixels;
 use riposte::train::{InnerAttack, TrainConfig};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::args::{TrainArgs, TrainMethod};
-use crate::data::DatasetName;
 use crate::models::quoted;
-use crate::output::pixels;
-use crate::settings::recommended;
 
 /// Everything that a run depends on.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Plan {
     pub id: String,
     pub architecture: Architecture,
-    pub dataset: DatasetName,
+    pub dataset: DatasetId,
     pub method: TrainMethod,
     pub config: TrainConfig,
     pub samples: Option<usize>,
@@ -32,10 +31,11 @@ pub(super) struct Plan {
 }
 
 /// A plan as the run's folder keeps it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Settings {
-    architecture: String,
-    dataset: String,
+    architecture: Architecture,
+    dataset: DatasetId,
     config: TrainConfig,
     samples: Option<usize>,
     check_images: usize,
@@ -45,7 +45,7 @@ pub(super) struct Settings {
 impl Plan {
     pub(super) fn resolve(args: &TrainArgs) -> Result<Self> {
         let architecture = args.width.of(args.architecture)?;
-        let color = args.dataset == DatasetName::Cifar10;
+        let color = args.dataset == DatasetId::Cifar10;
         let base = match (args.method, color) {
             (TrainMethod::Pgd, false) => TrainConfig::PGD_MNIST,
             (TrainMethod::Fast | TrainMethod::Natural, false) => TrainConfig::FAST_MNIST,
@@ -78,10 +78,10 @@ impl Plan {
             peak_learning_rate: args.lr.unwrap_or(base.peak_learning_rate),
             inner,
             ramp: if args.method == TrainMethod::Natural { 0.0 } else { args.ramp.unwrap_or(base.ramp) },
-            precision: args.precision.into(),
+            precision: args.precision,
             ..base
         };
-        let attack = recommended(args.dataset).attack;
+        let attack = args.dataset.recommended().preset().attack;
         let measured = Pgd { epsilon: args.epsilon.unwrap_or(attack.epsilon), ..attack };
         measured.check()?;
         let id = args.id.clone().unwrap_or_else(|| format!("{architecture}-{}-{}", args.dataset, name(args.method)));
@@ -107,8 +107,8 @@ impl Plan {
     /// What has to stay the same when a run goes on.
     pub(super) fn settings(&self) -> Settings {
         Settings {
-            architecture: self.architecture.to_string(),
-            dataset: self.dataset.to_string(),
+            architecture: self.architecture,
+            dataset: self.dataset,
             config: self.config,
             samples: self.samples,
             check_images: self.check_images,
@@ -118,11 +118,7 @@ impl Plan {
 
     /// For people: `MNIST, robust (small CNN, adversarially trained)`.
     pub(super) fn name(&self) -> String {
-        let dataset = match self.dataset {
-            DatasetName::Digits => "Drawn digits",
-            DatasetName::Mnist => "MNIST",
-            DatasetName::Cifar10 => "CIFAR-10",
-        };
+        let dataset = self.dataset.title();
         let net = match self.architecture {
             Architecture::FastMnistCnn => "small CNN".to_owned(),
             Architecture::PreActResNet { width: 64, blocks: 2 } => "PreActResNet-18".to_owned(),
@@ -156,7 +152,7 @@ impl Plan {
             self.seed
         );
         if self.method != TrainMethod::Natural {
-            command += &format!(" --epsilon {} --step-size {}", pixels(inner.epsilon), pixels(inner.step_size));
+            command += &format!(" --epsilon {} --step-size {}", print_pixels(inner.epsilon), print_pixels(inner.step_size));
             command += &format!(" --ramp {ramp} --check-images {}", self.check_images);
         }
         if self.method == TrainMethod::Pgd {
@@ -186,34 +182,18 @@ impl Plan {
     }
 
     pub(super) fn attack_in_words(&self) -> String {
-        let Pgd { epsilon, step_size, steps, .. } = self.measured;
-        let (epsilon, step_size) = (pixels(epsilon), pixels(step_size));
-        format!("pgd epsilon {epsilon} step-size {step_size} steps {steps} start {} stop {}", self.start(), self.stop())
+        let Pgd { epsilon, step_size, steps, start, stop, .. } = self.measured;
+        let (epsilon, step_size) = (print_pixels(epsilon), print_pixels(step_size));
+        format!("pgd epsilon {epsilon} step-size {step_size} steps {steps} start {start} stop {stop}")
     }
 
     pub(super) fn attack_flags(&self) -> String {
-        let Pgd { epsilon, step_size, steps, .. } = self.measured;
-        let (epsilon, step_size) = (pixels(epsilon), pixels(step_size));
+        let Pgd { epsilon, step_size, steps, start, stop, .. } = self.measured;
+        let (epsilon, step_size) = (print_pixels(epsilon), print_pixels(step_size));
         format!(
-            "--attack pgd --epsilon {epsilon} --step-size {step_size} --steps {steps} --start {} --stop {} --seed {} --riposte none",
-            self.start(),
-            self.stop(),
+            "--attack pgd --epsilon {epsilon} --step-size {step_size} --steps {steps} --start {start} --stop {stop} --seed {} --riposte none",
             self.seed
         )
-    }
-
-    fn start(&self) -> &'static str {
-        match self.measured.start {
-            riposte::attack::Start::Zero => "zero",
-            riposte::attack::Start::Uniform => "uniform",
-        }
-    }
-
-    fn stop(&self) -> &'static str {
-        match self.measured.stop {
-            riposte::attack::Stop::Never => "never",
-            riposte::attack::Stop::AtSuccess => "success",
-        }
     }
 }
 

@@ -1,0 +1,82 @@
+//! Randomness: one seed, one independent ChaCha stream for each purpose and input.
+//!
+//! Draws are made on the host and uploaded, so that a seed means the same natively and in the browser; and a stream belongs
+//! to an input, not to a batch, so that inputs handled together get the draws they would get alone.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// The generator behind every draw.
+pub type Stream = ChaCha8Rng;
+
+/// The seed of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seed(pub u64);
+
+/// What a stream is for. Streams of different purposes are independent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Purpose {
+    /// Random starts of the attack on an input.
+    Attack = 1,
+    /// Random starts of the neighbor search of an input.
+    Search = 2,
+    /// Samples, augmentation and random starts of the post-training for an input.
+    PostTrain = 3,
+    /// Initial parameters of a model.
+    Init = 4,
+    /// Order of the samples of an epoch of base training.
+    Shuffle = 5,
+    /// Augmentation and random starts of a step of base training.
+    Train = 6,
+    /// The synthetic images of `data::digits`.
+    Digits = 7,
+    /// Random starts of Auto-PGD on an input.
+    Apgd = 8,
+    /// Stripes and windows of the Square attack on an input.
+    Square = 9,
+}
+
+impl Seed {
+    /// The stream of `purpose` for input (epoch, step, ...) number `index`.
+    pub fn stream(self, purpose: Purpose, index: u64) -> Stream {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&self.0.to_le_bytes());
+        key[8..16].copy_from_slice(&(purpose as u64).to_le_bytes());
+        let mut stream = ChaCha8Rng::from_seed(key);
+        stream.set_stream(index);
+        stream
+    }
+}
+
+/// Uniform in `[0, 1)` with 24 bits, the same on every platform.
+pub fn unit(stream: &mut Stream) -> f32 {
+    (stream.next_u32() >> 8) as f32 / (1u32 << 24) as f32
+}
+
+/// Uniform in `[-bound, bound)`.
+pub fn symmetric(stream: &mut Stream, bound: f32) -> f32 {
+    (2.0 * unit(stream) - 1.0) * bound
+}
+
+/// Uniform integer in `0..bound` without modulo bias (Lemire 2019, with rejection).
+///
+/// # Panics
+/// If `bound` is 0.
+pub fn below(stream: &mut Stream, bound: usize) -> usize {
+    assert!(bound > 0, "an empty range has no uniform draw");
+    let bound = bound as u64;
+    let threshold = bound.wrapping_neg() % bound;
+    loop {
+        let product = u128::from(stream.next_u64()) * u128::from(bound);
+        if product as u64 >= threshold {
+            return (product >> 64) as usize;
+        }
+    }
+}
+
+/// Standard normal (Box-Muller), the same on every platform.
+pub fn normal(stream: &mut Stream) -> f32 {
+    let radius = libm::sqrt(-2.0 * libm::log(1.0 - f64::from(unit(stream))));
+    (radius * libm::cos(2.0 * std::f64::consts::PI * f64::from(unit(stream)))) as f32
+}

@@ -1,0 +1,35 @@
+//! What a run is and what came of it, as plain data: no tensors, no files, no flags.
+//!
+//! Everything that a person can choose is declared here once. A value that is one of a few is a [`Choice`]: its word is the
+//! same in JSON, on the command line, in an address and on the page. A setting is a row of [`keys::KEYS`]: command line, page
+//! and addresses are made from that table.
+//!
+//! - [`setup`]: an attack and a defense; its parts in [`attack`], [`search`] and [`post_train`], named ones in [`preset`].
+//! - [`dataset`], [`architecture`], [`card`]: what is attacked. [`train`]: how a base model is trained.
+//! - [`class`], [`outcome`]: what a classifier says, and how a duel ended.
+//! - [`record`], [`results`], [`summary`]: one line for each input, the file of such lines, the figures that follow from them;
+//!   [`doubt`]: what makes such a figure doubtful.
+//! - [`units`]: numbers as people write them.
+
+pub mod architecture;
+pub mod attack;
+pub mod card;
+mod choice;
+pub mod class;
+pub mod dataset;
+pub mod doubt;
+mod error;
+pub mod keys;
+pub mod outcome;
+pub mod post_train;
+pub mod preset;
+pub mod record;
+pub mod results;
+pub mod search;
+pub mod setup;
+pub mod summary;
+pub mod train;
+pub mod units;
+
+pub use choice::Choice;
+pub use error::{Error, Result};

@@ -1,0 +1,159 @@
+//! The setups of the paper and of its code, by name, and the one that this project recommends.
+//!
+//! Names begin with F or M: F is the code of Fast-FGSM training (Wong et al. 2020), which the authors of the paper extended, and M
+//! the PyTorch port of the code of Madry et al. 2018.
+
+use crate::attack::{Attack, Loss, Pgd, Start, Stop};
+use crate::choice::choices;
+use crate::dataset::DatasetId;
+use crate::post_train::{Augmentation, BatchNormMode, Direction, Perturbation, PostTrain, Precision, TrainingData};
+use crate::search::{NeighborSearch, SearchMethod};
+use crate::setup::Setup;
+
+choices! {
+    /// Which setup.
+    pub enum PresetName: "preset" {
+        /// As the code of Fast-FGSM training has it: the attack stops at success; batch normalization is frozen.
+        FCifar = "f-cifar",
+        /// As the code of Madry et al. has it: the attack takes all its steps; batch normalization uses the statistics of each
+        /// batch.
+        MCifar = "m-cifar",
+        /// As the code of Fast-FGSM training has it: the attack stops at success, the search reaches only 8/255, so that most images
+        /// have no neighbor and the base model answers.
+        FMnist = "f-mnist",
+        /// As the code of Madry et al. has it: the attack takes all its steps; the search reaches as far as the attack; 64 + 64
+        /// samples a batch.
+        MMnist = "m-mnist",
+    }
+}
+
+/// An attack and a defense that belong together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Preset {
+    /// Which one it is.
+    pub name: PresetName,
+    /// The attack.
+    pub attack: Pgd,
+    /// The defense, with the fixed perturbation.
+    pub post_train: PostTrain,
+    /// The `fast` variant's perturbation in this setup.
+    pub fast: Perturbation,
+    /// The `pgd` variant's perturbation in this setup.
+    pub pgd: Perturbation,
+}
+
+/// The neighbor search of the F code, for CIFAR-10 and, unchanged, for MNIST: a step longer than the radius, so that one
+/// step reaches the corners of the box; each input rests at its first flip.
+const F_SEARCH: NeighborSearch = NeighborSearch {
+    attack: Pgd {
+        epsilon: 8.0 / 255.0,
+        step_size: 10.0 / 255.0,
+        steps: 20,
+        restarts: 1,
+        start: Start::Zero,
+        stop: Stop::AtSuccess,
+        loss: Loss::CrossEntropy,
+    },
+    method: SearchMethod::Untargeted,
+};
+
+/// Section 4.3 of the paper, in the F code's reading: 50 batches of 256, nesterov, batch normalization frozen.
+const F_POST_TRAIN: PostTrain = PostTrain {
+    search: F_SEARCH,
+    perturbation: Perturbation::Fixed(Direction::Both),
+    data: TrainingData::OriginalAndNeighbor,
+    augmentation: Augmentation::CropFlip { padding: 4 },
+    iterations: 50,
+    batch_size: 256,
+    learning_rate: 0.001,
+    momentum: 0.9,
+    nesterov: true,
+    batch_norm: BatchNormMode::Frozen,
+    precision: Precision::Single,
+};
+
+impl Preset {
+    /// CIFAR-10 as in the code of Fast-FGSM training: a step of 2/255 where the paper says 3/255, uniform start, and the
+    /// attack stops at success.
+    pub const F_CIFAR: Self = Self {
+        name: PresetName::FCifar,
+        attack: Pgd { step_size: 2.0 / 255.0, start: Start::Uniform, stop: Stop::AtSuccess, ..Pgd::CIFAR10 },
+        post_train: F_POST_TRAIN,
+        fast: Perturbation::Fast { epsilon: 8.0 / 255.0, step_size: 10.0 / 255.0 },
+        pgd: Perturbation::Pgd { epsilon: 8.0 / 255.0, step_size: 2.0 / 255.0, steps: 7 },
+    };
+
+    /// MNIST as in the code of Fast-FGSM training. The search keeps CIFAR-10's 8/255 and 10/255 while the attack is at
+    /// 0.3, so most inputs have no neighbor and are answered by the base model.
+    pub const F_MNIST: Self = Self {
+        name: PresetName::FMnist,
+        attack: Pgd { start: Start::Uniform, stop: Stop::AtSuccess, ..Pgd::MNIST },
+        post_train: PostTrain { augmentation: Augmentation::None, batch_size: 200, ..F_POST_TRAIN },
+        fast: Self::F_CIFAR.fast,
+        pgd: Self::F_CIFAR.pgd,
+    };
+
+    /// CIFAR-10 as in the PyTorch port of Madry et al.: the attack never stops early, the search uses the attack's own
+    /// settings, and batch normalization uses the statistics of the batch.
+    pub const M_CIFAR: Self = Self {
+        name: PresetName::MCifar,
+        attack: Pgd::CIFAR10,
+        post_train: PostTrain {
+            search: NeighborSearch { attack: Pgd::CIFAR10, method: SearchMethod::Untargeted },
+            batch_norm: BatchNormMode::BatchStatistics,
+            ..F_POST_TRAIN
+        },
+        fast: Perturbation::Fast { epsilon: 8.0 / 255.0, step_size: 10.0 / 255.0 },
+        pgd: Perturbation::Pgd { epsilon: 8.0 / 255.0, step_size: 2.0 / 255.0, steps: 7 },
+    };
+
+    /// MNIST as in the PyTorch port of Madry et al.: 64 + 64 samples, the search uses the attack's own settings.
+    pub const M_MNIST: Self = Self {
+        name: PresetName::MMnist,
+        attack: Pgd::MNIST,
+        post_train: PostTrain {
+            search: NeighborSearch { attack: Pgd::MNIST, method: SearchMethod::Untargeted },
+            augmentation: Augmentation::None,
+            batch_size: 128,
+            ..F_POST_TRAIN
+        },
+        fast: Perturbation::Fast { epsilon: 0.3, step_size: 0.375 },
+        pgd: Perturbation::Pgd { epsilon: 0.3, step_size: 0.01, steps: 40 },
+    };
+
+    /// All, in the order of the paper's tables.
+    pub const ALL: [Self; 4] = [Self::F_CIFAR, Self::M_CIFAR, Self::F_MNIST, Self::M_MNIST];
+
+    /// Its attack and its defense.
+    pub fn setup(&self) -> Setup {
+        Setup { attack: Some(Attack::Pgd(self.attack)), target: None, riposte: Some(self.post_train) }
+    }
+}
+
+impl PresetName {
+    /// What it stands for.
+    pub fn preset(self) -> Preset {
+        match self {
+            Self::FCifar => Preset::F_CIFAR,
+            Self::MCifar => Preset::M_CIFAR,
+            Self::FMnist => Preset::F_MNIST,
+            Self::MMnist => Preset::M_MNIST,
+        }
+    }
+
+    /// For a heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::FCifar | Self::FMnist => "As in the paper, Fast-FGSM setup",
+            Self::MCifar | Self::MMnist => "As in the paper, Madry setup",
+        }
+    }
+
+    /// The datasets that it suits.
+    pub fn datasets(self) -> &'static [DatasetId] {
+        match self {
+            Self::FCifar | Self::MCifar => &[DatasetId::Cifar10],
+            Self::FMnist | Self::MMnist => &[DatasetId::Mnist, DatasetId::Digits],
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The head of a results file: JSON Lines, a header with all settings, then one [`Record`](crate::record::Record) for each input.
+//!
+//! What another device computed, or other batches, is a part with a header of its own: files of parts that follow each other are
+//! joined by writing one after the other.
+
+use serde::{Deserialize, Serialize};
+
+use crate::architecture::Architecture;
+use crate::attack::Attack;
+use crate::choice::choices;
+use crate::dataset::DatasetId;
+use crate::post_train::PostTrain;
+use crate::setup::Setup;
+
+/// What a header says the file is.
+pub const FORMAT: &str = "riposte results 1";
+
+/// The first line of a part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// [`FORMAT`].
+    pub format: String,
+    /// The program's version.
+    pub version: String,
+    /// Everything that the records depend on.
+    pub settings: Settings,
+}
+
+/// Everything that the records of a run depend on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// What the weights belong to.
+    pub architecture: Architecture,
+    /// SHA-256 of the weights file, in lower-case hexadecimal.
+    pub weights_sha256: String,
+    /// Whose test images.
+    pub dataset: DatasetId,
+    /// Number of the first input.
+    pub first: u64,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// What computed. Figures of the two agree within float tolerance, not bit for bit.
+    pub device: Processor,
+    /// Images attacked at once.
+    pub batch: usize,
+    /// Whether the natural images were defended, too.
+    pub natural: bool,
+    /// The attack, if there is one.
+    pub attack: Option<Attack>,
+    /// The class that the attack leads to; `None`: any but the label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<usize>,
+    /// The defense, if there is one.
+    pub riposte: Option<PostTrain>,
+    /// The defense draws from the first so many training samples; `None`: from all.
+    pub post_samples: Option<usize>,
+}
+
+choices! {
+    /// What computes.
+    pub enum Processor: "device" {
+        /// A processor
+        Cpu = "cpu",
+        /// A graphics processor
+        Gpu = "gpu",
+    }
+}
+
+/// Inputs in a row that were computed alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Number of the first input.
+    pub first: u64,
+    /// How many there are.
+    pub images: u64,
+    /// What computed.
+    pub device: Processor,
+    /// Images attacked at once.
+    pub batch: usize,
+}
+
+impl Header {
+    /// The header of a run of this version.
+    pub fn new(settings: Settings) -> Self {
+        Self { format: FORMAT.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), settings }
+    }
+}
+
+impl Settings {
+    /// The attack and the defense.
+    pub fn setup(&self) -> Setup {
+        Setup { attack: self.attack, target: self.target, riposte: self.riposte }
+    }
+
+    /// The part that a header with these settings begins, still without images.
+    pub fn part(&self) -> Part {
+        Part { first: self.first, images: 0, device: self.device, batch: self.batch }
+    }
+
+    /// Whether records of `other` may stand in the same file: all is the same but what a part has of its own, on which
+    /// records depend in the rounding of floats alone.
+    pub fn same_run(&self, other: &Self) -> bool {
+        Self { first: self.first, device: self.device, batch: self.batch, ..other.clone() } == *self
+    }
+}
+
+impl Part {
+    /// Whether `other` is computed alike.
+    pub fn is_like(&self, other: &Self) -> bool {
+        (self.device, self.batch) == (other.device, other.batch)
+    }
+
+    /// `cpu, batches of 128`
+    pub fn how(&self) -> String {
+        format!("{}, batches of {}", self.device, self.batch)
+    }
+
+    /// Number of the input after the last.
+    pub fn end(&self) -> u64 {
+        self.first + self.images
+    }
+}

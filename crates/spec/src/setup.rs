@@ -1,0 +1,149 @@
+//! An attack and a defense: what the settings of a run make up.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+pub use crate::attack::AttackKind;
+use crate::attack::{Attack, Pgd, Start};
+use crate::choice::choices;
+use crate::error::refused;
+use crate::post_train::{Perturbation, PostTrain};
+use crate::preset::Preset;
+use crate::units::print_pixels;
+
+/// The attack and the defense of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setup {
+    /// `None`: the natural images alone.
+    pub attack: Option<Attack>,
+    /// The class that the attack leads to; `None`: any but the label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<usize>,
+    /// `None`: the base model alone.
+    pub riposte: Option<PostTrain>,
+}
+
+choices! {
+    /// Which defense, by how it perturbs the samples of the post-training.
+    pub enum RiposteKind: "riposte" {
+        /// No riposte: the base model alone
+        None = "none",
+        /// The fixed perturbation x'' - x': the paper's own
+        Fixed = "fixed",
+        /// FGSM from a random start
+        Fast = "fast",
+        /// PGD from a random start
+        Pgd = "pgd",
+        /// Samples as they are
+        Normal = "normal",
+    }
+}
+
+impl Setup {
+    /// Which attack it is.
+    pub fn attack_kind(&self) -> AttackKind {
+        self.attack.map_or(AttackKind::None, |attack| attack.kind())
+    }
+
+    /// The attack where it is projected gradient descent.
+    pub fn pgd(&self) -> Option<Pgd> {
+        match self.attack {
+            Some(Attack::Pgd(pgd)) => Some(pgd),
+            _ => None,
+        }
+    }
+
+    /// Which defense it is.
+    pub fn riposte_kind(&self) -> RiposteKind {
+        self.riposte.map_or(RiposteKind::None, |riposte| riposte.perturbation.kind())
+    }
+
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) naming the setting that is out of its range.
+    pub fn check(&self) -> Result<()> {
+        self.attack.map_or(Ok(()), |attack| attack.check())?;
+        if self.target.is_some() && self.pgd().is_none() {
+            return refused("a target needs an attack by PGD");
+        }
+        self.riposte.map_or(Ok(()), |riposte| riposte.check())
+    }
+
+    /// What is allowed and hardly meant, in sentences.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        warnings.extend(self.pgd().and_then(|attack| out_of_reach("", &attack)));
+        warnings.extend(self.riposte.and_then(|riposte| out_of_reach("search-", &riposte.search.attack)));
+        warnings
+    }
+
+    /// The preset whose attack, search and post-training these are, whatever the perturbation's kind.
+    pub fn preset(&self) -> Option<Preset> {
+        let (attack, riposte) = (self.pgd()?, self.riposte?);
+        Preset::ALL.into_iter().find(|preset| {
+            let variants = [preset.post_train.perturbation, preset.fast, preset.pgd];
+            self.target.is_none()
+                && preset.attack == attack
+                && variants.into_iter().any(|perturbation| riposte == PostTrain { perturbation, ..preset.post_train })
+        })
+    }
+}
+
+impl Perturbation {
+    /// Which kind it is.
+    pub fn kind(&self) -> RiposteKind {
+        match self {
+            Self::Fixed(_) => RiposteKind::Fixed,
+            Self::Fast { .. } => RiposteKind::Fast,
+            Self::Pgd { .. } => RiposteKind::Pgd,
+            Self::Normal => RiposteKind::Normal,
+        }
+    }
+}
+
+/// A sentence about an attack whose steps do not lead as far as its radius; `prefix` is that of its keys.
+fn out_of_reach(prefix: &str, attack: &Pgd) -> Option<String> {
+    let reach = attack.steps as f64 * f64::from(attack.step_size);
+    // Forty steps of 0.01 in f32 are a little less than 0.4.
+    if reach >= f64::from(attack.epsilon) * (1.0 - 1e-6) {
+        return None;
+    }
+    let (epsilon, step) = (print_pixels(attack.epsilon), print_pixels(attack.step_size));
+    let from = if attack.start == Start::Zero { "the image" } else { "their random start" };
+    Some(format!(
+        "{} steps (`{prefix}steps`) of {step} (`{prefix}step-size`) lead {} from {from} at most, less than the {epsilon} that \
+         `{prefix}epsilon` allows",
+        attack.steps,
+        (reach * 1e6).round() / 1e6,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_that_do_not_reach_the_radius_are_warned_of() {
+        for preset in Preset::ALL {
+            assert_eq!(preset.setup().warnings(), [] as [&str; 0], "{}", preset.name);
+        }
+        let weak = Setup { attack: Some(Attack::Pgd(Pgd { steps: 20, ..Pgd::MNIST })), ..Preset::F_MNIST.setup() };
+        let warnings = weak.warnings();
+        assert!(warnings.len() == 1 && warnings[0].contains("0.2 from the image"), "{warnings:?}");
+        assert!(warnings[0].contains("0.3 that `epsilon` allows"), "{warnings:?}");
+        let exact = Setup { attack: Some(Attack::Pgd(Pgd { epsilon: 0.4, ..Pgd::MNIST })), ..weak };
+        assert!(exact.warnings().is_empty());
+    }
+
+    #[test]
+    fn a_preset_is_recognized_in_each_of_its_variants_and_not_when_changed() {
+        let whole = Preset::M_MNIST.setup();
+        for perturbation in [Preset::M_MNIST.post_train.perturbation, Preset::M_MNIST.fast, Preset::M_MNIST.pgd] {
+            let setup = Setup { riposte: Some(PostTrain { perturbation, ..Preset::M_MNIST.post_train }), ..whole };
+            assert_eq!(setup.preset(), Some(Preset::M_MNIST));
+        }
+        let fewer = Setup { riposte: Some(PostTrain { iterations: 49, ..Preset::M_MNIST.post_train }), ..whole };
+        assert_eq!(fewer.preset(), None);
+        assert_eq!(Setup { target: Some(3), ..whole }.preset(), None);
+    }
+}
