@@ -394,7 +394,7 @@ fn each_attack_of_the_ensemble_meets_only_what_the_ones_before_it_left_right() {
     let inputs = [0, 1, 2, 3, 4, 5, 6, 7];
     let outcome = pollster::block_on(campaign(auto, &model, natural.clone(), &labels, Seed(0), &inputs, observe)).unwrap();
     assert_eq!((outcome.fates[3].right, outcome.fates[3].fooled_by), (false, None), "it was wrong as it was");
-    let untouched = values(distance(Norm::LInfinity, natural, outcome.end.images));
+    let untouched = values(distance(Norm::LInfinity, natural, outcome.end.images.clone()));
     assert_eq!(untouched[3], 0.0);
     let mut left = 7;
     for kind in [AttackKind::Apgd, AttackKind::ApgdTargeted, AttackKind::Fab, AttackKind::Square] {

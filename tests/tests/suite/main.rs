@@ -4,6 +4,7 @@ mod attacks_losses;
 mod attacks_reference;
 mod attacks_strong;
 mod attacks_subjects;
+mod cli_attacks;
 mod cli_duel;
 mod cli_eval;
 mod cli_import;
