@@ -10,10 +10,13 @@ Sides: `kernels` and `stock` are `riposte bench-speed --layers ..` on `--device`
 where on a GPU `-tf32` rounds the factors of products and `-compiled` goes through torch.compile. Each round
 runs, for every case, one process of each side, in an order that turns round with each round, so that a machine that slows down or is
 shared slows all. Every process warms up first; how long its first run took is printed for Riposte's. A process that takes longer than
-`--timeout` is stopped, and the table says so. Prints a table; `--output` also writes every time measured as JSON.
+`--timeout` is stopped, and the table says so. Prints a table; `--output` also writes every time measured as JSON, and `--record` a data
+file for docs/benchmarks.
 """
 
 import argparse
+import csv
+import datetime
 import itertools
 import json
 import platform
@@ -33,6 +36,13 @@ PYTORCH = {
 }
 SIDES = ["kernels", "stock", *PYTORCH]
 PYTORCH_SCRIPT = Path(__file__).with_name("pytorch_speed.py")
+# Of a data file in docs/benchmarks.
+COLUMNS = [
+    *("date", "processor", "device", "task", "architecture", "batch", "threads"),
+    *("ours_ms", "ours_low_ms", "ours_high_ms", "ours_first_ms"),
+    *("reference", "reference_ms", "reference_low_ms", "reference_high_ms", "reference_first_ms"),
+    *("ratio", "ratio_low", "ratio_high", "rounds", "command", "remark"),
+]
 
 
 @dataclass(frozen=True)
@@ -105,11 +115,17 @@ def milliseconds(rounds: list[Times | None], timeout: float) -> str:
 
 def ratio(others: list[Times | None], ours: list[Times | None]) -> str:
     """The others' median over ours in each round: the median of these ratios, the least and the most."""
-    if None in others or None in ours:
+    if not (ratios := by_round(others, ours)):
         return "-"
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def by_round(others: list[Times | None], ours: list[Times | None]) -> list[float]:
+    """The ratio of the medians in each round; empty where one took too long."""
+    if None in others or None in ours:
+        return []
     medians = [[statistics.median(times.seconds) for times in side] for side in (others, ours)]
-    by_round = [other / own for other, own in zip(*medians, strict=True)]
-    return f"{statistics.median(by_round):.2f} ({min(by_round):.2f} to {max(by_round):.2f})"
+    return [other / own for other, own in zip(*medians, strict=True)]
 
 
 def table(cases: list[Case], measured: dict, arguments) -> str:
@@ -123,6 +139,43 @@ def table(cases: list[Case], measured: dict, arguments) -> str:
         cells += [ratio(measured[case, side], measured[case, sides[0]]) for side in rivals]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def record(cases: list[Case], measured: dict, arguments) -> None:
+    """Writes a row for each case and rival of the first side, as docs/benchmarks/README.md describes them."""
+
+    def times(prefix: str, rounds: list[Times | None]) -> dict[str, str]:
+        if None in rounds:
+            return {}
+        seconds = [second for times in rounds for second in times.seconds]
+        firsts = [times.first for times in rounds if times.first is not None]
+        found = {"_ms": statistics.median(seconds), "_low_ms": min(seconds), "_high_ms": max(seconds)}
+        found |= {"_first_ms": statistics.median(firsts)} if firsts else {}
+        return {prefix + name: f"{1000 * value:.4g}" for name, value in found.items()}
+
+    def ratios(values: list[float]) -> dict[str, str]:
+        found = {"ratio": statistics.median(values), "ratio_low": min(values), "ratio_high": max(values)} if values else {}
+        return {name: f"{value:.2f}" for name, value in found.items()}
+
+    first, *rivals = arguments.side
+    with arguments.record.open("w", newline="", encoding="utf-8") as lines:
+        writer = csv.DictWriter(lines, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for case, rival in itertools.product(cases, rivals):
+            ours, others = measured[case, first], measured[case, rival]
+            row = {
+                "date": datetime.date.today().isoformat(),
+                "processor": arguments.processor,
+                "device": arguments.device,
+                "task": case.task,
+                "architecture": case.architecture,
+                "batch": case.batch_size or "",
+                "threads": case.threads,
+                "reference": rival,
+                "rounds": arguments.rounds,
+                "command": " ".join(["tests/bench/compare.py", *sys.argv[1:]]),
+            }
+            writer.writerow(row | times("ours", ours) | times("reference", others) | ratios(by_round(others, ours)))
 
 
 def main() -> None:
@@ -141,6 +194,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="timed runs in each process")
     parser.add_argument("--timeout", type=float, default=600, help="seconds for a process")
     parser.add_argument("--output", type=Path, help="JSON file for all times")
+    parser.add_argument("--record", type=Path, help="CSV file for docs/benchmarks")
+    parser.add_argument("--processor", default=platform.processor() or platform.machine(), help="its name, for `--record`")
     arguments = parser.parse_args()
 
     product = itertools.product(arguments.architecture, arguments.task, arguments.batch_size, arguments.threads)
@@ -148,6 +203,8 @@ def main() -> None:
     cases = list(dict.fromkeys(Case(net, task, 1 if task == "pgd-single" else size, threads) for net, task, size, threads in product))
     measured = measure(cases, arguments)
     print(table(cases, measured, arguments))
+    if arguments.record:
+        record(cases, measured, arguments)
     if arguments.output:
         times = [
             {**asdict(case), "side": side, "rounds": [times and asdict(times) for times in rounds]}

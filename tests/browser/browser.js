@@ -36,9 +36,10 @@ export function stage() {
   return stage;
 }
 
-/** A page of its own, with its own cache; what the page complains of is kept in `complaints`. */
-export async function visit(browser, address, options = {}) {
+/** A page of its own, with its own cache; what the page complains of is kept in `complaints`. `prepare` is given the context first. */
+export async function visit(browser, address, { prepare, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  await prepare?.(context);
   const page = await context.newPage();
   page.setDefaultTimeout(60_000);
   const complaints = [];

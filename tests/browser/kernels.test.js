@@ -10,7 +10,6 @@ if (!folder) throw new Error('RIPOSTE_CHECKS must name the folder of the built c
 
 test('the kernels on WebGPU agree with float64', { timeout: 600_000 }, async (context) => {
   const server = await serve(folder);
-  server.state.instead.set('index.html', '<!doctype html><link rel="icon" href="data:,"><title>checks</title>');
   const browser = await launch();
   context.after(async () => {
     await browser.close();
@@ -22,10 +21,9 @@ test('the kernels on WebGPU agree with float64', { timeout: 600_000 }, async (co
   page.on('pageerror', (error) => complaints.push(String(error)));
   page.on('console', (message) => { if (message.type() === 'error') complaints.push(message.text()); });
   await page.goto(server.address);
+  await page.waitForFunction(() => globalThis.wasmBindings);
   const names = await page.evaluate(async () => {
-    const { default: init, Checks } = await import('./checks.js');
-    await init({ module_or_path: 'checks.wasm' });
-    globalThis.checks = await Checks.open();
+    globalThis.checks = await globalThis.wasmBindings.Checks.open();
     return globalThis.checks.names();
   });
   assert.ok(names.length > 60, `${names.length} checks`);

@@ -10,8 +10,7 @@ const site = stage();
 /** Adds a copy of a dataset's model: under another id, with weights that are `padding` bytes larger. */
 async function addModel(dataset, { id, name, padding }) {
   const { path, ...offered } = await manifest(site.server);
-  const like = offered.models.find((model) => model.dataset === dataset);
-  const card = JSON.parse(like.card);
+  const like = offered.models.find(({ card }) => card.dataset === dataset);
   const small = Buffer.from(await (await fetch(site.server.address + like.weights.path)).arrayBuffer());
   // A safetensors file begins with the length of its header, JSON that may end in spaces.
   const length = Number(small.readBigUInt64LE());
@@ -20,9 +19,9 @@ async function addModel(dataset, { id, name, padding }) {
   size.writeBigUInt64LE(BigInt(header.length));
   const weights = Buffer.concat([size, header, small.subarray(8 + length)]);
   const asset = { path: `assets/${id}-0123456789ab.safetensors`, bytes: weights.length, sha256: createHash('sha256').update(weights).digest('hex') };
-  const larger = { ...card, id, name };
+  const larger = { ...like.card, id, name };
   // First in the list: the page opens with the smallest, whatever their order.
-  offered.models.unshift({ id, dataset, card: JSON.stringify(larger), weights: asset });
+  offered.models.unshift({ card: larger, weights: asset });
   site.server.state.instead.set(path, Buffer.from(JSON.stringify(offered)));
   site.server.state.instead.set(asset.path, weights);
   return { asset, small: like };
@@ -33,10 +32,10 @@ const fetched = ({ path }) => site.server.state.requests.includes(path);
 test('a larger model says what it costs before it is fetched; the smallest one opens the page', async (context_) => {
   context_.after(() => site.server.state.instead.clear());
   const { asset, small } = await addModel('digits', { id: 'digits-large', name: 'The large one', padding: 1_000_000 });
-  const { page, context, complaints } = await visit(site.browser, `${site.server.address}#data=digits&k=6&m=32&steps=10&step=0.05`);
+  const { page, context, complaints } = await visit(site.browser, `${site.server.address}#dataset=digits&preset=m-mnist&post-iterations=6&post-batch-size=32&steps=10&step-size=0.05`);
   const arena = new Arena(page);
   await arena.ready();
-  assert.match(page.url(), new RegExp(`model=${small.id}&`));
+  assert.match(page.url(), new RegExp(`model=${small.card.id}&`));
   const choice = arena.element.getByLabel('Classifier');
   assert.deepEqual((await choice.locator('option').allInnerTexts()).map((text) => text.match(/[\d.]+ MB$/)?.[0]), ['0.7 MB', '1.7 MB']);
 
@@ -47,7 +46,7 @@ test('a larger model says what it costs before it is fetched; the smallest one o
   assert.ok(!fetched(asset), 'nothing was fetched yet');
   await screenshot(page, 'offer-desktop-light');
   await offer.getByRole('button', { name: 'Stay with the small one' }).click();
-  assert.equal(await choice.inputValue(), small.id);
+  assert.equal(await choice.inputValue(), small.card.id);
   assert.equal(await offer.count(), 0);
   await arena.ready();
 
@@ -67,10 +66,10 @@ test('a larger model says what it costs before it is fetched; the smallest one o
   await page.reload();
   const again = nextResult(page);
   assert.equal(page.url(), link);
-  assert.deepEqual((await again).attack.logits, record.attack.logits, 'the link holds the model');
+  assert.deepEqual((await again).steps, record.steps, 'the link holds the model');
   // Back to the small one: that costs nothing worth a question.
-  await choice.selectOption(small.id);
-  await page.waitForFunction((id) => location.hash.includes(`model=${id}&`), small.id);
+  await choice.selectOption(small.card.id);
+  await page.waitForFunction((id) => location.hash.includes(`model=${id}&`), small.card.id);
   await arena.ready();
   assert.deepEqual(complaints, []);
   await context.close();
@@ -78,7 +77,7 @@ test('a larger model says what it costs before it is fetched; the smallest one o
 
 test('the light amount of post-training is what this device does in a few seconds', async (context_) => {
   if (await lacks(site.server, 'cifar10', context_)) return;
-  const { page, context } = await visit(site.browser, `${site.server.address}#data=cifar10`);
+  const { page, context } = await visit(site.browser, `${site.server.address}#dataset=cifar10`);
   const arena = new Arena(page);
   await arena.ready();
   // An attack first: what is measured must not keep it waiting.
@@ -91,14 +90,14 @@ test('the light amount of post-training is what this device does in a few second
   const [, iterations, batch, seconds] = words.match(/(\d+) \u00d7 (\d+), (?:under a second|about (\d+) s)/);
   assert.ok((seconds ?? 0) <= 5 || (iterations === '10' && batch === '32'), words);
   await amount.selectOption('light');
-  await page.waitForFunction(([k, m]) => location.hash.includes(`k=${k}&`) && location.hash.includes(`m=${m}`), [iterations, batch]);
+  await page.waitForFunction(([k, m]) => location.hash.includes(`post-iterations=${k}&`) && location.hash.includes(`post-batch-size=${m}`), [iterations, batch]);
   await arena.riposte.getByText(/Less than in the paper/).waitFor();
   await context.close();
 });
 
 test('no amount of post-training is offered twice', async (context_) => {
   if (await lacks(site.server, 'mnist', context_)) return;
-  const { page, context } = await visit(site.browser, `${site.server.address}#data=mnist`);
+  const { page, context } = await visit(site.browser, `${site.server.address}#dataset=mnist`);
   const arena = new Arena(page);
   await arena.ready();
   await arena.runAttack();
@@ -112,8 +111,8 @@ test('no amount of post-training is offered twice', async (context_) => {
 test('the time of PreActResNet18 is told from the measured speed of the narrow one, without a byte of it', async (context_) => {
   if (await lacks(site.server, 'cifar10', context_)) return;
   const { models } = await manifest(site.server);
-  const { weights: asset } = models.find(({ id }) => id === 'cifar10-preact-resnet18');
-  const { page, context } = await visit(site.browser, `${site.server.address}#data=cifar10`);
+  const { weights: asset } = models.find(({ card }) => card.id === 'cifar10-preact-resnet18');
+  const { page, context } = await visit(site.browser, `${site.server.address}#dataset=cifar10`);
   const arena = new Arena(page);
   await arena.ready();
   await arena.element.getByLabel('Classifier').selectOption('cifar10-preact-resnet18');

@@ -4,17 +4,16 @@ import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { Arena, nextResult, screenshot, stage, visit } from './browser.js';
 
-const SHORT = '#data=digits&k=6&m=32&steps=10&step=0.05';
+const SHORT = '#dataset=digits&preset=m-mnist&image=test:0&post-iterations=6&post-batch-size=32&steps=10&step-size=0.05';
 const axe = createRequire(import.meta.url).resolve('axe-core');
 
 const site = stage();
 
-/** What axe finds that stands in someone's way. */
+/** What axe finds, however small. */
 async function obstacles(page) {
   await page.addScriptTag({ content: await readFile(axe, 'utf8') });
   const { violations } = await page.evaluate(() => globalThis.axe.run({ resultTypes: ['violations'] }));
-  const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-  return serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.flat().join(' ')).join(', ')}`);
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.flat().join(' ')).join(', ')}`);
 }
 
 for (const colorScheme of ['light', 'dark']) {
@@ -46,7 +45,7 @@ for (const colorScheme of ['light', 'dark']) {
     await frame.context.close();
 
     site.server.state.fault = (path) => (path.endsWith('.safetensors') ? 'missing' : undefined);
-    const broken = await visit(site.browser, `${site.server.address}#data=digits`, { colorScheme, reducedMotion: 'reduce' });
+    const broken = await visit(site.browser, `${site.server.address}#dataset=digits`, { colorScheme, reducedMotion: 'reduce' });
     await new Arena(broken.page).element.getByRole('alert').waitFor({ timeout: 120_000 });
     site.server.state.fault = () => undefined;
     assert.deepEqual(await obstacles(broken.page), []);
@@ -166,7 +165,7 @@ test('image and strength are chosen with the keyboard alone', async () => {
   await arena.ready();
   await arena.attack.getByLabel('Strength').focus();
   await page.keyboard.press('ArrowLeft');
-  await page.waitForFunction(() => /[#&]eps=0.29/.test(location.hash));
+  await page.waitForFunction(() => /[#&]epsilon=0.29/.test(location.hash));
   await arena.attack.getByRole('button', { name: /^Attack/ }).focus();
   await page.keyboard.press('Enter');
   await arena.attack.locator('.phase').filter({ hasText: /Fooled|held/ }).waitFor();
@@ -181,9 +180,9 @@ test('two elements on a page run side by side, on one engine', async () => {
   const results = Promise.all([nextResult(page, '#weak'), nextResult(page, '#strong')]);
   await Promise.all([weak.runAttack(), strong.runAttack()]);
   const [small, large] = await results;
-  assert.ok(Math.abs(small.attack_settings.epsilon - 0.1) < 1e-6);
-  assert.ok(Math.abs(large.attack_settings.epsilon - 0.3) < 1e-6);
-  assert.notDeepEqual(small.attack.image, large.attack.image);
+  assert.ok(Math.abs(small.attack.epsilon - 0.1) < 1e-6);
+  assert.ok(Math.abs(large.attack.epsilon - 0.3) < 1e-6);
+  assert.notDeepEqual(small.images.attacked, large.images.attacked);
   assert.equal(page.workers().length, 2, 'one engine for the page, one for the frame in it');
   await context.close();
 });
@@ -206,7 +205,118 @@ test('a frame tells its height and its results', async () => {
   const { height, result } = await heard;
   assert.ok(height > 200);
   assert.equal(result.act, 1);
-  assert.equal(result.attack_settings.steps, 5);
+  assert.equal(result.attack.steps, 5);
+  await context.close();
+});
+
+test('anchors lead to their heading and leave the run as it is', async () => {
+  const { page, context, complaints } = await visit(site.browser, site.server.address + SHORT);
+  const arena = new Arena(page);
+  await arena.ready();
+  await arena.runAttack();
+  const said = await arena.attack.locator('.phase').innerText();
+  const heading = page.getByRole('heading', { name: 'How it works' });
+  const inSight = (locator) => locator.evaluate((element) => {
+    const { top, bottom } = element.getBoundingClientRect();
+    return top >= 0 && bottom <= innerHeight;
+  });
+  await page.getByRole('link', { name: 'How it works' }).click();
+  await page.waitForFunction(() => /[#&]run=1/.test(location.hash));
+  assert.ok(await inSight(heading), 'the heading is in sight');
+  assert.equal(await arena.attack.locator('.phase').innerText(), said, 'the run is still there');
+  await page.goBack();
+  await page.waitForTimeout(300);
+  assert.equal(await arena.attack.locator('.phase').innerText(), said, 'and on the way back');
+  await page.getByRole('link', { name: 'Skip to the experiment' }).focus();
+  await page.keyboard.press('Enter');
+  await page.waitForTimeout(300);
+  assert.equal(await arena.attack.locator('.phase').innerText(), said);
+  assert.match(page.url(), /image=test/, 'a reload would bring the run back');
+  assert.deepEqual(complaints, []);
+  await context.close();
+
+  const direct = await visit(site.browser, `${site.server.address}#how-it-works`);
+  await new Arena(direct.page).ready();
+  assert.ok(await inSight(direct.page.getByRole('heading', { name: 'How it works' })), 'whoever comes for the heading stays there');
+  await direct.context.close();
+});
+
+test('another address in the bar begins another run', async () => {
+  const { page, context } = await visit(site.browser, `${site.server.address}#dataset=digits&preset=m-mnist&image=test:1`);
+  const arena = new Arena(page);
+  await arena.ready();
+  await page.evaluate(() => { location.hash = '#dataset=digits&preset=m-mnist&image=test:5'; });
+  await page.waitForFunction(() => /image=test%3A5&/.test(location.hash));
+  await arena.ready();
+  await context.close();
+});
+
+test('two elements without an id keep their states apart in one address', async () => {
+  const { page, context } = await visit(site.browser, site.server.address);
+  const two = `<riposte-arena dataset="digits" image="test:1" epsilon="0.1"></riposte-arena>
+    <riposte-arena dataset="digits" image="test:5" epsilon="0.2"></riposte-arena><script type="module" src="${site.server.address}riposte.js"></script>`;
+  await page.route('**/two.html', (route) => route.fulfill({ contentType: 'text/html', body: two }));
+  await page.goto(`${site.server.address}two.html`);
+  const [first, second] = [new Arena(page, 'riposte-arena >> nth=0'), new Arena(page, 'riposte-arena >> nth=1')];
+  await Promise.all([first.ready(), second.ready()]);
+  await page.waitForFunction(() => /(^#|&)image=test%3A1&.*2\.image=test%3A5&/.test(location.hash));
+  await page.reload();
+  await Promise.all([first.ready(), second.ready()]);
+  for (const [arena, number, strength] of [[first, 1, '0.1'], [second, 5, '0.2']]) {
+    assert.match(await arena.attack.locator('.thumbnail.chosen').getAttribute('aria-label'), new RegExp(`test image ${number}$`));
+    assert.equal(await arena.attack.locator('.slide .shown').innerText(), strength);
+  }
+  await context.close();
+});
+
+test('each stylesheet is linked once', async () => {
+  for (const page_ of ['', 'course.html', 'embed.html?dataset=digits']) {
+    const { page, context } = await visit(site.browser, site.server.address + page_);
+    await page.locator('riposte-arena[ready]').first().waitFor();
+    const links = await page.evaluate(() => [...document.querySelectorAll('link[rel=stylesheet]')].map(({ href }) => href));
+    assert.deepEqual(links, [...new Set(links)]);
+    await context.close();
+  }
+});
+
+test('where a visitor\u2019s own colors rule, and on paper, nothing that tells something is lost', async () => {
+  const { page, context } = await visit(site.browser, site.server.address + SHORT, { forcedColors: 'active', reducedMotion: 'reduce' });
+  const arena = new Arena(page);
+  await arena.ready();
+  await arena.runAttack();
+  const style = (locator, property) => locator.evaluate((element, property) => getComputedStyle(element).getPropertyValue(property), property);
+  const ground = await style(page.locator('body'), 'background-color');
+  const mark = arena.attack.locator('.play-mark').first();
+  assert.notEqual(await style(mark, 'border-left-color'), await style(mark, 'border-top-color'), 'the play mark is a triangle');
+  assert.notEqual(await style(arena.attack.locator('.bars .tick').first(), 'background-color'), ground, 'the ticks are seen');
+  const [chosen, other] = [arena.attack.locator('.tabs [aria-selected=true]'), arena.attack.locator('.tabs [aria-selected=false]').first()];
+  assert.notEqual(await style(chosen, 'border-bottom-width'), await style(other, 'border-bottom-width'), 'the chosen tab');
+  assert.equal(await style(arena.attack.locator('.thumbnail.chosen'), 'outline-style'), 'solid', 'the chosen thumbnail');
+  await screenshot(page, 'forced-colors');
+  await page.emulateMedia({ media: 'print', forcedColors: 'none' });
+  for (const part of ['.bars .bar', '.swatch', '.plot .mark']) {
+    assert.equal(await style(arena.attack.locator(part).first(), 'print-color-adjust'), 'exact', part);
+  }
+  await context.close();
+});
+
+test('opened as a file, or without JavaScript, the page says what it needs', async () => {
+  const file = await visit(site.browser, `file://${process.env.RIPOSTE_SITE}/index.html`);
+  await file.page.getByText('must come from a web server, not from a file').waitFor();
+  assert.equal(await file.page.getByText('Loading').count(), 0);
+  await file.context.close();
+  const plain = await visit(site.browser, site.server.address, { javaScriptEnabled: false });
+  await plain.page.getByText('The experiment needs JavaScript').waitFor();
+  assert.equal(await plain.page.getByText('Loading').count(), 0);
+  await plain.context.close();
+});
+
+test('on a phone the button that attacks is on the first screen', async () => {
+  const { page, context } = await visit(site.browser, `${site.server.address}#dataset=digits`, { viewport: { width: 360, height: 740 } });
+  const arena = new Arena(page);
+  await arena.ready();
+  const { y, height } = await arena.attack.getByRole('button', { name: 'Attack', exact: true }).boundingBox();
+  assert.ok(y + height <= 740, `it ends at ${y + height}`);
   await context.close();
 });
 

@@ -17,16 +17,17 @@ const TYPES = {
 
 /**
  * Serves `folder` at `/course/riposte/`. `fault` may be set to a function of the path: 'corrupt', 'cut', 'missing', 'slow' or nothing.
- * `instead` holds bytes to serve in the place of a file, by its path.
+ * `instead` holds bytes to serve in the place of a file, by its path. `headers` go with every answer.
  */
 export async function serve(folder) {
   const prefix = '/course/riposte/';
-  const state = { fault: () => undefined, instead: new Map(), requests: [] };
+  const state = { fault: () => undefined, instead: new Map(), requests: [], headers: {} };
   const server = createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url, 'http://localhost').pathname);
     const inside = path.startsWith(prefix) ? normalize(path.slice(prefix.length) || 'index.html') : '..';
     const file = join(folder, inside);
     state.requests.push(inside);
+    for (const [name, value] of Object.entries(state.headers)) response.setHeader(name, value);
     const fault = state.fault(inside);
     const type = TYPES[extname(file)] ?? 'application/octet-stream';
     if (state.instead.has(inside)) {

@@ -37,23 +37,16 @@ function distance(first, second) {
   return Math.max(...first.map((value, index) => Math.abs(value - second[index])));
 }
 
-function softmax(logits) {
-  const exponentials = logits.map((logit) => Math.exp(logit - Math.max(...logits)));
-  const sum = exponentials.reduce((a, b) => a + b);
-  return exponentials.map((value) => value / sum);
-}
-
 function agree({ web, native }, tolerance) {
-  assert.equal(web.riposte_run.original_class, native.original);
-  assert.equal(web.riposte_run.neighbor_class, native.neighbour);
-  assert.equal(web.riposte_run.riposted, native.riposted);
+  for (const field of ['dataset', 'index', 'label', 'original', 'neighbor', 'riposted', 'fooled_after', 'attack', 'riposte', 'seed']) {
+    assert.deepEqual(web[field], native[field], field);
+  }
   assert.ok(native.riposted, 'a run that adapts');
-  assert.equal(web.riposte_run.adapted.class, native.answer.class);
-  const attacked = distance(softmax(web.attack.logits.at(-1)), native.attacked.probabilities);
-  const iterations = web.riposte_run.iterations;
-  assert.equal(iterations.length, native.losses.length);
-  const race = Math.max(...iterations.map(({ logits }, index) => distance(logits, native.race[index + 1])));
-  const losses = distance(iterations.map(({ loss }) => loss), native.losses);
+  assert.equal(web.answer.class, native.answer.class);
+  const attacked = distance(web.attacked.probabilities, native.attacked.probabilities);
+  assert.equal(web.race.length, native.race.length);
+  const race = Math.max(...web.race.map((logits, index) => distance(logits, native.race[index])));
+  const losses = distance(web.losses, native.losses);
   console.log(`attacked ${attacked.toExponential(1)}, race ${race.toExponential(1)}, losses ${losses.toExponential(1)}`);
   assert.ok(attacked < tolerance && race < tolerance && losses < tolerance, `within ${tolerance}`);
 }
@@ -62,7 +55,7 @@ function agree({ web, native }, tolerance) {
 // within rounding of zero a pixel goes the other way by two steps, which moves a logit by some 1e-3.
 const TOLERANCE = 0.02;
 
-const SMALL = 'k=4&m=32&steps=5&step=0.1&s-steps=5&s-step=0.1&seed=3';
+const SMALL = 'preset=m-mnist&post-iterations=4&post-batch-size=32&steps=5&step-size=0.1&search-steps=5&search-step-size=0.1&seed=3';
 const WEBGPU = /Computing on WebGPU/;
 const CPU = /Computing on CPU/;
 
@@ -72,13 +65,13 @@ for (const [data, device, said, settings] of [
   ['mnist', 'webgpu', WEBGPU, SMALL],
   ['mnist', 'cpu', CPU, SMALL],
   // A residual network takes minutes on a software adapter: the processor's engine alone.
-  ['cifar10', 'cpu', CPU, 'k=2&m=8&steps=5&step=0.01&s-steps=5&s-step=0.02&seed=3'],
+  ['cifar10', 'cpu', CPU, 'post-iterations=2&post-batch-size=8&steps=5&step-size=0.01&search-steps=5&search-step-size=0.02&seed=3'],
 ]) {
   test(`${data}: the page on ${device} and the native program come to the same`, async (context_) => {
     const script = await (await fetch(`${site.server.address}riposte.js`)).text();
     const manifest = await (await fetch(`${site.server.address}assets/${script.match(/manifest-\w+\.json/)[0]}`)).json();
     if (!manifest.datasets.some(({ id }) => id === data)) return context_.skip(`the site has no ${data}`);
-    const result = await both(device, `data=${data}&image=test:3&${settings}`);
+    const result = await both(device, `dataset=${data}&image=test:3&${settings}`);
     assert.match(result.computing, said);
     agree(result, TOLERANCE);
     if (device === 'webgpu') await screenshot(result.page, `webgpu-${data}`);
@@ -87,7 +80,7 @@ for (const [data, device, said, settings] of [
 }
 
 test('a run on WebGPU stops within a step when it is told to', async () => {
-  const { page, context } = await visit(site.browser, `${site.server.address}?device=webgpu#data=digits&k=500&m=32&steps=3&step=0.1&s-steps=3&s-step=0.1`);
+  const { page, context } = await visit(site.browser, `${site.server.address}?device=webgpu#dataset=digits&preset=m-mnist&post-iterations=500&post-batch-size=32&steps=3&step-size=0.1&search-steps=3&search-step-size=0.1`);
   page.setDefaultTimeout(180_000);
   const arena = new Arena(page);
   await arena.ready();

@@ -1,67 +1,83 @@
 // <riposte-arena>: attack an image, watch the classifier adapt to it, attack again.
 //
 // One script tag is enough: <script type="module" src="riposte.js"></script>. Every file is found beside this one, whatever
-// page embeds it, as long as both come from the same origin.
+// page embeds it, as long as both come from the same origin. The built site names the files in `assets/` by their content.
 
-const assets = new URL('assets/', import.meta.url);
-const worker = new URL('{{worker.js}}', assets).href;
+const at = (path) => new URL(path, import.meta.url);
+const worker = at('assets/worker.js').href;
 
 let site; // what all elements of a page share: the code, the style, the manifest
 
 function load() {
   site ??= Promise.all([
-    import(new URL('{{page.js}}', assets)).then(async (page) => {
-      await page.default({ module_or_path: new URL('{{page.wasm}}', assets) });
+    import('./assets/riposte-page.js').then(async (page) => {
+      await page.default({ module_or_path: at('assets/riposte-page_bg.wasm') });
       return page;
     }),
-    text('{{arena.css}}').then((css) => {
+    text('assets/arena.css').then((css) => {
       const sheet = new CSSStyleSheet();
       sheet.replaceSync(css);
       return sheet;
     }),
-    text('{{manifest.json}}'),
+    text('assets/manifest.json'),
     fonts(),
   ]);
   site.catch(() => { site = undefined; });
   return site;
 }
 
-async function text(name) {
-  const response = await fetch(new URL(name, assets));
-  if (!response.ok) throw new Error(`${name}: ${response.status}`);
+async function text(path) {
+  const response = await fetch(at(path));
+  if (!response.ok) throw new Error(`${path}: ${response.status}`);
   return response.text();
 }
 
 // Fonts must be known to the document: a browser ignores those of a shadow tree.
 function fonts() {
-  const href = new URL('{{fonts.css}}', assets).href;
-  if (document.querySelector(`link[href="${href}"]`)) return;
+  const { href } = at('assets/fonts.css');
+  if ([...document.querySelectorAll('link')].some((link) => link.href === href)) return;
   const link = Object.assign(document.createElement('link'), { rel: 'stylesheet', href });
   document.head.append(link);
 }
 
+let landed = false;
+
+// Whoever came for a heading below the element is put there again once the element has its height.
+function landOnHeading() {
+  if (!landed && location.hash.length > 1) document.getElementById(location.hash.slice(1))?.scrollIntoView();
+  landed = true;
+}
+
 class RiposteArena extends HTMLElement {
-  static observedAttributes = ['dataset', 'model', 'image', 'epsilon', 'steps', 'seed', 'acts', 'controls', 'run'];
   #mounted;
   #life = 0;
+  // Which attributes there are, the page knows.
+  #attributes = new MutationObserver((changes) => {
+    if (changes.some(({ attributeName: name }) => this.#mounted?.reads(name))) this.#show();
+  });
 
   connectedCallback() {
-    if (this.hasAttribute('from-address')) this.#takeAddress();
+    if (this.hasAttribute('from-address')) this.#takeTheme();
+    // What the page says where this script does not run.
+    for (const words of this.querySelectorAll('.static')) words.textContent = 'Loading the experiment.';
     this.#show();
+    this.#attributes.observe(this, { attributes: true });
     addEventListener('hashchange', this.#onHash);
   }
 
   disconnectedCallback() {
     removeEventListener('hashchange', this.#onHash);
+    this.#attributes.disconnect();
     this.#takeDown();
   }
 
-  attributeChangedCallback(_name, before, after) {
-    if (this.#mounted && before !== after) this.#show();
-  }
-
-  // The address was changed by hand or by a link: the page itself changes it without this event.
-  #onHash = () => this.#show();
+  // The address was changed by hand or by a link: the page itself changes it without this event. A jump to a heading, and the way
+  // back from there, leave the run as it is.
+  #onHash = () => {
+    if (!this.#mounted) return;
+    if (this.#mounted.addressAsksOtherwise()) this.#show();
+    else this.#mounted.keepAddress();
+  };
 
   async #show() {
     this.#takeDown();
@@ -73,8 +89,9 @@ class RiposteArena extends HTMLElement {
       shadow.adoptedStyleSheets = [sheet];
       const root = document.createElement('div');
       shadow.replaceChildren(root);
-      this.#mounted = page.mount(this, root, { base: new URL('.', import.meta.url).href, worker, manifest });
+      this.#mounted = page.mount(this, root, { base: at('.').href, worker, manifest });
       this.setAttribute('ready', '');
+      landOnHeading();
     } catch (error) {
       if (life === this.#life) this.#fail(error);
     }
@@ -98,12 +115,10 @@ class RiposteArena extends HTMLElement {
     (this.shadowRoot ?? this).replaceChildren(paragraph);
   }
 
-  // ?dataset=mnist&epsilon=0.2 fills in the attributes that are not there.
-  #takeAddress() {
-    for (const [name, value] of new URLSearchParams(location.search)) {
-      const known = RiposteArena.observedAttributes.includes(name) || ['device', 'theme'].includes(name);
-      if (known && !this.hasAttribute(name)) this.setAttribute(name, value);
-    }
+  // ?theme=dark; the other parameters are read by the page.
+  #takeTheme() {
+    const theme = new URLSearchParams(location.search).get('theme');
+    if (theme && !this.hasAttribute('theme')) this.setAttribute('theme', theme);
   }
 }
 

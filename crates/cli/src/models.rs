@@ -2,19 +2,18 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 use burn::tensor::Device;
 use riposte::models::{Architecture, Model, ModelCard};
+use riposte::spec::card::Opening;
+use riposte::spec::dataset::DatasetId;
+use riposte::spec::setup::Setup;
 use riposte::weights::StateDict;
+use riposte::zoo;
 use sha2::{Digest, Sha256};
 
 use crate::args::ModelArgs;
 use crate::{file, weights_file};
-use riposte::spec::dataset::DatasetId;
-
-mod embedded {
-    include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
-}
 
 /// Where a model comes from, before a device holds it.
 #[derive(Debug, Clone)]
@@ -40,16 +39,8 @@ impl Source {
             (Some(path), _) => {
                 Self::from_file(path, args.architecture.map(|architecture| args.width.of(architecture)).transpose()?)
             }
-            (None, Some(id)) => Self::embedded(|card| card.id == *id)?.with_context(|| {
-                let ids: Vec<String> = cards().map(|card| card.id).collect();
-                format!("no model `{id}` comes with this program (there are: {}); for a file use --weights", list(&ids))
-            }),
-            (None, None) => {
-                let dataset = dataset.unwrap_or(DatasetId::Digits);
-                Self::embedded(|card| card.dataset == dataset)?.with_context(|| {
-                    format!("no model for {dataset} comes with this program: name one with --weights FILE --architecture NAME")
-                })
-            }
+            (None, Some(id)) => Self::embedded(zoo::card(id).map_err(|error| anyhow!("{error}; for a file use --weights"))?),
+            (None, None) => Self::smallest(dataset.unwrap_or(DatasetId::Digits)),
         }
     }
 
@@ -68,6 +59,12 @@ impl Source {
             None if self.architecture.image_shape()[0] == 3 => DatasetId::Cifar10,
             None => DatasetId::Mnist,
         }
+    }
+
+    /// What the card opens with, if these are the images and the settings that it was measured with.
+    pub fn opening(&self, dataset: DatasetId, setup: &Setup) -> Option<&Opening> {
+        let card = self.card.as_ref().filter(|card| card.dataset == dataset)?;
+        card.opening.as_ref().filter(|opening| opening.preset.preset().setup() == *setup)
     }
 
     fn from_file(path: &Path, architecture: Option<Architecture>) -> Result<Self> {
@@ -93,27 +90,23 @@ impl Source {
         Ok(Self { architecture, weights, sha256, card, name, flags })
     }
 
-    fn embedded(wanted: impl Fn(&ModelCard) -> bool) -> Result<Option<Self>> {
-        let models = embedded::EMBEDDED.iter().map(|(card, weights)| Ok((ModelCard::from_json(card)?, *weights)));
-        let mut models = models.collect::<Result<Vec<_>>>()?;
-        models.retain(|(card, _)| wanted(card));
-        let Some((card, weights)) = models.into_iter().min_by_key(|(_, weights)| weights.len()) else { return Ok(None) };
-        let sha256 = sha256(weights);
-        ensure!(card.sha256 == sha256, "the weights of `{}` are not those of its card (SHA-256 {sha256})", card.id);
-        Ok(Some(Self {
+    fn smallest(dataset: DatasetId) -> Result<Self> {
+        let card = zoo::cards().into_iter().find(|card| card.dataset == dataset).with_context(|| {
+            format!("no model for {dataset} comes with this program: name one with --weights FILE --architecture NAME")
+        })?;
+        Self::embedded(card)
+    }
+
+    fn embedded(card: ModelCard) -> Result<Self> {
+        Ok(Self {
             architecture: card.architecture,
-            weights: StateDict::from_safetensors(weights)?,
-            sha256,
+            weights: zoo::weights(&card.id)?,
+            sha256: card.sha256.clone(),
             name: card.id.clone(),
             flags: format!("--model {}", card.id),
             card: Some(card),
-        }))
+        })
     }
-}
-
-/// The cards of the models that come with the program.
-pub fn cards() -> impl Iterator<Item = ModelCard> {
-    embedded::EMBEDDED.iter().filter_map(|(card, _)| ModelCard::from_json(card).ok())
 }
 
 /// SHA-256 in hexadecimal.
@@ -127,27 +120,14 @@ pub fn quoted(text: &str) -> String {
     if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-fn list(ids: &[String]) -> String {
-    if ids.is_empty() { "none".to_owned() } else { ids.join(", ") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn embedded_models_fit_their_cards() {
-        for card in cards() {
-            let source = Source::embedded(|other| other.id == card.id).unwrap().unwrap();
-            source.load(&Device::flex()).unwrap();
-            assert_eq!(card.weights, format!("{}.safetensors", card.id));
-            assert_eq!(source.dataset(), card.dataset);
-        }
-    }
-
-    #[test]
     fn the_smallest_model_of_a_dataset_is_taken_where_none_is_named() {
-        let source = Source::embedded(|card| card.dataset == DatasetId::Cifar10).unwrap().unwrap();
+        let source = Source::smallest(DatasetId::Cifar10).unwrap();
+        assert_eq!(source.dataset(), DatasetId::Cifar10);
         assert_eq!(source.card.unwrap().id, "cifar10-robust");
     }
 

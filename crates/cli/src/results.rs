@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use riposte::eval::Record;
+use riposte::evaluate::Record;
 use riposte::spec::results::{FORMAT, Header, Part};
 use serde::Deserialize;
 use serde_json::Value;

@@ -8,9 +8,10 @@
 //! input itself until the prediction changes to the *neighbor class* y''; then *post-trains* a copy of itself for a few
 //! steps on training samples of these two classes, and lets the copy answer. The copy is thrown away.
 //!
-//! **Modules**, in the order of the method. What a run is, as plain data, is in [`spec`]; images are in [`data`]. A [`classifier`] (one of the [`models`], with [`weights`]) meets an [`attack`];
-//! the [`neighbor`] search; [`post_train`], the only composition of search and adaptation; [`presets`] with the settings of
-//! the paper and of its code; [`eval`] for figures; [`train`] for base models, in either [`precision`].
+//! **Modules**, in the order of the method. What a run is, as plain data, is in [`spec`]; images are in [`data`]. A [`classifier`]
+//! (one of the [`models`], with [`weights`]) meets an [`attack`]; the [`neighbor`] search finds the two classes; [`post_train`] is
+//! search and adaptation together, and one [`defense`] of several. [`evaluate`] brings attack and defense together and counts;
+//! [`presets`] has the settings of the paper and of its code; [`train`] makes base models, in either [`precision`].
 //!
 //! Everything computes on the device of the tensors that it is given, and nothing here opens, fetches, prints, sleeps,
 //! spawns or reads a clock: the command line and the page do. Awaiting is reading back from the device.
@@ -24,7 +25,8 @@
 //! use riposte::rng::Seed;
 //! use riposte::ToTensor;
 //! use riposte::attack::{Attacks, Goal, Pgd};
-//! use riposte::post_train::{Adapts, PostTrain};
+//! use riposte::defense::Defense;
+//! use riposte::post_train::{PostTrain, PostTraining};
 //! use std::ops::ControlFlow;
 //!
 //! # pollster::block_on(async {
@@ -36,12 +38,13 @@
 //! // The attack: five steps of PGD, in the ball and in the pixel range.
 //! let image = test.images().to_tensor([0], &device);
 //! let goal = Goal::Untargeted { labels: vec![test.label(0)] };
-//! let attacked = Pgd { steps: 5, ..Pgd::MNIST }.attack(&model, image, &goal, Seed(1), &[0])?.finish();
+//! let attacked = Pgd { steps: 5, ..Pgd::MNIST }.attack(&model, image, &goal, &[Seed(1).input(0)])?.finish();
 //!
 //! // The riposte: search, adapt, answer.
-//! let defense = PostTrain { iterations: 2, batch_size: 8, ..Preset::M_MNIST.post_train };
-//! let riposte = defense.run(&model, attacked.images, &pools, Seed(1), 0, async |_| ControlFlow::Continue(())).await?;
-//! assert_eq!(riposte.logits.dims(), [1, 10]);
+//! let settings = PostTrain { iterations: 2, batch_size: 8, ..Preset::M_MNIST.post_train };
+//! let riposte = PostTraining { model: &model, pools: &pools, settings };
+//! let answer = riposte.answer(attacked.images, Seed(1).input(0), async |_| ControlFlow::Continue(())).await?;
+//! assert_eq!(answer.logits.dims(), [1, 10]);
 //! # Ok::<(), riposte::Error>(()) }).unwrap();
 //! ```
 
@@ -49,8 +52,9 @@
 
 pub mod attack;
 pub mod classifier;
+pub mod defense;
 pub mod error;
-pub mod eval;
+pub mod evaluate;
 pub mod models;
 pub mod neighbor;
 pub mod optimizer;
@@ -59,7 +63,10 @@ pub mod precision;
 pub mod tensors;
 pub mod train;
 pub mod weights;
+#[cfg(feature = "zoo")]
+pub mod zoo;
 
+pub use burn;
 pub use classifier::Classifier;
 pub use error::{Error, Result};
 pub use riposte_data as data;
@@ -67,3 +74,8 @@ pub use riposte_data::rng;
 pub use riposte_spec as spec;
 pub use riposte_spec::preset as presets;
 pub use tensors::ToTensor;
+
+/// The examples of `ARCHITECTURE.md`, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../ARCHITECTURE.md")]
+struct Architecture;

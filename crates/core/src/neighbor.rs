@@ -6,18 +6,20 @@ use riposte_spec::attack::Pgd;
 pub use riposte_spec::search::{NeighborSearch, SearchMethod};
 
 use crate::attack::{self, Attacked, Goal, one_hot};
-use crate::classifier::{predictions, read};
-use crate::rng::{Purpose, Seed};
+use crate::classifier::predictions;
+use crate::rng::{Draws, Purpose};
 use crate::{Classifier, Result};
 
 /// What a search found for each input of a batch.
 #[derive(Debug, Clone)]
 pub struct Neighbors {
+    /// The inputs, `[batch, channel, height, width]` in `[0, 1]`.
+    pub inputs: Tensor<4>,
     /// y': the class that the base model gives the input (equation 2).
     pub original: Vec<usize>,
     /// y'': the class that it gives x''. Equal to y' where the search found no neighbor.
     pub neighbor: Vec<usize>,
-    /// x'': `[batch, channel, height, width]`.
+    /// x'': `[batch, channel, height, width]` in `[0, 1]`.
     pub images: Tensor<4>,
     /// The base model's logits on the inputs, `[batch, class]`.
     pub logits: Tensor<2>,
@@ -28,28 +30,27 @@ pub struct Neighbors {
 /// A search as settings: whoever has them can search.
 #[allow(async_fn_in_trait, reason = "futures stay on the thread of their device's client")]
 pub trait Searches {
-    /// Searches for `inputs` `[batch, channel, height, width]` in `[0, 1]`; `numbers` as in
-    /// [`Attacks::attack`](crate::attack::Attacks::attack).
+    /// Searches the neighbors of `inputs` `[batch, channel, height, width]` in `[0, 1]`, with the draws of each.
     ///
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) for settings out of range, [`Error::Device`](crate::Error::Device) if the
     /// device fails.
-    async fn search<C: Classifier>(&self, classifier: &C, inputs: Tensor<4>, seed: Seed, numbers: &[u64]) -> Result<Neighbors>;
+    async fn search<C: Classifier>(&self, classifier: &C, inputs: Tensor<4>, draws: &[Draws]) -> Result<Neighbors>;
 }
 
 impl Searches for NeighborSearch {
-    async fn search<C: Classifier>(&self, classifier: &C, inputs: Tensor<4>, seed: Seed, numbers: &[u64]) -> Result<Neighbors> {
+    async fn search<C: Classifier>(&self, classifier: &C, inputs: Tensor<4>, draws: &[Draws]) -> Result<Neighbors> {
         let logits = classifier.forward(inputs.clone());
         let original = predictions(logits.clone()).await?;
         let end = match self.method {
             SearchMethod::Untargeted => {
                 let goal = Goal::Untargeted { labels: original.clone() };
-                attack::start(self.attack, Purpose::Search, classifier, inputs, &goal, seed, numbers)?.finish()
+                attack::start(self.attack, Purpose::Search, classifier, inputs.clone(), &goal, draws)?.finish()
             }
-            SearchMethod::Targeted => nearest_target(self.attack, classifier, inputs, &original, seed, numbers)?,
+            SearchMethod::Targeted => nearest_target(self.attack, classifier, inputs.clone(), &original, draws)?,
         };
         let neighbor = predictions(end.logits.clone()).await?;
-        Ok(Neighbors { original, neighbor, images: end.images, logits, neighbor_logits: end.logits })
+        Ok(Neighbors { inputs, original, neighbor, images: end.images, logits, neighbor_logits: end.logits })
     }
 }
 
@@ -58,8 +59,7 @@ fn nearest_target<C: Classifier>(
     classifier: &C,
     inputs: Tensor<4>,
     original: &[usize],
-    seed: Seed,
-    numbers: &[u64],
+    draws: &[Draws],
 ) -> Result<Attacked> {
     let classes = classifier.classes();
     let mut nearest: Option<(Attacked, Tensor<1>)> = None;
@@ -67,7 +67,7 @@ fn nearest_target<C: Classifier>(
         let targets: Vec<usize> = original.iter().map(|class| (class + offset) % classes).collect();
         let one_hot = one_hot(&targets, classes, &inputs.device());
         let goal = Goal::Targeted { targets };
-        let end = attack::start(attack, Purpose::Search, classifier, inputs.clone(), &goal, seed, numbers)?.finish();
+        let end = attack::start(attack, Purpose::Search, classifier, inputs.clone(), &goal, draws)?.finish();
         let distance = cross_entropy(end.logits.clone(), one_hot);
         nearest = Some(match nearest {
             None => (end, distance),
@@ -94,6 +94,7 @@ impl Neighbors {
     /// If there is no such input.
     pub fn at(&self, index: usize) -> Self {
         Self {
+            inputs: self.inputs.clone().narrow(0, index, 1),
             original: vec![self.original[index]],
             neighbor: vec![self.neighbor[index]],
             images: self.images.clone().narrow(0, index, 1),
@@ -102,17 +103,8 @@ impl Neighbors {
         }
     }
 
-    /// The fixed perturbation x'' - x' of each input (equation 5), `[batch, channel, height, width]`, given the inputs.
-    pub fn fixed_perturbations(&self, inputs: Tensor<4>) -> Tensor<4> {
-        self.images.clone() - inputs
-    }
-
-    /// Largest absolute value of each input's fixed perturbation.
-    ///
-    /// # Errors
-    /// [`Error::Device`](crate::Error::Device) if the device fails.
-    pub async fn distances(&self, inputs: Tensor<4>) -> Result<Vec<f32>> {
-        let perturbations = self.fixed_perturbations(inputs);
-        read(perturbations.abs().flatten::<2>(1, 3).max_dim(1).flatten::<1>(0, 1)).await
+    /// The fixed perturbation x'' - x' of each input (equation 5), `[batch, channel, height, width]`.
+    pub fn fixed_perturbations(&self) -> Tensor<4> {
+        self.images.clone() - self.inputs.clone()
     }
 }

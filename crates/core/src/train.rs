@@ -2,10 +2,10 @@
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
-use riposte_kernels::{SignedStep, cross_entropy, signed_step};
+use riposte_kernels::{SignedStep, cross_entropy};
 pub use riposte_spec::train::{InnerAttack, TrainConfig};
 
-use crate::attack::one_hot;
+use crate::attack::{Ascent, one_hot};
 use crate::classifier::read;
 use crate::data::Dataset;
 use crate::data::pool::ClassPools;
@@ -214,16 +214,10 @@ impl Trainer {
         // No gradients of weights; batch normalization goes on in training mode and its running statistics move, as in the
         // reference code.
         let model = self.model.clone().no_grad();
-        let step = SignedStep { step_size, epsilon, range: [0.0, 1.0] };
         let start = images.clone() + noise;
-        let mut current = if clip_start { start.clamp(0.0, 1.0) } else { start };
-        for _ in 0..steps {
-            let point = current.clone().autodiff().require_grad();
-            let gradients = cross_entropy(model.forward(point.clone()), targets.clone()).sum().backward();
-            let gradient = point.grad(&gradients).expect("the loss depends on the images");
-            current = signed_step(current, gradient, images.clone(), None, step);
-        }
-        current
+        let start = if clip_start { start.clamp(0.0, 1.0) } else { start };
+        let step = SignedStep { step_size, epsilon, range: [0.0, 1.0] };
+        Ascent::new(images, start, step).climb(&model, steps, |logits| cross_entropy(logits, targets.clone()))
     }
 }
 

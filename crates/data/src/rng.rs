@@ -37,7 +37,45 @@ pub enum Purpose {
     Square = 9,
 }
 
+/// What the draws for one input depend on: the seed of the run and the number of the input in its dataset; not the batch that it
+/// is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Draws {
+    /// The seed of the run.
+    pub seed: Seed,
+    /// The number of the input in its dataset, less than 2^56.
+    pub input: u64,
+}
+
+impl Draws {
+    /// The input's stream of `purpose`.
+    pub fn stream(self, purpose: Purpose) -> Stream {
+        self.seed.stream(purpose, self.input)
+    }
+
+    /// The input's stream of `purpose` in restart number `restart`, 0 to 255: how many restarts there are does not change the
+    /// first one.
+    pub fn restart(self, purpose: Purpose, restart: usize) -> Stream {
+        self.seed.stream(purpose, self.input << 8 | restart as u64 & 0xff)
+    }
+
+    /// The input's stream of `purpose` in run number `run` of an attack that makes many, for an input less than 2^48.
+    pub fn run(self, purpose: Purpose, run: u16) -> Stream {
+        self.seed.stream(purpose, self.input << 16 | u64::from(run))
+    }
+}
+
 impl Seed {
+    /// What the draws for input number `input` of a dataset depend on.
+    pub fn input(self, input: u64) -> Draws {
+        Draws { seed: self, input }
+    }
+
+    /// [`input`](Self::input) of each input of a batch.
+    pub fn inputs(self, inputs: impl IntoIterator<Item = u64>) -> Vec<Draws> {
+        inputs.into_iter().map(|input| self.input(input)).collect()
+    }
+
     /// The stream of `purpose` for input (epoch, step, ...) number `index`.
     pub fn stream(self, purpose: Purpose, index: u64) -> Stream {
         let mut key = [0; 32];

@@ -7,9 +7,10 @@
 
 use std::time::{Duration, Instant};
 
+use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Distribution, Tensor};
 use riposte_kernels::Activation::{None as Linear, Relu};
-use riposte_kernels::{ConvOptions, Path, SgdStep, SignedStep};
+use riposte_kernels::{ConvOptions, Path, SgdStep, SignedStep, cross_entropy, sgd_step, signed_step};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -182,14 +183,14 @@ impl Training {
             biases: self.network.biases.clone().map(|t| t.autodiff().require_grad()),
         };
         let logits = network.logits(self.x.clone(), self.path);
-        let gradients = self.path.cross_entropy(logits, self.targets.clone()).sum().backward();
+        let gradients = loss(self.path, logits, self.targets.clone()).backward();
         let missing = "every parameter is tracked";
         let [c0, c1] = network.convolutions.map(|t| (t.grad(&gradients).expect(missing).flatten(0, 3), t.inner().flatten(0, 3)));
         let [m0, m1] = network.matrices.map(|t| (t.grad(&gradients).expect(missing).flatten(0, 1), t.inner().flatten(0, 1)));
         let [b0, b1, b2, b3] = network.biases.map(|t| (t.grad(&gradients).expect(missing), t.inner()));
         let (gradients, parameters) = [c0, b0, c1, b1, m0, b2, m1, b3].into_iter().unzip();
         let velocities = std::mem::take(&mut self.velocities);
-        let (parameters, velocities) = self.path.sgd_step(parameters, gradients, velocities, SGD);
+        let (parameters, velocities) = descend(self.path, parameters, gradients, velocities);
         self.velocities = velocities;
         let [c0, b0, c1, b1, m0, b2, m1, b3]: [Tensor<1>; 8] = parameters.try_into().expect("eight of them");
         let shape = |old: &Tensor<4>| old.dims();
@@ -219,10 +220,48 @@ impl Attack {
 
     fn step(&mut self) {
         let x = self.x.clone().autodiff().require_grad();
-        let loss = self.path.cross_entropy(self.network.logits(x.clone(), self.path), self.targets.clone()).sum();
+        let loss = loss(self.path, self.network.logits(x.clone(), self.path), self.targets.clone());
         let gradient = x.grad(&loss.backward()).expect("x is tracked");
-        let step = SignedStep { step_size: 0.01, epsilon: 0.3, range: [0.0, 1.0] };
-        self.x = self.path.signed_step(self.x.clone(), gradient, self.origin.clone(), None, step);
+        self.x = ascend(self.path, self.x.clone(), gradient, self.origin.clone());
+    }
+}
+
+/// Cross-entropy, summed over the batch.
+fn loss(path: Path, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+    match path {
+        Path::Kernels => cross_entropy(logits, targets).sum(),
+        Path::Stock => (log_softmax(logits, 1) * targets).sum().neg(),
+    }
+}
+
+/// New parameters and velocities.
+fn descend(
+    path: Path,
+    parameters: Vec<Tensor<1>>,
+    gradients: Vec<Tensor<1>>,
+    velocities: Vec<Tensor<1>>,
+) -> (Vec<Tensor<1>>, Vec<Tensor<1>>) {
+    if path == Path::Kernels {
+        return sgd_step(parameters, gradients, velocities, SGD);
+    }
+    let velocities = match velocities.is_empty() {
+        true => gradients.clone(),
+        false => velocities.into_iter().zip(&gradients).map(|(v, g)| v * SGD.momentum + g.clone()).collect(),
+    };
+    let steps = gradients.into_iter().zip(&velocities).map(|(g, v)| (g + v.clone() * SGD.momentum) * SGD.learning_rate);
+    let parameters = parameters.into_iter().zip(steps).map(|(parameter, step)| parameter - step).collect();
+    (parameters, velocities)
+}
+
+/// The next image of an attack.
+fn ascend(path: Path, x: Tensor<4>, gradient: Tensor<4>, origin: Tensor<4>) -> Tensor<4> {
+    let step = SignedStep { step_size: 0.01, epsilon: 0.3, range: [0.0, 1.0] };
+    match path {
+        Path::Kernels => signed_step(x, gradient, origin, None, step),
+        Path::Stock => {
+            let moved = x + gradient.sign() * step.step_size;
+            moved.max_pair(origin.clone() - step.epsilon).min_pair(origin + step.epsilon).clamp(0.0, 1.0)
+        }
     }
 }
 

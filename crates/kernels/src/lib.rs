@@ -5,12 +5,12 @@
 //! minutes of tuning on a GPU. Here each layer is one operation with its activation fused, its backward pass keeps no
 //! more than it needs, and gradients are computed only for tracked parents: an attack never pays for weight gradients.
 //!
-//! - [`conv2d`], [`linear`], [`batch_norm_act`], [`batch_norm_train_act`], [`max_pool`], [`cross_entropy`]: differentiable (first
-//!   order), ordinary `Tensor`s in and out, on any device;
-//! - [`signed_step`], [`sgd_step`], [`moving_statistics`]: the update rules, one pass over memory, not differentiable;
-//! - [`Path`]: the same operations through Burn's stock operations, to compare with;
-//! - [`KernelBackend`]: what a backend implements. The CPU (flex) has im2col blocks and `gemm`; GPU devices have CubeCL
-//!   kernels with the feature `cubecl`; everything else composes Burn's operations.
+//! - [`Path`]: the layers, by these kernels or by Burn's own operations to compare with: convolution, linear, batch normalization, max
+//!   pooling. Differentiable (first order), ordinary `Tensor`s in and out, on any device;
+//! - [`cross_entropy`](cross_entropy()): the loss, differentiable, too;
+//! - [`signed_step`](signed_step()), [`sgd_step`](sgd_step()): the update rules, one pass over memory, not differentiable;
+//! - [`ConvolutionOps`] and its like: what a backend computes of each. The CPU (flex) gathers windows for products in registers; GPU
+//!   devices have CubeCL kernels with the feature `cubecl`; everything else composes Burn's operations.
 //!
 //! Layouts are PyTorch's: images `[batch, channel, height, width]`, convolution weights `[out, in, height, width]`,
 //! linear weights `[out, in]`.
@@ -19,21 +19,34 @@
 //! f16 in memory, while parameters, their gradients, statistics and every sum stay f32: storage at half the size, with the
 //! arithmetic of single precision. GPU devices have kernels for that ([`stores_f16`]); other types, and f16 on the CPU, take
 //! the stock path.
+//!
+//! The rooms: a module for each kind of operation says what it is, on tensors and on a backend, and puts it into the graph;
+//! `cube` and `flex` compute it in modules of the same name, and `stock` by Burn's operations.
 
-mod autodiff;
-mod backend;
+mod checks;
+mod convolution;
+mod crossing;
 #[cfg(feature = "cubecl")]
 mod cube;
 mod flex;
-mod ops;
-mod routing;
+mod layer;
+mod linear;
+mod loss;
+mod normalization;
+mod path;
+mod pooling;
+mod steps;
 mod stock;
 
-pub use backend::{BatchNormBackward, ConvShape, KernelBackend, LayerBackward, LayerGradients, Statistics};
-pub use ops::{
-    Path, batch_norm_act, batch_norm_train_act, conv2d, cross_entropy, linear, max_pool, moving_statistics, sgd_step,
-    signed_step, stores_f16,
-};
+pub use convolution::{ConvOptions, ConvShape, ConvolutionBackwardOps, ConvolutionOps};
+pub use crossing::{List, Maybe};
+pub use layer::{LayerBackward, LayerGradients};
+pub use linear::{LinearBackwardOps, LinearOps};
+pub use loss::{LossOps, cross_entropy};
+pub use normalization::{BatchNormBackward, MovingAverage, NormalizationBackwardOps, NormalizationOps, Statistics};
+pub use path::{Path, stores_f16};
+pub use pooling::{PoolingBackwardOps, PoolingOps};
+pub use steps::{SgdStep, SignedStep, StepOps, sgd_step, signed_step};
 
 /// The function applied to a layer's output.
 ///
@@ -58,58 +71,4 @@ impl Activation {
             Self::LeakyRelu(slope) => Some(slope),
         }
     }
-}
-
-/// Stride and zero padding of a convolution, `[height, width]`. No dilation, no groups: no model here has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConvOptions {
-    /// Step between output positions, at least 1.
-    pub stride: [usize; 2],
-    /// Zeros added on both sides.
-    pub padding: [usize; 2],
-}
-
-impl ConvOptions {
-    /// The same stride and padding in both directions.
-    pub const fn square(stride: usize, padding: usize) -> Self {
-        Self { stride: [stride; 2], padding: [padding; 2] }
-    }
-}
-
-/// One step of projected gradient ascent in the L-inf ball.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SignedStep {
-    /// Length of the step along the gradient's sign; negative descends.
-    pub step_size: f32,
-    /// Radius of the ball around the origin.
-    pub epsilon: f32,
-    /// Lowest and highest pixel value.
-    pub range: [f32; 2],
-}
-
-/// An exponential moving average of batch statistics, as PyTorch's batch normalization keeps it:
-/// `(1 - momentum) * running + momentum * batch`, where the batch's variance is multiplied by the correction first.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct MovingAverage {
-    /// Weight of the batch, from 0 to 1.
-    pub momentum: f32,
-    /// `n / (n - 1)` makes the unbiased variance of the biased one of n elements.
-    pub correction: f32,
-}
-
-/// One step of stochastic gradient descent with momentum, as PyTorch defines it with dampening 0:
-/// `g = gradient_scale * gradient + weight_decay * parameter`, `v = momentum * v + g`, `d = g + momentum * v` if nesterov else `v`,
-/// `parameter - learning_rate * d`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SgdStep {
-    /// Learning rate.
-    pub learning_rate: f32,
-    /// Share of the velocity kept.
-    pub momentum: f32,
-    /// Look ahead along the new velocity.
-    pub nesterov: bool,
-    /// L2 penalty added to the gradient.
-    pub weight_decay: f32,
-    /// 1, or the inverse of what the loss was multiplied by.
-    pub gradient_scale: f32,
 }

@@ -1,5 +1,5 @@
-//! The operations composed of Burn's own: the default of [`KernelBackend`](crate::KernelBackend) on every backend, the
-//! path for dtypes without kernels, and (on the `Dispatch` backend, differentiated by Burn) what to compare with.
+//! The operations composed of Burn's own: the default of a backend, the path for dtypes without kernels, and (on the `Dispatch`
+//! backend, differentiated by Burn) what to compare with.
 //!
 //! f16 activations are cast to f32 on the way in, as their parameters are, and back on the way out.
 
@@ -8,8 +8,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, DType, FloatDType, Scalar, Shape, TensorMetadata, get_or_init_device_settings};
 
 use crate::{
-    Activation, BatchNormBackward, ConvOptions, ConvShape, LayerBackward, LayerGradients, MovingAverage, SgdStep, SignedStep,
-    Statistics,
+    Activation, BatchNormBackward, ConvOptions, ConvShape, LayerBackward, LayerGradients, List, Maybe, MovingAverage, SgdStep,
+    SignedStep, Statistics,
 };
 
 /// Ends the program where the large operations were left out of the build: on a device of the page every tensor is f32 and every
@@ -20,20 +20,20 @@ fn require() {
     }
 }
 
-pub(crate) fn conv2d_act<B: Backend>(
+pub fn conv2d_act<B: Backend>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
-    bias: Option<FloatTensor<B>>,
+    bias: Maybe<B>,
     options: ConvOptions,
     activation: Activation,
 ) -> FloatTensor<B> {
     require();
     let dtype = x.dtype();
-    let y = B::conv2d(widened::<B>(x), weight, bias, burn_options(options));
+    let y = B::conv2d(widened::<B>(x), weight, bias.into_option(), burn_options(options));
     stored::<B>(activate::<B>(y, activation), dtype)
 }
 
-pub(crate) fn conv2d_act_backward<B: Backend>(pass: LayerBackward<B>, shape: ConvShape) -> LayerGradients<B> {
+pub fn conv2d_act_backward<B: Backend>(pass: LayerBackward<B>, shape: ConvShape) -> LayerGradients<B> {
     require();
     let options = burn_options(shape.options);
     let stored_as = pass.gradient.dtype();
@@ -51,26 +51,26 @@ pub(crate) fn conv2d_act_backward<B: Backend>(pass: LayerBackward<B>, shape: Con
     }
 }
 
-pub(crate) fn linear_act<B: Backend>(
+pub fn linear_act<B: Backend>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
-    bias: Option<FloatTensor<B>>,
+    bias: Maybe<B>,
     activation: Activation,
 ) -> FloatTensor<B> {
     require();
     let dtype = x.dtype();
     let y = B::float_matmul(widened::<B>(x), B::float_transpose(weight));
     let y = match bias {
-        Some(bias) => {
+        Maybe::Given(bias) => {
             let row = Shape::new([1, bias.shape()[0]]);
             B::float_add(y, B::float_reshape(bias, row))
         }
-        None => y,
+        Maybe::Absent => y,
     };
     stored::<B>(activate::<B>(y, activation), dtype)
 }
 
-pub(crate) fn linear_act_backward<B: Backend>(pass: LayerBackward<B>) -> LayerGradients<B> {
+pub fn linear_act_backward<B: Backend>(pass: LayerBackward<B>) -> LayerGradients<B> {
     require();
     let dtype = pass.gradient.dtype();
     let gradient = before_activation::<B>(pass.gradient, pass.output, pass.activation);
@@ -81,7 +81,7 @@ pub(crate) fn linear_act_backward<B: Backend>(pass: LayerBackward<B>) -> LayerGr
     }
 }
 
-pub(crate) fn batch_norm_act<B: Backend>(
+pub fn batch_norm_act<B: Backend>(
     x: FloatTensor<B>,
     gamma: FloatTensor<B>,
     beta: FloatTensor<B>,
@@ -95,13 +95,13 @@ pub(crate) fn batch_norm_act<B: Backend>(
     stored::<B>(activate::<B>(y, activation), dtype)
 }
 
-pub(crate) fn batch_norm_train_act<B: Backend>(
+pub fn batch_norm_train_act<B: Backend>(
     x: FloatTensor<B>,
     gamma: FloatTensor<B>,
     beta: FloatTensor<B>,
     epsilon: f64,
     activation: Activation,
-) -> [FloatTensor<B>; 3] {
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
     let dtype = x.dtype();
     let x = widened::<B>(x);
     let [batch, channels, height, width] = x.shape().dims();
@@ -111,10 +111,10 @@ pub(crate) fn batch_norm_train_act<B: Backend>(
     let squares = B::float_mul(centered.clone(), centered);
     let var = B::float_mul_scalar(sum_to_channels::<B>(squares, &[0, 2, 3]), share);
     let y = batch_norm_act::<B>(x, gamma, beta, mean.clone(), var.clone(), epsilon, activation);
-    [stored::<B>(y, dtype), mean, var]
+    (stored::<B>(y, dtype), mean, var)
 }
 
-pub(crate) fn batch_norm_act_backward<B: Backend>(pass: BatchNormBackward<B>) -> [Option<FloatTensor<B>>; 3] {
+pub fn batch_norm_act_backward<B: Backend>(pass: BatchNormBackward<B>) -> [Option<FloatTensor<B>>; 3] {
     let dtype = pass.gradient.dtype();
     let gradient = before_activation::<B>(pass.gradient, pass.output, pass.activation);
     let [batch, channels, height, width] = gradient.shape().dims();
@@ -143,35 +143,32 @@ pub(crate) fn batch_norm_act_backward<B: Backend>(pass: BatchNormBackward<B>) ->
     [x_gradient, gamma_gradient.filter(|_| gamma_wanted), beta_wanted.then_some(beta_gradient)]
 }
 
-pub(crate) fn max_pool<B: Backend>(x: FloatTensor<B>, size: usize) -> FloatTensor<B> {
+pub fn max_pool<B: Backend>(x: FloatTensor<B>, size: usize) -> FloatTensor<B> {
     B::max_pool2d(x, [size; 2], [size; 2], [0; 2], [1; 2], false)
 }
 
-pub(crate) fn max_pool_backward<B: Backend>(gradient: FloatTensor<B>, x: FloatTensor<B>, size: usize) -> FloatTensor<B> {
+pub fn max_pool_backward<B: Backend>(gradient: FloatTensor<B>, x: FloatTensor<B>, size: usize) -> FloatTensor<B> {
     let index_dtype = get_or_init_device_settings::<B>(&x.device()).int_dtype;
     let pooled = B::max_pool2d_with_indices(x.clone(), [size; 2], [size; 2], [0; 2], [1; 2], false, index_dtype);
     let gradients = B::max_pool2d_with_indices_backward(x, [size; 2], [size; 2], [0; 2], [1; 2], false, gradient, pooled.indices);
     gradients.x_grad
 }
 
-pub(crate) fn cross_entropy<B: Backend>(logits: FloatTensor<B>, targets: FloatTensor<B>) -> (FloatTensor<B>, FloatTensor<B>) {
+pub fn cross_entropy<B: Backend>(logits: FloatTensor<B>, targets: FloatTensor<B>) -> (FloatTensor<B>, FloatTensor<B>) {
     let log_probabilities = B::log_softmax(logits, 1);
-    let loss = negative_log_likelihood::<B>(log_probabilities.clone(), targets.clone());
+    let batch = targets.shape()[0];
+    let likelihood = B::float_sum_dim(B::float_mul(targets.clone(), log_probabilities.clone()), 1);
+    let loss = B::float_reshape(B::float_neg(likelihood), Shape::new([batch]));
     let weight = B::float_sum_dim(targets.clone(), 1);
     let expected = B::float_mul(B::float_exp(log_probabilities), weight);
     (loss, B::float_sub(expected, targets))
 }
 
-/// The loss alone, for Burn to differentiate.
-pub(crate) fn cross_entropy_loss<B: Backend>(logits: FloatTensor<B>, targets: FloatTensor<B>) -> FloatTensor<B> {
-    negative_log_likelihood::<B>(B::log_softmax(logits, 1), targets)
-}
-
-pub(crate) fn signed_step<B: Backend>(
+pub fn signed_step<B: Backend>(
     x: FloatTensor<B>,
     gradient: FloatTensor<B>,
     origin: FloatTensor<B>,
-    active: Option<FloatTensor<B>>,
+    active: Maybe<B>,
     step: SignedStep,
 ) -> FloatTensor<B> {
     let bool_dtype = get_or_init_device_settings::<B>(&x.device()).bool_dtype;
@@ -186,8 +183,8 @@ pub(crate) fn signed_step<B: Backend>(
     let above = B::float_greater(moved.clone(), ceiling.clone(), bool_dtype);
     let moved = B::float_clamp(B::float_mask_where(moved, above, ceiling), low, high);
     match active {
-        None => moved,
-        Some(active) => {
+        Maybe::Absent => moved,
+        Maybe::Given(active) => {
             let shape = x.shape();
             let column = Shape::new([shape[0], 1, 1, 1]);
             let resting = B::float_equal_elem(active, Scalar::Float(0.0), bool_dtype);
@@ -197,28 +194,28 @@ pub(crate) fn signed_step<B: Backend>(
     }
 }
 
-pub(crate) fn moving_statistics<B: Backend>(
-    [running_mean, running_var]: [FloatTensor<B>; 2],
-    [mean, var]: [FloatTensor<B>; 2],
+pub fn moving_statistics<B: Backend>(
+    running_mean: FloatTensor<B>,
+    running_var: FloatTensor<B>,
+    mean: FloatTensor<B>,
+    var: FloatTensor<B>,
     average: MovingAverage,
-) -> [FloatTensor<B>; 2] {
+) -> (FloatTensor<B>, FloatTensor<B>) {
     let scaled = |tensor: FloatTensor<B>, factor: f32| B::float_mul_scalar(tensor, Scalar::Float(factor.into()));
     let MovingAverage { momentum, correction } = average;
     let moved = |running, batch| B::float_add(scaled(running, 1.0 - momentum), scaled(batch, momentum));
-    [moved(running_mean, mean), moved(running_var, scaled(var, correction))]
+    (moved(running_mean, mean), moved(running_var, scaled(var, correction)))
 }
 
-pub(crate) fn sgd_step<B: Backend>(
-    parameters: Vec<FloatTensor<B>>,
-    gradients: Vec<FloatTensor<B>>,
-    velocities: Vec<FloatTensor<B>>,
+pub fn sgd_step<B: Backend>(
+    parameters: List<B>,
+    gradients: List<B>,
+    velocities: List<B>,
     step: SgdStep,
-) -> [Vec<FloatTensor<B>>; 2] {
-    let velocities = velocities.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
-    let pairs = parameters.into_iter().zip(gradients).zip(velocities);
-    let stepped = pairs.map(|((parameter, gradient), velocity)| sgd_step_of_one::<B>(parameter, gradient, velocity, step));
-    let (parameters, velocities) = stepped.unzip();
-    [parameters, velocities]
+) -> (Vec<FloatTensor<B>>, Vec<FloatTensor<B>>) {
+    let velocities = velocities.0.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+    let pairs = parameters.0.into_iter().zip(gradients.0).zip(velocities);
+    pairs.map(|((parameter, gradient), velocity)| sgd_step_of_one::<B>(parameter, gradient, velocity, step)).unzip()
 }
 
 fn sgd_step_of_one<B: Backend>(
@@ -296,13 +293,7 @@ fn before_activation<B: Backend>(
 }
 
 /// Sums over all axes but the second, which stays alone.
-pub(crate) fn sum_to_channels<B: Backend>(tensor: FloatTensor<B>, axes: &[usize]) -> FloatTensor<B> {
+pub fn sum_to_channels<B: Backend>(tensor: FloatTensor<B>, axes: &[usize]) -> FloatTensor<B> {
     let channels = tensor.shape()[1];
     B::float_reshape(B::float_sum_dims(tensor, axes), Shape::new([channels]))
-}
-
-fn negative_log_likelihood<B: Backend>(log_probabilities: FloatTensor<B>, targets: FloatTensor<B>) -> FloatTensor<B> {
-    let batch = targets.shape()[0];
-    let sum = B::float_sum_dim(B::float_mul(targets, log_probabilities), 1);
-    B::float_reshape(B::float_neg(sum), Shape::new([batch]))
 }

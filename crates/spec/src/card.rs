@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
 use crate::dataset::DatasetId;
+use crate::preset::PresetName;
+use crate::record::Record;
 use crate::{Error, Result};
 
 /// The card beside a weights file. Fields follow RobustBench's model information.
@@ -28,6 +30,71 @@ pub struct ModelCard {
     pub sha256: String,
     /// Measured accuracies.
     pub accuracies: Vec<Accuracy>,
+    /// What the command line and the page show first of this model; none for a model that has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening: Option<Opening>,
+}
+
+/// An attacked image that the riposte saves, and how often it saves one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Opening {
+    /// Number of the test image.
+    pub image: u64,
+    /// The seed under which it is saved.
+    pub seed: u64,
+    /// The setup in which it is saved, and in which the counts were measured.
+    pub preset: PresetName,
+    /// How often the riposte saves an image, and how often it does harm.
+    pub counts: Counts,
+    /// The command that measured them.
+    pub command: String,
+}
+
+/// What became of attacked images, each against the label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counts {
+    /// Attacked images.
+    pub images: usize,
+    /// The base model is wrong and the riposte is right.
+    pub saved: usize,
+    /// The base model is wrong and the riposte is wrong, too.
+    pub lost: usize,
+    /// The base model is right and the riposte is wrong.
+    pub spoiled: usize,
+}
+
+impl Counts {
+    /// Counts the records of attacked and defended inputs; others are left out.
+    pub fn of(records: &[Record]) -> Self {
+        let mut counts = Self { images: 0, saved: 0, lost: 0, spoiled: 0 };
+        for record in records {
+            let (Some(attacked), Some(riposte)) = (record.attacked, record.riposte_attacked) else { continue };
+            counts.images += 1;
+            match (attacked == record.label, riposte.answer == record.label) {
+                (false, true) => counts.saved += 1,
+                (false, false) => counts.lost += 1,
+                (true, false) => counts.spoiled += 1,
+                (true, true) => {}
+            }
+        }
+        counts
+    }
+
+    /// Attacked images on which the base model is wrong.
+    pub fn fooled(&self) -> usize {
+        self.saved + self.lost
+    }
+
+    /// The counts in a sentence.
+    pub fn sentence(&self) -> String {
+        let Self { images, saved, spoiled, .. } = self;
+        format!(
+            "Of {images} attacked test images, {} fool the classifier: the riposte saves {saved} of them, and spoils {spoiled} of the others.",
+            self.fooled()
+        )
+    }
 }
 
 /// One measured accuracy.
@@ -51,5 +118,30 @@ impl ModelCard {
     /// [`Error::Card`] naming the field that is missing, unknown or of the wrong type.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
         serde_json::from_slice(bytes).map_err(|error| Error::Card(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Defended;
+
+    #[test]
+    fn each_attacked_image_counts_once_and_natural_ones_do_not() {
+        let record = |attacked: Option<usize>, answer: usize| Record {
+            input: 0,
+            label: 3,
+            natural: 3,
+            attacked,
+            perturbation: None,
+            nan: false,
+            riposte_natural: Some(Defended { original: 3, neighbor: 5, answer: 5 }),
+            riposte_attacked: attacked.map(|original| Defended { original, neighbor: 3, answer }),
+        };
+        let records =
+            [record(Some(5), 3), record(Some(5), 5), record(Some(5), 8), record(Some(3), 5), record(Some(3), 3), record(None, 0)];
+        let counts = Counts::of(&records);
+        assert_eq!(counts, Counts { images: 5, saved: 1, lost: 2, spoiled: 1 });
+        assert!(counts.sentence().contains("5 attacked") && counts.sentence().contains("3 fool"), "{}", counts.sentence());
     }
 }

@@ -72,11 +72,11 @@ impl DatasetId {
         }
     }
 
-    /// The setups that suit it; the first is the one that this project recommends. For gray digits that is the setup in which the
-    /// search reaches as far as the attack does: with F-MNIST's 8/255 most inputs have no neighbor, and nothing adapts.
+    /// The setups that suit it; the first is the one that this project recommends: the one in which the riposte saves images. In it
+    /// the attack stops at success. With F-MNIST's short search most inputs have no neighbor and are answered by the base model.
     pub fn presets(self) -> &'static [PresetName] {
         match self {
-            Self::Digits | Self::Mnist => &[PresetName::MMnist, PresetName::FMnist],
+            Self::Digits | Self::Mnist => &[PresetName::FMnist, PresetName::MMnist],
             Self::Cifar10 => &[PresetName::FCifar, PresetName::MCifar],
         }
     }

@@ -18,6 +18,7 @@ mod choice;
 pub mod class;
 pub mod dataset;
 pub mod doubt;
+pub mod duel;
 mod error;
 pub mod keys;
 pub mod outcome;

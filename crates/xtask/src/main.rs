@@ -1,17 +1,21 @@
-//! Set-up and orchestration: `cargo xtask demo`, `cargo xtask dist`, `cargo xtask test`.
+//! Set-up and orchestration: `cargo xtask demo`, `cargo xtask dist`, `cargo xtask test`, and the hooks of trunk's build.
 
-mod bundle;
-mod checks;
-mod pack;
-mod serve;
+mod content;
+mod finish;
+mod page;
 mod site;
 mod test;
-mod wasm;
+mod toolchain;
+mod tools;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+use riposte_data::fetch::Library;
+
+use crate::finish::{Budgets, Profile};
+use crate::page::Page;
 
 /// Builds, serves and tests the project.
 #[derive(Parser)]
@@ -26,8 +30,8 @@ enum Command {
     /// Build the page, serve it on this machine and open it in a browser.
     Demo {
         #[command(flatten)]
-        site: SiteArgs,
-        /// Port to serve on; 0 takes a free one.
+        page: Page,
+        /// Port to serve on.
         #[arg(long, default_value_t = 8321)]
         port: u16,
         /// Do not open a browser.
@@ -37,10 +41,11 @@ enum Command {
     /// Build the static site, ready for any web server, at any path.
     Dist {
         #[command(flatten)]
-        site: SiteArgs,
+        page: Page,
     },
-    /// Build what tests and times the kernels in a browser: `checks.js` and `checks.wasm`.
+    /// Build what tests and times the kernels in a browser: a page of its own.
     Checks {
+        /// Folder of that page. What else is in it is deleted.
         #[arg(long, default_value = "target/checks")]
         out: PathBuf,
         /// With Burn's own operations beside the kernels, and functions that time both.
@@ -50,48 +55,52 @@ enum Command {
     /// Check the formatting, then run the native tests and the tests in a real browser.
     Test {
         #[command(flatten)]
-        site: SiteArgs,
+        page: Page,
         /// Which of them to run; all unless given.
         #[arg(long, value_enum)]
         only: Vec<test::Part>,
     },
+    /// What trunk calls while it builds the page (`web/Trunk.toml`).
+    #[command(subcommand)]
+    Hook(Hook),
 }
 
-#[derive(Args)]
-struct SiteArgs {
-    /// Folder of the finished site.
-    #[arg(long, default_value = "dist")]
-    out: PathBuf,
-    /// Folder that holds `mnist/` with the four official files and `cifar10/` with the binary batches; found or downloaded otherwise.
-    #[arg(long, env = "RIPOSTE_DATA")]
-    data: Option<PathBuf>,
-    /// Folder of the models: weights (safetensors), each with its card (JSON).
-    #[arg(long, default_value = "static/models")]
-    models: PathBuf,
-    /// Keep the names of functions, for a profiler: larger files, over their budgets.
-    #[arg(long)]
-    names: bool,
+/// The arguments come from trunk's environment.
+#[derive(Subcommand)]
+enum Hook {
+    /// Put models, packed images and the manifest of both into the site.
+    Pack {
+        #[arg(long, env = "TRUNK_STAGING_DIR")]
+        site: PathBuf,
+        #[arg(long, env = "RIPOSTE_DATA")]
+        data: Option<PathBuf>,
+        #[arg(long, env = "RIPOSTE_MIRROR")]
+        mirror: Option<String>,
+        #[arg(long, env = "RIPOSTE_MODELS", default_value = "static/models")]
+        models: PathBuf,
+    },
+    /// Check what a visitor downloads against its budgets, and name files by their content.
+    Finish {
+        #[arg(long, env = "TRUNK_STAGING_DIR")]
+        site: PathBuf,
+        #[arg(long, env = "TRUNK_PROFILE", value_enum)]
+        profile: Profile,
+        #[arg(long, env = "RIPOSTE_BUDGETS", value_enum, default_value_t = Budgets::Kept)]
+        budgets: Budgets,
+    },
 }
 
 fn main() -> Result<()> {
     let root = root();
     match Cli::parse().command {
-        Command::Demo { site, port, no_open } => {
-            let folder = site.build(&root)?;
-            serve::serve(&folder, port, !no_open)
+        Command::Demo { page, port, no_open } => page.serve(&root, port, !no_open),
+        Command::Dist { page } => page.build(&root).map(drop),
+        Command::Checks { out, stock } => page::checks(&root, &root.join(out), stock),
+        Command::Test { page, only } => test::run(&root, &page, &only),
+        Command::Hook(Hook::Pack { site, data, mirror, models }) => {
+            site::fill(&site, &Library::new(data, mirror.as_deref())?, &root.join(models))
         }
-        Command::Dist { site } => site.build(&root).map(drop),
-        Command::Checks { out, stock } => checks::build(&root, &root.join(out), stock),
-        Command::Test { site, only } => test::run(&root, &site, &only),
-    }
-}
-
-impl SiteArgs {
-    /// Builds the site and returns its folder.
-    fn build(&self, root: &Path) -> Result<PathBuf> {
-        let out = root.join(&self.out);
-        site::build(root, &out, self.data.as_deref(), &root.join(&self.models), self.names)?;
-        Ok(out)
+        Command::Hook(Hook::Finish { site, profile, budgets }) => finish::finish(&site, profile, budgets),
     }
 }
 

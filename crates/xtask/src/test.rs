@@ -6,9 +6,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
-use crate::SiteArgs;
-use crate::checks;
-use crate::wasm::on_path;
+use crate::page::{self, Page};
+use crate::toolchain::on_path;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Part {
@@ -23,7 +22,7 @@ pub enum Part {
 }
 
 /// Runs the parts asked for; without any, all of them.
-pub fn run(root: &Path, site: &SiteArgs, only: &[Part]) -> Result<()> {
+pub fn run(root: &Path, page: &Page, only: &[Part]) -> Result<()> {
     let wanted = |part: Part| only.is_empty() || only.contains(&part);
     if wanted(Part::Format) {
         cargo(root, &["fmt", "--all", "--check"])?;
@@ -34,9 +33,9 @@ pub fn run(root: &Path, site: &SiteArgs, only: &[Part]) -> Result<()> {
     }
     // The native summary comes last: it is what a reader of the log looks for.
     if wanted(Part::Browser) {
-        let folder = site.build(root)?;
+        let folder = page.build(root)?;
         let kernels = root.join("target/checks");
-        checks::build(root, &kernels, false)?;
+        page::checks(root, &kernels, false)?;
         browser(root, &folder, &kernels)?;
     }
     if wanted(Part::Native) {
@@ -49,41 +48,34 @@ pub fn run(root: &Path, site: &SiteArgs, only: &[Part]) -> Result<()> {
 const NATIVE: [&str; 4] = ["--release", "--workspace", "--exclude", "xtask"];
 
 fn native(root: &Path) -> Result<()> {
-    software_adapter()?;
+    tell_of_missing_adapter();
     cargo(root, &[&["build"][..], &NATIVE, &["--bins"]].concat())?;
     cargo(root, &[&["test"][..], &NATIVE, &["--doc"]].concat())?;
-    let runner: &[&str] = if on_path("cargo-nextest").is_some() { &["nextest", "run"] } else { &["test", "--tests"] };
+    cargo(root, &["test", "--release", "--package", "xtask"])?;
+    // Nextest's summary names the tests that were skipped, with what they need in their names.
+    let nextest = ["nextest", "run", "--final-status-level", "skip"];
+    let runner: &[&str] = if on_path("cargo-nextest").is_some() { &nextest } else { &["test", "--tests"] };
     cargo(root, &[runner, &NATIVE].concat())
 }
 
-/// Installs Debian packages where that is asked of nobody: on a continuous-integration machine, as root.
-fn install(packages: &[&str]) -> Result<()> {
-    if std::env::var_os("CI").is_none() || on_path("apt-get").is_none() {
-        return Ok(());
-    }
-    command(Command::new("apt-get").args(["update", "-qq"]))?;
-    command(Command::new("apt-get").args(["install", "-y", "-qq", "--no-install-recommends"]).args(packages))
-}
-
-/// Installs Mesa's Vulkan driver for the processor where Debian's packages can be, so that the wgpu tests have an adapter.
-fn software_adapter() -> Result<()> {
+/// The tests of WebGPU natively need an adapter; without one they say so themselves.
+fn tell_of_missing_adapter() {
     let drivers = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
     let driver = drivers.iter().any(|folder| Path::new(folder).read_dir().is_ok_and(|mut files| files.next().is_some()));
-    if driver { Ok(()) } else { install(&["mesa-vulkan-drivers", "libvulkan1"]) }
+    if cfg!(target_os = "linux") && !driver {
+        eprintln!(
+            "No Vulkan driver was found, so the native tests of wgpu have no adapter. Mesa has one for the processor \
+             (Debian: mesa-vulkan-drivers, libvulkan1)."
+        );
+    }
 }
 
 /// Drives the site with Playwright, in the Chromium that is installed.
 fn browser(root: &Path, site: &Path, checks: &Path) -> Result<()> {
     let tests = root.join("tests/browser");
-    let missing: Vec<&str> = [("npm", on_path("npm")), ("chromium", chromium())]
-        .into_iter()
-        .filter(|(_, found)| found.is_none())
-        .map(|(name, _)| name)
-        .collect();
-    if !missing.is_empty() {
-        install(&missing)?;
-    }
-    let chromium = chromium().context("no Chromium or Chrome was found: install one, or name its program in CHROMIUM")?;
+    let chromium =
+        chromium().context("no Chromium or Chrome was found: install one (Debian: chromium), or name its program in CHROMIUM")?;
+    ensure!(on_path("npm").is_some(), "npm was not found, which runs the tests in the browser: install Node.js (Debian: npm)");
     let lock = std::fs::read(tests.join("package-lock.json"))?;
     let installed = tests.join("node_modules/.riposte-lock");
     if std::fs::read(&installed).ok().as_ref() != Some(&lock) {

@@ -63,11 +63,10 @@ const tfjs = (backend) => () => inBrowser(async (page) => {
 
 /** The checks' own steps, without the page. */
 const layers = (stock) => () => inBrowser(async (page) => {
-  await page.goto(`${bare.address}empty.html`);
+  await page.goto(bare.address);
+  await page.waitForFunction(() => globalThis.wasmBindings);
   return page.evaluate(async ([stock, trainSteps]) => {
-    const { default: init, Checks } = await import('./checks.js');
-    await init({ module_or_path: 'checks.wasm' });
-    const checks = await Checks.open();
+    const checks = await globalThis.wasmBindings.Checks.open();
     const seconds = async (spent) => Array.from(await spent, (milliseconds) => milliseconds / 1000);
     const attack = [];
     for (let time = 0; time < 2; time++) attack.push((await seconds(checks.attack(stock, 40))).reduce((a, b) => a + b));
@@ -79,7 +78,6 @@ const sides = { 'riposte webgpu': riposte('webgpu'), 'tfjs webgpu': tfjs('webgpu
 let bare;
 if (process.env.RIPOSTE_CHECKS) {
   bare = await serve(process.env.RIPOSTE_CHECKS);
-  bare.state.instead.set('empty.html', '<!doctype html><link rel="icon" href="data:,"><title>empty</title>');
   Object.assign(sides, { kernels: layers(false), stock: layers(true) });
 }
 const only = process.argv.slice(2);

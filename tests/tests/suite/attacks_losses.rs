@@ -124,11 +124,11 @@ fn a_loss_that_needs_more_classes_is_refused_by_name() {
     let images = || Tensor::<4>::zeros([1, 1, 1, 3], &Device::flex());
     let dlr = Apgd { loss: Loss::Dlr, ..Apgd::STANDARD };
     let toward = Goal::Toward { labels: vec![0], targets: vec![1] };
-    let error = dlr.attack(&Pixels(3), images(), &toward, Seed(0), &[0]).unwrap_err().to_string();
+    let error = dlr.attack(&Pixels(3), images(), &toward, &[Seed(0).input(0)]).unwrap_err().to_string();
     assert!(error.contains("4 classes") && error.contains("margin"), "{error}");
-    assert!(dlr.attack(&Pixels(3), images(), &Goal::Untargeted { labels: vec![0] }, Seed(0), &[0]).is_ok());
+    assert!(dlr.attack(&Pixels(3), images(), &Goal::Untargeted { labels: vec![0] }, &[Seed(0).input(0)]).is_ok());
     let two = Goal::Untargeted { labels: vec![0] };
-    assert!(dlr.attack(&Pixels(2), Tensor::zeros([1, 1, 1, 2], &Device::flex()), &two, Seed(0), &[0]).is_err());
+    assert!(dlr.attack(&Pixels(2), Tensor::zeros([1, 1, 1, 2], &Device::flex()), &two, &[Seed(0).input(0)]).is_err());
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn descent_by_way_of_a_target_leaves_the_label_for_it_or_for_another_class() {
     for loss in [Loss::CrossEntropy, Loss::Margin, Loss::Dlr] {
         let goal = Goal::Toward { labels: vec![label], targets: vec![target] };
         let attack = Pgd { epsilon: 0.5, step_size: 0.05, steps: 20, loss, ..Pgd::MNIST };
-        let end = attack.attack(&model, image.clone(), &goal, Seed(0), &[0]).unwrap().finish();
+        let end = attack.attack(&model, image.clone(), &goal, &[Seed(0).input(0)]).unwrap().finish();
         let logits = values(end.logits);
         let largest = logits.iter().copied().fold(f32::MIN, f32::max);
         assert!(logits[target] > logits[label] && largest > logits[label], "{loss:?}: a random net gives way to any class");

@@ -95,10 +95,10 @@ impl Subject {
     fn attacked(&self, attack: Attack, images: usize) -> (burn::tensor::Tensor<4>, Vec<bool>) {
         let test = &official::mnist().1;
         let labels: Vec<usize> = (0..images).map(|index| test.label(index)).collect();
-        let inputs: Vec<u64> = (0..images as u64).collect();
+        let draws = Seed(0).inputs(0..images as u64);
         let natural = test.images().to_tensor(0..images, &Device::flex());
         let observe = async |_| ControlFlow::Continue(());
-        let outcome = campaign(attack, &self.model, natural, &labels, Seed(0), &inputs, observe);
+        let outcome = campaign(attack, &self.model, natural, &labels, &draws, observe);
         let outcome = pollster::block_on(outcome).unwrap();
         assert!(outcome.fates.iter().all(|fate| fate.doubts.is_empty()), "an ordinary model raises no doubts");
         (outcome.end.images, outcome.fates.into_iter().map(|fate| fate.right).collect())

@@ -9,7 +9,7 @@ use riposte::attack::{
     checkpoints, distance, project,
 };
 use riposte::models::{Architecture, Model};
-use riposte::rng::Seed;
+use riposte::rng::{Draws, Seed};
 use riposte::spec::attack::AttackKind;
 use riposte::spec::doubt::Doubt;
 
@@ -39,8 +39,12 @@ async fn on(_: Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
+fn draws(seed: u64, inputs: &[u64]) -> Vec<Draws> {
+    Seed(seed).inputs(inputs.iter().copied())
+}
+
 fn run<S: Subject>(attack: Attack, subject: &S, images: Tensor<4>, labels: &[usize], inputs: &[u64]) -> Outcome {
-    pollster::block_on(campaign(attack, subject, images, labels, Seed(7), inputs, on)).unwrap()
+    pollster::block_on(campaign(attack, subject, images, labels, &draws(7, inputs), on)).unwrap()
 }
 
 fn right(outcome: &Outcome) -> Vec<bool> {
@@ -64,7 +68,7 @@ fn apgd_walks_as_its_algorithm_says() {
     for loss in [Loss::CrossEntropy, Loss::Margin, Loss::Dlr] {
         let goal = Goal::Untargeted { labels: labels.clone() };
         let attack = Apgd { loss, ..apgd };
-        let path = attack.attack(&subject, natural.clone(), &goal, Seed(1), &[3, 1, 4, 1]).unwrap();
+        let path = attack.attack(&subject, natural.clone(), &goal, &draws(1, &[3, 1, 4, 1])).unwrap();
         let path: Vec<(Vec<f32>, Vec<f32>)> = path.map(|step| (values(step.images), values(step.logits))).collect();
         assert_eq!(path.len(), 101);
         for row in 0..4 {
@@ -138,7 +142,7 @@ fn points_stay_inside_the_ball_and_the_pixel_range() {
     }
     let goal = Goal::Untargeted { labels: labels.clone() };
     let walk = Apgd { epsilon: 0.1, steps: 30, ..Apgd::STANDARD };
-    for step in walk.attack(&model, natural.clone(), &goal, Seed(0), &[0, 1, 2]).unwrap() {
+    for step in walk.attack(&model, natural.clone(), &goal, &draws(0, &[0, 1, 2])).unwrap() {
         let far = values(distance(Norm::LInfinity, natural.clone(), step.images));
         assert!(far.iter().all(|far| *far <= 0.1 + ROUNDING), "step {}: {far:?}", step.step);
     }
@@ -172,7 +176,7 @@ fn a_seed_repeats_and_another_draws_otherwise() {
     let labels = classes(&subject, natural.clone());
     for attack in [Attack::Apgd(Apgd { steps: 3, ..Apgd::STANDARD }), Attack::Square(Square { queries: 3, ..Square::STANDARD })] {
         let end = |seed: u64| {
-            let run = campaign(attack, &subject, natural.clone(), &labels, Seed(seed), &[0, 1], on);
+            let run = campaign(attack, &subject, natural.clone(), &labels, &draws(seed, &[0, 1]), on);
             values(pollster::block_on(run).unwrap().end.images)
         };
         assert_eq!(end(1), end(1));
@@ -282,7 +286,7 @@ fn towards(fab: Fab, subject: &Formula, natural: Tensor<4>, labels: &[usize], ra
     };
     let targets: Vec<usize> = labels.iter().enumerate().map(target).collect();
     let goal = Goal::Toward { labels: labels.to_vec(), targets };
-    let mut path = fab.attack(subject, natural, &goal, Seed(0), &[]).unwrap();
+    let mut path = fab.attack(subject, natural, &goal, &draws(0, &[])).unwrap();
     for _ in path.by_ref() {}
     let (end, fooled) = path.end();
     assert!(values(fooled.float()).iter().all(|fooled| *fooled == 1.0), "every boundary of a linear subject can be reached");
@@ -299,7 +303,7 @@ fn square_never_loses_what_it_has_and_rests_on_what_it_has_fooled() {
         let goal = Goal::Untargeted { labels: labels.clone() };
         let mut last: Option<(Vec<f32>, Vec<f32>)> = None;
         let mut moves = 0;
-        for step in square.attack(&subject, natural.clone(), &goal, Seed(4), &[0, 1, 2, 3]).unwrap() {
+        for step in square.attack(&subject, natural.clone(), &goal, &draws(4, &[0, 1, 2, 3])).unwrap() {
             let (points, logits) = (values(step.images), values(step.logits));
             // Every pixel is on a face of the box, or at the end of the pixel range before it.
             let center = values(natural.clone());
@@ -335,7 +339,7 @@ fn windows_that_change_something_fool_with_fewer_queries() {
         let square = Square { epsilon: 0.02, queries: 400, colors, ..Square::STANDARD };
         let goal = Goal::Untargeted { labels: labels.clone() };
         let inputs = [0, 1, 2, 3, 4, 5, 6, 7];
-        let step = square.attack(&subject, natural.clone(), &goal, Seed(4), &inputs).unwrap().last().unwrap();
+        let step = square.attack(&subject, natural.clone(), &goal, &draws(4, &inputs)).unwrap().last().unwrap();
         let logits = values(step.logits);
         (0..8).map(|row| margin(&logits[row * 3..][..3], labels[row])).sum::<f32>()
     };
@@ -392,7 +396,7 @@ fn each_attack_of_the_ensemble_meets_only_what_the_ones_before_it_left_right() {
         ControlFlow::Continue(())
     };
     let inputs = [0, 1, 2, 3, 4, 5, 6, 7];
-    let outcome = pollster::block_on(campaign(auto, &model, natural.clone(), &labels, Seed(0), &inputs, observe)).unwrap();
+    let outcome = pollster::block_on(campaign(auto, &model, natural.clone(), &labels, &draws(0, &inputs), observe)).unwrap();
     assert_eq!((outcome.fates[3].right, outcome.fates[3].fooled_by), (false, None), "it was wrong as it was");
     let untouched = values(distance(Norm::LInfinity, natural, outcome.end.images.clone()));
     assert_eq!(untouched[3], 0.0);
@@ -418,7 +422,7 @@ fn an_observer_that_breaks_cancels_at_the_next_step() {
             steps += 1;
             if steps == 4 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let run = campaign(attack, &subject, natural.clone(), &labels, Seed(0), &[0, 1], observe);
+        let run = campaign(attack, &subject, natural.clone(), &labels, &draws(0, &[0, 1]), observe);
         assert!(matches!(pollster::block_on(run), Err(Error::Cancelled)), "{attack:?}");
         assert_eq!(steps, 4);
     }

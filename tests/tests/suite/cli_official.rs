@@ -3,14 +3,14 @@
 use serde_json::Value;
 
 use crate::cli_program::{json, text};
-use crate::official;
+use crate::official::{self, OFFICIAL};
 
 /// Images of 10,000 on which the two may disagree: where a gradient is about zero, float32 rounds its sign one way or the other.
 const DISAGREE: u64 = 5;
 
-#[test]
+#[test(needs(OFFICIAL))]
 fn the_fast_mnist_weights_score_as_in_pytorch() {
-    let Some(mut test) = Test::new("mnist", "fast") else { return };
+    let mut test = Test::new("mnist", "fast");
     let attack = ["--epsilon", "0.3", "--step-size", "0.01", "--steps", "40", "--start", "zero", "--restarts", "1"];
     let report = test.eval(&[&attack[..], &["--stop", "never", "--riposte", "none"]].concat());
     test.exactly(&report, "natural_correct", "/natural_correct");
@@ -23,10 +23,10 @@ fn the_fast_mnist_weights_score_as_in_pytorch() {
     test.nearly(&report, "riposted", "/stop success~1search f-mnist/with_neighbour");
 }
 
-#[test]
+#[test(needs(OFFICIAL))]
 fn the_cifar10_weights_score_as_in_pytorch() {
     for (name, published) in [("resnet4b", 7720), ("cnn-a", 7417)] {
-        let Some(mut test) = Test::new("cifar10", name) else { return };
+        let mut test = Test::new("cifar10", name);
         let report = test.eval(&["--attack", "none", "--riposte", "none"]);
         test.exactly(&report, "natural_correct", "/natural_correct");
         assert!(report["robust_correct"].is_null());
@@ -48,13 +48,13 @@ struct Test {
 }
 
 impl Test {
-    fn new(dataset: &'static str, name: &str) -> Option<Self> {
-        let shared = official::shared()?;
+    fn new(dataset: &'static str, name: &str) -> Self {
+        let shared = official::shared();
         let path = crate::package().join(format!("reference/{dataset}.json"));
         let all: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         let reference = all["models"][name].clone();
         let weights = shared.file(reference["weights"].as_str().unwrap());
-        Some(Self { dataset, data: text(&shared.data()).to_owned(), weights: text(&weights).to_owned(), reference })
+        Self { dataset, data: text(&shared.data()).to_owned(), weights: text(&weights).to_owned(), reference }
     }
 
     fn eval(&mut self, more: &[&str]) -> Value {

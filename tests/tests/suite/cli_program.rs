@@ -1,8 +1,8 @@
 //! The real program, as a user runs it.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use assert_cmd::Command;
 use riposte::models::{Architecture, Model};
 use riposte::rng::Seed;
 use riposte::weights::Precision;
@@ -35,8 +35,9 @@ pub fn binary() -> PathBuf {
 
 /// What a successful run prints on standard output.
 pub fn output(arguments: &[&str]) -> String {
-    let assert = riposte(arguments).assert().success();
-    String::from_utf8(assert.get_output().stdout.clone()).expect("the output is text")
+    let output = riposte(arguments).output().expect("the program starts");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("the output is text")
 }
 
 /// The one JSON object that a successful run prints.
@@ -46,8 +47,15 @@ pub fn json(arguments: &[&str]) -> Value {
 
 /// What a run says on standard error when it ends with exit code `code` and prints nothing on standard output.
 pub fn failure(code: i32, arguments: &[&str]) -> String {
-    let assert = riposte(arguments).assert().failure().code(code).stdout("");
-    let message = String::from_utf8(assert.get_output().stderr.clone()).expect("the message is text");
+    refusal(code, &mut riposte(arguments))
+}
+
+/// The same of a run that is set up already.
+pub fn refusal(code: i32, command: &mut Command) -> String {
+    let output = command.output().expect("the program starts");
+    let message = String::from_utf8(output.stderr).expect("the message is text");
+    assert_eq!(output.status.code(), Some(code), "{command:?}: {message}");
+    assert!(output.stdout.is_empty(), "{command:?}: {}", String::from_utf8_lossy(&output.stdout));
     assert!(!message.contains("panicked"), "{message}");
     message
 }

@@ -194,10 +194,9 @@ fn two_at_once_fetch_once() {
     assert_eq!(server.requests().len(), 1);
 }
 
-#[test]
+#[test(needs(official::OFFICIAL))]
 fn mnist_comes_from_a_mirror_into_the_cache() {
-    let Some(shared) = official::shared() else { return };
-    let (server, cache) = (Server::folder(shared.data().join("mnist")), tempdir().unwrap());
+    let (server, cache) = (Server::folder(official::shared().data().join("mnist")), tempdir().unwrap());
     let library = Library {
         folder: None,
         cache: cache.path().to_owned(),

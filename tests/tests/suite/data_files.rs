@@ -86,9 +86,9 @@ fn mnist_is_found_in_every_layout() {
     }
 }
 
-#[test]
+#[test(needs(official::OFFICIAL))]
 fn the_official_files_need_no_note_packed_or_unpacked() {
-    let Some(shared) = official::shared() else { return };
+    let shared = official::shared();
     let names = ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
     let unpacked = names.map(|name| {
         let file = fs::File::open(shared.data().join(format!("mnist/{name}.gz"))).unwrap();

@@ -7,7 +7,7 @@ use riposte::data::digits::Split;
 use riposte::data::fetch::Library;
 use riposte::spec::dataset::DatasetId;
 
-use crate::official;
+use crate::official::{self, OFFICIAL};
 
 fn counts(dataset: &Dataset) -> [usize; 10] {
     let mut counts = [0; 10];
@@ -15,11 +15,8 @@ fn counts(dataset: &Dataset) -> [usize; 10] {
     counts
 }
 
-#[test]
+#[test(needs(OFFICIAL))]
 fn mnist_has_its_images_in_its_classes() {
-    if official::shared().is_none() {
-        return;
-    }
     let (train, test) = official::mnist();
     assert_eq!((train.len(), test.len()), (60_000, 10_000));
     assert_eq!(counts(test), [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]);
@@ -31,10 +28,9 @@ fn mnist_has_its_images_in_its_classes() {
     assert!((mean - 0.1307).abs() < 5e-5 && ((square - mean * mean).sqrt() - 0.3081).abs() < 5e-5, "{mean} {square}");
 }
 
-#[test]
+#[test(needs(OFFICIAL))]
 fn cifar10_has_its_images_in_its_classes() {
-    let Some(shared) = official::shared() else { return };
-    let library = Library::new(Some(shared.data()), None).unwrap();
+    let library = Library::new(Some(official::shared().data()), None).unwrap();
     for (split, each) in [(Split::Train, 5000), (Split::Test, 1000)] {
         let loaded = library.load(DatasetId::Cifar10, split, None, &mut |_| ControlFlow::Continue(())).unwrap();
         assert_eq!(counts(&loaded.dataset), [each; 10]);

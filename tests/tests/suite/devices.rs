@@ -1,33 +1,31 @@
-//! The devices that a test runs on: the CPU, and a GPU device through wgpu where there is an adapter.
+//! The GPU device that tests run on.
 
-use burn::tensor::{Device, DeviceKind, Tensor};
+use std::sync::OnceLock;
 
-/// Names and devices. A software adapter (Mesa's lavapipe) counts: it is right, only slow. Without any adapter the wgpu half
-/// is left out, and says so; `RIPOSTE_REQUIRE_WGPU=1` makes that a failure.
-pub fn devices() -> Vec<(&'static str, Device)> {
-    let mut devices = vec![("cpu", Device::flex())];
-    match wgpu() {
-        Some(device) => devices.push(("wgpu", device)),
-        None if std::env::var_os("RIPOSTE_REQUIRE_WGPU").is_some() => {
-            panic!("RIPOSTE_REQUIRE_WGPU is set and there is no adapter")
-        }
-        None => println!("no adapter: wgpu is not tested"),
-    }
-    devices
+use burn::tensor::Device;
+use riposte_harness::Need;
+
+/// A software adapter (Mesa's lavapipe) counts: it is right, only slow.
+pub static WGPU: Need = Need::new("a wgpu adapter", "RIPOSTE_REQUIRE_WGPU", || match find() {
+    Ok(_) => Ok(()),
+    Err(error) => Err(error.clone()),
+});
+
+/// wgpu's default adapter. With the feature `cuda`, `RIPOSTE_TEST_CUDA=1` makes it the first CUDA device.
+///
+/// # Panics
+/// If there is none: a test that calls this needs [`WGPU`].
+pub fn wgpu() -> Device {
+    find().clone().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// wgpu's default adapter, if a tensor makes the way there and back. With the feature `cuda`, `RIPOSTE_TEST_CUDA=1` makes it the
-/// first CUDA device.
-pub fn wgpu() -> Option<Device> {
-    #[cfg(feature = "cuda")]
-    if std::env::var_os("RIPOSTE_TEST_CUDA").is_some() {
-        return Some(Device::cuda(0));
-    }
-    std::panic::catch_unwind(|| {
-        let device = Device::wgpu(DeviceKind::DefaultDevice);
-        let there = Tensor::<1>::from_floats([1.0, 2.0], &device);
-        assert_eq!(there.into_data().try_to_vec::<f32>().unwrap(), [1.0, 2.0]);
-        device
+fn find() -> &'static Result<Device, String> {
+    static FOUND: OnceLock<Result<Device, String>> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        #[cfg(feature = "cuda")]
+        if std::env::var_os("RIPOSTE_TEST_CUDA").is_some() {
+            return Ok(Device::cuda(0));
+        }
+        Device::wgpu_options().init().map_err(|error| error.to_string())
     })
-    .ok()
 }

@@ -14,12 +14,11 @@ use riposte::models::{Architecture, Model, Shortcut};
 use riposte::neighbor::{NeighborSearch, SearchMethod, Searches};
 use riposte::post_train::{Adaptation, BatchNormMode, Direction, Perturbation, PostTrain};
 use riposte::presets::Preset;
-use riposte::rng::Seed;
+use riposte::rng::{Draws, Seed};
 use riposte::weights::StateDict;
 use riposte::{Classifier, ToTensor, classifier};
 use safetensors::SafeTensors;
 
-use crate::devices::devices;
 use crate::{formula, official};
 
 /// Shares of the largest value of a quantity.
@@ -52,6 +51,36 @@ struct Case {
     variants: &'static [(&'static str, Perturbation)],
 }
 
+/// A check of every net on every device, as four tests by what they need.
+macro_rules! every_net {
+    ($check:ident, $length:expr) => {
+        mod $check {
+            use super::{Device, Length, of_formula_weights, of_public_weights, official::OFFICIAL};
+            use crate::devices::{WGPU, wgpu};
+
+            #[test]
+            fn of_formula_weights_on_the_cpu() {
+                of_formula_weights(&Device::flex(), $length, super::$check);
+            }
+
+            #[test(needs(WGPU))]
+            fn of_formula_weights_on_wgpu() {
+                of_formula_weights(&wgpu(), $length, super::$check);
+            }
+
+            #[test(needs(OFFICIAL))]
+            fn of_public_weights_on_the_cpu() {
+                of_public_weights(&Device::flex(), $length, super::$check);
+            }
+
+            #[test(needs(OFFICIAL, WGPU))]
+            fn of_public_weights_on_wgpu() {
+                of_public_weights(&wgpu(), $length, super::$check);
+            }
+        }
+    };
+}
+
 #[test]
 fn the_formula_gives_the_same_bits() {
     let golden = Golden::open("formula");
@@ -71,84 +100,78 @@ fn the_formula_gives_the_same_bits() {
     assert_eq!(indices[..16], golden.tensors["sample_indices/5.weight"]);
 }
 
-#[test]
-fn logits_losses_and_input_gradients_equal_pytorchs() {
-    every_case(false, |case| {
-        case.golden.close("logits", &read(case.model.forward(case.images.clone())), LOGIT_TOLERANCE);
-        let targets: Vec<usize> = case.labels.iter().map(|label| (label + 1) % 10).collect();
-        let untargeted = Goal::Untargeted { labels: case.labels.clone() };
-        for (name, goal, loss, sign) in [
-            ("ce", untargeted.clone(), Loss::CrossEntropy, 1.0),
-            ("margin", untargeted, Loss::Margin, 1.0),
-            ("target-ce", Goal::Targeted { targets }, Loss::CrossEntropy, -1.0),
-        ] {
-            let (losses, gradient) = riposte::attack::input_gradient(&case.model, case.images.clone(), &goal, loss);
-            let losses: Vec<f32> = read(losses).into_iter().map(|loss| loss * sign).collect();
-            case.golden.close(&format!("{name}/loss"), &losses, LOGIT_TOLERANCE);
-            let gradient: Vec<f32> = read(gradient).into_iter().map(|value| value * sign).collect();
-            case.golden.close(&format!("{name}/gradient"), &gradient, GRADIENT_TOLERANCE);
-        }
-    });
+every_net!(logits_losses_and_input_gradients_equal_pytorchs, Length::Short);
+
+fn logits_losses_and_input_gradients_equal_pytorchs(case: &Case) {
+    case.golden.close("logits", &read(case.model.forward(case.images.clone())), LOGIT_TOLERANCE);
+    let targets: Vec<usize> = case.labels.iter().map(|label| (label + 1) % 10).collect();
+    let untargeted = Goal::Untargeted { labels: case.labels.clone() };
+    for (name, goal, loss, sign) in [
+        ("ce", untargeted.clone(), Loss::CrossEntropy, 1.0),
+        ("margin", untargeted, Loss::Margin, 1.0),
+        ("target-ce", Goal::Targeted { targets }, Loss::CrossEntropy, -1.0),
+    ] {
+        let (losses, gradient) = riposte::attack::input_gradient(&case.model, case.images.clone(), &goal, loss);
+        let losses: Vec<f32> = read(losses).into_iter().map(|loss| loss * sign).collect();
+        case.golden.close(&format!("{name}/loss"), &losses, LOGIT_TOLERANCE);
+        let gradient: Vec<f32> = read(gradient).into_iter().map(|value| value * sign).collect();
+        case.golden.close(&format!("{name}/gradient"), &gradient, GRADIENT_TOLERANCE);
+    }
 }
 
-#[test]
-fn five_pgd_steps_equal_pytorchs() {
-    every_case(false, |case| {
-        let walks = case.golden.shapes["pgd/perturbation"][1];
-        let images = case.images.clone().slice([0..walks]);
-        let goal = Goal::Untargeted { labels: case.labels[..walks].to_vec() };
-        let numbers: Vec<u64> = (0..walks as u64).collect();
-        let attack = case.walk.attack(&case.model, images.clone(), &goal, Seed(0), &numbers).unwrap();
-        let found: Vec<f32> = attack.skip(1).flat_map(|step| read(step.images - images.clone())).collect();
-        case.golden.same_walk("pgd/perturbation", &found);
-    });
+every_net!(five_pgd_steps_equal_pytorchs, Length::Short);
+
+fn five_pgd_steps_equal_pytorchs(case: &Case) {
+    let walks = case.golden.shapes["pgd/perturbation"][1];
+    let images = case.images.clone().slice([0..walks]);
+    let goal = Goal::Untargeted { labels: case.labels[..walks].to_vec() };
+    let attack = case.walk.attack(&case.model, images.clone(), &goal, &Seed(0).inputs(0..walks as u64)).unwrap();
+    let found: Vec<f32> = attack.skip(1).flat_map(|step| read(step.images - images.clone())).collect();
+    case.golden.same_walk("pgd/perturbation", &found);
 }
 
-#[test]
-fn neighbor_searches_equal_pytorchs() {
-    every_case(true, |case| {
-        for (name, attack) in SEARCHES {
-            let search = NeighborSearch { attack, method: SearchMethod::Untargeted };
-            let found = pollster::block_on(search.search(&case.model, case.attacked.clone(), Seed(0), &case.numbers())).unwrap();
-            assert_eq!(found.original, case.indices(&format!("search/{name}/original")));
-            assert_eq!(found.neighbor, case.indices(&format!("search/{name}/neighbour")));
-            let delta = read(found.fixed_perturbations(case.attacked.clone()));
-            case.golden.same_walk(&format!("search/{name}/delta_fix"), &delta);
-            // Nine attacks of 40 steps take minutes on a software adapter; they are made of the steps that are checked there.
-            let targeted = case.device == Device::flex();
-            for (stop, suffix) in [(Stop::AtSuccess, "stop"), (Stop::Never, "full")].into_iter().filter(|_| targeted) {
-                let search = NeighborSearch { attack: Pgd { stop, ..attack }, method: SearchMethod::Targeted };
-                let found =
-                    pollster::block_on(search.search(&case.model, case.attacked.clone(), Seed(0), &case.numbers())).unwrap();
-                let prefix = format!("targeted/{name}/{suffix}");
-                let expected = case.indices(&format!("{prefix}/neighbour"));
-                let losses = case.tensor(&format!("{prefix}/losses")).chunks_exact(10);
-                for ((found, expected), losses) in found.neighbor.iter().zip(expected).zip(losses) {
-                    // In a ball as large as 0.3 several targets come to a loss below 1e-6, and which is the least is rounding.
-                    let tied = losses[*found] <= losses.iter().copied().fold(f32::INFINITY, f32::min) + 1e-5;
-                    assert!(*found == expected || tied, "{prefix}: {found} instead of {expected}, losses {losses:?}");
-                }
+every_net!(neighbor_searches_equal_pytorchs, Length::Long);
+
+fn neighbor_searches_equal_pytorchs(case: &Case) {
+    for (name, attack) in SEARCHES {
+        let search = NeighborSearch { attack, method: SearchMethod::Untargeted };
+        let found = pollster::block_on(search.search(&case.model, case.attacked.clone(), &case.draws())).unwrap();
+        assert_eq!(found.original, case.indices(&format!("search/{name}/original")));
+        assert_eq!(found.neighbor, case.indices(&format!("search/{name}/neighbour")));
+        let delta = read(found.fixed_perturbations());
+        case.golden.same_walk(&format!("search/{name}/delta_fix"), &delta);
+        // Nine attacks of 40 steps take minutes on a software adapter; they are made of the steps that are checked there.
+        let targeted = case.device == Device::flex();
+        for (stop, suffix) in [(Stop::AtSuccess, "stop"), (Stop::Never, "full")].into_iter().filter(|_| targeted) {
+            let search = NeighborSearch { attack: Pgd { stop, ..attack }, method: SearchMethod::Targeted };
+            let found = pollster::block_on(search.search(&case.model, case.attacked.clone(), &case.draws())).unwrap();
+            let prefix = format!("targeted/{name}/{suffix}");
+            let expected = case.indices(&format!("{prefix}/neighbour"));
+            let losses = case.tensor(&format!("{prefix}/losses")).chunks_exact(10);
+            for ((found, expected), losses) in found.neighbor.iter().zip(expected).zip(losses) {
+                // In a ball as large as 0.3 several targets come to a loss below 1e-6, and which is the least is rounding.
+                let tied = losses[*found] <= losses.iter().copied().fold(f32::INFINITY, f32::min) + 1e-5;
+                assert!(*found == expected || tied, "{prefix}: {found} instead of {expected}, losses {losses:?}");
             }
         }
-    });
+    }
 }
 
-#[test]
-fn post_training_follows_pytorchs_trajectory() {
-    every_case(true, |case| {
-        let has_batch_norm = case.golden.tensors.contains_key("batch/logits");
-        let modes = [(BatchNormMode::Frozen, "frozen"), (BatchNormMode::BatchStatistics, "batch")];
-        for (batch_norm, mode) in modes.into_iter().take(if has_batch_norm { 2 } else { 1 }) {
-            for &(variant, perturbation) in case.variants {
-                for (rate, learning_rate) in [("lr0.001", 0.001), ("lr0.05", 0.05)] {
-                    let config = PostTrain { perturbation, batch_norm, learning_rate, ..Preset::F_MNIST.post_train };
-                    let prefix = format!("post_train/{mode}/{variant}/{rate}");
-                    let off = case.trajectory(&prefix, config);
-                    assert!(off.times <= flip(&prefix), "{} times what rounding allows: {}", off.times, off.what);
-                }
+every_net!(post_training_follows_pytorchs_trajectory, Length::Long);
+
+fn post_training_follows_pytorchs_trajectory(case: &Case) {
+    let has_batch_norm = case.golden.tensors.contains_key("batch/logits");
+    let modes = [(BatchNormMode::Frozen, "frozen"), (BatchNormMode::BatchStatistics, "batch")];
+    for (batch_norm, mode) in modes.into_iter().take(if has_batch_norm { 2 } else { 1 }) {
+        for &(variant, perturbation) in case.variants {
+            for (rate, learning_rate) in [("lr0.001", 0.001), ("lr0.05", 0.05)] {
+                let config = PostTrain { perturbation, batch_norm, learning_rate, ..Preset::F_MNIST.post_train };
+                let prefix = format!("post_train/{mode}/{variant}/{rate}");
+                let off = case.trajectory(&prefix, config);
+                assert!(off.times <= flip(&prefix), "{} times what rounding allows: {}", off.times, off.what);
             }
         }
-    });
+    }
 }
 
 const TINY: Architecture = Architecture::PreActResNet { width: 4, blocks: 1 };
@@ -223,39 +246,46 @@ impl Off {
     }
 }
 
-/// Runs a check on every net and every device, saying which one fails. `long` checks run on a software adapter for the two
-/// smallest nets alone: the others take minutes there.
-fn every_case(long: bool, check: impl Fn(&Case)) {
-    let synthetic = [
+/// How long a check takes. Long ones run on a GPU device for the two smallest nets alone: on a software adapter the others take minutes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Length {
+    Short,
+    Long,
+}
+
+/// Runs a check on nets whose weights a formula gives, saying which one fails.
+fn of_formula_weights(device: &Device, length: Length, check: fn(&Case)) {
+    let small = length == Length::Long && *device != Device::flex();
+    for (name, architecture) in [
         ("fast-mnist-cnn", Architecture::FastMnistCnn),
         ("madry-mnist-cnn", Architecture::MadryMnistCnn),
         ("trades-mnist-cnn", Architecture::TradesMnistCnn),
         ("tiny-preact-resnet", TINY),
         ("tiny-wide-resnet", tiny_wide_resnet(Shortcut::Pooling)),
         ("tiny-wide-resnet-conv", tiny_wide_resnet(Shortcut::Convolution)),
-    ];
-    for (device_name, device) in devices() {
-        let small = long && device_name != "cpu";
-        for (name, architecture) in synthetic {
-            if small && !matches!(architecture, Architecture::FastMnistCnn | TINY) {
-                continue;
-            }
-            println!("{name} on {device_name}");
-            check(&Case::synthetic(name, architecture, &device));
+    ] {
+        if small && !matches!(architecture, Architecture::FastMnistCnn | TINY) {
+            continue;
         }
-        let Some(shared) = official::shared() else { continue };
-        for (name, architecture, file) in [
-            ("imported-fast-mnist-cnn", Architecture::FastMnistCnn, "mnist_fast_adversarial_fgsm.pth"),
-            ("imported-trades-mnist-cnn", Architecture::TradesMnistCnn, "mnist_trades_smallcnn.pt"),
-            ("imported-resnet4b", Architecture::ResNet4b, "abcrown_resnet4b.pth"),
-            ("imported-cnn-a", Architecture::CnnA, "abcrown_cifar_cnn_a_mix.model"),
-        ] {
-            if small && architecture != Architecture::FastMnistCnn {
-                continue;
-            }
-            println!("{name} on {device_name}");
-            check(&Case::imported(name, architecture, &shared.weights(file), &device));
+        println!("{name}");
+        check(&Case::synthetic(name, architecture, device));
+    }
+}
+
+/// Runs a check on nets with public weights, saying which one fails.
+fn of_public_weights(device: &Device, length: Length, check: fn(&Case)) {
+    let small = length == Length::Long && *device != Device::flex();
+    for (name, architecture, file) in [
+        ("imported-fast-mnist-cnn", Architecture::FastMnistCnn, "mnist_fast_adversarial_fgsm.pth"),
+        ("imported-trades-mnist-cnn", Architecture::TradesMnistCnn, "mnist_trades_smallcnn.pt"),
+        ("imported-resnet4b", Architecture::ResNet4b, "abcrown_resnet4b.pth"),
+        ("imported-cnn-a", Architecture::CnnA, "abcrown_cifar_cnn_a_mix.model"),
+    ] {
+        if small && architecture != Architecture::FastMnistCnn {
+            continue;
         }
+        println!("{name}");
+        check(&Case::imported(name, architecture, &official::shared().weights(file), device));
     }
 }
 
@@ -376,8 +406,8 @@ impl Case {
         indices(self.tensor(key))
     }
 
-    fn numbers(&self) -> Vec<u64> {
-        (0..self.attacked.dims()[0] as u64).collect()
+    fn draws(&self) -> Vec<Draws> {
+        Seed(0).inputs(0..self.attacked.dims()[0] as u64)
     }
 
     /// How far three steps of post-training are from PyTorch's.

@@ -1,4 +1,7 @@
-//! Tests of the whole product, in one binary.
+//! Tests of the whole product, in one binary. What a test needs and this machine lacks is in its name: see `riposte-harness`.
+
+#[macro_use]
+extern crate riposte_harness;
 
 mod attacks_losses;
 mod attacks_reference;
@@ -18,11 +21,16 @@ mod data_fuzz;
 mod data_official;
 mod data_server;
 mod devices;
+mod documents;
 mod formula;
 mod golden;
 mod mixed_precision;
 mod official;
 mod properties;
+
+fn main() -> std::process::ExitCode {
+    riposte_harness::run()
+}
 
 /// The folder of this package, as cargo says at run time. What the compiler was told can be out of date, where a build cache is shared
 /// between checkouts.

@@ -8,9 +8,10 @@ use riposte::classifier::read;
 use riposte::data::digits::{self, Split};
 use riposte::data::pool::ClassPools;
 use riposte::data::{Dataset, Images};
+use riposte::defense::Defense;
 use riposte::models::{Architecture, Model};
 use riposte::optimizer::Rule;
-use riposte::post_train::{Adapts, Perturbation, PostTrain, Progress};
+use riposte::post_train::{Perturbation, PostTrain, PostTraining, Progress};
 use riposte::precision::Precision;
 use riposte::presets::Preset;
 use riposte::rng::Seed;
@@ -18,7 +19,7 @@ use riposte::train::{InnerAttack, TrainConfig, Trainer};
 use riposte::weights::StateDict;
 use riposte::{Error, ToTensor};
 
-use crate::devices::devices;
+use crate::devices::{WGPU, wgpu};
 
 /// One of each kind of layer and block: normalization, residual sums, average and maximum pooling, padded shortcuts.
 const ARCHITECTURES: [&str; 8] = [
@@ -31,10 +32,6 @@ const ARCHITECTURES: [&str; 8] = [
     "resnet4b",
     "cnn-a",
 ];
-
-fn gpu() -> Option<Device> {
-    devices().into_iter().find(|(name, _)| *name == "wgpu").map(|(_, device)| device)
-}
 
 /// 80 samples in the shape of an architecture's images.
 fn samples(architecture: Architecture) -> Dataset {
@@ -102,9 +99,9 @@ fn close(losses: &[f32], mixed: &[f32]) -> bool {
     losses.len() == mixed.len() && losses.iter().zip(mixed).all(|(a, b)| (a - b).abs() < LOSSES_APART)
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn every_architecture_takes_the_steps_of_single_precision() {
-    let Some(device) = gpu() else { return };
+    let device = wgpu();
     let config = settings(Rule::Sgd { momentum: 0.9, nesterov: true, weight_decay: 5e-4 }, PLAIN);
     for name in ARCHITECTURES {
         let architecture: Architecture = name.parse().unwrap();
@@ -123,9 +120,9 @@ fn every_architecture_takes_the_steps_of_single_precision() {
     }
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn adam_and_micro_batches_and_an_attack_do_as_in_single_precision() {
-    let Some(device) = gpu() else { return };
+    let device = wgpu();
     let inner = InnerAttack { epsilon: 0.3, step_size: 0.375, steps: 1, clip_start: false };
     let run = |precision| {
         let config = TrainConfig { micro_batch: 7, precision, ..settings(Rule::Adam, inner) };
@@ -154,20 +151,22 @@ fn defense(precision: Precision) -> PostTrain {
 }
 
 /// The search's images and the answer's logits.
-fn answer(defense: PostTrain, device: &Device) -> riposte::Result<[Vec<f32>; 2]> {
+fn answer(settings: PostTrain, device: &Device) -> riposte::Result<[Vec<f32>; 2]> {
     let model = Model::random(Architecture::FastMnistCnn, Seed(0), device);
     let pools = ClassPools::new(digits::generate(Seed(0), Split::Train, 0..200));
     let input = digits::generate(Seed(0), Split::Test, 0..1).images().to_tensor([0], device);
     let observe = async |_: Progress<'_, Model>| ControlFlow::Continue(());
-    let riposte = pollster::block_on(defense.run(&model, input, &pools, Seed(1), 0, observe))?;
-    assert!(riposte.adapted.is_some(), "a random net has a neighbor class in this ball");
-    Ok([riposte.neighbors.images.flatten(0, 3), riposte.logits.flatten(0, 1)]
+    let defense = PostTraining { model: &model, pools: &pools, settings };
+    let answer = pollster::block_on(defense.answer(input, Seed(1).input(0), observe))?;
+    assert!(answer.adapted.is_some(), "a random net has a neighbor class in this ball");
+    let neighbors = answer.neighbors.expect("post-training searches");
+    Ok([neighbors.images.flatten(0, 3), answer.logits.flatten(0, 1)]
         .map(|tensor: Tensor<1>| pollster::block_on(read(tensor)).unwrap()))
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn post_training_answers_as_in_single_precision_after_the_same_search() {
-    let Some(device) = gpu() else { return };
+    let device = wgpu();
     let [images, logits] = answer(defense(Precision::Single), &device).unwrap();
     let [mixed_images, mixed_logits] = answer(defense(Precision::Mixed), &device).unwrap();
     assert_eq!(images, mixed_images);
@@ -177,9 +176,9 @@ fn post_training_answers_as_in_single_precision_after_the_same_search() {
     }
 }
 
-#[test]
+#[test(needs(WGPU))]
 fn an_answer_that_is_no_number_is_an_error() {
-    let Some(device) = gpu() else { return };
+    let device = wgpu();
     let wild = PostTrain { learning_rate: 1e30, ..defense(Precision::Mixed) };
     assert!(matches!(answer(wild, &device), Err(Error::Diverged(_))));
 }

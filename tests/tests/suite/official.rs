@@ -5,25 +5,21 @@ use std::sync::OnceLock;
 
 use riposte::data::Dataset;
 use riposte::weights::StateDict;
+use riposte_harness::Need;
+
+pub static OFFICIAL: Need = Need::new("the official data and weights", "RIPOSTE_REQUIRE_DATA", || {
+    let Shared(folder) = shared();
+    let whole = folder.join("data").is_dir() && folder.join("weights").is_dir();
+    if whole { Ok(()) } else { Err(format!("{} does not hold data/ and weights/", folder.display())) }
+});
 
 /// The folder with `data/` and `weights/`.
 pub struct Shared(PathBuf);
 
-/// `RIPOSTE_SHARED`, or `shared` beside the workspace. Without it the tests that need it say so and do nothing;
-/// `RIPOSTE_REQUIRE_DATA=1` makes that a failure.
-pub fn shared() -> Option<Shared> {
+/// `RIPOSTE_SHARED`, or `shared` beside the workspace: whole for a test that needs [`OFFICIAL`].
+pub fn shared() -> Shared {
     let beside = crate::package().join("../../shared");
-    let folder = std::env::var_os("RIPOSTE_SHARED").map_or(beside, PathBuf::from);
-    if folder.join("data").is_dir() && folder.join("weights").is_dir() {
-        return Some(Shared(folder));
-    }
-    assert!(
-        std::env::var_os("RIPOSTE_REQUIRE_DATA").is_none(),
-        "RIPOSTE_REQUIRE_DATA is set and {} is not there",
-        folder.display()
-    );
-    println!("no official data and weights at {}: not tested", folder.display());
-    None
+    Shared(std::env::var_os("RIPOSTE_SHARED").map_or(beside, PathBuf::from))
 }
 
 impl Shared {
@@ -45,11 +41,11 @@ impl Shared {
 /// MNIST's training and test set.
 ///
 /// # Panics
-/// If the data is not at hand: ask [`shared`] first.
+/// If the data is not at hand: a test that calls this needs [`OFFICIAL`].
 pub fn mnist() -> &'static (Dataset, Dataset) {
     static MNIST: OnceLock<(Dataset, Dataset)> = OnceLock::new();
     MNIST.get_or_init(|| {
-        let folder = shared().expect("the data is at hand").data().join("mnist");
+        let folder = shared().data().join("mnist");
         let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
         let split = |images: &str, labels: &str| {
             let images = riposte::data::idx::parse_images(&read(images)).unwrap();
@@ -66,11 +62,11 @@ pub fn mnist() -> &'static (Dataset, Dataset) {
 /// CIFAR-10's training and test set.
 ///
 /// # Panics
-/// If the data is not at hand: ask [`shared`] first.
+/// If the data is not at hand: a test that calls this needs [`OFFICIAL`].
 pub fn cifar10() -> &'static (Dataset, Dataset) {
     static CIFAR10: OnceLock<(Dataset, Dataset)> = OnceLock::new();
     CIFAR10.get_or_init(|| {
-        let folder = shared().expect("the data is at hand").data().join("cifar10");
+        let folder = shared().data().join("cifar10");
         let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
         let batches: Vec<Vec<u8>> = (1..=5).map(|number| read(&format!("data_batch_{number}.bin"))).collect();
         let parse = |bytes: &[u8]| riposte::data::cifar::parse_binary(bytes).unwrap();

@@ -9,9 +9,10 @@ use riposte::attack::{Attacks, Goal, Loss, Pgd, Start, Stop, input_gradient};
 use riposte::classifier::{predictions, read};
 use riposte::data::digits::{self, Split};
 use riposte::data::pool::ClassPools;
+use riposte::defense::Defense;
 use riposte::models::{Architecture, Model};
 use riposte::neighbor::{NeighborSearch, SearchMethod};
-use riposte::post_train::{Adapts, BatchNormMode, Direction, Perturbation, PostTrain, TrainingData};
+use riposte::post_train::{BatchNormMode, Direction, Perturbation, PostTrain, PostTraining, TrainingData};
 use riposte::presets::Preset;
 use riposte::rng::Seed;
 use riposte::{Classifier, Error, ToTensor};
@@ -42,7 +43,7 @@ proptest! {
     #[test]
     fn perturbation_stays_inside_the_epsilon_ball_and_the_pixel_range(attack in attack_settings(), goal in goals(3), seed in any::<u64>()) {
         let (model, images) = subject(seed, 3);
-        let end = attack.attack(&model, images.clone(), &goal, Seed(seed), &[0, 1, 2]).unwrap().finish();
+        let end = attack.attack(&model, images.clone(), &goal, &Seed(seed).inputs(0..3)).unwrap().finish();
         for (before, after) in read_now(images).into_iter().zip(read_now(end.images)) {
             // One rounding of `x + epsilon` in [0, 2): at most 1.2e-7.
             prop_assert!((after - before).abs() <= attack.epsilon + 1.2e-7, "{before} -> {after}");
@@ -54,7 +55,7 @@ proptest! {
     fn an_epsilon_of_zero_changes_nothing(attack in attack_settings(), goal in goals(2), seed in any::<u64>()) {
         let (model, images) = subject(seed, 2);
         let attack = Pgd { epsilon: 0.0, ..attack };
-        let end = attack.attack(&model, images.clone(), &goal, Seed(seed), &[0, 1]).unwrap().finish();
+        let end = attack.attack(&model, images.clone(), &goal, &Seed(seed).inputs(0..2)).unwrap().finish();
         prop_assert_eq!(read_now(images), read_now(end.images));
     }
 
@@ -64,7 +65,7 @@ proptest! {
         let attack = Pgd { start: Start::Uniform, ..attack };
         let successes = |restarts| {
             let attack = Pgd { restarts, ..attack };
-            let end = attack.attack(&model, images.clone(), &goal, Seed(seed), &[5, 6, 7, 8]).unwrap().finish();
+            let end = attack.attack(&model, images.clone(), &goal, &Seed(seed).inputs(5..9)).unwrap().finish();
             succeeded(&goal, &pollster::block_on(predictions(end.logits)).unwrap())
         };
         for (one, three) in successes(1).into_iter().zip(successes(3)) {
@@ -76,11 +77,11 @@ proptest! {
     fn inputs_attacked_together_end_where_they_end_alone(attack in attack_settings(), goal in goals(3), seed in any::<u64>()) {
         let (model, images) = subject(seed, 3);
         let numbers = [11, 3, 7];
-        let together = read_now(attack.attack(&model, images.clone(), &goal, Seed(seed), &numbers).unwrap().finish().images);
+        let together = read_now(attack.attack(&model, images.clone(), &goal, &Seed(seed).inputs(numbers)).unwrap().finish().images);
         for (row, number) in numbers.into_iter().enumerate() {
             let image = images.clone().slice([row..row + 1]);
             let goal = one_of(&goal, row);
-            let alone = read_now(attack.attack(&model, image, &goal, Seed(seed), &[number]).unwrap().finish().images);
+            let alone = read_now(attack.attack(&model, image, &goal, &[Seed(seed).input(number)]).unwrap().finish().images);
             let differ = alone.iter().zip(&together[row * 784..]).filter(|(a, b)| (**a - **b).abs() > 1e-5).count();
             // Matrix products sum in another order in another batch: a gradient entry of size 1e-9 may change its sign.
             prop_assert!(differ <= 8, "{differ} of 784 pixels differ");
@@ -92,10 +93,10 @@ proptest! {
         let (model, images) = subject(seed, 1);
         let attack = Pgd { epsilon: 0.3, step_size: 0.05, steps: 6, stop: Stop::AtSuccess, ..Pgd::MNIST };
         let goal = Goal::Untargeted { labels: vec![label] };
-        let masked = read_now(attack.attack(&model, images.clone(), &goal, Seed(0), &[0]).unwrap().finish().images);
+        let masked = read_now(attack.attack(&model, images.clone(), &goal, &[Seed(0).input(0)]).unwrap().finish().images);
         let walk = Pgd { stop: Stop::Never, ..attack };
         let mut last = Vec::new();
-        for step in walk.attack(&model, images, &goal, Seed(0), &[0]).unwrap() {
+        for step in walk.attack(&model, images, &goal, &[Seed(0).input(0)]).unwrap() {
             last = read_now(step.images);
             if pollster::block_on(predictions(step.logits)).unwrap()[0] != label {
                 break;
@@ -148,9 +149,10 @@ fn post_training_leaves_the_base_model_untouched_and_repeats_for_a_seed() {
     let before = pollster::block_on(model.weights()).unwrap();
     for perturbation in variants {
         for data in [TrainingData::OriginalAndNeighbor, TrainingData::OriginalAndRandom, TrainingData::WholeSet] {
-            let defense = PostTrain { perturbation, data, ..small_defense() };
+            let settings = PostTrain { perturbation, data, ..small_defense() };
+            let defense = PostTraining { model: &model, pools: &pools, settings };
             let answer = |seed: u64| {
-                let run = defense.run(&model, input.clone(), &pools, Seed(seed), 9, async |_| ControlFlow::Continue(()));
+                let run = defense.answer(input.clone(), Seed(seed).input(9), async |_| ControlFlow::Continue(()));
                 let riposte = pollster::block_on(run).unwrap();
                 assert!(riposte.adapted.is_some(), "the random net has a neighbor in this ball");
                 read_now(riposte.logits)
@@ -184,8 +186,9 @@ fn batch_statistics_of_the_base_model_stay_while_a_copy_adapts() {
 fn an_input_without_a_neighbor_is_answered_by_the_base_model() {
     let (model, input, pools) = riposte_subject();
     let attack = Pgd { epsilon: 0.0, ..Pgd::MNIST };
-    let defense = PostTrain { search: NeighborSearch { attack, method: SearchMethod::Untargeted }, ..small_defense() };
-    let run = defense.run(&model, input.clone(), &pools, Seed(0), 0, async |_| ControlFlow::Continue(()));
+    let settings = PostTrain { search: NeighborSearch { attack, method: SearchMethod::Untargeted }, ..small_defense() };
+    let defense = PostTraining { model: &model, pools: &pools, settings };
+    let run = defense.answer(input.clone(), Seed(0).input(0), async |_| ControlFlow::Continue(()));
     let riposte = pollster::block_on(run).unwrap();
     assert!(riposte.adapted.is_none());
     assert_eq!(read_now(riposte.logits), read_now(model.forward(input)));
@@ -195,8 +198,8 @@ fn an_input_without_a_neighbor_is_answered_by_the_base_model() {
 fn an_observer_that_breaks_cancels_within_one_step() {
     let (model, input, pools) = riposte_subject();
     let mut seen = 0;
-    let defense = small_defense();
-    let run = defense.run(&model, input, &pools, Seed(0), 0, async |progress| match progress {
+    let defense = PostTraining { model: &model, pools: &pools, settings: small_defense() };
+    let run = defense.answer(input, Seed(0).input(0), async |progress| match progress {
         riposte::post_train::Progress::Searched(_) => ControlFlow::Continue(()),
         riposte::post_train::Progress::Adapted(iteration) => {
             seen = iteration.index + 1;

@@ -1,10 +1,7 @@
 //! The operations around convolutions and linear layers.
 
 use burn::tensor::Device;
-use riposte_kernels::{
-    Activation, ConvOptions, SgdStep, SignedStep, batch_norm_act, batch_norm_train_act, conv2d, cross_entropy, max_pool,
-    sgd_step, signed_step,
-};
+use riposte_kernels::{Activation, ConvOptions, Path, SgdStep, SignedStep, cross_entropy, sgd_step, signed_step};
 
 use crate::convolutions::gradient;
 use crate::definitions::{self, BatchNorm};
@@ -55,7 +52,7 @@ async fn batch_norm(shape: [usize; 4], activation: Activation, device: &Device) 
     let x = tensor(&case.x, shape, device).require_grad();
     let [gamma, beta] = [&case.gamma, &case.beta].map(|values| channel(values).require_grad());
     let [mean, var] = [0, 1].map(|which: usize| channel(&statistics[which]));
-    let y = batch_norm_act(x.clone(), gamma.clone(), beta.clone(), mean, var, case.epsilon, activation);
+    let y = Path::Kernels.batch_norm_act(x.clone(), gamma.clone(), beta.clone(), mean, var, case.epsilon, activation);
     let gradients = (y.clone() * tensor(&case.upstream, shape, device)).sum().backward();
     let found = [
         read(y.inner()).await,
@@ -73,7 +70,7 @@ async fn batch_norm_train(shape: [usize; 4], activation: Activation, device: &De
     let case = BatchNorm::new(shape, 0.5, 1e-5, activation);
     let x = tensor(&case.x, shape, device).require_grad();
     let [gamma, beta] = [&case.gamma, &case.beta].map(|values| tensor(values, [shape[1]], device).require_grad());
-    let (y, mean, var) = batch_norm_train_act(x.clone(), gamma.clone(), beta.clone(), case.epsilon, activation);
+    let (y, mean, var) = Path::Kernels.batch_norm_train_act(x.clone(), gamma.clone(), beta.clone(), case.epsilon, activation);
     let gradients = (y.clone() * tensor(&case.upstream, shape, device)).sum().backward();
     let found = [
         read(y.inner()).await,
@@ -102,7 +99,7 @@ async fn pooling(shape: [usize; 4], size: usize, device: &Device) -> Vec<Finding
     let x: Vec<f32> = noise(1, shape.iter().product()).iter().map(|v| (v * 3.0).round()).collect();
     let upstream = noise(2, pooled_shape.iter().product());
     let x_tensor = tensor(&x, shape, device).require_grad();
-    let y = max_pool(x_tensor.clone(), size);
+    let y = Path::Kernels.max_pool(x_tensor.clone(), size);
     let gradients = (y.clone() * tensor(&upstream, pooled_shape, device)).sum().backward();
     let [pooled, of_x] = definitions::max_pool(shape, size, &x, &upstream);
     let y = read(y.inner()).await;
@@ -175,7 +172,7 @@ async fn undefined(device: &Device) -> Vec<Finding> {
         let mut x = noise(1, 2 * 3 * 36);
         x[36 + 7] = poison; // image 0, channel 1, row 1, column 1
         let (x, weight) = (tensor(&x, [2, 3, 6, 6], device), tensor(&noise(2, 4 * 27), [4, 3, 3, 3], device));
-        let y = read(conv2d(x, weight, None, ConvOptions::square(1, 1), Activation::None)).await;
+        let y = read(Path::Kernels.conv2d(x, weight, None, ConvOptions::square(1, 1), Activation::None)).await;
         let right = y.iter().enumerate().map(|(i, value)| {
             let (image, row, column) = (i / 144, i % 36 / 6, i % 6);
             value.is_finite() != (image == 0 && row <= 2 && column <= 2)
@@ -185,11 +182,11 @@ async fn undefined(device: &Device) -> Vec<Finding> {
     let identity = tensor(&[1.0], [1, 1, 1, 1], device);
     let x = tensor(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -2.0], [1, 1, 1, 4], device);
     for (activation, low) in [(Activation::Relu, [0.0, 0.0]), (Activation::LeakyRelu(0.5), [f32::NEG_INFINITY, -1.0])] {
-        let y = read(conv2d(x.clone(), identity.clone(), None, ConvOptions::square(1, 0), activation)).await;
+        let y = read(Path::Kernels.conv2d(x.clone(), identity.clone(), None, ConvOptions::square(1, 0), activation)).await;
         let right = y.len() == 4 && y[0].is_nan() && y[1] == f32::INFINITY && y[2..] == low;
         findings.push(Finding::wrong("activation", [right]));
     }
-    let pooled = read(max_pool(tensor(&[1.0, f32::NAN, 5.0, 2.0], [1, 1, 2, 2], device), 2)).await;
+    let pooled = read(Path::Kernels.max_pool(tensor(&[1.0, f32::NAN, 5.0, 2.0], [1, 1, 2, 2], device), 2)).await;
     findings.push(Finding::wrong("maximum", [pooled.len() == 1 && pooled[0].is_nan()]));
     let (logits, targets) = (tensor(&[1.0, f32::NAN], [1, 2], device), tensor(&[1.0, 0.0], [1, 2], device));
     let loss = read(cross_entropy(logits, targets)).await;

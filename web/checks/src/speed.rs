@@ -40,7 +40,7 @@ impl Checks {
         let model = model(stock, &self.0);
         let config = Pgd { steps, ..Pgd::MNIST };
         let goal = Goal::Untargeted { labels: vec![3] };
-        let attack = config.attack(&model, images(1, &self.0), &goal, Seed(0), &[0]).map_err(|error| error.to_string())?;
+        let attack = config.attack(&model, images(1, &self.0), &goal, &[Seed(0).input(0)]).map_err(|error| error.to_string())?;
         let mut spent = Vec::with_capacity(steps);
         let mut began = now();
         for step in attack {

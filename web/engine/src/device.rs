@@ -16,7 +16,8 @@ pub async fn choose(preference: DevicePreference) -> (Device, DeviceNotice) {
         DevicePreference::Cpu => None,
         DevicePreference::Auto | DevicePreference::WebGpu => match adapter().await {
             Ok(adapter) if adapter.software && !asked => {
-                Some(format!("This browser offers WebGPU in software alone ({}), which is slower.", adapter.name))
+                let name = if adapter.name.is_empty() { String::new() } else { format!(" ({})", adapter.name) };
+                Some(format!("This browser offers WebGPU in software alone{name}, which is slower."))
             }
             Ok(adapter) => match Device::wgpu_options().init_async().await {
                 Ok(device) => return (device, DeviceNotice { kind: DeviceKind::WebGpu, name: adapter.name, reason: None }),

@@ -9,6 +9,7 @@ mod images;
 mod models;
 mod run;
 mod store;
+mod trouble;
 mod worker;
 
 use std::rc::Rc;

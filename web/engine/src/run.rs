@@ -10,11 +10,13 @@ use std::rc::Rc;
 use burn::tensor::Device;
 use riposte::Classifier;
 use riposte::models::{Architecture, Model};
-use riposte_protocol::{DeviceKind, DevicePreference, Event, Notice, Picture, Prediction, Request, RunId, Victim};
+use riposte::spec::class::Prediction;
+use riposte_protocol::{DeviceKind, DevicePreference, Event, Notice, Picture, Request, RunId, Victim};
 
 use crate::convert::tensor;
 use crate::device;
-use crate::models::{self, Ready};
+use crate::models::Ready;
+use crate::trouble::Trouble;
 use crate::worker::{Gate, give_way, post};
 use riposte::classifier::read;
 
@@ -45,50 +47,6 @@ pub enum Shaders {
     PostTraining,
 }
 
-/// Why a run did not end as it should.
-pub enum Trouble {
-    Cancelled,
-    /// A sentence for the visitor; `retry`: the same request may work when sent again.
-    Failed {
-        message: String,
-        retry: bool,
-    },
-}
-
-impl Trouble {
-    pub fn retry(message: String) -> Self {
-        Self::Failed { message, retry: true }
-    }
-
-    pub fn last(message: String) -> Self {
-        Self::Failed { message, retry: false }
-    }
-}
-
-impl From<riposte::spec::Error> for Trouble {
-    fn from(error: riposte::spec::Error) -> Self {
-        riposte::Error::from(error).into()
-    }
-}
-
-impl From<riposte::data::Error> for Trouble {
-    fn from(error: riposte::data::Error) -> Self {
-        riposte::Error::from(error).into()
-    }
-}
-
-impl From<riposte::Error> for Trouble {
-    fn from(error: riposte::Error) -> Self {
-        match error {
-            riposte::Error::Cancelled => Self::Cancelled,
-            riposte::Error::Device(problem) => {
-                Self::retry(format!("The device failed ({problem}). Try again; if it stays so, reload the page."))
-            }
-            other => Self::last(format!("{other}.")),
-        }
-    }
-}
-
 impl Engine {
     /// Answers one request, with a last event if it is about a run.
     pub async fn answer(self: Rc<Self>, request: Request) {
@@ -99,7 +57,6 @@ impl Engine {
             | Request::TestImage { run, .. }
             | Request::Classify { run, .. }
             | Request::Time { run, .. }
-            | Request::Weigh { run, .. }
             | Request::Attack { run, .. }
             | Request::Riposte { run, .. } => Some(*run),
         };
@@ -121,9 +78,9 @@ impl Engine {
             Request::Start { device } => self.start(device).await,
             Request::Open { run, base, dataset, model, fresh } => {
                 let ready = Ready::open(base, dataset, &model, fresh, self.device()?).await?;
-                let opened = Box::new(ready.describe(model.id.clone()));
-                self.ready.borrow_mut().insert(model.id, Rc::new(ready));
-                post(&Event::Opened { run, opened });
+                let test_images = ready.test.per_class();
+                self.ready.borrow_mut().insert(model.card.id, Rc::new(ready));
+                post(&Event::Opened { run, test_images });
             }
             Request::Gallery { run, model, skip, count } => {
                 let samples = self.ready(&model)?.test.sheet(skip, count);
@@ -146,13 +103,9 @@ impl Engine {
                 let seconds_per_sample = riposte_run::time(self, &ready).await?;
                 post(&Event::Timed { run, seconds_per_sample });
             }
-            Request::Weigh { run, card } => {
-                let multiply_accumulates = models::multiply_accumulates(&card)?;
-                post(&Event::Weighed { run, multiply_accumulates });
-            }
-            Request::Attack { run, victim, input, class, settings } => {
+            Request::Attack { run, victim, input, class, target, settings } => {
                 let victim = self.victim(&victim)?;
-                let seconds = attack::run(self, run, &*victim, &input, class, &settings).await?;
+                let seconds = attack::run(self, run, &*victim, &input, class, target, &settings).await?;
                 post(&Event::Attacked { run, seconds });
             }
             Request::Riposte { run, model, input, settings } => {

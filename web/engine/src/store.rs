@@ -1,8 +1,5 @@
 //! Files of the site: fetched with progress, checked, kept in the browser's cache.
 
-use std::io::Read;
-
-use flate2::read::GzDecoder;
 use js_sys::{Array, Promise, Reflect, Uint8Array};
 use riposte_protocol::{Asset, Event};
 use sha2::{Digest, Sha256};
@@ -10,7 +7,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Cache, ReadableStream, ReadableStreamDefaultReader, Request, RequestCache, RequestInit, Response};
 
-use crate::run::Trouble;
+use crate::trouble::Trouble;
 use crate::worker::{post, scope};
 
 const CACHE: &str = "riposte";
@@ -38,18 +35,9 @@ pub async fn load(base: &str, asset: &Asset, what: &str, fresh: bool) -> Result<
     Ok(bytes)
 }
 
-/// Undoes gzip.
-pub fn unpack(bytes: &[u8], what: &str) -> Result<Vec<u8>, Trouble> {
-    let mut plain = Vec::new();
-    match GzDecoder::new(bytes).read_to_end(&mut plain) {
-        Ok(_) => Ok(plain),
-        Err(error) => Err(Trouble::retry(format!("The file of {what} could not be unpacked ({error})."))),
-    }
-}
-
 async fn download(url: &str, asset: &Asset, what: &str, fresh: bool) -> Result<Vec<u8>, Trouble> {
     let gone =
-        |_| Trouble::retry(format!("The network went away while {what} was on its way. Check the connection and try again."));
+        |_| Trouble::retry(format!("Fetching {what} was cut short: the network went away. Check the connection and try again."));
     let init = RequestInit::new();
     if fresh {
         init.set_cache(RequestCache::Reload);

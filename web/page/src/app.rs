@@ -2,24 +2,26 @@
 
 use leptos::prelude::*;
 use riposte_protocol::ModelEntry;
+use riposte_spec::Choice as _;
+use riposte_spec::card::{Accuracy, ModelCard};
 
-use crate::acts::{AttackAct, CounterAct, RiposteAct};
+use crate::acts::{AttackAct, CounterAct, RiposteAct, Story};
 use crate::options::Controls;
 use crate::parts::{Choice, DeviceLine};
-use crate::state::{Arena, Load};
-use crate::trace::Phase;
+use crate::state::Arena;
 use crate::words::{about, megabytes};
 
 #[component]
 pub fn App() -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let [first, second, third] = arena.options.with_value(|options| options.acts);
+    let [first, second, third] = arena.wiring.acts();
     view! {
         <div class="arena">
             <Bench/>
             {first.then(|| view! { <AttackAct/> })}
             {second.then(|| view! { <RiposteAct/> })}
             {third.then(|| view! { <CounterAct/> })}
+            <Story/>
         </div>
     }
 }
@@ -28,35 +30,35 @@ pub fn App() -> impl IntoView {
 #[component]
 fn Bench() -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let controls = arena.options.with_value(|options| options.controls == Controls::All);
-    let offered = arena
-        .manifest
-        .with_value(|manifest| manifest.datasets.iter().map(|set| (set.id.clone(), set.name.clone())).collect::<Vec<_>>());
-    let choose_dataset = move |id: String| {
-        let model = arena
-            .manifest
-            .with_value(|manifest| manifest.models.iter().find(|model| model.dataset == id).map(|model| model.id.clone()));
+    let controls = arena.wiring.controls() == Controls::All;
+    let offered = arena.wiring.with_manifest(|manifest| {
+        manifest.datasets.iter().map(|set| (set.id.name().to_owned(), set.id.title().to_owned())).collect::<Vec<_>>()
+    });
+    let choose_dataset = move |word: String| {
+        let model = arena.wiring.with_manifest(|manifest| {
+            manifest.models.iter().find(|model| model.card.dataset.name() == word).map(|model| model.card.id.clone())
+        });
         if let Some(model) = model {
             arena.take_model(model);
         }
     };
     let models = Memo::new(move |_| {
-        let set = arena.dataset().id;
-        arena
-            .manifest
-            .with_value(|manifest| manifest.models.iter().filter(|model| model.dataset == set).cloned().collect::<Vec<_>>())
+        let set = arena.dataset();
+        arena.wiring.with_manifest(|manifest| {
+            manifest.models.iter().filter(|model| model.card.dataset == set).cloned().collect::<Vec<_>>()
+        })
     });
     let model_options = move || {
         models
             .get()
             .into_iter()
-            .map(|model| (model.id.clone(), format!("{}: {}", name(&model), megabytes(model.weights.bytes))))
+            .map(|model| (model.card.id.clone(), format!("{}: {}", model.card.name, megabytes(model.weights.bytes))))
             .collect::<Vec<_>>()
     };
-    let chosen = move || arena.offer.get().map_or_else(|| arena.model.get(), |offer| offer.model);
+    let chosen = move || arena.offer.get().unwrap_or_else(|| arena.model.get());
     let about = move || {
         let model = arena.model_entry();
-        view! { <p class="about">{arena.dataset().about} " " {accuracies(&model.card)}</p> }
+        view! { <p class="about">{arena.dataset().description()} " " {accuracies(&model.card)}</p> }
     };
     view! {
         <header class="bench">
@@ -65,7 +67,7 @@ fn Bench() -> impl IntoView {
                     <Choice
                         label="Images"
                         options=Signal::stored(offered.clone())
-                        value=Signal::derive(move || arena.dataset().id)
+                        value=Signal::derive(move || arena.dataset().name().to_owned())
                         set=choose_dataset
                     />
                     <Show
@@ -73,7 +75,7 @@ fn Bench() -> impl IntoView {
                         fallback=move || view! {
                             <div class="field">
                                 <span class="name">"Classifier"</span>
-                                <span class="fixed">{move || name(&arena.model_entry())}</span>
+                                <span class="fixed">{move || arena.model_entry().card.name}</span>
                             </div>
                         }
                     >
@@ -88,8 +90,24 @@ fn Bench() -> impl IntoView {
                 <Offered/>
             })}
             <DeviceLine/>
+            <Notices/>
             {controls.then(|| about)}
         </header>
+    }
+}
+
+/// What a link or an attribute asked for and did not get.
+#[component]
+fn Notices() -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let sentences = move || arena.notices.get().into_iter().map(|sentence| view! { <p>{sentence}</p> }).collect_view();
+    view! {
+        <div class="notices" role="status">
+            <Show when=move || arena.notices.with(|notices| !notices.is_empty())>
+                {sentences}
+                <button type="button" class="small" on:click=move |_| arena.notices.set(Vec::new())>"All right"</button>
+            </Show>
+        </div>
     }
 }
 
@@ -97,25 +115,24 @@ fn Bench() -> impl IntoView {
 #[component]
 fn Offered() -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let offered = Memo::new(move |_| arena.offer.with(|offer| offer.as_ref().and_then(|offer| arena.entry_of(&offer.model))));
+    let offered = Memo::new(move |_| arena.offer.get().and_then(|offer| arena.wiring.entry_of(&offer)));
     let time = move || {
-        let (iterations, batch) = arena.riposte.with(|riposte| (riposte.iterations, riposte.batch));
-        let larger = arena.offer.with(|offer| offer.as_ref().and_then(|offer| offer.multiply_accumulates))?;
-        let Load::Ready(opened) = arena.load.get() else { return None };
-        let seconds = arena.post_training_seconds(iterations * batch)? * larger / opened.multiply_accumulates;
+        let (iterations, batch) = arena.riposte.with(|riposte| (riposte.iterations, riposte.batch_size));
+        let work = |entry: ModelEntry| entry.card.architecture.multiply_accumulates() as f64;
+        let seconds = arena.post_training_seconds(iterations * batch)?;
         Some(format!(
             "A riposte of {iterations} \u{00d7} {batch} images will take {} on this device, where this one takes {}: estimated from its speed.",
+            about(seconds * work(offered.get()?) / work(arena.model_entry())),
             about(seconds),
-            about(arena.post_training_seconds(iterations * batch)?),
         ))
     };
     let panel = move || {
         let entry = offered.get()?;
-        let id = entry.id.clone();
+        let id = entry.card.id.clone();
         Some(view! {
             <div class="offer">
                 <p>
-                    <b>{name(&entry)}</b> {format!(" is a download of {}, once. ", megabytes(entry.weights.bytes))}
+                    <b>{entry.card.name.clone()}</b> {format!(" is a download of {}, once. ", megabytes(entry.weights.bytes))}
                     {accuracies(&entry.card)} " "
                     {move || time().unwrap_or_else(|| "How long a riposte takes is being measured.".to_owned())}
                 </p>
@@ -131,44 +148,10 @@ fn Offered() -> impl IntoView {
     view! { <div class="offers" role="status">{panel}</div> }
 }
 
-/// What a model is called.
-fn name(model: &ModelEntry) -> String {
-    let card: Option<serde_json::Value> = serde_json::from_str(&model.card).ok();
-    card.and_then(|card| card["name"].as_str().map(str::to_owned)).unwrap_or_else(|| model.id.clone())
-}
-
 /// What a model card has measured, in words: "Right on 98.2 % of the test images, and on 91.9 % when each is attacked."
-fn accuracies(card: &str) -> Option<String> {
-    let card: serde_json::Value = serde_json::from_str(card).ok()?;
-    let share = |index: usize| {
-        let measured = &card["accuracies"][index];
-        Some(100.0 * measured["correct"].as_f64()? / measured["images"].as_f64()?)
-    };
-    let (natural, attacked) = (share(0)?, share(1)?);
+fn accuracies(card: &ModelCard) -> Option<String> {
+    let [natural, attacked, ..] = card.accuracies.as_slice() else { return None };
+    let share = |measured: &Accuracy| 100.0 * measured.correct as f64 / measured.images as f64;
+    let (natural, attacked) = (share(natural), share(attacked));
     Some(format!("The classifier is right on {natural:.1} % of the test images, and on {attacked:.1} % when each is attacked."))
-}
-
-/// Runs the acts that a link or an attribute asks for, each when the one before is done.
-pub fn run_pending_acts(arena: Arena) {
-    Effect::new(move |_| {
-        let wanted = arena.pending.get();
-        let ready = matches!(arena.load.get(), Load::Ready(_)) && arena.natural.with(Option::is_some);
-        if wanted == 0 || !ready {
-            return;
-        }
-        let phases = [arena.attacked.phase, arena.riposted.phase, arena.countered.phase].map(|phase| phase.get());
-        // Whatever goes wrong or is stopped ends the chain.
-        let broken = phases.iter().any(|phase| matches!(phase, Phase::Cancelled | Phase::Failed { .. }));
-        let next = phases.iter().position(|phase| *phase == Phase::Idle).unwrap_or(3);
-        let running = phases.iter().any(|phase| matches!(phase, Phase::Running(_)));
-        if broken || next >= usize::from(wanted) {
-            arena.pending.set(0);
-        } else if !running {
-            match next {
-                0 => arena.run_attack(),
-                1 => arena.run_riposte(),
-                _ => arena.run_counter(),
-            }
-        }
-    });
 }

@@ -81,6 +81,14 @@ impl Client {
         self.engine.clone()
     }
 
+    /// The device in words, once it is known.
+    pub fn device_words(&self) -> Option<String> {
+        match self.engine.get_untracked() {
+            Engine::Ready(device) => Some(device.words()),
+            Engine::Starting | Engine::Lost { .. } => None,
+        }
+    }
+
     pub fn download(&self) -> ArcRwSignal<Option<Download>> {
         self.download.clone()
     }

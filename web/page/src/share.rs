@@ -1,34 +1,58 @@
 //! Taking a run away: its images, its record, the command that repeats it, its link; and telling the embedding page.
 
+use std::time::Duration;
+
+use js_sys::{JSON, Object};
+use leptos::html;
 use leptos::prelude::*;
-use riposte_protocol::Picture;
-use serde_json::{Value, json};
+use riposte_protocol::{Picture, Work};
+use riposte_spec::duel::{Duel, Opinion};
+use riposte_spec::keys;
+use riposte_spec::outcome::Outcome;
+use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use web_sys::{Blob, BlobPropertyBag, CustomEvent, CustomEventInit, HtmlAnchorElement, Url};
 
+use crate::hash::link_to;
 use crate::parts::{Ink, png_of};
-use crate::settings::codec;
-use crate::state::{Arena, Load, Origin};
-use crate::trace::{AttackTrace, Phase, RiposteTrace};
+use crate::state::{Arena, Origin};
+use crate::trace::{AttackTrace, Phase};
 
 /// Edge of an image's pixel in a downloaded PNG.
 const PNG_SCALE: u32 = 16;
+
+/// Between two downloads: some browsers keep only the last of several that one click starts at once.
+const BETWEEN: Duration = Duration::from_millis(400);
+
+/// What is said after a button was pressed.
+#[derive(Clone, PartialEq)]
+enum Said {
+    Nothing,
+    Done(&'static str),
+    /// The browser did not let the page write to the clipboard: the text itself.
+    ByHand(String),
+}
 
 /// Buttons that save and copy.
 #[component]
 pub fn Downloads() -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let said = RwSignal::new("");
+    let said = RwSignal::new(Said::Nothing);
     let save_images = move |_| {
-        for (name, picture, ink) in untrack(|| images(arena)) {
-            if let Some(address) = png_of(&picture, ink, PNG_SCALE) {
-                save(&address, &format!("riposte-{name}.png"));
-            }
+        let images = untrack(|| images(arena));
+        for (place, (name, picture, ink)) in images.into_iter().enumerate() {
+            let keep = move || {
+                if let Some(address) = png_of(&picture, ink, PNG_SCALE) {
+                    save(&address, &format!("riposte-{name}.png"));
+                }
+            };
+            set_timeout(keep, BETWEEN * place as u32);
         }
-        said.set("The images were saved.");
+        said.set(Said::Done("The images are being saved."));
     };
     let save_record = move |_| {
-        let text = untrack(|| format!("{:#}", record(arena)));
+        let text = untrack(|| record(arena, None)).and_then(|record| indented(&record));
+        let Some(text) = text else { return };
         let options = BlobPropertyBag::new();
         options.set_type("application/json");
         let parts = js_sys::Array::of1(&JsValue::from_str(&text));
@@ -37,58 +61,86 @@ pub fn Downloads() -> impl IntoView {
         if let Ok(address) = address {
             save(&address, "riposte-run.json");
             _ = Url::revoke_object_url(&address);
-            said.set("The record was saved.");
+            said.set(Said::Done("The record was saved."));
         }
     };
     let copy = move |text: String, done: &'static str| {
-        let promise = window().navigator().clipboard().write_text(&text);
         wasm_bindgen_futures::spawn_local(async move {
-            let words = match wasm_bindgen_futures::JsFuture::from(promise).await {
-                Ok(_) => done,
-                Err(_) => "This browser did not let the page write to the clipboard.",
-            };
+            let words = if copied(&text).await { Said::Done(done) } else { Said::ByHand(text) };
             _ = said.try_set(words);
         });
     };
+    let copy_link = move |_| {
+        if let Some(link) = link_to(arena) {
+            copy(link, "The link was copied.");
+        }
+    };
     let command = move || untrack(|| command(arena));
+    let copy_command = move |_| {
+        if let Some(command) = command() {
+            copy(command, "The command was copied.");
+        }
+    };
     view! {
-        <Show when=move || arena.attacked.phase.get() == Phase::Done>
+        <Show when=move || arena.runs.attacked.phase.get() == Phase::Done>
             <div class="share">
                 <button type="button" class="plain" on:click=save_images>"Save images"</button>
                 <button type="button" class="plain" on:click=save_record>"Save record (JSON)"</button>
-                <button type="button" class="plain" on:click=move |_| copy(window().location().href().unwrap_or_default(), "The link was copied.")>
-                    "Copy link"
-                </button>
+                <button type="button" class="plain" on:click=copy_link>"Copy link"</button>
                 <Show when=move || command().is_some()>
-                    <button type="button" class="plain" on:click=move |_| copy(command().unwrap_or_default(), "The command was copied.")>
-                        "Copy command"
-                    </button>
+                    <button type="button" class="plain" on:click=copy_command>"Copy command"</button>
                 </Show>
-                <span role="status">{move || said.get()}</span>
+                <span role="status">{move || match said.get() {
+                    Said::Nothing => "",
+                    Said::Done(words) => words,
+                    Said::ByHand(_) => "This browser does not let the page write to the clipboard. Copy it from here:",
+                }}</span>
+                {move || match said.get() {
+                    Said::ByHand(text) => Some(view! { <ByHand text/> }),
+                    Said::Nothing | Said::Done(_) => None,
+                }}
             </div>
         </Show>
     }
 }
 
+/// A text to copy by hand, selected already.
+#[component]
+fn ByHand(text: String) -> impl IntoView {
+    let field = NodeRef::<html::Textarea>::new();
+    Effect::new(move |_| {
+        if let Some(field) = field.get() {
+            _ = field.focus();
+            field.select();
+        }
+    });
+    view! { <textarea class="by-hand" node_ref=field readonly rows="2" aria-label="To copy by hand">{text}</textarea> }
+}
+
+/// Whether a text is in the clipboard now. A page without a secure address has none, and a frame only by its page's leave.
+async fn copied(text: &str) -> bool {
+    let navigator = window().navigator();
+    if js_sys::Reflect::get(&navigator, &"clipboard".into()).is_ok_and(|clipboard| clipboard.is_object()) {
+        wasm_bindgen_futures::JsFuture::from(navigator.clipboard().write_text(text)).await.is_ok()
+    } else {
+        false
+    }
+}
+
 /// Tells the embedding page, as a `riposte` event of the element, whenever an act is done.
 pub fn announce_results(arena: Arena) {
-    let phases = [arena.attacked.phase, arena.riposted.phase, arena.countered.phase];
-    for (act, phase) in phases.into_iter().enumerate() {
+    for (act, phase) in arena.runs.phases().into_iter().enumerate() {
         Effect::new(move |_| {
             if phase.get() != Phase::Done {
                 return;
             }
-            let mut detail = untrack(|| record(arena));
-            detail["act"] = json!(act + 1);
+            let Some(detail) = untrack(|| record(arena, Some(act + 1))) else { return };
             let init = CustomEventInit::new();
-            // JSON text is what the browser's own parser takes.
-            if let Ok(detail) = js_sys::JSON::parse(&detail.to_string()) {
-                init.set_detail(&detail);
-            }
+            init.set_detail(&detail);
             init.set_bubbles(true);
             init.set_composed(true);
             if let Ok(event) = CustomEvent::new_with_event_init_dict("riposte", &init) {
-                arena.host.with_value(|host| _ = host.dispatch_event(&event));
+                arena.wiring.with_host(|host| _ = host.dispatch_event(&event));
             }
         });
     }
@@ -98,135 +150,165 @@ fn images(arena: Arena) -> Vec<(&'static str, Picture, Ink)> {
     let Some(original) = arena.subject.get().map(|subject| subject.image) else { return Vec::new() };
     let scale = arena.attack.with(|attack| attack.epsilon);
     let mut images = Vec::new();
-    if let Some(end) = arena.attacked.end() {
+    if let Some(end) = arena.runs.attacked.end() {
         images.push(("change", end.image.minus(&original), Ink::Change { scale }));
         images.push(("attacked", end.image, Ink::Image));
     }
-    if let Some(found) = arena.riposted.found.get() {
+    if let Some(found) = arena.runs.riposted.found.get() {
         images.push(("neighbor", found.image, Ink::Image));
     }
-    if let Some(end) = arena.countered.end() {
+    if let Some(end) = arena.runs.countered.end() {
         images.push(("re-attacked", end.image, Ink::Image));
     }
     images.insert(0, ("original", original, Ink::Image));
     images
 }
 
-/// Everything that is needed to recompute the run, and what came out.
-fn record(arena: Arena) -> Value {
-    let (attack, riposte) = (arena.attack.get(), arena.riposte.get());
-    let subject = arena.subject.get();
-    let image = subject.as_ref().map(|subject| match &subject.origin {
-        Origin::Test(number) => json!({ "test": number }),
-        Origin::Drawn => json!({ "drawn": pixels(&subject.image) }),
-        Origin::Uploaded(name) => json!({ "uploaded": name, "pixels": pixels(&subject.image) }),
+/// What a record has beside the duel.
+#[derive(Serialize)]
+struct OfThePage {
+    /// The act that is done, where that is what the record is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<usize>,
+    /// What act 2 answers: the attacked image or the untouched one.
+    on: &'static str,
+    /// The base model's logits at the attack's start and after each of its steps.
+    steps: Vec<Vec<f32>>,
+    /// The images themselves.
+    images: Images,
+    /// What the defense did.
+    work: Option<Work>,
+    /// Act 3.
+    counter: Option<Counter>,
+}
+
+#[derive(Serialize)]
+struct Images {
+    natural: Option<Pixels>,
+    attacked: Option<Pixels>,
+    neighbor: Option<Pixels>,
+}
+
+#[derive(Serialize)]
+struct Pixels {
+    /// Channels, height, width.
+    shape: [usize; 3],
+    /// In [0, 1], channel by channel, row by row.
+    values: Vec<f32>,
+}
+
+/// The plain re-attack: on the adapted copy as it stands, from the untouched image.
+#[derive(Serialize)]
+struct Counter {
+    /// The copy on the image made against it.
+    attacked: Option<Opinion>,
+    steps: Vec<Vec<f32>>,
+    image: Option<Pixels>,
+    /// What the defense answers that image, adapting afresh.
+    answer: Option<Opinion>,
+}
+
+/// What is saved and announced, as an object: the duel in the words of `riposte duel --json`, and what only a page has.
+fn record(arena: Arena, act: Option<usize>) -> Option<Object> {
+    let (duel, rest) = pieces(arena, act);
+    // The browser's own parser makes objects of text, and one of two.
+    let object = |text: serde_json::Result<String>| JSON::parse(&text.ok()?).ok()?.dyn_into::<Object>().ok();
+    Some(Object::assign(&object(serde_json::to_string(&duel))?, &object(serde_json::to_string(&rest))?))
+}
+
+fn indented(record: &Object) -> Option<String> {
+    JSON::stringify_with_replacer_and_space(record, &JsValue::NULL, &JsValue::from(2)).ok().map(String::from)
+}
+
+fn pieces(arena: Arena, act: Option<usize>) -> (Duel, OfThePage) {
+    let (subject, riposted, attacked) = (arena.subject.get(), arena.runs.riposted, arena.runs.attacked);
+    let (label, natural) = (subject.as_ref().and_then(|subject| subject.truth), arena.natural.get());
+    let (end, verdict) = (attacked.end(), riposted.verdict.get());
+    let found = riposted.found.get().filter(|_| verdict.is_some());
+    let original_image = subject.as_ref().map(|subject| &subject.image);
+    let outcome =
+        label.zip(found.as_ref()).zip(verdict.as_ref()).filter(|_| arena.on_attacked.get()).map(|((label, found), verdict)| {
+            Outcome::of(label, found.original.class, found.neighbor.class, verdict.adapted.class)
+        });
+    let iterations = riposted.iterations.get();
+    let race = found.iter().map(|found| found.original.logits.clone()).chain(iterations.iter().map(|one| one.logits.clone()));
+    let class = arena.class();
+    let fooled_after = end.as_ref().filter(|end| Some(end.prediction.class) != class).and_then(|_| {
+        attacked.steps.with(|steps| steps.iter().find(|step| Some(step.prediction.class) != class).map(|step| step.index))
     });
-    json!({
-        "riposte": env!("CARGO_PKG_VERSION"),
-        "dataset": arena.dataset().id,
-        "model": arena.model.get(),
-        "weights_sha256": arena.model_entry().weights.sha256,
-        "image": image,
-        "truth": subject.and_then(|subject| subject.truth),
-        "seed": arena.seed.get(),
-        "preset": arena.preset.get(),
-        "attack_settings": attack,
-        "riposte_settings": riposte,
-        "natural_logits": arena.natural.get().map(|natural| natural.logits),
-        "attack": attack_record(arena.attacked),
-        "riposte_on": if arena.on_attacked.get() { "attacked" } else { "untouched" },
-        "riposte_run": riposte_record(arena.riposted),
-        "plain_re_attack": attack_record(arena.countered),
-        "second_riposte_run": riposte_record(arena.second),
-    })
+    let duel = Duel {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        date: Some(String::from(js_sys::Date::new_0().to_iso_string())),
+        device: arena.wiring.with_client(|client| client.device_words()),
+        command: command(arena),
+        link: link_to(arena),
+        dataset: arena.dataset(),
+        classes: arena.dataset().classes().iter().map(|name| (*name).to_owned()).collect(),
+        index: subject.as_ref().and_then(|subject| match subject.origin {
+            Origin::Test(number) => Some(number.into()),
+            Origin::Drawn | Origin::Uploaded(_) => None,
+        }),
+        label,
+        model: arena.model.get(),
+        weights_sha256: arena.model_entry().weights.sha256,
+        preset: arena.preset.get(),
+        seed: arena.seed.get().into(),
+        attack: arena.attack.get(),
+        target: arena.target.get(),
+        riposte: arena.riposte.get(),
+        outcome,
+        natural: natural.as_ref().map(Opinion::from),
+        attacked: end.as_ref().map(|end| Opinion::from(&end.prediction)),
+        perturbation: end.as_ref().zip(original_image).map(|(end, image)| end.image.minus(image).max_abs()),
+        fooled_after,
+        original: found.as_ref().map(|found| found.original.class),
+        neighbor: found.as_ref().map(|found| found.neighbor.class),
+        riposted: verdict.as_ref().map(|verdict| verdict.riposted),
+        answer: verdict.as_ref().map(|verdict| Opinion::from(&verdict.adapted)),
+        race: if iterations.is_empty() { Vec::new() } else { race.collect() },
+        losses: iterations.iter().map(|one| one.loss).collect(),
+        seconds: attacked.seconds.get() + verdict.as_ref().map_or(0.0, |verdict| verdict.work.seconds),
+    };
+    let rest = OfThePage {
+        act,
+        on: if arena.on_attacked.get() { "attacked" } else { "untouched" },
+        steps: logits(attacked),
+        images: Images {
+            natural: original_image.map(pixels),
+            attacked: end.as_ref().map(|end| pixels(&end.image)),
+            neighbor: found.as_ref().map(|found| pixels(&found.image)),
+        },
+        work: verdict.map(|verdict| verdict.work),
+        counter: arena.runs.countered.end().map(|end| Counter {
+            attacked: Some(Opinion::from(&end.prediction)),
+            steps: logits(arena.runs.countered),
+            image: Some(pixels(&end.image)),
+            answer: arena.runs.second.verdict.get().map(|verdict| Opinion::from(&verdict.adapted)),
+        }),
+    };
+    (duel, rest)
 }
 
-fn attack_record(trace: AttackTrace) -> Option<Value> {
-    let end = trace.end()?;
-    let logits: Vec<Vec<f32>> = trace.steps.with(|steps| steps.iter().map(|step| step.prediction.logits.clone()).collect());
-    Some(json!({ "seconds": trace.seconds.get(), "class": end.prediction.class, "logits": logits, "image": pixels(&end.image) }))
+fn logits(trace: AttackTrace) -> Vec<Vec<f32>> {
+    trace.steps.with(|steps| steps.iter().map(|step| step.prediction.logits.clone()).collect())
 }
 
-fn riposte_record(trace: RiposteTrace) -> Option<Value> {
-    let verdict = trace.verdict.get()?;
-    let found = trace.found.get()?;
-    let iterations =
-        trace.iterations.with(|all| all.iter().map(|one| json!({ "loss": one.loss, "logits": one.logits })).collect::<Vec<_>>());
-    Some(json!({
-        "original_class": found.original.class,
-        "neighbor_class": found.neighbour.class,
-        "neighbor_image": pixels(&found.image),
-        "riposted": verdict.riposted,
-        "base": verdict.base,
-        "adapted": verdict.adapted,
-        "work": verdict.work,
-        "iterations": iterations,
-    }))
+fn pixels(picture: &Picture) -> Pixels {
+    Pixels { shape: [picture.channels, picture.height, picture.width], values: picture.pixels.clone() }
 }
 
-fn pixels(picture: &Picture) -> Value {
-    json!({ "shape": [picture.channels, picture.height, picture.width], "values": picture.pixels })
-}
-
-/// The native command that repeats the run; none for a picture that only this page has, or a setting that the command lacks.
+/// The native command that repeats the run; none for a picture that only this page has.
 fn command(arena: Arena) -> Option<String> {
     let Origin::Test(number) = arena.subject.get()?.origin else { return None };
-    let (dataset, model, preset) = (arena.dataset().id, arena.model.get(), arena.preset.get());
-    let seed = arena.seed.get();
+    let (dataset, model, preset) = (arena.dataset(), arena.model.get(), arena.preset.get());
+    let (seed, samples) = (arena.seed.get(), arena.dataset_entry().training_images);
     let mut command = format!(
-        "riposte duel --dataset {dataset} --model {model} --index {number} --preset {preset} --seed {seed} --post-samples {}",
-        arena.dataset().training_images
+        "riposte duel --dataset {dataset} --model {model} --index {number} --preset {preset} --seed {seed} --post-samples {samples}"
     );
-    let Load::Ready(opened) = arena.load.get() else { return None };
-    let known = opened.presets.into_iter().find(|known| known.name == preset)?;
-    for (name, value) in codec::differences((&known.attack, &known.riposte), (&arena.attack.get(), &arena.riposte.get())) {
-        command.push_str(&flags(name, &value)?);
+    for (name, value) in keys::differences(&preset.preset(), &arena.setup()) {
+        command.push_str(&format!(" --{name} {value}"));
     }
     Some(command)
-}
-
-/// A setting of a link as flags of the command; none if the command has no such flag.
-fn flags(name: &str, value: &str) -> Option<String> {
-    let flag = match name {
-        "eps" => "epsilon",
-        "step" => "step-size",
-        "steps" => "steps",
-        "start" => "start",
-        "stop" => "stop",
-        "loss" => return Some(format!(" --loss {}", if value == "ce" { "cross-entropy" } else { value })),
-        "search" => "search",
-        "s-eps" => "search-epsilon",
-        "s-step" => "search-step-size",
-        "s-steps" => "search-steps",
-        "s-stop" => "search-stop",
-        "pool" => {
-            let data = match value {
-                "random" => "original+random",
-                "all" => "whole",
-                _ => "original+neighbor",
-            };
-            return Some(format!(" --post-data {data}"));
-        }
-        "k" => "post-iterations",
-        "m" => "post-batch",
-        "lr" => "post-lr",
-        "bn" => "batch-norm",
-        "train" => return Some(training_flags(value)),
-        _ => return None,
-    };
-    Some(format!(" --{flag} {value}"))
-}
-
-/// `fixed-both`, `fast:0.3:0.375`, `pgd:0.3:0.01:40`, `normal`, as flags.
-fn training_flags(value: &str) -> String {
-    if let Some(direction) = value.strip_prefix("fixed-") {
-        return format!(" --riposte fixed --direction {direction}");
-    }
-    let mut parts = value.split(':');
-    let kind = parts.next().unwrap_or_default();
-    let names = ["post-epsilon", "post-step-size", "post-steps"];
-    let settings: String = names.iter().zip(parts).map(|(name, value)| format!(" --{name} {value}")).collect();
-    format!(" --riposte {kind}{settings}")
 }
 
 /// Offers an address as a download.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use leptos::leptos_dom::helpers::{IntervalHandle, set_interval_with_handle};
 use leptos::prelude::*;
-use riposte_protocol::{Event, IterationData, Notice, Picture, Prediction, RunId, StepData, Verdict};
+use riposte_protocol::{Event, IterationData, Notice, Picture, RunId, StepData, Verdict};
+use riposte_spec::class::Prediction;
 
 /// Where a run is.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,7 +152,7 @@ impl AttackTrace {
 #[derive(Clone)]
 pub struct Found {
     pub original: Prediction,
-    pub neighbour: Prediction,
+    pub neighbor: Prediction,
     /// x''
     pub image: Picture,
 }
@@ -195,8 +196,8 @@ impl RiposteTrace {
     pub fn hear(self, event: &Event) {
         match event {
             Event::Note { notice, .. } => self.phase.set(Phase::Running(Some(*notice))),
-            Event::Neighbour { original, neighbour, image, .. } => {
-                self.found.set(Some(Found { original: original.clone(), neighbour: neighbour.clone(), image: image.clone() }));
+            Event::Neighbor { original, neighbor, image, .. } => {
+                self.found.set(Some(Found { original: original.clone(), neighbor: neighbor.clone(), image: image.clone() }));
             }
             Event::Iterations { iterations: more, .. } => {
                 self.iterations.update(|iterations| iterations.extend_from_slice(more));
@@ -208,6 +209,38 @@ impl RiposteTrace {
             }
             other => end(self.phase, other),
         }
+    }
+}
+
+/// The runs of an element's three acts.
+#[derive(Clone, Copy)]
+pub struct Runs {
+    pub attacked: AttackTrace,
+    pub riposted: RiposteTrace,
+    pub countered: AttackTrace,
+    /// Act 3, second half: the defense answers the image that was made against the copy.
+    pub second: RiposteTrace,
+    /// Acts still to run on arrival from a link.
+    pub pending: RwSignal<u8>,
+    /// Seconds that post-training takes for each of its samples, once that was measured.
+    pub seconds_per_sample: RwSignal<Option<f64>>,
+}
+
+impl Runs {
+    pub fn new(pending: u8) -> Self {
+        Self {
+            attacked: AttackTrace::new(),
+            riposted: RiposteTrace::new(),
+            countered: AttackTrace::new(),
+            second: RiposteTrace::new(),
+            pending: RwSignal::new(pending),
+            seconds_per_sample: RwSignal::new(None),
+        }
+    }
+
+    /// The phases of the three acts.
+    pub fn phases(self) -> [RwSignal<Phase>; 3] {
+        [self.attacked.phase, self.riposted.phase, self.countered.phase]
     }
 }
 

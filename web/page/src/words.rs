@@ -1,15 +1,6 @@
 //! Numbers as people read them.
 
-use riposte_protocol::DatasetEntry;
-
-/// A plain number or a fraction: `0.3`, `8/255`.
-pub fn parse_number(text: &str) -> Option<f32> {
-    let value = match text.split_once('/') {
-        Some((above, below)) => above.trim().parse::<f32>().ok()? / below.trim().parse::<f32>().ok()?,
-        None => text.trim().parse().ok()?,
-    };
-    value.is_finite().then_some(value)
-}
+use riposte_spec::dataset::DatasetId;
 
 /// `93 %`; never a false 0 or 100.
 pub fn percent(probability: f32) -> String {
@@ -23,9 +14,9 @@ pub fn percent(probability: f32) -> String {
 }
 
 /// A change of pixel values: decimals for gray digits, levels of 255 for color pictures, as the field writes them.
-pub fn pixel_units(value: f32, dataset: Option<&DatasetEntry>) -> String {
+pub fn pixel_units(value: f32, dataset: DatasetId) -> String {
     let levels = value * 255.0;
-    if dataset.is_some_and(|dataset| dataset.channels > 1) && (levels - levels.round()).abs() < 1e-3 {
+    if dataset.image_shape()[0] > 1 && (levels - levels.round()).abs() < 1e-3 {
         format!("{}/255", levels.round())
     } else {
         short(value)

@@ -1,6 +1,7 @@
+use riposte_spec::class::Prediction;
 use serde::{Deserialize, Serialize};
 
-use crate::{AttackSettings, Perturbation, Picture, RiposteSettings, RunId};
+use crate::{Picture, RunId};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Event {
@@ -14,9 +15,10 @@ pub enum Event {
     },
     /// The device that computes.
     Device(DeviceNotice),
+    /// A model is ready: so many test images of each class are at hand.
     Opened {
         run: RunId,
-        opened: Box<Opened>,
+        test_images: usize,
     },
     Gallery {
         run: RunId,
@@ -37,10 +39,10 @@ pub enum Event {
         steps: Vec<StepData>,
     },
     /// The neighbor search is done.
-    Neighbour {
+    Neighbor {
         run: RunId,
         original: Prediction,
-        neighbour: Prediction,
+        neighbor: Prediction,
         image: Picture,
     },
     /// Iterations of post-training, in order, as many as came together.
@@ -53,17 +55,12 @@ pub enum Event {
         run: RunId,
         seconds_per_sample: f64,
     },
-    /// Multiply-accumulates of one forward pass of one image.
-    Weighed {
-        run: RunId,
-        multiply_accumulates: f64,
-    },
     /// An attack is done.
     Attacked {
         run: RunId,
         seconds: f64,
     },
-    /// The defence has answered.
+    /// The defense has answered.
     Answered {
         run: RunId,
         verdict: Box<Verdict>,
@@ -92,10 +89,9 @@ impl Event {
             | Self::Classified { run, .. }
             | Self::Note { run, .. }
             | Self::Steps { run, .. }
-            | Self::Neighbour { run, .. }
+            | Self::Neighbor { run, .. }
             | Self::Iterations { run, .. }
             | Self::Timed { run, .. }
-            | Self::Weighed { run, .. }
             | Self::Attacked { run, .. }
             | Self::Answered { run, .. }
             | Self::Cancelled { run }
@@ -111,7 +107,6 @@ impl Event {
             | Self::Gallery { .. }
             | Self::Classified { .. }
             | Self::Timed { .. }
-            | Self::Weighed { .. }
             | Self::Attacked { .. }
             | Self::Answered { .. }
             | Self::Cancelled { .. }
@@ -121,7 +116,7 @@ impl Event {
             | Self::Device(_)
             | Self::Note { .. }
             | Self::Steps { .. }
-            | Self::Neighbour { .. }
+            | Self::Neighbor { .. }
             | Self::Iterations { .. }
             | Self::Crashed { .. } => false,
         }
@@ -143,40 +138,32 @@ pub struct DeviceNotice {
     pub reason: Option<String>,
 }
 
+impl DeviceKind {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WebGpu => "WebGPU",
+            Self::Cpu => "CPU",
+        }
+    }
+}
+
+impl DeviceNotice {
+    /// `CPU (WebAssembly SIMD, one thread)`
+    pub fn words(&self) -> String {
+        let kind = self.kind.name();
+        if self.name.is_empty() { kind.to_owned() } else { format!("{kind} ({})", self.name) }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Notice {
     /// Once for each kind of run and architecture on WebGPU.
     CompilingShaders,
     Downloading,
     Drawing,
-    SearchingNeighbour,
+    SearchingNeighbor,
     PostTraining,
-}
-
-/// A model that is ready, with its first images and the settings that fit it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Opened {
-    pub model: String,
-    /// Test images at hand, of each class.
-    pub test_images: usize,
-    /// Multiply-accumulates of one forward pass of one image.
-    pub multiply_accumulates: f64,
-    /// The first is the recommended one.
-    pub presets: Vec<Preset>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Preset {
-    /// As on the command line: `m-mnist`.
-    pub name: String,
-    pub title: String,
-    /// What it follows, in one sentence.
-    pub about: String,
-    pub attack: AttackSettings,
-    pub riposte: RiposteSettings,
-    /// What `Fast` and `Pgd` mean in this setup.
-    pub fast: Perturbation,
-    pub pgd: Perturbation,
 }
 
 /// An image with its label; `number` is its place in the official set.
@@ -185,28 +172,6 @@ pub struct Sample {
     pub number: u32,
     pub label: usize,
     pub image: Picture,
-}
-
-/// What a classifier says of one image.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Prediction {
-    pub class: usize,
-    pub logits: Vec<f32>,
-}
-
-impl Prediction {
-    pub fn new(logits: Vec<f32>) -> Self {
-        let class = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0);
-        Self { class, logits }
-    }
-
-    /// Softmax of the logits.
-    pub fn probabilities(&self) -> Vec<f32> {
-        let largest = self.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let weights: Vec<f32> = self.logits.iter().map(|logit| (logit - largest).exp()).collect();
-        let sum: f32 = weights.iter().sum();
-        weights.into_iter().map(|weight| weight / sum).collect()
-    }
 }
 
 /// State of an attack after `index` steps; 0 is its start point.
@@ -240,6 +205,7 @@ pub struct Verdict {
     pub work: Work,
 }
 
+/// What an answer took.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Work {
     pub seconds: f64,

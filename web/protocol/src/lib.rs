@@ -1,13 +1,13 @@
 //! What the page and its worker say to each other.
 //!
 //! Plain data, shared by both sides, so that a request the engine does not know does not compile. Every run has an id chosen by
-//! the page; an event about a run carries it, and events of one run arrive in order.
+//! the page; an event about a run carries it, and events of one run arrive in order. What a run is (settings, datasets, what a
+//! classifier says) is in [`riposte_spec`].
 
 mod event;
 mod manifest;
 mod picture;
 mod request;
-mod settings;
 
 /// Training images of a dataset that the page holds: the first so many, in the dataset's own order. `riposte --post-samples` takes
 /// the same ones.
@@ -16,12 +16,7 @@ pub const TRAINING_IMAGES: usize = 10_000;
 /// The same of color photographs, which take four times as long to download.
 pub const TRAINING_PHOTOGRAPHS: usize = 5_000;
 
-pub use event::{
-    DeviceKind, DeviceNotice, Event, IterationData, Notice, Opened, Prediction, Preset, Sample, StepData, Verdict, Work,
-};
+pub use event::{DeviceKind, DeviceNotice, Event, IterationData, Notice, Sample, StepData, Verdict, Work};
 pub use manifest::{Asset, DatasetEntry, Manifest, ModelEntry};
 pub use picture::Picture;
 pub use request::{DevicePreference, Input, Request, RunId, Victim};
-pub use settings::{
-    AttackSettings, Augmentation, BatchNorm, Direction, Loss, Perturbation, PoolChoice, RiposteSettings, SearchKind, Start, Stop,
-};

@@ -1,3 +1,5 @@
+use riposte_spec::card::ModelCard;
+use riposte_spec::dataset::DatasetId;
 use serde::{Deserialize, Serialize};
 
 /// What a built site offers: written by `cargo xtask dist`, read by the page.
@@ -19,14 +21,7 @@ pub struct Asset {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DatasetEntry {
-    pub id: String,
-    pub name: String,
-    /// One sentence: what the images are and where they come from.
-    pub about: String,
-    pub classes: Vec<String>,
-    pub channels: usize,
-    pub height: usize,
-    pub width: usize,
+    pub id: DatasetId,
     /// Packed test images; none: the engine draws them itself.
     pub test: Option<Asset>,
     /// Packed training images for the post-training; none: the engine draws them itself.
@@ -37,9 +32,7 @@ pub struct DatasetEntry {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelEntry {
-    pub id: String,
-    pub dataset: String,
-    /// The model card, as committed beside the weights.
-    pub card: String,
+    /// As committed beside the weights.
+    pub card: ModelCard,
     pub weights: Asset,
 }

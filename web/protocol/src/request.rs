@@ -1,6 +1,8 @@
+use riposte_spec::attack::Pgd;
+use riposte_spec::post_train::PostTrain;
 use serde::{Deserialize, Serialize};
 
-use crate::{AttackSettings, DatasetEntry, ModelEntry, Picture, RiposteSettings};
+use crate::{DatasetEntry, ModelEntry, Picture};
 
 /// Chosen by the page, never used twice in the life of a worker.
 pub type RunId = u32;
@@ -17,14 +19,13 @@ pub enum Request {
     TestImage { run: RunId, model: String, number: Option<u32> },
     /// What the static classifier says of an image.
     Classify { run: RunId, model: String, image: Picture },
-    /// Acts 1 and 3. `class` is the class to leave: the true one, or what the static classifier says of the untouched image.
-    Attack { run: RunId, victim: Victim, input: Input, class: usize, settings: AttackSettings },
+    /// Acts 1 and 3. `class` is the class to leave: the true one, or what the static classifier says of the untouched image; `target` the
+    /// one to be mistaken for, if it must be a certain one.
+    Attack { run: RunId, victim: Victim, input: Input, class: usize, target: Option<usize>, settings: Pgd },
     /// Act 2, on the image as it arrives, whatever was done to it. The engine keeps the adapted copy under the run's id.
-    Riposte { run: RunId, model: String, input: Input, settings: RiposteSettings },
+    Riposte { run: RunId, model: String, input: Input, settings: PostTrain },
     /// How long post-training takes on this device.
     Time { run: RunId, model: String },
-    /// How much a forward pass of a model is, told by its card: before the model is fetched.
-    Weigh { run: RunId, card: String },
     /// Drop the adapted copy of a run.
     Forget { adapted: RunId },
     /// Stop a run. It answers `Cancelled` within one step.

@@ -13,18 +13,18 @@ use super::{DataArgs, DeviceArgs, ModelArgs, SettingFlags, WidthArgs};
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
-  riposte duel                                    the first digit that the attack fools
+  riposte duel                                    a digit that the attack fools and the riposte answers rightly
   riposte duel --index 7 --epsilon 0.2
   riposte duel --pick answered                    the first fooled digit that the riposte answers rightly
   riposte duel --dataset mnist --weights fast.pth --architecture fast-mnist-cnn --preset f-mnist --riposte fast
   riposte duel --json --out none | jq .answer")]
 pub struct DuelArgs {
-    /// Number of the test image [default: chosen by --pick]
+    /// Number of the test image [default: the one that the model's card opens with, or chosen by --pick]
     #[arg(long, value_name = "N")]
     pub index: Option<usize>,
-    /// Which image to choose when none is named
-    #[arg(long, value_name = "WHICH", default_value = "fooled", conflicts_with = "index")]
-    pub pick: Pick,
+    /// Which image to choose when none is named [default: fooled, where settings, seed or model are not those of a card]
+    #[arg(long, value_name = "WHICH", conflicts_with = "index")]
+    pub pick: Option<Pick>,
     /// A setup of the paper [default: the one recommended for the dataset]
     #[arg(long, value_name = "NAME", value_parser = choice::<PresetName>())]
     pub preset: Option<PresetName>,

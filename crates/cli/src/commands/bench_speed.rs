@@ -9,10 +9,11 @@ use riposte::Classifier;
 use riposte::attack::{Attacks, Goal, Pgd};
 use riposte::data::pool::{Augmentation, ClassPools};
 use riposte::data::{Dataset, Images};
+use riposte::defense::Defense;
 use riposte::models::{Architecture, LayerPath, Model};
 use riposte::neighbor::Neighbors;
 use riposte::optimizer::Rule;
-use riposte::post_train::{Adapts, BatchNormMode, PostTrain};
+use riposte::post_train::{BatchNormMode, PostTrain, PostTraining};
 use riposte::precision::{self, Precision};
 use riposte::presets::Preset;
 use riposte::rng::{self, Purpose, Seed};
@@ -114,7 +115,7 @@ impl Bench {
     fn post_train(&self, batch_size: usize, iterations: usize) -> Result<Times> {
         let model = self.model();
         let pools = ClassPools::new(self.samples(10 * batch_size.max(400))?);
-        let config = PostTrain {
+        let settings = PostTrain {
             batch_size,
             iterations,
             augmentation: Augmentation::None,
@@ -122,18 +123,20 @@ impl Bench {
             precision: self.precision,
             ..Preset::M_MNIST.post_train
         };
+        let riposte = PostTraining { model: &model, pools: &pools, settings };
         let image = self.images(1);
         let logits = model.forward(image.clone());
         let neighbors = Neighbors {
+            inputs: image.clone(),
             original: vec![0],
             neighbor: vec![1],
-            images: (image.clone() + 0.1).clamp(0.0, 1.0),
+            images: (image + 0.1).clamp(0.0, 1.0),
             logits: logits.clone(),
             neighbor_logits: logits,
         };
         self.time(|| {
             let observe = async |_: riposte::post_train::Progress<'_, Model>| ControlFlow::Continue(());
-            let answer = config.answer(&model, image.clone(), neighbors.clone(), &pools, self.seed, 0, observe);
+            let answer = riposte.respond(neighbors.clone(), self.seed.input(0), observe);
             finish(pollster::block_on(answer)?.logits)
         })
     }
@@ -142,9 +145,9 @@ impl Bench {
     fn pgd(&self, count: usize, steps: usize) -> Result<Times> {
         let (model, images) = (self.model(), self.images(count));
         let goal = Goal::Untargeted { labels: (0..count).map(|index| index % 10).collect() };
-        let inputs: Vec<u64> = (0..count as u64).collect();
+        let draws = self.seed.inputs(0..count as u64);
         let attack = Pgd { steps, ..Pgd::MNIST };
-        self.time(|| finish(attack.attack(&model, images.clone(), &goal, self.seed, &inputs)?.finish().logits))
+        self.time(|| finish(attack.attack(&model, images.clone(), &goal, &draws)?.finish().logits))
     }
 
     /// Forward, backward and update on unperturbed images.

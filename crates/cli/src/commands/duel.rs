@@ -8,13 +8,14 @@ use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
 use riposte::attack::Attack;
+use riposte::post_train::PostTraining;
 use riposte::rng::Seed;
 use riposte::spec::dataset::DatasetId;
 use riposte::spec::outcome::Outcome;
 use riposte::spec::setup::Setup;
 use serde::Serialize;
 
-use crate::args::DuelArgs;
+use crate::args::{DuelArgs, Pick};
 use crate::dataset::{self, Split};
 use crate::device::{self, Found};
 use crate::models::{Source, quoted};
@@ -30,7 +31,7 @@ pub fn run(args: DuelArgs) -> Result<()> {
     let source = Source::find(&args.model, args.data.dataset)?;
     let dataset = args.data.dataset.unwrap_or(source.dataset());
     let setup = settings::resolve(args.preset, dataset, &args.settings)?;
-    let (Some(attack), Some(riposte)) = (setup.pgd(), setup.riposte) else {
+    let (Some(attack), Some(settings)) = (setup.pgd(), setup.riposte) else {
         bail!("a duel needs an attack by PGD and a riposte; `riposte eval` takes any attack, and does without");
     };
     device::limit_threads(args.device.threads)?;
@@ -47,22 +48,26 @@ pub fn run(args: DuelArgs) -> Result<()> {
         name: &source.name,
         dataset,
         test: &test,
-        pools: &pools,
         attack,
         target: setup.target,
-        riposte,
+        riposte: PostTraining { model: &model, pools: &pools, settings },
         seed: Seed(args.seed),
     };
     let mut screen = Screen::new(args.json);
-    let index = match args.index {
-        Some(index) => index,
-        None => pick::choose(&duel, args.pick, &device, &mut screen)?,
+    let opening = source.opening(dataset, &setup);
+    let index = match (args.index, args.pick, opening) {
+        (Some(index), ..) => index,
+        (None, None, Some(opening)) if opening.seed == args.seed => opening.image as usize,
+        (None, pick, _) => pick::choose(&duel, pick.unwrap_or(Pick::Fooled), &device, &mut screen)?,
     };
     let begin = Instant::now();
     let story = duel.play(index, &mut screen)?;
     let seconds = begin.elapsed().as_secs_f64();
     for act in story.acts() {
         screen.say(&act)?;
+    }
+    if let Some(opening) = opening {
+        screen.say(&opening.counts.sentence())?;
     }
     let colophon = Colophon { command: command(&args, &source, index), device: device.to_string(), seed: args.seed };
     if args.out != Path::new("none") {

@@ -5,7 +5,8 @@ mod table;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use riposte::eval::{Gain, Record, Summary, wilson_interval};
+use riposte::evaluate::{Evaluation, Gain, Record, Summary, wilson_interval};
+use riposte::post_train::PostTraining;
 use riposte::rng::Seed;
 use riposte::spec::results::{Header, Part, Processor, Settings};
 use riposte::spec::setup::Setup;
@@ -14,7 +15,7 @@ use serde::Serialize;
 use crate::args::{EvalArgs, Switch};
 use crate::dataset::{self, Split};
 use crate::device::{self, Found};
-use crate::evaluation::Evaluation;
+use crate::evaluation::Inputs;
 use crate::interrupt::Interrupt;
 use crate::models::Source;
 use crate::output;
@@ -124,13 +125,14 @@ pub fn run(args: EvalArgs) -> Result<()> {
             eprintln!("The last of them were computed otherwise ({}): what follows gets a header of its own.", part.how());
         }
     }
-    let evaluation =
-        Evaluation { model: &model, test: &test, pools: train.as_ref(), setup, natural, seed: Seed(args.seed), batch };
+    let defense = setup.riposte.zip(train.as_ref()).map(|(settings, pools)| PostTraining { model: &model, pools, settings });
+    let evaluation = Evaluation { model: &model, attack: setup.attack, target: setup.target, defense, natural };
+    let inputs = Inputs { test: &test, seed: Seed(args.seed), batch };
     let interrupt = Interrupt::listen()?;
     let bar = progress::bar(images as u64, "Evaluating");
     bar.set_position(done as u64);
     let clock = Instant::now();
-    let outcome = evaluation.run(begin..end, first + done - begin, &workers, &interrupt, |record| {
+    let outcome = inputs.evaluate(&evaluation, begin..end, first + done - begin, &workers, &interrupt, |record| {
         if let Some(file) = &mut file {
             file.append(&record)?;
         }

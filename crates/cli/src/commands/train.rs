@@ -9,17 +9,17 @@ use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 use riposte::attack::Attack;
 use riposte::data::Dataset;
-use riposte::eval::{Record, Summary};
+use riposte::defense::Static;
+use riposte::evaluate::{Evaluation, Record, Summary};
 use riposte::models::{Accuracy, Model, ModelCard};
 use riposte::rng::Seed;
-use riposte::spec::setup::Setup;
 use riposte::train::Trainer;
 use riposte::weights::{Precision, StateDict};
 
 use crate::args::TrainArgs;
 use crate::dataset::{self, Split};
 use crate::device::{self, Found};
-use crate::evaluation::Evaluation;
+use crate::evaluation::Inputs;
 use crate::interrupt::Interrupt;
 use crate::workers::Workers;
 use crate::{models, output, progress};
@@ -157,6 +157,7 @@ impl Session<'_> {
                 accuracy("none".to_owned(), summary.natural_correct, "--attack none --riposte none"),
                 accuracy(plan.attack_in_words(), robust, &plan.attack_flags()),
             ],
+            opening: None,
         };
         let path = folder.save_model(&card, &weights)?;
         output::line(&format!(
@@ -170,16 +171,15 @@ impl Session<'_> {
     fn measure(&self, model: &Model, images: &Dataset, bar: &ProgressBar) -> Result<Summary> {
         let evaluation = Evaluation {
             model,
-            test: images,
-            pools: None,
-            setup: Setup { attack: Some(Attack::Pgd(self.plan.measured)), target: None, riposte: None },
+            attack: Some(Attack::Pgd(self.plan.measured)),
+            target: None,
+            defense: None::<Static<'_, Model>>,
             natural: false,
-            seed: Seed(self.plan.seed),
-            batch: if self.device.is_cpu() { 128 } else { 512 },
         };
+        let inputs = Inputs { test: images, seed: Seed(self.plan.seed), batch: if self.device.is_cpu() { 128 } else { 512 } };
         let measuring = bar.length() == Some(images.len() as u64);
         let mut records: Vec<Record> = Vec::with_capacity(images.len());
-        evaluation.run(0..images.len(), 0, &self.workers, &self.interrupt, |record| {
+        inputs.evaluate(&evaluation, 0..images.len(), 0, &self.workers, &self.interrupt, |record| {
             records.push(record);
             if measuring {
                 bar.set_position(records.len() as u64);

@@ -4,12 +4,13 @@
 use burn::tensor::{Bool, Tensor, TensorData};
 use riposte_spec::attack::Apgd;
 
-use super::goal::{Goal, Objective, check_inputs};
+use super::ascent::project_linf;
+use super::goal::{Goal, Objective, check_draws};
 use super::pgd::{Attacked, Attacks, Step};
 use super::rows::{choose, each, total};
 use super::subject::{Slope, Subject};
 use crate::Result;
-use crate::rng::{self, Purpose, Seed};
+use crate::rng::{self, Draws, Purpose};
 
 impl Attacks for Apgd {
     type Run<'a, S: Subject + 'a> = ApgdRun<'a, S>;
@@ -20,10 +21,9 @@ impl Attacks for Apgd {
         subject: &'a S,
         images: Tensor<4>,
         goal: &Goal,
-        seed: Seed,
-        inputs: &'a [u64],
+        draws: &[Draws],
     ) -> Result<ApgdRun<'a, S>> {
-        run(self, subject, images, goal, seed, inputs, 0)
+        run(self, subject, images, goal, draws, 0)
     }
 }
 
@@ -33,19 +33,18 @@ pub(super) fn run<'a, S: Subject>(
     subject: &'a S,
     images: Tensor<4>,
     goal: &Goal,
-    seed: Seed,
-    inputs: &[u64],
+    draws: &[Draws],
     number: u16,
 ) -> Result<ApgdRun<'a, S>> {
     settings.check()?;
     let [batch, ..] = images.dims();
     goal.check(batch, subject.class_count(), settings.loss)?;
-    check_inputs(inputs, batch)?;
-    let start = start(&images, settings.epsilon, seed, inputs, number);
+    check_draws(draws, batch)?;
+    let start = start(&images, settings.epsilon, draws, number);
     Ok(ApgdRun {
         subject,
         objective: Objective::new(goal, settings.loss, subject.class_count(), &images.device()),
-        ascent: Ascent::new(settings, images, start),
+        search: ApgdSearch::new(settings, images, start),
         step: 0,
     })
 }
@@ -60,11 +59,11 @@ pub fn checkpoints(steps: usize) -> impl Iterator<Item = usize> {
 }
 
 /// A point on the box around each image, drawn uniformly in it and scaled so that the largest change is epsilon; then clipped.
-fn start(images: &Tensor<4>, epsilon: f32, seed: Seed, inputs: &[u64], number: u16) -> Tensor<4> {
+fn start(images: &Tensor<4>, epsilon: f32, draws: &[Draws], number: u16) -> Tensor<4> {
     let pixels = images.dims()[1..].iter().product();
-    let mut offsets = Vec::with_capacity(inputs.len() * pixels);
-    for input in inputs {
-        let mut stream = seed.stream(Purpose::Apgd, input << 16 | u64::from(number));
+    let mut offsets = Vec::with_capacity(draws.len() * pixels);
+    for draws in draws {
+        let mut stream = draws.run(Purpose::Apgd, number);
         let draws: Vec<f32> = (0..pixels).map(|_| rng::symmetric(&mut stream, 1.0)).collect();
         let largest = draws.iter().fold(f32::MIN_POSITIVE, |largest, draw| largest.max(draw.abs()));
         offsets.extend(draws.into_iter().map(|draw| epsilon * (draw / largest)));
@@ -78,14 +77,14 @@ fn start(images: &Tensor<4>, epsilon: f32, seed: Seed, inputs: &[u64], number: u
 pub struct ApgdRun<'a, S> {
     subject: &'a S,
     objective: Objective,
-    ascent: Ascent,
+    search: ApgdSearch,
     step: usize,
 }
 
 impl<S: Subject> ApgdRun<'_, S> {
     /// Ends where the run is.
     pub fn end(self) -> Ascended {
-        self.ascent.end()
+        self.search.end()
     }
 }
 
@@ -93,14 +92,14 @@ impl<S: Subject> Iterator for ApgdRun<'_, S> {
     type Item = Step;
 
     fn next(&mut self) -> Option<Step> {
-        let (step, images) = (self.step, self.ascent.point());
-        if step > self.ascent.settings.steps {
+        let (step, images) = (self.step, self.search.point());
+        if step > self.search.settings.steps {
             return None;
         }
         let slope = self.subject.slope(images.clone(), &|logits| self.objective.value(logits));
         let logits = slope.logits.clone();
         let succeeded = self.objective.succeeded(logits.clone());
-        self.ascent.told(slope, succeeded.greater_elem(0.5));
+        self.search.told(slope, succeeded.greater_elem(0.5));
         self.step += 1;
         Some(Step { restart: 0, step, images, logits })
     }
@@ -119,10 +118,10 @@ pub struct Ascended {
     pub flat: Tensor<1, Bool>,
 }
 
-/// The ascent itself: it says where to look, is told what is seen there, and moves on. Whoever drives it decides what is ascended:
+/// The search itself: it says where to look, is told what is seen there, and moves on. Whoever drives it decides what is ascended:
 /// one model, the mean of several, a defense that adapts between two steps.
 #[derive(Debug)]
-pub struct Ascent {
+pub struct ApgdSearch {
     settings: Apgd,
     images: Tensor<4>,
     current: Tensor<4>,
@@ -156,7 +155,7 @@ struct Memory {
     flat: Tensor<1, Bool>,
 }
 
-impl Ascent {
+impl ApgdSearch {
     /// Begins at `start` in the ball around `images`, both `[batch, channel, height, width]`.
     pub fn new(settings: Apgd, images: Tensor<4>, start: Tensor<4>) -> Self {
         let [batch, ..] = images.dims();
@@ -224,8 +223,7 @@ impl Ascent {
 
     /// Into the ball and the pixel range.
     fn project(&self, points: Tensor<4>) -> Tensor<4> {
-        let (low, high) = (self.images.clone() - self.settings.epsilon, self.images.clone() + self.settings.epsilon);
-        points.max_pair(low).min_pair(high).clamp(0.0, 1.0)
+        project_linf(points, self.images.clone(), self.settings.epsilon, [0.0, 1.0])
     }
 }
 

@@ -11,7 +11,7 @@ use super::standing::{Ball, Standing};
 use super::subject::Subject;
 use super::{apgd, checks, square};
 use crate::classifier::read;
-use crate::rng::Seed;
+use crate::rng::Draws;
 use crate::{Error, Result};
 
 /// How far a campaign is.
@@ -49,7 +49,7 @@ pub struct Fate {
 }
 
 /// Attacks `images` `[batch, channel, height, width]` in `[0, 1]` away from the given labels; the ensemble with one attack after the
-/// other, each on the images that are still right. `inputs` numbers the images in their data set: they and the seed make all draws.
+/// other, each on the images that are still right.
 ///
 /// # Errors
 /// [`Error::Config`] if a setting is out of its range or numbers differ; [`Error::Cancelled`] if the observer breaks;
@@ -59,23 +59,22 @@ pub async fn campaign<S: Subject>(
     subject: &S,
     images: Tensor<4>,
     labels: &[usize],
-    seed: Seed,
-    inputs: &[u64],
+    draws: &[Draws],
     observe: impl AsyncFnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Outcome> {
     let [batch, ..] = images.dims();
-    if labels.len() != batch || inputs.len() != batch {
-        let (labels, inputs) = (labels.len(), inputs.len());
-        return Err(Error::Config(format!("{batch} images need as many labels ({labels}) and input numbers ({inputs})")));
+    if labels.len() != batch || draws.len() != batch {
+        let (labels, draws) = (labels.len(), draws.len());
+        return Err(Error::Config(format!("{batch} images need as many labels ({labels}) and draws ({draws})")));
     }
     attack.check()?;
     let doubts = checks::look(subject, images.clone(), labels).await?;
-    let standing = Standing::new(subject, images, labels, inputs, doubts).await?;
+    let standing = Standing::new(subject, images, labels, draws, doubts).await?;
     let parts = match attack {
         Attack::Auto(auto) => auto.parts().to_vec(),
         single => vec![single],
     };
-    let mut campaign = Campaign { standing, seed, observe };
+    let mut campaign = Campaign { standing, observe };
     for (index, part) in parts.into_iter().enumerate() {
         campaign.attack(index, part).await?;
     }
@@ -89,7 +88,6 @@ const STEPS_BETWEEN: usize = 100;
 
 struct Campaign<'a, S, O> {
     standing: Standing<'a, S>,
-    seed: Seed,
     observe: O,
 }
 
@@ -122,7 +120,7 @@ impl<S: Subject, O: AsyncFnMut(Progress) -> ControlFlow<()>> Campaign<'_, S, O> 
 
     async fn pgd(&mut self, pgd: Pgd, at: Progress) -> Result<()> {
         let Some(part) = self.standing.part() else { return Ok(()) };
-        let mut path = pgd.attack(self.standing.subject, part.images.clone(), &part.away(), self.seed, &part.inputs)?;
+        let mut path = pgd.attack(self.standing.subject, part.images.clone(), &part.away(), &part.draws)?;
         self.follow(&mut path, usize::MAX, at).await?;
         self.standing.take(&part, path.finish(), within(pgd.epsilon)).await
     }
@@ -135,7 +133,7 @@ impl<S: Subject, O: AsyncFnMut(Progress) -> ControlFlow<()>> Campaign<'_, S, O> 
             _ => (part.toward(self.standing.targets(&part, at.run / apgd.restarts)), at.run + 256),
         };
         let subject = self.standing.subject;
-        let mut path = apgd::run(apgd, subject, part.images.clone(), &goal, self.seed, &part.inputs, number as u16)?;
+        let mut path = apgd::run(apgd, subject, part.images.clone(), &goal, &part.draws, number as u16)?;
         self.follow(&mut path, usize::MAX, at).await?;
         let ascended = path.end();
         // The cross-entropy of a class of probability 1 has no gradient in f32, whatever the subject.
@@ -150,7 +148,7 @@ impl<S: Subject, O: AsyncFnMut(Progress) -> ControlFlow<()>> Campaign<'_, S, O> 
     async fn fab(&mut self, fab: Fab, at: Progress) -> Result<()> {
         let Some(part) = self.standing.part() else { return Ok(()) };
         let goal = part.toward(self.standing.targets(&part, at.run));
-        let mut path = fab.attack(self.standing.subject, part.images.clone(), &goal, self.seed, &part.inputs)?;
+        let mut path = fab.attack(self.standing.subject, part.images.clone(), &goal, &part.draws)?;
         self.follow(&mut path, usize::MAX, at).await?;
         self.standing.take(&part, path.end().0, within(fab.epsilon)).await
     }
@@ -158,7 +156,7 @@ impl<S: Subject, O: AsyncFnMut(Progress) -> ControlFlow<()>> Campaign<'_, S, O> 
     async fn square(&mut self, square: Square, at: Progress) -> Result<()> {
         let Some(mut part) = self.standing.part() else { return Ok(()) };
         let (subject, number) = (self.standing.subject, at.run as u16);
-        let mut path = square::run(square, subject, part.images.clone(), &part.away(), self.seed, &part.inputs, number)?;
+        let mut path = square::run(square, subject, part.images.clone(), &part.away(), &part.draws, number)?;
         while self.follow(&mut path, QUERIES_BETWEEN, at).await? {
             let Some((best, fooled)) = path.best() else { continue };
             if set(fooled).await?.is_empty() {
@@ -175,14 +173,14 @@ impl<S: Subject, O: AsyncFnMut(Progress) -> ControlFlow<()>> Campaign<'_, S, O> 
 
     async fn cw(&mut self, cw: Cw, at: Progress) -> Result<()> {
         let Some(part) = self.standing.part() else { return Ok(()) };
-        let mut path = cw.attack(self.standing.subject, part.images.clone(), &part.away(), self.seed, &part.inputs)?;
+        let mut path = cw.attack(self.standing.subject, part.images.clone(), &part.away(), &part.draws)?;
         while self.follow(&mut path, STEPS_BETWEEN, at).await? && set(path.finished()).await?.len() < part.rows.len() {}
         self.standing.take(&part, path.end().0, Ball { norm: cw.norm, radius: None }).await
     }
 
     async fn deep_fool(&mut self, deep_fool: DeepFool, at: Progress) -> Result<()> {
         let Some(part) = self.standing.part() else { return Ok(()) };
-        let mut path = deep_fool.attack(self.standing.subject, part.images.clone(), &part.away(), self.seed, &part.inputs)?;
+        let mut path = deep_fool.attack(self.standing.subject, part.images.clone(), &part.away(), &part.draws)?;
         self.follow(&mut path, usize::MAX, at).await?;
         self.standing.take(&part, path.end().0, Ball { norm: deep_fool.norm, radius: None }).await
     }

@@ -13,7 +13,7 @@ use super::pgd::{Attacked, Attacks, Step};
 use super::rows::{choose, distance, each};
 use super::subject::{Slope, Subject};
 use crate::Result;
-use crate::rng::Seed;
+use crate::rng::Draws;
 use bound::Bound;
 use constant::Constant;
 use descent::Descent;
@@ -27,8 +27,7 @@ impl Attacks for Cw {
         subject: &'a S,
         images: Tensor<4>,
         goal: &Goal,
-        _: Seed,
-        _: &'a [u64],
+        _: &[Draws],
     ) -> Result<CwRun<'a, S>> {
         self.check()?;
         let [batch, ..] = images.dims();

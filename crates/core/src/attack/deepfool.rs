@@ -9,7 +9,7 @@ use super::pgd::{Attacked, Attacks, Step};
 use super::rows::{choose, each, total};
 use super::subject::Subject;
 use crate::Result;
-use crate::rng::Seed;
+use crate::rng::Draws;
 
 impl Attacks for DeepFool {
     type Run<'a, S: Subject + 'a> = DeepFoolRun<'a, S>;
@@ -20,8 +20,7 @@ impl Attacks for DeepFool {
         subject: &'a S,
         images: Tensor<4>,
         goal: &Goal,
-        _: Seed,
-        _: &'a [u64],
+        _: &[Draws],
     ) -> Result<DeepFoolRun<'a, S>> {
         self.check()?;
         goal.check(images.dims()[0], subject.class_count(), Loss::Margin)?;

@@ -10,7 +10,7 @@ use super::goal::{Goal, Objective};
 use super::pgd::{Attacked, Attacks, Step};
 use super::rows::{choose, each, highest, total};
 use super::subject::{Slope, Subject};
-use crate::rng::Seed;
+use crate::rng::Draws;
 use crate::{Error, Result};
 
 impl Attacks for Fab {
@@ -22,8 +22,7 @@ impl Attacks for Fab {
         subject: &'a S,
         images: Tensor<4>,
         goal: &Goal,
-        _: Seed,
-        _: &'a [u64],
+        _: &[Draws],
     ) -> Result<FabRun<'a, S>> {
         self.check()?;
         if !matches!(goal, Goal::Toward { .. }) {

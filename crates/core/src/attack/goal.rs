@@ -5,6 +5,7 @@ use riposte_kernels::cross_entropy;
 use riposte_spec::attack::Loss;
 
 use super::rows::{indices, pick};
+use crate::rng::Draws;
 use crate::{Error, Result};
 
 /// Whom to leave or where to go, a class for each image of the batch.
@@ -137,12 +138,12 @@ impl Objective {
 }
 
 /// # Errors
-/// [`Error::Config`] if there is not a number for each image.
-pub(super) fn check_inputs(inputs: &[u64], batch: usize) -> Result<()> {
-    if inputs.len() == batch {
+/// [`Error::Config`] if there are not draws for each image.
+pub(super) fn check_draws(draws: &[Draws], batch: usize) -> Result<()> {
+    if draws.len() == batch {
         return Ok(());
     }
-    Err(Error::Config(format!("{batch} images need as many input numbers, not {}", inputs.len())))
+    Err(Error::Config(format!("{batch} images need as many draws, not {}", draws.len())))
 }
 
 /// As in the authors' code: it keeps a subject that answers alike for all classes from dividing by zero.

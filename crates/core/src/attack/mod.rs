@@ -5,6 +5,7 @@
 //! [`Subject`], which every classifier is.
 
 mod apgd;
+mod ascent;
 mod campaign;
 mod checks;
 mod cw;
@@ -17,7 +18,9 @@ mod square;
 mod standing;
 mod subject;
 
-pub use apgd::{ApgdRun, Ascended, Ascent, checkpoints};
+pub use apgd::{ApgdRun, ApgdSearch, Ascended, checkpoints};
+pub(crate) use ascent::Ascent;
+pub use ascent::{project_linf, signed_step};
 pub use campaign::{Outcome, Progress, campaign};
 pub use cw::CwRun;
 pub use deepfool::DeepFoolRun;

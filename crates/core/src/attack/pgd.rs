@@ -1,34 +1,34 @@
 //! Projected gradient descent in the L-infinity ball (Madry et al. 2018; the paper's white-box attack and the inner loop of
-//! its Algorithm 1).
+//! its Algorithm 1), and what all attacks have in common.
 
 use burn::tensor::{Tensor, TensorData};
-use riposte_kernels::{SignedStep, signed_step};
+use riposte_kernels::SignedStep;
 use riposte_spec::attack::{Loss, Pgd, Start, Stop};
 
-use super::goal::{Goal, Objective, check_inputs};
+use super::ascent::Ascent;
+use super::goal::{Goal, Objective, check_draws};
+use super::rows::choose;
 use super::subject::{Slope, Subject};
 use crate::Result;
-use crate::rng::{self, Purpose, Seed};
+use crate::rng::{self, Draws, Purpose};
 
 /// An attack as settings: whoever has them can start it.
 pub trait Attacks: Copy {
-    /// The attack under way: it yields points of its path, `break` cancels, not pulling pauses.
+    /// The attack under way. It yields points of its path, on the device; `break` cancels, not pulling pauses.
     type Run<'a, S: Subject + 'a>: Iterator<Item = Step>;
 
-    /// Attacks `images` `[batch, channel, height, width]` in `[0, 1]` on the subject's device. `inputs` numbers the images in
-    /// their data set: an image's draws depend on the seed and its number, not on its batch.
+    /// Attacks `images` `[batch, channel, height, width]` in `[0, 1]` on the subject's device, with the draws of each image.
     ///
     /// A classifier should rest (no autodiff): gradients are taken with respect to the image alone.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) if a setting is out of its range or the numbers of images, classes and inputs differ.
+    /// [`Error::Config`](crate::Error::Config) if a setting is out of its range or the numbers of images, classes and draws differ.
     fn attack<'a, S: Subject>(
         self,
         subject: &'a S,
         images: Tensor<4>,
         goal: &Goal,
-        seed: Seed,
-        inputs: &'a [u64],
+        draws: &[Draws],
     ) -> Result<Self::Run<'a, S>>;
 }
 
@@ -40,10 +40,9 @@ impl Attacks for Pgd {
         subject: &'a S,
         images: Tensor<4>,
         goal: &Goal,
-        seed: Seed,
-        inputs: &'a [u64],
+        draws: &[Draws],
     ) -> Result<PgdRun<'a, S>> {
-        start(self, Purpose::Attack, subject, images, goal, seed, inputs)
+        start(self, Purpose::Attack, subject, images, goal, draws)
     }
 }
 
@@ -54,30 +53,15 @@ pub(crate) fn start<'a, S: Subject>(
     subject: &'a S,
     images: Tensor<4>,
     goal: &Goal,
-    seed: Seed,
-    inputs: &'a [u64],
+    draws: &[Draws],
 ) -> Result<PgdRun<'a, S>> {
     config.check()?;
     let [batch, ..] = images.dims();
-    let classes = subject.class_count();
-    goal.check(batch, classes, config.loss)?;
-    check_inputs(inputs, batch)?;
-    let objective = Objective::new(goal, config.loss, classes, &images.device());
-    let mut attack = PgdRun {
-        config,
-        subject,
-        objective,
-        current: images.clone(),
-        images,
-        purpose,
-        seed,
-        inputs,
-        restart: 0,
-        step: 0,
-        best: None,
-    };
-    attack.current = attack.start();
-    Ok(attack)
+    goal.check(batch, subject.class_count(), config.loss)?;
+    check_draws(draws, batch)?;
+    let objective = Objective::new(goal, config.loss, subject.class_count(), &images.device());
+    let starts = Starts { config, purpose, draws: draws.to_vec(), direction: objective.direction(), images };
+    Ok(PgdRun { config, subject, objective, ascent: starts.ascent(0), starts, restart: 0, step: 0, best: None })
 }
 
 /// What an attack with this goal and loss ascends at each of `images` `[batch, channel, height, width]`, `[batch]`, and the
@@ -98,14 +82,22 @@ pub struct PgdRun<'a, S> {
     config: Pgd,
     subject: &'a S,
     objective: Objective,
-    images: Tensor<4>,
-    current: Tensor<4>,
-    purpose: Purpose,
-    seed: Seed,
-    inputs: &'a [u64],
+    starts: Starts,
+    ascent: Ascent,
     restart: usize,
     step: usize,
     best: Option<Scored>,
+}
+
+/// Where the restarts of an attack begin.
+#[derive(Debug)]
+struct Starts {
+    config: Pgd,
+    purpose: Purpose,
+    draws: Vec<Draws>,
+    /// -1 where the attack walks down, to a target.
+    direction: f32,
+    images: Tensor<4>,
 }
 
 /// A point of an attack's path.
@@ -126,7 +118,7 @@ pub struct Step {
 pub struct Attacked {
     /// The perturbed images, `[batch, channel, height, width]`, in the ball and in `[0, 1]`.
     pub images: Tensor<4>,
-    /// The classifier's logits on them, `[batch, class]`.
+    /// The subject's logits on them, `[batch, class]`.
     pub logits: Tensor<2>,
 }
 
@@ -148,41 +140,21 @@ impl<S: Subject> PgdRun<'_, S> {
         self.best.expect("at least one restart").end
     }
 
-    fn start(&self) -> Tensor<4> {
-        if self.config.start == Start::Zero || self.config.epsilon == 0.0 {
-            return self.images.clone();
-        }
-        let [batch, channels, height, width] = self.images.dims();
-        let pixels = channels * height * width;
-        let mut noise = Vec::with_capacity(batch * pixels);
-        for input in self.inputs {
-            // A stream belongs to an input and a restart: the number of restarts does not change the first one.
-            let mut stream = self.seed.stream(self.purpose, input << 8 | self.restart as u64 & 0xff);
-            noise.extend((0..pixels).map(|_| rng::symmetric(&mut stream, self.config.epsilon)));
-        }
-        let noise = Tensor::from_data(TensorData::new(noise, self.images.dims()), &self.images.device());
-        (self.images.clone() + noise).clamp(0.0, 1.0)
-    }
-
-    /// One PGD step: up the objective along the sign of its gradient, back into the ball and the pixel range.
-    fn ascend(&self) -> (Tensor<2>, Tensor<4>) {
-        let Slope { logits, gradient, .. } = self.subject.slope(self.current.clone(), &|logits| self.objective.distance(logits));
-        let active = match self.config.stop {
+    /// One PGD step: along the sign of the gradient, back into the ball and the pixel range. Returns the logits before it.
+    fn ascend(&mut self) -> Tensor<2> {
+        let (objective, stop) = (&self.objective, self.config.stop);
+        let moving = |logits| match stop {
             Stop::Never => None,
-            Stop::AtSuccess => Some(1.0 - self.objective.succeeded(logits.clone())),
+            Stop::AtSuccess => Some(1.0 - objective.succeeded(logits)),
         };
-        // A targeted attack walks down the same gradient.
-        let step_size = self.objective.direction() * self.config.step_size;
-        let step = SignedStep { step_size, epsilon: self.config.epsilon, range: [0.0, 1.0] };
-        let next = signed_step(self.current.clone(), gradient, self.images.clone(), active, step);
-        (logits, next)
+        self.ascent.step(self.subject, |logits| objective.distance(logits), moving)
     }
 
     fn end_restart(&mut self, logits: Tensor<2>) {
         let scored = Scored {
             succeeded: self.objective.succeeded(logits.clone()),
             objective: self.objective.value(logits.clone()),
-            end: Attacked { images: self.current.clone(), logits },
+            end: Attacked { images: self.ascent.point(), logits },
         };
         self.best = Some(match self.best.take() {
             None => scored,
@@ -191,8 +163,31 @@ impl<S: Subject> PgdRun<'_, S> {
         self.restart += 1;
         self.step = 0;
         if self.restart < self.config.restarts {
-            self.current = self.start();
+            self.ascent = self.starts.ascent(self.restart);
         }
+    }
+}
+
+impl Starts {
+    fn ascent(&self, restart: usize) -> Ascent {
+        let Pgd { epsilon, step_size, .. } = self.config;
+        let step = SignedStep { step_size: self.direction * step_size, epsilon, range: [0.0, 1.0] };
+        Ascent::new(self.images.clone(), self.point(restart), step)
+    }
+
+    fn point(&self, restart: usize) -> Tensor<4> {
+        let Pgd { epsilon, start, .. } = self.config;
+        if start == Start::Zero || epsilon == 0.0 {
+            return self.images.clone();
+        }
+        let pixels = self.images.dims()[1..].iter().product();
+        let mut noise = Vec::with_capacity(self.draws.len() * pixels);
+        for draws in &self.draws {
+            let mut stream = draws.restart(self.purpose, restart);
+            noise.extend((0..pixels).map(|_| rng::symmetric(&mut stream, epsilon)));
+        }
+        let noise = Tensor::from_data(TensorData::new(noise, self.images.dims()), &self.images.device());
+        (self.images.clone() + noise).clamp(0.0, 1.0)
     }
 }
 
@@ -203,12 +198,10 @@ impl<S: Subject> Iterator for PgdRun<'_, S> {
         if self.restart == self.config.restarts {
             return None;
         }
-        let (restart, step, images) = (self.restart, self.step, self.current.clone());
+        let (restart, step, images) = (self.restart, self.step, self.ascent.point());
         let logits = if step < self.config.steps {
-            let (logits, next) = self.ascend();
-            self.current = next;
             self.step += 1;
-            logits
+            self.ascend()
         } else {
             let logits = self.subject.answer(images.clone());
             self.end_restart(logits.clone());
@@ -225,16 +218,13 @@ impl Scored {
         let same_success = other.succeeded.clone().equal(self.succeeded.clone());
         let higher = other.objective.clone().greater(self.objective.clone());
         let better = more_success.bool_or(same_success.bool_and(higher));
-        let [batch] = better.dims();
-        let of_logits = better.clone().reshape([batch, 1]).expand(self.end.logits.dims());
-        let of_images = better.clone().reshape([batch, 1, 1, 1]).expand(self.end.images.dims());
         Self {
             end: Attacked {
-                images: self.end.images.mask_where(of_images, other.end.images),
-                logits: self.end.logits.mask_where(of_logits, other.end.logits),
+                images: choose(&better, other.end.images, self.end.images),
+                logits: choose(&better, other.end.logits, self.end.logits),
             },
-            succeeded: self.succeeded.mask_where(better.clone(), other.succeeded),
-            objective: self.objective.mask_where(better, other.objective),
+            succeeded: choose(&better, other.succeeded, self.succeeded),
+            objective: choose(&better, other.objective, self.objective),
         }
     }
 }

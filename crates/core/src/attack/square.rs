@@ -4,12 +4,13 @@
 use burn::tensor::{Bool, Tensor, TensorData};
 use riposte_spec::attack::{Colors, Loss, Schedule, Square};
 
-use super::goal::{Goal, Objective, check_inputs};
+use super::ascent::project_linf;
+use super::goal::{Goal, Objective, check_draws};
 use super::pgd::{Attacked, Attacks, Step};
 use super::rows::{choose, highest, pick};
 use super::subject::Subject;
 use crate::Result;
-use crate::rng::{self, Purpose, Seed, Stream};
+use crate::rng::{self, Draws, Purpose, Stream};
 
 impl Attacks for Square {
     type Run<'a, S: Subject + 'a> = SquareRun<'a, S>;
@@ -20,10 +21,9 @@ impl Attacks for Square {
         subject: &'a S,
         images: Tensor<4>,
         goal: &Goal,
-        seed: Seed,
-        inputs: &'a [u64],
+        draws: &[Draws],
     ) -> Result<SquareRun<'a, S>> {
-        run(self, subject, images, goal, seed, inputs, 0)
+        run(self, subject, images, goal, draws, 0)
     }
 }
 
@@ -33,16 +33,15 @@ pub(super) fn run<'a, S: Subject>(
     subject: &'a S,
     images: Tensor<4>,
     goal: &Goal,
-    seed: Seed,
-    inputs: &[u64],
+    draws: &[Draws],
     number: u16,
 ) -> Result<SquareRun<'a, S>> {
     settings.check()?;
     let [batch, ..] = images.dims();
     goal.check(batch, subject.class_count(), Loss::Margin)?;
-    check_inputs(inputs, batch)?;
+    check_draws(draws, batch)?;
     let objective = Objective::new(goal, Loss::Margin, subject.class_count(), &images.device());
-    Ok(SquareRun { subject, objective, search: SquareSearch::new(settings, images, seed, inputs, number) })
+    Ok(SquareRun { subject, objective, search: SquareSearch::new(settings, images, draws, number) })
 }
 
 /// Side of the window number `index` (from 0) in an image of `height` x `width` pixels.
@@ -126,10 +125,10 @@ struct Best {
 }
 
 impl SquareSearch {
-    /// The run of number `number` on `images` `[batch, channel, height, width]` in `[0, 1]`, which `inputs` numbers.
-    pub fn new(settings: Square, images: Tensor<4>, seed: Seed, inputs: &[u64], number: u16) -> Self {
-        let stream = |input: &u64| seed.stream(Purpose::Square, input << 16 | u64::from(number));
-        Self { settings, images, streams: inputs.iter().map(stream).collect(), asked: 0, best: None }
+    /// The run of number `number` on `images` `[batch, channel, height, width]` in `[0, 1]`, with the draws of each.
+    pub fn new(settings: Square, images: Tensor<4>, draws: &[Draws], number: u16) -> Self {
+        let streams = draws.iter().map(|draws| draws.run(Purpose::Square, number)).collect();
+        Self { settings, images, streams, asked: 0, best: None }
     }
 
     /// The next points to ask about, `[batch, channel, height, width]`; `None` when all queries are used.
@@ -195,8 +194,7 @@ impl SquareSearch {
     }
 
     fn project(&self, points: Tensor<4>) -> Tensor<4> {
-        let epsilon = self.settings.epsilon;
-        points.max_pair(self.images.clone() - epsilon).min_pair(self.images.clone() + epsilon).clamp(0.0, 1.0)
+        project_linf(points, self.images.clone(), self.settings.epsilon, [0.0, 1.0])
     }
 }
 
@@ -232,6 +230,7 @@ fn window(stream: &mut Stream, [channels, height, width]: [usize; 3], side: usiz
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::Seed;
 
     #[test]
     fn the_start_is_striped_from_top_to_bottom() {

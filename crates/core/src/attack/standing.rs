@@ -12,6 +12,7 @@ use super::rows::{distance, pick};
 use super::subject::Subject;
 use crate::Result;
 use crate::classifier::{read, read_pairs};
+use crate::rng::Draws;
 
 /// One rounding of `x + epsilon` in `[0, 2)`.
 const ROUNDING: f32 = 1.2e-7;
@@ -30,7 +31,7 @@ pub(super) struct Standing<'a, S> {
     pub subject: &'a S,
     images: Tensor<4>,
     labels: &'a [usize],
-    inputs: &'a [u64],
+    draws: &'a [Draws],
     /// Of the clean images, a row each.
     clean: Vec<Vec<f32>>,
     points: Attacked,
@@ -47,7 +48,7 @@ pub(super) struct Standing<'a, S> {
 pub(super) struct Part {
     pub rows: Vec<usize>,
     pub images: Tensor<4>,
-    pub inputs: Vec<u64>,
+    pub draws: Vec<Draws>,
     labels: Vec<usize>,
 }
 
@@ -68,7 +69,7 @@ impl<'a, S: Subject> Standing<'a, S> {
         subject: &'a S,
         images: Tensor<4>,
         labels: &'a [usize],
-        inputs: &'a [u64],
+        draws: &'a [Draws],
         doubts: Vec<Vec<Doubt>>,
     ) -> Result<Self> {
         let logits = subject.answer(images.clone());
@@ -84,7 +85,7 @@ impl<'a, S: Subject> Standing<'a, S> {
             points: Attacked { images: images.clone(), logits },
             images,
             labels,
-            inputs,
+            draws,
             margins: clean.iter().zip(labels).map(|(row, label)| margin(row, *label)).collect(),
             fates: clean.iter().zip(labels).zip(doubts).map(fate).collect(),
             clean,
@@ -109,7 +110,7 @@ impl<'a, S: Subject> Standing<'a, S> {
         (!rows.is_empty()).then(|| Part {
             images: pick(self.images.clone(), &rows),
             labels: rows.iter().map(|row| self.labels[*row]).collect(),
-            inputs: rows.iter().map(|row| self.inputs[*row]).collect(),
+            draws: rows.iter().map(|row| self.draws[*row]).collect(),
             rows,
         })
     }

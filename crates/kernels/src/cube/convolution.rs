@@ -1,56 +1,77 @@
-//! Launches of the convolution kernels.
+//! Convolutions: launches of their kernels.
 
-use burn::backend::DType;
+use burn::backend::{DType, TensorMetadata};
 use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::client::Client;
 
-use super::data_gradient::data_gradient;
-use super::direct;
-use super::epilogue::ActivationKind;
-use super::forward::forward;
-use super::geometry::{Window, extents};
+use super::kernels::activation::ActivationKind;
+use super::kernels::data_gradient::data_gradient;
+use super::kernels::forward::forward;
+use super::kernels::geometry::{Window, extents};
+use super::kernels::weight_gradient::weight_gradient;
 use super::launch::{Finish, Parts, Signal, buffer, element, finish, optional, slope, width};
 use super::plan::{Plan, Problem};
-use super::weight_gradient::weight_gradient;
-use super::winograd::Transformed;
-use crate::backend::ConvShape;
-use crate::{Activation, LayerBackward, LayerGradients};
+use super::{contiguous, direct, fit, pass_fits};
+use crate::{
+    Activation, ConvOptions, ConvShape, ConvolutionBackwardOps, ConvolutionOps, LayerBackward, LayerGradients, Maybe, stock,
+};
 
-/// The plans of a convolution's three products on a device; `None` where one exceeds the device's limits.
-pub struct ConvPlans {
-    pub forward: Plan,
-    pub data: Plan,
-    pub weight: Plan,
+impl ConvolutionOps for CubeBackend {
+    fn conv2d_act(
+        x: CubeTensor,
+        weight: CubeTensor,
+        bias: Maybe<Self>,
+        options: ConvOptions,
+        activation: Activation,
+    ) -> CubeTensor {
+        let bias = bias.into_option();
+        let shape = ConvShape { x: x.shape().dims(), weight: weight.shape().dims(), options };
+        match ConvPlans::new(&shape, &x.client) {
+            Some(plans) if fit([Some(&x)], [Some(&weight), bias.as_ref()]) => {
+                let [x, weight] = [x, weight].map(into_contiguous);
+                outputs(x, weight, bias.map(into_contiguous), &shape, activation, &plans.forward)
+            }
+            _ => stock::conv2d_act::<Self>(x, weight, bias.into(), options, activation),
+        }
+    }
+}
+
+impl ConvolutionBackwardOps for CubeBackend {
+    fn conv2d_act_backward(pass: LayerBackward<Self>, shape: ConvShape) -> LayerGradients<Self> {
+        match ConvPlans::new(&shape, &pass.gradient.client) {
+            Some(plans) if pass_fits(&pass) => gradients(contiguous(pass), &shape, &plans),
+            _ => stock::conv2d_act_backward(pass, shape),
+        }
+    }
+}
+
+/// The plans of a convolution's three products on a device.
+struct ConvPlans {
+    forward: Plan,
+    data: Plan,
+    weight: Plan,
 }
 
 impl ConvPlans {
-    pub fn new(shape: &ConvShape, client: &Client) -> Option<Self> {
+    /// `None` where one exceeds the device's limits.
+    fn new(shape: &ConvShape, client: &Client) -> Option<Self> {
         let hardware = &client.properties().hardware;
         let window = Window::new(shape);
         let [batch, channels, height, width] = shape.x.map(|extent| extent as u32);
         let [_, filters, out_height, out_width] = shape.output().map(|extent| extent as u32);
         let positions = batch * out_height * out_width;
-        // Windows apart from each other take much longer to gather, and to compile.
-        let gathered = |width: u32| if width.is_multiple_of(4) { 16 } else { 4 };
-        let forward = Problem {
-            rows: filters,
-            columns: positions,
-            terms: channels * window.taps(),
-            run: window.kernel_w,
-            copies: 1,
-            gathered: gathered(out_width),
-        };
+        let forward =
+            Problem { rows: filters, columns: positions, terms: channels * window.taps(), run: window.kernel_w, copies: 1 };
         let data = Problem {
             rows: channels,
             columns: batch * height.div_ceil(window.stride_h) * width.div_ceil(window.stride_w),
             terms: filters * window.kernel_h.div_ceil(window.stride_h) * window.kernel_w.div_ceil(window.stride_w),
             run: window.row_taps(),
             copies: window.phases(),
-            gathered: gathered(width.div_ceil(window.stride_w)),
         };
-        let weight =
-            Problem { rows: filters, columns: channels * window.taps(), terms: positions, run: 1, copies: 1, gathered: 16 };
+        let weight = Problem { rows: filters, columns: channels * window.taps(), terms: positions, run: 1, copies: 1 };
         Some(Self { forward: forward.plan(hardware)?, data: data.plan(hardware)?, weight: weight.plan(hardware)? })
     }
 
@@ -69,7 +90,7 @@ impl ConvPlans {
 }
 
 /// Tensors contiguous, x f32 or f16, weight and bias f32.
-pub fn conv_forward(
+fn outputs(
     x: CubeTensor,
     weight: CubeTensor,
     bias: Option<CubeTensor>,
@@ -79,10 +100,6 @@ pub fn conv_forward(
 ) -> CubeTensor {
     if direct::suits(shape, x.dtype) {
         return direct::forward(&x, &weight, bias.as_ref(), shape, activation);
-    }
-    let transformed = Transformed::new(shape, x.dtype, &x.client);
-    if let Some(out) = transformed.and_then(|by| by.forward(&x, &weight, bias.as_ref(), activation)) {
-        return out;
     }
     let [_, _, out_height, out_width] = shape.output();
     let [_, channels, kernel_h, kernel_w] = shape.weight;
@@ -96,7 +113,7 @@ pub fn conv_forward(
     unsafe {
         forward::launch_unchecked(
             &x.client,
-            plan.shared_count(),
+            plan.count(),
             plan.units(),
             if aligned && window.stride_w == 1 { width(shape.x[3]) } else { 1 },
             weight_vectors,
@@ -106,9 +123,7 @@ pub fn conv_forward(
             optional(bias.as_ref().filter(|_| whole)),
             buffer(&sums),
             extents(shape, plan.chunk),
-            plan.grid(),
             slope(applied),
-            plan.shared.is_some(),
             plan.tile,
             window,
             aligned,
@@ -121,31 +136,17 @@ pub fn conv_forward(
 }
 
 /// Tensors contiguous, the weight f32, the others all f32 or all f16.
-pub fn conv_backward(pass: LayerBackward<CubeBackend>, shape: &ConvShape, plans: &ConvPlans) -> LayerGradients<CubeBackend> {
-    let transformed = Transformed::new(shape, pass.gradient.dtype, &pass.gradient.client);
-    // Those read the gradient from before the activation.
-    let reads = match transformed {
-        Some(by) if by.has_data() && pass.weight.is_some() || by.has_weight() && pass.x.is_some() => usize::MAX,
-        _ => {
-            pass.weight.iter().map(|_| plans.data_reads(shape)).sum::<usize>()
-                + pass.x.iter().map(|_| plans.weight_reads(shape)).sum::<usize>()
-        }
-    };
+fn gradients(pass: LayerBackward<CubeBackend>, shape: &ConvShape, plans: &ConvPlans) -> LayerGradients<CubeBackend> {
+    let reads = pass.weight.iter().map(|_| plans.data_reads(shape)).sum::<usize>()
+        + pass.x.iter().map(|_| plans.weight_reads(shape)).sum::<usize>();
     let signal = Signal::new(pass.gradient, pass.output, pass.activation, reads);
-    let x = pass.weight.map(|weight| {
-        let by_transforms = transformed.and_then(|by| by.data(&signal.gradient, &weight));
-        by_transforms.unwrap_or_else(|| data(&signal, &weight, shape, &plans.data))
-    });
-    let bias_sums = || pass.bias.then(|| signal.sums(&[0, 2, 3]));
+    let x = pass.weight.map(|weight| data(&signal, &weight, shape, &plans.data));
     let (weight, bias) = match pass.x {
-        Some(x) => match transformed.and_then(|by| by.weight(&signal.gradient, &x)) {
-            Some(weight) => (Some(weight), bias_sums()),
-            None => {
-                let (weight, bias) = weights(&signal, &x, pass.bias, shape, &plans.weight);
-                (Some(weight), bias)
-            }
-        },
-        None => (None, bias_sums()),
+        Some(x) => {
+            let (weight, bias) = weights(&signal, &x, pass.bias, shape, &plans.weight);
+            (Some(weight), bias)
+        }
+        None => (None, pass.bias.then(|| signal.sums(&[0, 2, 3]))),
     };
     LayerGradients { x, weight, bias }
 }
@@ -163,7 +164,7 @@ fn data(signal: &Signal, weight: &CubeTensor, shape: &ConvShape, plan: &Plan) ->
     unsafe {
         data_gradient::launch_unchecked(
             &out.client,
-            plan.shared_count(),
+            plan.count(),
             plan.units(),
             if aligned && window.stride_w == 1 { width(out_width) } else { 1 },
             if window.phases() == 1 { width(plane) } else { 1 },
@@ -172,9 +173,7 @@ fn data(signal: &Signal, weight: &CubeTensor, shape: &ConvShape, plan: &Plan) ->
             buffer(weight),
             buffer(&out),
             extents(shape, plan.chunk),
-            plan.grid(),
             slope(signal.activation),
-            plan.shared.is_some(),
             plan.tile,
             window,
             aligned,

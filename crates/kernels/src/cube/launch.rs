@@ -8,10 +8,9 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::elementwise::{activation_gradient, add_splits};
-use super::epilogue::ActivationKind;
+use super::kernels::activation::{ActivationKind, activation_gradient};
+use super::kernels::splits::add_splits;
 use super::plan::Plan;
-use super::tile::GridLaunch;
 use crate::{Activation, stock};
 
 /// Units of a workgroup of an elementwise kernel.
@@ -24,17 +23,17 @@ pub fn slope(activation: Activation) -> f32 {
     activation.negative_slope().unwrap_or(1.0)
 }
 
-/// An uninitialised f32 tensor on the device of `like`.
+/// An uninitialized f32 tensor on the device of `like`.
 pub fn empty<const D: usize>(like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
     empty_of(DType::F32, like, shape)
 }
 
-/// An uninitialised tensor on the device of `like`. Contiguous: on CUDA, Burn pads rows otherwise, which the kernels do not know.
+/// An uninitialized tensor on the device of `like`. Contiguous: on CUDA, Burn pads rows otherwise, which the kernels do not know.
 pub fn empty_of<const D: usize>(dtype: DType, like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), Shape::new(shape), dtype)
 }
 
-/// An uninitialised tensor of the shape and dtype and on the device of `like`.
+/// An uninitialized tensor of the shape and dtype and on the device of `like`.
 pub fn empty_like(like: &CubeTensor) -> CubeTensor {
     let shape = like.meta.shape().clone();
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, like.dtype)
@@ -68,7 +67,7 @@ pub fn elementwise(size: usize) -> (CubeCount, CubeDim) {
 }
 
 impl Plan {
-    /// An uninitialised tensor for the output of `shape`, or where the reduction is split, for its partial sums in f32.
+    /// An uninitialized tensor for the output of `shape`, or where the reduction is split, for its partial sums in f32.
     pub fn output<const D: usize>(&self, dtype: DType, like: &CubeTensor, shape: [usize; D]) -> CubeTensor {
         match self.splits {
             1 => empty_of(dtype, like, shape),
@@ -80,24 +79,6 @@ impl Plan {
     pub fn count(&self) -> CubeCount {
         let [x, y, z] = self.grid;
         CubeCount::Static(x, y, z)
-    }
-
-    /// Workgroups that may [share](Self::shared) the tiles.
-    pub fn shared_count(&self) -> CubeCount {
-        match self.shared {
-            Some(workgroups) => CubeCount::Static(workgroups.min(self.tiles()), 1, 1),
-            None => self.count(),
-        }
-    }
-
-    /// The launch argument of the tiles.
-    pub fn grid(&self) -> GridLaunch {
-        let [x, y, _] = self.grid;
-        GridLaunch::new(x, y, self.tiles())
-    }
-
-    fn tiles(&self) -> u32 {
-        self.grid.iter().product()
     }
 
     pub fn units(&self) -> CubeDim {

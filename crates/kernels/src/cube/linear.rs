@@ -1,15 +1,38 @@
-//! Launches of the matrix product for linear layers.
+//! Linear layers: launches of the matrix product.
 
 use burn::backend::DType;
 use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::epilogue::ActivationKind;
+use super::kernels::activation::ActivationKind;
+use super::kernels::product::{Layouts, ProductExtentsLaunch, product};
 use super::launch::{Finish, Parts, Signal, buffer, element, finish, optional, slope, width};
 use super::plan::{Plan, Problem};
-use super::product::{Layouts, ProductExtentsLaunch, product};
-use super::thin;
-use crate::{Activation, LayerBackward, LayerGradients};
+use super::{contiguous, fit, pass_fits, thin};
+use crate::{Activation, LayerBackward, LayerGradients, LinearBackwardOps, LinearOps, Maybe, stock};
+
+impl LinearOps for CubeBackend {
+    fn linear_act(x: CubeTensor, weight: CubeTensor, bias: Maybe<Self>, activation: Activation) -> CubeTensor {
+        let bias = bias.into_option();
+        if !fit([Some(&x)], [Some(&weight), bias.as_ref()]) {
+            return stock::linear_act::<Self>(x, weight, bias.into(), activation);
+        }
+        let ([x, weight], bias) = ([x, weight].map(into_contiguous), bias.map(into_contiguous));
+        outputs(&x, &weight, bias.as_ref(), activation)
+            .unwrap_or_else(|| stock::linear_act::<Self>(x, weight, bias.into(), activation))
+    }
+}
+
+impl LinearBackwardOps for CubeBackend {
+    fn linear_act_backward(pass: LayerBackward<Self>) -> LayerGradients<Self> {
+        if !pass_fits(&pass) {
+            return stock::linear_act_backward(pass);
+        }
+        let pass = contiguous(pass);
+        gradients(&pass).unwrap_or_else(|| stock::linear_act_backward(pass))
+    }
+}
 
 /// One product `[rows, columns]` over `terms`, its factors stored as `layouts` say.
 struct Product<'a> {
@@ -37,8 +60,8 @@ impl Product<'_> {
         row_sums: bool,
         activation: Activation,
     ) -> (CubeTensor, Option<CubeTensor>) {
-        let Problem { rows, columns, terms, copies, .. } = self.problem;
-        let shape = [(copies * rows) as usize, columns as usize];
+        let Problem { rows, columns, terms, .. } = self.problem;
+        let shape = [rows as usize, columns as usize];
         let sums = plan.output(self.dtype, self.a, shape);
         let row_sums = row_sums.then(|| plan.output(DType::F32, self.a, [rows as usize]));
         let whole = plan.splits == 1 || self.output.is_some();
@@ -47,7 +70,7 @@ impl Product<'_> {
         unsafe {
             product::launch_unchecked(
                 &self.a.client,
-                plan.shared_count(),
+                plan.count(),
                 plan.units(),
                 vectors(self.layouts.a_steps_contiguous, rows),
                 vectors(self.layouts.b_steps_contiguous, columns),
@@ -59,11 +82,8 @@ impl Product<'_> {
                 buffer(&sums),
                 row_sums.as_ref().map(buffer).into(),
                 ProductExtentsLaunch::new(rows, columns, terms, plan.chunk),
-                plan.grid(),
                 slope(applied),
-                plan.shared.is_some(),
                 self.layouts,
-                copies,
                 plan.tile,
                 ActivationKind::from(applied),
                 [element(self.a), element(self.b), element(&sums)],
@@ -77,19 +97,8 @@ impl Product<'_> {
     }
 }
 
-/// The `problem.copies` products `[copy, row, column]` of factors that are stored as `layouts` say, one copy after the other; f32.
-pub fn batched(a: &CubeTensor, b: &CubeTensor, layouts: Layouts, problem: &Problem, plan: &Plan) -> CubeTensor {
-    let product = Product { a, output: None, b, layouts, problem: *problem, dtype: DType::F32 };
-    product.launch(plan, None, false, Activation::None).0
-}
-
 /// Tensors contiguous, x f32 or f16, weight and bias f32; `None` where the problem exceeds the device's limits.
-pub fn linear_forward(
-    x: &CubeTensor,
-    weight: &CubeTensor,
-    bias: Option<&CubeTensor>,
-    activation: Activation,
-) -> Option<CubeTensor> {
+fn outputs(x: &CubeTensor, weight: &CubeTensor, bias: Option<&CubeTensor>, activation: Activation) -> Option<CubeTensor> {
     let [batch, terms] = x.meta.shape().dims();
     let [out, _] = weight.meta.shape().dims();
     if thin::suits(batch, x.dtype) {
@@ -107,7 +116,7 @@ pub fn linear_forward(
 }
 
 /// Tensors contiguous, the weight f32, the others all f32 or all f16; `None` where a problem exceeds the device's limits.
-pub fn linear_backward(pass: &LayerBackward<CubeBackend>) -> Option<LayerGradients<CubeBackend>> {
+fn gradients(pass: &LayerBackward<CubeBackend>) -> Option<LayerGradients<CubeBackend>> {
     let [batch, out] = pass.gradient.meta.shape().dims();
     let output = pass.output.clone();
     let signal = Signal::new(pass.gradient.clone(), output, pass.activation, 0);
@@ -147,5 +156,5 @@ pub fn linear_backward(pass: &LayerBackward<CubeBackend>) -> Option<LayerGradien
 }
 
 fn problem(rows: usize, columns: usize, terms: usize) -> Problem {
-    Problem { rows: rows as u32, columns: columns as u32, terms: terms as u32, run: 1, copies: 1, gathered: 0 }
+    Problem { rows: rows as u32, columns: columns as u32, terms: terms as u32, run: 1, copies: 1 }
 }

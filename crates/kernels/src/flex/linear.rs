@@ -1,27 +1,56 @@
-//! Linear layers on the CPU: no operand is reordered.
+//! Linear layers: no operand is reordered.
 
 use core::mem::MaybeUninit;
 
+use burn::backend::TensorMetadata;
 use burn::backend::flex::{Flex, FlexTensor};
 
-use super::conv_backward::Pass;
-use super::dot::Dots;
-use super::memory::{filled, map_parts, part_range, parts, split, tensor};
-use super::packed::Packed;
-use super::pointwise::before_activation;
-use super::product::{Factor, Layout, Product};
-use super::simd::Lanes;
-use crate::{Activation, LayerGradients};
+use super::kernels::activation::before_activation;
+use super::kernels::dot::Dots;
+use super::kernels::packed::Packed;
+use super::kernels::product::{Factor, Layout, Product};
+use super::kernels::simd::Lanes;
+use super::layer::{Pass, with_pass};
+use super::memory::{contiguous, filled, is_f32, slice, tensor};
+use super::threads::{map_parts, part_range, parts, split};
+use crate::{Activation, LayerBackward, LayerGradients, LinearBackwardOps, LinearOps, Maybe, stock};
+
+impl LinearOps for Flex {
+    fn linear_act(x: FlexTensor, weight: FlexTensor, bias: Maybe<Self>, activation: Activation) -> FlexTensor {
+        if !is_f32(&x) {
+            return stock::linear_act::<Self>(x, weight, bias, activation);
+        }
+        let [batch, inputs] = x.shape().dims();
+        let [outputs, _] = weight.shape().dims();
+        let sizes = Sizes { batch, inputs, outputs };
+        let (x, weight, bias) = (x.to_contiguous(), weight.to_contiguous(), contiguous(&bias.into_option()));
+        let bias = bias.as_ref().map(slice);
+        // SAFETY: `forward` writes every element.
+        unsafe { filled([batch, outputs], |y| forward(sizes, slice(&x), slice(&weight), bias, activation, y)) }
+    }
+}
+
+impl LinearBackwardOps for Flex {
+    fn linear_act_backward(pass: LayerBackward<Self>) -> LayerGradients<Self> {
+        if !is_f32(&pass.gradient) {
+            return stock::linear_act_backward(pass);
+        }
+        let [batch, outputs] = pass.gradient.shape().dims();
+        let matrix = pass.x.as_ref().or(pass.weight.as_ref());
+        let sizes = Sizes { batch, inputs: matrix.map_or(0, |matrix| matrix.shape()[1]), outputs };
+        with_pass(&pass, |pass| backward(sizes, pass))
+    }
+}
 
 /// Rows of the gathered operand from which on packing the other pays: each row reads all of it.
 const ROWS_WORTH_PACKING: usize = 64;
 
 /// Sizes of a linear layer.
 #[derive(Clone, Copy)]
-pub(super) struct Sizes {
-    pub(super) batch: usize,
-    pub(super) inputs: usize,
-    pub(super) outputs: usize,
+struct Sizes {
+    batch: usize,
+    inputs: usize,
+    outputs: usize,
 }
 
 impl Sizes {
@@ -31,14 +60,7 @@ impl Sizes {
 }
 
 /// `y = act(x weight^T + bias)`: writes every element of y.
-pub(super) fn forward(
-    sizes: Sizes,
-    x: &[f32],
-    weight: &[f32],
-    bias: Option<&[f32]>,
-    activation: Activation,
-    y: &mut [MaybeUninit<f32>],
-) {
+fn forward(sizes: Sizes, x: &[f32], weight: &[f32], bias: Option<&[f32]>, activation: Activation, y: &mut [MaybeUninit<f32>]) {
     let threads = parts(sizes.work()).min(sizes.batch);
     let ranges = (0..threads).map(|part| part_range(sizes.batch, threads, part, 1));
     let outputs = split(y, ranges.clone().map(|range| range.len() * sizes.outputs));
@@ -96,7 +118,7 @@ fn activated(value: f32, activation: Activation) -> f32 {
 }
 
 /// The wanted gradients.
-pub(super) fn backward(sizes: Sizes, pass: &Pass) -> LayerGradients<Flex> {
+fn backward(sizes: Sizes, pass: &Pass) -> LayerGradients<Flex> {
     let mut masked = Vec::new();
     let gradient = match pass.output {
         Some(y) => {

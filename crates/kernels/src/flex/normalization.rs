@@ -1,170 +1,138 @@
-//! Batch normalization: a scale and a shift per channel, from given statistics or from those of the batch.
+//! Batch normalization.
 
-use core::mem::MaybeUninit;
+use burn::backend::TensorMetadata;
+use burn::backend::flex::{Flex, FlexTensor};
 
-use super::elementwise::{map1, map2, map3, masked_sums, moments};
-use super::memory::{each_plane, map_parts, part_range, parts_of_pass, split};
-use crate::Activation;
+use super::kernels::normalization::{Backward, ThroughStatistics, affine, statistics};
+use super::memory::{contiguous, filled, is_f32, slice, tensor};
+use crate::{Activation, BatchNormBackward, NormalizationBackwardOps, NormalizationOps, Statistics, stock};
 
-/// `y = act(x * scale + shift)`, x `[batch, channel, ...]` with `plane` elements a channel.
-pub(super) fn affine(x: &[f32], plane: usize, scale: &[f32], shift: &[f32], activation: Activation, y: &mut [MaybeUninit<f32>]) {
-    each_plane(x.len(), plane, y, |index, range, y| {
-        let (scale, shift) = (scale[index % scale.len()], shift[index % shift.len()]);
-        let x = &x[range];
-        match activation {
-            Activation::None => map1(x, y, move |x| x * scale + shift),
-            Activation::Relu => map1(x, y, move |x| {
-                let value = x * scale + shift;
-                if value <= 0.0 { 0.0 } else { value }
-            }),
-            Activation::LeakyRelu(slope) => map1(x, y, move |x| {
-                let value = x * scale + shift;
-                if value <= 0.0 { value * slope } else { value }
-            }),
+/// Running statistics are moved by Burn's operations: they are a few numbers.
+impl NormalizationOps for Flex {
+    fn batch_norm_act(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        mean: FlexTensor,
+        var: FlexTensor,
+        epsilon: f64,
+        activation: Activation,
+    ) -> FlexTensor {
+        if !is_f32(&x) {
+            return stock::batch_norm_act::<Self>(x, gamma, beta, mean, var, epsilon, activation);
         }
-    });
-}
+        let [gamma, beta, mean, var] = [gamma, beta, mean, var].map(|tensor| tensor.to_contiguous());
+        let statistics: Vec<[f64; 2]> =
+            slice(&mean).iter().zip(slice(&var)).map(|(&mean, &var)| [mean.into(), var.into()]).collect();
+        normalized(&x.to_contiguous(), &gamma, &beta, &statistics, epsilon, activation)
+    }
 
-/// Mean and biased variance of each channel over batch and plane.
-pub(super) fn statistics(x: &[f32], plane: usize, channels: usize) -> Vec<[f64; 2]> {
-    let planes = x.len() / plane;
-    let threads = parts_of_pass(x.len()).min(planes);
-    let ranges = (0..threads).map(|part| part_range(planes, threads, part, 1)).collect();
-    let parts = map_parts(ranges, |planes| {
-        let mut moments_so_far = vec![Moments::default(); channels];
-        for index in planes {
-            let [mean, squares] = moments(&x[index * plane..(index + 1) * plane]).map(f64::from);
-            moments_so_far[index % channels].join(Moments { count: plane as f64, mean, squares });
+    fn batch_norm_train_act(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        epsilon: f64,
+        activation: Activation,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        if !is_f32(&x) {
+            return stock::batch_norm_train_act::<Self>(x, gamma, beta, epsilon, activation);
         }
-        moments_so_far
-    });
-    let mut total = vec![Moments::default(); channels];
-    for part in parts {
-        total.iter_mut().zip(part).for_each(|(total, part)| total.join(part));
-    }
-    total.iter().map(|channel| [channel.mean, channel.squares / channel.count]).collect()
-}
-
-/// How many elements, their mean, and the sum of their squared distances from it.
-#[derive(Clone, Copy, Default)]
-struct Moments {
-    count: f64,
-    mean: f64,
-    squares: f64,
-}
-
-impl Moments {
-    /// Adds other elements (Chan, Golub & LeVeque 1979): no large numbers are subtracted from each other.
-    fn join(&mut self, other: Self) {
-        let count = self.count + other.count;
-        let distance = other.mean - self.mean;
-        let share = if count > 0.0 { other.count / count } else { 0.0 };
-        self.mean += distance * share;
-        self.squares += other.squares + distance * distance * self.count * share;
-        self.count = count;
+        let [_, channels, height, width] = x.shape().dims();
+        let [x, gamma, beta] = [x, gamma, beta].map(|tensor| tensor.to_contiguous());
+        let statistics = statistics(slice(&x), height * width, channels);
+        let y = normalized(&x, &gamma, &beta, &statistics, epsilon, activation);
+        let [mean, var] = [0, 1].map(|which| per_channel(statistics.iter().map(|of_channel| of_channel[which] as f32)));
+        (y, mean, var)
     }
 }
 
-/// The gradient with respect to x through statistics of the batch: `g * scale + (x - mean) * factor + offset` per channel, where
-/// g is the gradient before the activation.
-pub(super) struct ThroughStatistics<'a> {
-    pub(super) gradient: &'a [f32],
-    pub(super) output: Option<&'a [f32]>,
-    pub(super) x: &'a [f32],
-    pub(super) plane: usize,
-    pub(super) activation: Activation,
-    /// Of each channel: mean, scale, factor, offset.
-    pub(super) channels: &'a [[f32; 4]],
-}
-
-impl ThroughStatistics<'_> {
-    /// Writes every element.
-    pub(super) fn run(&self, to: &mut [MaybeUninit<f32>]) {
-        each_plane(self.gradient.len(), self.plane, to, |index, range, to| {
-            let [mean, scale, factor, offset] = self.channels[index % self.channels.len()];
-            let (g, x) = (&self.gradient[range.clone()], &self.x[range.clone()]);
-            let through = move |x: f32| (x - mean) * factor + offset;
-            match (self.activation, self.output.map(|y| &y[range])) {
-                (Activation::None, _) | (_, None) => map2(g, x, to, move |g, x| g * scale + through(x)),
-                // Not a product with 0, which would keep an infinite or undefined gradient.
-                (Activation::Relu, Some(y)) => map3([g, x, y], to, move |g, x, y| {
-                    let passed = if y <= 0.0 { 0.0 } else { g };
-                    passed * scale + through(x)
-                }),
-                (Activation::LeakyRelu(slope), Some(y)) => map3([g, x, y], to, move |g, x, y| {
-                    let passed = if y <= 0.0 { g * slope } else { g };
-                    passed * scale + through(x)
-                }),
-            }
-        });
-    }
-}
-
-/// The backward pass of [`affine`].
-pub(super) struct Backward<'a> {
-    pub(super) gradient: &'a [f32],
-    pub(super) output: Option<&'a [f32]>,
-    pub(super) x: Option<&'a [f32]>,
-    pub(super) mean: &'a [f32],
-    pub(super) scale: &'a [f32],
-    pub(super) plane: usize,
-    pub(super) activation: Activation,
-    /// Whether the sums are wanted.
-    pub(super) sums: bool,
-}
-
-impl Backward<'_> {
-    /// Writes the gradient with respect to x, if there is somewhere to write it; returns for each channel the sums over
-    /// batch and plane of the gradient before the activation, and of it times `x - mean` (0 without an x).
-    pub(super) fn run(&self, to: Option<&mut [MaybeUninit<f32>]>) -> Vec<[f64; 2]> {
-        let planes = self.gradient.len() / self.plane;
-        let threads = parts_of_pass(self.gradient.len()).min(planes);
-        let ranges: Vec<_> = (0..threads).map(|part| part_range(planes, threads, part, 1)).collect();
-        let outputs: Vec<Option<&mut [MaybeUninit<f32>]>> = match to {
-            Some(to) => {
-                let lengths = ranges.iter().map(|range| range.len() * self.plane);
-                split(to, lengths).into_iter().map(Some).collect()
-            }
-            None => ranges.iter().map(|_| None).collect(),
+impl NormalizationBackwardOps for Flex {
+    fn batch_norm_act_backward(pass: BatchNormBackward<Self>) -> [Option<FlexTensor>; 3] {
+        if !is_f32(&pass.gradient) {
+            return stock::batch_norm_act_backward(pass);
+        }
+        let shape: [usize; 4] = pass.gradient.shape().dims();
+        let [gradient, gamma, mean, var] = [&pass.gradient, &pass.gamma, &pass.mean, &pass.var].map(FlexTensor::to_contiguous);
+        let (output, x) = (contiguous(&pass.output), contiguous(&pass.x));
+        let [x_wanted, gamma_wanted, beta_wanted] = pass.wanted;
+        let through_statistics = x_wanted && pass.statistics == Statistics::Batch;
+        let scale: Vec<f32> = scales(&gamma, &var, pass.epsilon).iter().map(|&scale| scale as f32).collect();
+        let plane = shape[2] * shape[3];
+        let pass_of_slices = Backward {
+            gradient: slice(&gradient),
+            output: output.as_ref().map(slice),
+            x: x.as_ref().map(slice),
+            mean: slice(&mean),
+            scale: &scale,
+            plane,
+            activation: pass.activation,
+            sums: through_statistics || gamma_wanted || beta_wanted,
         };
-        let sums = map_parts(ranges.into_iter().zip(outputs).collect(), |(planes, mut to)| {
-            let mut sums = vec![[0.0; 2]; self.scale.len()];
-            for index in planes {
-                let of_channel = self.plane(index, &mut to);
-                let sums = &mut sums[index % self.scale.len()];
-                *sums = [0, 1].map(|which| sums[which] + f64::from(of_channel[which]));
-            }
-            sums
-        });
-        let add = |mut total: Vec<[f64; 2]>, part: Vec<[f64; 2]>| {
-            total.iter_mut().zip(part).for_each(|(a, b)| *a = [a[0] + b[0], a[1] + b[1]]);
-            total
-        };
-        sums.into_iter().reduce(add).unwrap_or_else(|| vec![[0.0; 2]; self.scale.len()])
+        let mut sums = Vec::new();
+        let mut x_gradient = None;
+        if x_wanted && !through_statistics {
+            // SAFETY: with somewhere to write, `run` writes every element.
+            x_gradient = Some(unsafe { filled(shape, |to| sums = pass_of_slices.run(Some(to))) });
+        } else {
+            sums = pass_of_slices.run(None);
+        }
+        let precision = |var: f32| 1.0 / (f64::from(var) + pass.epsilon);
+        if let (true, Some(x)) = (through_statistics, &x) {
+            let count = (shape[0] * plane) as f64;
+            let of_channel = |(((sums, &var), &mean), &scale): (((&[f64; 2], &f32), &f32), &f32)| {
+                let factor = -f64::from(scale) * sums[1] / count * precision(var);
+                [mean, scale, factor as f32, (-f64::from(scale) * sums[0] / count) as f32]
+            };
+            let channels: Vec<[f32; 4]> = sums.iter().zip(slice(&var)).zip(slice(&mean)).zip(&scale).map(of_channel).collect();
+            let pass = ThroughStatistics {
+                gradient: slice(&gradient),
+                output: output.as_ref().map(slice),
+                x: slice(x),
+                plane,
+                activation: pass.activation,
+                channels: &channels,
+            };
+            // SAFETY: `run` writes every element.
+            x_gradient = Some(unsafe { filled(shape, |to| pass.run(to)) });
+        }
+        let gamma_gradient = sums.iter().zip(slice(&var)).map(|(sums, &var)| (sums[1] * precision(var).sqrt()) as f32);
+        [
+            x_gradient,
+            gamma_wanted.then(|| per_channel(gamma_gradient)),
+            beta_wanted.then(|| per_channel(sums.iter().map(|sums| sums[0] as f32))),
+        ]
     }
+}
 
-    /// One channel of one sample, all of it while it is in the cache. Takes its output off the front of `to`.
-    fn plane(&self, index: usize, to: &mut Option<&mut [MaybeUninit<f32>]>) -> [f32; 2] {
-        let channel = index % self.scale.len();
-        let range = index * self.plane..(index + 1) * self.plane;
-        let gradient = &self.gradient[range.clone()];
-        let output = self.output.map(|y| &y[range.clone()]);
-        if let Some(to) = to {
-            let to = to.split_off_mut(..self.plane).expect("a plane for each");
-            let scale = self.scale[channel];
-            match (self.activation, output) {
-                (Activation::None, _) | (_, None) => map1(gradient, to, move |g| g * scale),
-                // Not a product with 0, which would keep an infinite or undefined gradient.
-                (Activation::Relu, Some(y)) => map2(gradient, y, to, move |g, y| if y <= 0.0 { 0.0 } else { g * scale }),
-                (Activation::LeakyRelu(slope), Some(y)) => {
-                    map2(gradient, y, to, move |g, y| if y <= 0.0 { g * slope * scale } else { g * scale });
-                }
-            }
-        }
-        if !self.sums {
-            return [0.0; 2];
-        }
-        let slope = self.activation.negative_slope().unwrap_or(1.0);
-        masked_sums(gradient, output, self.x.map(|x| &x[range]), self.mean[channel], slope)
-    }
+/// `act((x - mean) / sqrt(var + epsilon) * gamma + beta)` with the mean and variance of each channel; all contiguous.
+fn normalized(
+    x: &FlexTensor,
+    gamma: &FlexTensor,
+    beta: &FlexTensor,
+    statistics: &[[f64; 2]],
+    epsilon: f64,
+    activation: Activation,
+) -> FlexTensor {
+    // In double precision: the mean may be large and the deviation small.
+    let of_channel = |((&gamma, &beta), &[mean, var]): ((&f32, &f32), &[f64; 2])| {
+        let scale = f64::from(gamma) / (var + epsilon).sqrt();
+        (scale as f32, (f64::from(beta) - mean * scale) as f32)
+    };
+    let (scale, shift): (Vec<f32>, Vec<f32>) = slice(gamma).iter().zip(slice(beta)).zip(statistics).map(of_channel).unzip();
+    let shape: [usize; 4] = x.shape().dims();
+    // SAFETY: `affine` writes every element.
+    unsafe { filled(shape, |y| affine(slice(x), shape[2] * shape[3], &scale, &shift, activation, y)) }
+}
+
+/// A tensor of one value per channel.
+fn per_channel(values: impl Iterator<Item = f32>) -> FlexTensor {
+    let values: Vec<f32> = values.collect();
+    let channels = values.len();
+    tensor(values, [channels])
+}
+
+/// `gamma / sqrt(var + epsilon)`.
+fn scales(gamma: &FlexTensor, var: &FlexTensor, epsilon: f64) -> Vec<f64> {
+    let pairs = slice(gamma).iter().zip(slice(var));
+    pairs.map(|(&gamma, &var)| f64::from(gamma) / (f64::from(var) + epsilon).sqrt()).collect()
 }

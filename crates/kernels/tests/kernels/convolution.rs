@@ -1,7 +1,7 @@
 use burn::backend::flex::Flex;
 use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
-use riposte_kernels::{Activation, ConvOptions, KernelBackend, LayerBackward, Path, conv2d};
+use riposte_kernels::{Activation, ConvOptions, ConvolutionBackwardOps, LayerBackward, Path};
 
 use crate::random::{Random, on_threads, relative_error, tensor, values};
 use crate::reference::{Case, Results, flat, unflat};
@@ -209,7 +209,7 @@ fn undefined_pixel(
     case.x[flat([0, 1, bad_row, bad_column], case.shape.x)] = bad;
     let x = tensor(&case.x, case.shape.x, &device);
     let weight = tensor(&case.weight, case.shape.weight, &device);
-    let y = values(conv2d(x, weight, None, case.shape.options, Activation::None));
+    let y = values(Path::Kernels.conv2d(x, weight, None, case.shape.options, Activation::None));
     for (at, y) in y.into_iter().enumerate() {
         let [sample, _, row, column] = unflat(at, case.shape.output());
         let sees = sample == 0 && row.abs_diff(bad_row) <= 1 && column.abs_diff(bad_column) <= 1;
@@ -223,7 +223,7 @@ fn rectification_keeps_nan_and_cuts_minus_infinity() {
     let device = Device::flex();
     let x = tensor(&[f32::NAN, f32::NEG_INFINITY, f32::INFINITY, -2.0], [1, 1, 1, 4], &device);
     let one = tensor(&[1.0], [1, 1, 1, 1], &device);
-    let act = |activation| values(conv2d(x.clone(), one.clone(), None, ConvOptions::square(1, 0), activation));
+    let act = |activation| values(Path::Kernels.conv2d(x.clone(), one.clone(), None, ConvOptions::square(1, 0), activation));
     let rectified = act(Activation::Relu);
     assert!(rectified[0].is_nan());
     assert_eq!(rectified[1..], [0.0, f32::INFINITY, 0.0]);
@@ -263,7 +263,7 @@ fn a_transposed_input_is_read_in_its_own_order() {
     let weight = tensor(&case.weight, case.shape.weight, &device);
     let swapped = x.clone().swap_dims(2, 3);
     let copied = tensor(&values(swapped.clone()), [2, 3, 5, 6], &device);
-    let y = |x| values(conv2d(x, weight.clone(), None, case.shape.options, case.activation));
+    let y = |x| values(Path::Kernels.conv2d(x, weight.clone(), None, case.shape.options, case.activation));
     assert_eq!(y(swapped), y(copied));
 }
 
@@ -272,5 +272,5 @@ fn a_transposed_input_is_read_in_its_own_order() {
 fn shapes_that_do_not_fit_are_named() {
     let device = Device::flex();
     let (x, weight) = (Tensor::zeros([1, 3, 8, 8], &device), Tensor::zeros([4, 2, 3, 3], &device));
-    conv2d(x, weight, None, ConvOptions::square(1, 1), Activation::None);
+    Path::Kernels.conv2d(x, weight, None, ConvOptions::square(1, 1), Activation::None);
 }

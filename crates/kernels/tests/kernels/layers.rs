@@ -1,6 +1,6 @@
 use burn::tensor::{Device, FloatDType, Tensor};
 use proptest::prelude::*;
-use riposte_kernels::{Activation, Path};
+use riposte_kernels::{Activation, Path, cross_entropy};
 
 use crate::definitions::{self, BatchNorm};
 use crate::random::{Random, on_threads, relative_error, stored, tensor, values};
@@ -191,7 +191,7 @@ fn gradients_of_batch_normalization_reach_only_what_is_tracked() {
         let x = tensor(&numbers, [2, 3, 2, 2], &device).set_require_grad(wanted[0]);
         let gamma = tensor(&gamma, [3], &device).set_require_grad(wanted[1]);
         let beta = tensor(&beta, [3], &device).set_require_grad(wanted[2]);
-        let (y, _, _) = riposte_kernels::batch_norm_train_act(x.clone(), gamma.clone(), beta.clone(), 1e-5, Activation::Relu);
+        let (y, _, _) = Path::Kernels.batch_norm_train_act(x.clone(), gamma.clone(), beta.clone(), 1e-5, Activation::Relu);
         let gradients = (y.clone() * y.detach()).sum().backward();
         [x.grad(&gradients).map(values), gamma.grad(&gradients).map(values), beta.grad(&gradients).map(values)]
     };
@@ -225,7 +225,7 @@ fn an_undefined_element_makes_its_window_undefined() {
     for at in 0..4 {
         let mut window = [1.0, 2.0, 3.0, 4.0];
         window[at] = f32::NAN;
-        let y = values(riposte_kernels::max_pool(tensor(&window, [1, 1, 2, 2], &Device::flex()), 2));
+        let y = values(Path::Kernels.max_pool(tensor(&window, [1, 1, 2, 2], &Device::flex()), 2));
         assert!(y[0].is_nan());
     }
 }
@@ -240,15 +240,17 @@ fn cross_entropy_and_its_gradient_agree_with_the_definition() {
     (0..batch).for_each(|sample| targets[sample * classes + sample % classes] = 1.0);
     let weights = random.numbers(batch);
 
-    let x: Tensor<2> = tensor(&logits, [batch, classes], &device).require_grad();
-    let loss = riposte_kernels::cross_entropy(x.clone(), tensor(&targets, [batch, classes], &device));
-    let gradients = (loss.clone() * tensor(&weights, [batch], &device)).sum().backward();
-
     let [losses, expected] = definitions::cross_entropy(classes, &logits, &targets, &weights);
-    // A few roundings of logits of up to 20.
-    assert!(relative_error(values(loss.inner()), &losses) < 1e-6);
-    let gradient = x.grad(&gradients).expect("the logits are tracked");
-    assert!(relative_error(values(gradient), &expected) < 1e-6);
+    // The kernel, and Burn's operations.
+    for dtype in [FloatDType::F32, FloatDType::F64] {
+        let x: Tensor<2> = tensor(&logits, [batch, classes], &device).cast(dtype).require_grad();
+        let loss = cross_entropy(x.clone(), tensor(&targets, [batch, classes], &device).cast(dtype));
+        let gradients = (loss.clone() * tensor(&weights, [batch], &device).cast(dtype)).sum().backward();
+        // A few roundings of logits of up to 20.
+        assert!(relative_error(values(loss.inner()), &losses) < 1e-6, "{dtype:?}");
+        let gradient = x.grad(&gradients).expect("the logits are tracked");
+        assert!(relative_error(values(gradient), &expected) < 1e-6, "{dtype:?}");
+    }
 }
 
 #[test]
@@ -256,7 +258,7 @@ fn the_loss_of_large_logits_is_finite_and_of_undefined_ones_undefined() {
     let device = Device::flex();
     let logits = tensor(&[1e4, -1e4, f32::NAN, 0.0], [2, 2], &device);
     let targets = tensor(&[0.0, 1.0, 0.0, 1.0], [2, 2], &device);
-    let losses = values(riposte_kernels::cross_entropy(logits, targets));
+    let losses = values(cross_entropy(logits, targets));
     assert_eq!(losses[0], 2e4);
     assert!(losses[1].is_nan());
 }

@@ -1,7 +1,10 @@
-use burn::tensor::Device;
-use riposte_kernels::{MovingAverage, Path, SgdStep, SignedStep};
+use burn::tensor::{Device, FloatDType};
+use riposte_kernels::{MovingAverage, Path, SgdStep, SignedStep, sgd_step, signed_step};
 
 use crate::random::{Random, tensor, values};
+
+/// What the kernels compute, and what Burn's operations do.
+const TYPES: [FloatDType; 2] = [FloatDType::F32, FloatDType::F64];
 
 const STEP: SignedStep = SignedStep { step_size: 0.1, epsilon: 0.15, range: [0.0, 1.0] };
 
@@ -12,11 +15,12 @@ fn a_signed_step_stays_in_the_ball_and_the_range() {
     let x = tensor(&[0.5, 0.5, 0.5, 0.95, 0.05, f32::NAN], shape, &device);
     let origin = tensor(&[0.5, 0.4, 0.5, 0.9, 0.1, 0.5], shape, &device);
     let gradient = tensor(&[3.0, 0.1, 0.0, 1.0, -1.0, 1.0], shape, &device);
-    for path in [Path::Kernels, Path::Stock] {
-        let moved = values(path.signed_step(x.clone(), gradient.clone(), origin.clone(), None, STEP));
+    for dtype in TYPES {
+        let [x, gradient, origin] = [&x, &gradient, &origin].map(|tensor| tensor.clone().cast(dtype));
+        let moved = values(signed_step(x, gradient, origin, None, STEP));
         // Up; up to the ball's edge; no sign; up to 1; down to 0.
-        assert_eq!(moved[..5], [0.6, 0.4 + 0.15, 0.5, 1.0, 0.0], "{path:?}");
-        assert!(moved[5].is_nan(), "{path:?}");
+        assert_eq!(moved[..5], [0.6, 0.4 + 0.15, 0.5, 1.0, 0.0], "{dtype:?}");
+        assert!(moved[5].is_nan(), "{dtype:?}");
     }
 }
 
@@ -29,9 +33,10 @@ fn samples_that_are_not_active_stay() {
     let x = tensor(&numbers, shape, &device);
     let gradient = tensor(&random.numbers(210), shape, &device);
     let active = tensor(&[1.0, 0.0, 1.0], [3], &device);
-    for path in [Path::Kernels, Path::Stock] {
-        let all = values(path.signed_step(x.clone(), gradient.clone(), x.clone(), None, STEP));
-        let some = values(path.signed_step(x.clone(), gradient.clone(), x.clone(), Some(active.clone()), STEP));
+    for dtype in TYPES {
+        let [x, gradient] = [&x, &gradient].map(|tensor| tensor.clone().cast(dtype));
+        let step = |active| values(signed_step(x.clone(), gradient.clone(), x.clone(), active, STEP));
+        let (all, some) = (step(None), step(Some(active.clone().cast(dtype))));
         assert_eq!(some[..70], all[..70]);
         assert_eq!(some[70..140], numbers[70..140]);
         assert_eq!(some[140..], all[140..]);
@@ -45,13 +50,13 @@ fn nesterov_steps_agree_with_the_formula() {
     let step = SgdStep { learning_rate: 0.1, momentum: 0.9, nesterov: true, weight_decay: 0.5, gradient_scale: 0.25 };
     let device = Device::flex();
     let start = [vec![2.0f32], vec![-1.0, 0.5]];
-    for path in [Path::Kernels, Path::Stock] {
-        let on_device = |values: &Vec<f32>| tensor(values, [values.len()], &device);
+    for dtype in TYPES {
+        let on_device = |values: &Vec<f32>| tensor(values, [values.len()], &device).cast(dtype);
         let (mut parameters, mut velocities): (Vec<_>, _) = (start.iter().map(on_device).collect(), Vec::new());
         let mut expected: Vec<(f64, f64)> = start.iter().flatten().map(|&value| (value.into(), 0.0)).collect();
         for gradients in [[vec![1.0], vec![0.25, 4.0]], [vec![-3.0], vec![0.0, -0.5]]] {
             let given = gradients.iter().map(on_device).collect();
-            (parameters, velocities) = path.sgd_step(parameters, given, velocities, step);
+            (parameters, velocities) = sgd_step(parameters, given, velocities, step);
             for ((value, speed), &gradient) in expected.iter_mut().zip(gradients.iter().flatten()) {
                 let decayed = 0.25 * f64::from(gradient) + 0.5 * *value;
                 *speed = 0.9 * *speed + decayed;
@@ -60,8 +65,8 @@ fn nesterov_steps_agree_with_the_formula() {
             let found = parameters.iter().cloned().flat_map(values).zip(velocities.iter().cloned().flat_map(values));
             for ((value, speed), (expected, kept)) in found.zip(&expected) {
                 // A few roundings of values below 10.
-                assert!((f64::from(value) - expected).abs() < 1e-6, "{path:?}: {value} instead of {expected}");
-                assert!((f64::from(speed) - kept).abs() < 1e-6, "{path:?}: {speed} instead of {kept}");
+                assert!((f64::from(value) - expected).abs() < 1e-6, "{dtype:?}: {value} instead of {expected}");
+                assert!((f64::from(speed) - kept).abs() < 1e-6, "{dtype:?}: {speed} instead of {kept}");
             }
         }
     }
@@ -75,7 +80,7 @@ fn a_step_leaves_the_tensors_it_was_given_as_they_were() {
     let kept = given.clone().map(values);
     let step = SgdStep { learning_rate: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.0, gradient_scale: 1.0 };
     let [parameter, gradient, velocity] = given.clone().map(|tensor| vec![tensor]);
-    let _ = riposte_kernels::sgd_step(parameter, gradient, velocity, step);
+    let _ = sgd_step(parameter, gradient, velocity, step);
     assert_eq!(given.map(values), kept);
 }
 
@@ -116,5 +121,5 @@ fn a_gradient_of_another_length_is_refused() {
     let device = Device::flex();
     let step = SgdStep { learning_rate: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.0, gradient_scale: 1.0 };
     let [parameter, gradient] = [2, 3].map(|length| vec![tensor(&vec![0.0; length], [length], &device)]);
-    let _ = riposte_kernels::sgd_step(parameter, gradient, Vec::new(), step);
+    let _ = sgd_step(parameter, gradient, Vec::new(), step);
 }

@@ -1,7 +1,7 @@
 //! Activations in f16 where there are no kernels for them: Burn's operations in f32, rounded to f16 on the way out.
 
 use burn::tensor::{DType, Device, FloatDType, Tensor};
-use riposte_kernels::{Activation, ConvOptions, Path, conv2d, cross_entropy};
+use riposte_kernels::{Activation, ConvOptions, Path, cross_entropy};
 
 use crate::random::{Random, relative_error, stored, tensor, values};
 
@@ -91,7 +91,7 @@ fn activations_in_f16_are_those_in_f32_rounded_and_all_else_is_the_same() {
 fn parameters_in_f16_are_refused() {
     let device = Device::flex();
     let half = |shape: [usize; 4]| Tensor::<4>::zeros(shape, &device).cast(FloatDType::F16);
-    conv2d(half([1, 2, 8, 8]), half([4, 2, 3, 3]), None, ConvOptions::square(1, 1), Activation::None);
+    Path::Kernels.conv2d(half([1, 2, 8, 8]), half([4, 2, 3, 3]), None, ConvOptions::square(1, 1), Activation::None);
 }
 
 #[test]

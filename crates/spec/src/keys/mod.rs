@@ -93,6 +93,23 @@ impl Key {
         }
     }
 
+    /// The setup with another value of it, in the ranges that a page offers: counts that would keep a visitor's device busy for hours are
+    /// refused, too.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set) and [`Setup::check`]; [`Error::Setting`] for a count above its kind's `most`.
+    pub fn set_moderately(&self, setup: &Setup, preset: &Preset, text: &str) -> Result<Setup> {
+        if let Kind::Count { most, .. } = self.kind() {
+            if text.trim().parse().is_ok_and(|count: usize| count > most) {
+                return refused(format!("`{}`: {text} is more than {most}, the most that the page takes", self.name));
+            }
+        }
+        let mut changed = *setup;
+        self.set(&mut changed, preset, text)?;
+        changed.check()?;
+        Ok(changed)
+    }
+
     /// Its place in [`KEYS`]: a setting that others depend on comes before them.
     fn place(&self) -> usize {
         KEYS.iter().position(|key| key.name == self.name).unwrap_or(KEYS.len())
@@ -157,22 +174,35 @@ impl Preset {
     }
 
     /// Its setup with the settings of a link. What means nothing, has no place, or would keep a visitor's device busy for hours changes
-    /// nothing.
-    pub fn with_link<'a>(&self, given: impl IntoIterator<Item = (&'a str, &'a str)>) -> Setup {
-        let known = given.into_iter().filter(|(name, _)| Key::named(name).is_some());
+    /// nothing, and is named.
+    pub fn with_link<'a>(&self, given: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Setup, Vec<Refused<'a>>) {
+        let (known, unknown): (Vec<_>, Vec<_>) = given.into_iter().partition(|(name, _)| Key::named(name).is_some());
+        let mut refused: Vec<Refused> = unknown
+            .into_iter()
+            .map(|(name, value)| Refused { name, value, why: Error::Setting(format!("there is no setting `{name}`")) })
+            .collect();
+        let mut ordered: Vec<_> = known.into_iter().filter_map(|(name, value)| Some((Key::named(name)?, name, value))).collect();
+        ordered.sort_by_key(|(key, ..)| key.place());
         let mut setup = self.setup();
-        for (key, value) in in_order(known).unwrap_or_default() {
-            let mut changed = setup;
-            let moderate = match key.kind() {
-                Kind::Count { most, .. } => value.parse().is_ok_and(|count: usize| count <= most),
-                _ => true,
-            };
-            if moderate && key.set(&mut changed, self, value).is_ok() && changed.check().is_ok() {
-                setup = changed;
+        for (key, name, value) in ordered {
+            match key.set_moderately(&setup, self, value) {
+                Ok(changed) => setup = changed,
+                Err(why) => refused.push(Refused { name, value, why }),
             }
         }
-        setup
+        (setup, refused)
     }
+}
+
+/// A setting of a link that was left out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refused<'a> {
+    /// As the link names it.
+    pub name: &'a str,
+    /// As the link has it.
+    pub value: &'a str,
+    /// What is wrong with it.
+    pub why: Error,
 }
 
 /// The settings in the order of [`KEYS`].

@@ -120,7 +120,7 @@ fn any_setup_is_its_preset_and_the_differences() {
             let differences = differences(&preset, &setup);
             let given = || differences.iter().map(|(name, value)| (*name, value.as_str()));
             assert_eq!(preset.with(given()), Ok(setup), "{differences:?}");
-            assert_eq!(preset.with_link(given().rev_in_place()), setup, "{differences:?}");
+            assert_eq!(preset.with_link(given().rev_in_place()), (setup, vec![]), "{differences:?}");
         }
         assert!(differences(&preset, &preset.setup()).is_empty());
     }
@@ -216,7 +216,8 @@ fn old_links_go_on_working() {
     let link = "eps=0.2&step=0.0078431375&steps=30&start=uniform&stop=success&loss=margin&target=4&search=targeted&s-eps=0.1\
                 &s-step=0.02&s-steps=7&s-start=uniform&s-stop=success&s-loss=margin&train=fast:0.3:0.375&pool=random&augment=4&k=20\
                 &m=64&lr=0.01&momentum=0.5&nesterov=false&bn=batch&unknown=1";
-    let setup = Preset::M_MNIST.with_link(link.split('&').filter_map(|pair| pair.split_once('=')));
+    let (setup, refused) = Preset::M_MNIST.with_link(link.split('&').filter_map(|pair| pair.split_once('=')));
+    assert_eq!(refused.iter().map(|refused| refused.name).collect::<Vec<_>>(), ["unknown"]);
     let attack = Pgd {
         epsilon: 0.2,
         step_size: 2.0 / 255.0,
@@ -234,7 +235,7 @@ fn old_links_go_on_working() {
     assert_eq!((riposte.data, riposte.augmentation), (TrainingData::OriginalAndRandom, Augmentation::CropFlip { padding: 4 }));
     assert_eq!((riposte.iterations, riposte.batch_size, riposte.learning_rate), (20, 64, 0.01));
     assert_eq!((riposte.momentum, riposte.nesterov, riposte.batch_norm), (0.5, false, BatchNormMode::BatchStatistics));
-    let of = |pair: (&str, &str)| Preset::M_MNIST.with_link([pair]).riposte.unwrap();
+    let of = |pair: (&str, &str)| Preset::M_MNIST.with_link([pair]).0.riposte.unwrap();
     assert_eq!(of(("train", "fixed-negative")).perturbation, Perturbation::Fixed(Direction::Negative));
     assert_eq!(of(("train", "pgd:8/255:0.01:4")).perturbation.kind().name(), "pgd");
     assert_eq!(of(("pool", "all")).data, TrainingData::WholeSet);
@@ -245,7 +246,9 @@ fn old_links_go_on_working() {
 fn a_link_does_not_ask_for_hours() {
     for pair in [("steps", "501"), ("k", "1001"), ("m", "514"), ("m", "33"), ("eps", "2"), ("restarts", "17"), ("augment", "17")]
     {
-        assert_eq!(Preset::M_MNIST.with_link([pair]), Preset::M_MNIST.setup(), "{pair:?}");
+        let (setup, refused) = Preset::M_MNIST.with_link([pair]);
+        assert_eq!(setup, Preset::M_MNIST.setup(), "{pair:?}");
+        assert!(refused.len() == 1 && refused[0].name == pair.0 && refused[0].value == pair.1, "{refused:?}");
     }
 }
 

@@ -5,10 +5,13 @@ use riposte::attack::Attacks;
 use riposte::classifier::read_pairs;
 use riposte::models::Model;
 use riposte::rng::Seed;
-use riposte_protocol::{AttackSettings, Event, Input, Picture, Prediction, RunId, StepData, Stop};
+use riposte::spec::attack::{Pgd, Stop};
+use riposte::spec::class::Prediction;
+use riposte_protocol::{Event, Input, Picture, RunId, StepData};
 
-use super::{Engine, Shaders, Trouble};
-use crate::convert::{goal, pgd, tensor};
+use super::{Engine, Shaders};
+use crate::convert::{goal, tensor};
+use crate::trouble::Trouble;
 use crate::worker::{Pace, now, post};
 
 /// Attacks and returns the seconds it took. Images and logits are read back together, those of all steps since the last look.
@@ -18,12 +21,13 @@ pub async fn run(
     victim: &Model,
     input: &Input,
     class: usize,
-    settings: &AttackSettings,
+    target: Option<usize>,
+    settings: &Pgd,
 ) -> Result<f64, Trouble> {
     let started = now();
     let image = tensor(&input.image, engine.device()?);
-    let numbers = [u64::from(input.number)];
-    let attack = pgd(settings).attack(victim, image, &goal(class, settings), Seed(input.seed.into()), &numbers)?;
+    let draws = Seed(input.seed.into()).input(input.number.into());
+    let attack = settings.attack(victim, image, &goal(class, target), &[draws])?;
     engine.announce_shaders(run, victim.architecture(), Shaders::Attack);
     let mut pace = Pace::new();
     let mut unread = Vec::new();
@@ -36,7 +40,7 @@ pub async fn run(
         }
         let mut steps = read_steps(sent, std::mem::take(&mut unread), &input.image).await?;
         // From its success on it stands still.
-        let succeeded = |class_now: usize| settings.target.map_or(class_now != class, |target| class_now == target);
+        let succeeded = |class_now: usize| target.map_or(class_now != class, |target| class_now == target);
         let stop =
             (settings.stop == Stop::AtSuccess).then(|| steps.iter().position(|step| succeeded(step.prediction.class))).flatten();
         if let Some(stop) = stop {

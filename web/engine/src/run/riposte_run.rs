@@ -6,37 +6,31 @@ use burn::tensor::Tensor;
 use riposte::Classifier;
 use riposte::classifier::{read, read_pairs};
 use riposte::data::pool::ClassPools;
+use riposte::defense::Defense;
 use riposte::models::Model;
-use riposte::post_train::{self, Adaptation, Adapts, Iteration, PostTrain, Progress};
+use riposte::post_train::{Adaptation, Direction, Iteration, Perturbation, PostTrain, PostTraining, Progress};
 use riposte::rng::Seed;
-use riposte_protocol::{
-    Direction, Event, Input, IterationData, Notice, Perturbation, Picture, Prediction, RiposteSettings, RunId, Sample, Verdict,
-    Work,
-};
+use riposte::spec::class::Prediction;
+use riposte_protocol::{Event, Input, IterationData, Notice, Picture, RunId, Sample, Verdict, Work};
 
-use super::{Engine, Shaders, Trouble};
-use crate::convert::{self, tensor};
+use super::{Engine, Shaders};
+use crate::convert::tensor;
 use crate::images::picture;
 use crate::models::Ready;
+use crate::trouble::Trouble;
 use crate::worker::{Pace, give_way, now, post};
 
 /// Samples of each half of a minibatch that the page shows.
 const SHOWN: usize = 10;
 
 /// Searches, adapts, answers; the adapted copy is kept under the run's id.
-pub async fn run(
-    engine: &Engine,
-    run: RunId,
-    ready: &Ready,
-    input: &Input,
-    settings: &RiposteSettings,
-) -> Result<Verdict, Trouble> {
+pub async fn run(engine: &Engine, run: RunId, ready: &Ready, input: &Input, settings: &PostTrain) -> Result<Verdict, Trouble> {
     if ready.lacks_pools() {
         let notice = if ready.draws_pools() { Notice::Drawing } else { Notice::Downloading };
         post(&Event::Note { run, notice });
     }
     let pools = ready.pools().await?;
-    post(&Event::Note { run, notice: Notice::SearchingNeighbour });
+    post(&Event::Note { run, notice: Notice::SearchingNeighbor });
     engine.go_on(run).await?;
 
     let started = now();
@@ -53,10 +47,10 @@ pub async fn run(
         unread: Vec::new(),
     };
     let mut trouble = None;
-    let defense = convert::post_train(settings);
-    let (seed, number) = (Seed(input.seed.into()), u64::from(input.number));
+    let defense = PostTraining { model: &ready.model, pools: &pools, settings: *settings };
+    let draws = Seed(input.seed.into()).input(input.number.into());
     let answer = defense
-        .run(&ready.model, image, &pools, seed, number, async |progress| {
+        .answer(image, draws, async |progress| {
             // Without a neighbor nothing is trained.
             let trains = matches!(progress, Progress::Searched(found) if found.original != found.neighbor);
             let told = watch.tell(progress).await;
@@ -93,8 +87,8 @@ pub async fn run(
 pub async fn time(engine: &Engine, ready: &Ready) -> Result<f64, Trouble> {
     // A GPU is not busy with fewer, a processor long enough with these.
     let batch_size = if engine.compiles.get() { 64 } else { 16 };
-    let preset = ready.dataset.recommended().preset();
-    let config = PostTrain { batch_size, perturbation: post_train::Perturbation::Normal, ..preset.post_train };
+    let preset = ready.entry.id.recommended().preset();
+    let config = PostTrain { batch_size, perturbation: Perturbation::Normal, ..preset.post_train };
     let [channels, height, width] = ready.architecture.image_shape();
     let device = engine.device()?;
     let (images, fixed) =
@@ -114,7 +108,7 @@ pub async fn time(engine: &Engine, ready: &Ready) -> Result<f64, Trouble> {
 /// Tells the page what happens inside a riposte.
 struct Watch<'a> {
     run: RunId,
-    settings: &'a RiposteSettings,
+    settings: &'a PostTrain,
     input: Picture,
     image: Tensor<4>,
     pools: &'a ClassPools,
@@ -140,13 +134,13 @@ impl Watch<'_> {
             Progress::Searched(found) => {
                 let searched = (found.images.clone(), found.neighbor_logits.clone());
                 let inputs = (self.image.clone(), found.logits.clone());
-                let [[_, logits], [pixels, neighbour_logits]] =
+                let [[_, logits], [pixels, neighbor_logits]] =
                     read_pairs(vec![inputs, searched]).await?.try_into().expect("two pairs");
-                let (original, neighbour) = (Prediction::new(logits), Prediction::new(neighbour_logits));
+                let (original, neighbor) = (Prediction::new(logits), Prediction::new(neighbor_logits));
                 let image = Picture { pixels, ..self.input };
                 self.change = Some(image.minus(&self.input));
                 self.base = Some(original.clone());
-                post(&Event::Neighbour { run, original, neighbour, image });
+                post(&Event::Neighbor { run, original, neighbor, image });
                 post(&Event::Note { run, notice: Notice::PostTraining });
                 self.pace.looked();
                 Ok(true)
@@ -207,11 +201,11 @@ impl Watch<'_> {
 
 /// Multiply-adds as two operations: forward once, backward twice (to the weights and to the layer before); perturbing by gradient
 /// costs a forward and one backward pass for each of its steps.
-fn work(ready: &Ready, settings: &RiposteSettings, riposted: bool, seconds: f64) -> Work {
+fn work(ready: &Ready, settings: &PostTrain, riposted: bool, seconds: f64) -> Work {
     if !riposted {
         return Work { seconds, iterations: 0, samples: 0, flops: 0.0 };
     }
-    let samples = settings.iterations * settings.batch;
+    let samples = settings.iterations * settings.batch_size;
     let steps = match settings.perturbation {
         Perturbation::Fixed(_) | Perturbation::Normal => 0,
         Perturbation::Fast { .. } => 1,

@@ -2,28 +2,33 @@
 
 use leptos::prelude::*;
 use riposte_protocol::Picture;
+use riposte_spec::attack::Start;
 
-use super::{Act, Onward, RunButton, all_controls, attack_race, class_name, is_hidden, is_set};
+use super::{Act, Onward, RunButton, all_controls, attack_race, class_name, headline, is_hidden, is_set};
 use crate::choose::Chooser;
+use crate::hunt::Chase;
 use crate::parts::{Bars, Figure, Ink, PhaseLine, Plot, Scrubber};
 use crate::settings::{AttackControls, MoreAttackControls};
 use crate::share::Downloads;
-use crate::state::{Arena, Hunt};
-use crate::trace::AttackTrace;
+use crate::state::{Arena, Origin};
+use crate::trace::{AttackTrace, Phase};
 use crate::words::{duration, percent, pixel_units, short};
 
 #[component]
 pub fn AttackAct() -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let trace = arena.attacked;
+    let trace = arena.runs.attacked;
     let done = move || {
         let Some((end, class)) = trace.end().zip(arena.class()) else { return String::new() };
         let time = duration(trace.seconds.get());
         let name = class_name(arena, end.prediction.class);
         let steps = if end.index == 1 { "1 step".to_owned() } else { format!("{} steps", end.index) };
-        let target = arena.attack.with(|attack| attack.target).filter(|target| *target != end.prediction.class);
+        let target = arena.target.get().filter(|target| *target != end.prediction.class);
         match target.map(|target| class_name(arena, target)) {
-            _ if end.prediction.class == class => {
+            Some(target) if end.prediction.class == class => {
+                format!("The classifier held: still \u{201c}{name}\u{201d}, not \u{201c}{target}\u{201d}, after {steps}, {time}.")
+            }
+            None if end.prediction.class == class => {
                 format!("The classifier held: still \u{201c}{name}\u{201d} after {steps}, {time}.")
             }
             Some(target) => {
@@ -32,48 +37,62 @@ pub fn AttackAct() -> impl IntoView {
                 )
             }
             None => {
-                format!("Fooled: the classifier now sees \u{201c}{name}\u{201d}. {steps}, {time}.{}", tally(arena.hunt.get()))
+                format!(
+                    "Fooled: the classifier now sees \u{201c}{name}\u{201d}. {steps}, {time}.{}",
+                    tally(arena.hunt.chase.get())
+                )
             }
         }
     };
-    let hunting = Signal::derive(move || matches!(arena.hunt.get(), Hunt::On(_)));
-    let held = move || trace.end().zip(arena.class()).is_some_and(|(end, class)| end.prediction.class == class);
-    let tried = move || match arena.hunt.get() {
-        Hunt::On(held) => Some(format!("Attacking one test image after the other. {held} held so far.")),
-        Hunt::Off | Hunt::Found(_) => None,
+    let hunting = Signal::derive(move || arena.hunt.is_on());
+    let others = move || {
+        let (end, class) = trace.end().zip(arena.class())?;
+        Some(if end.prediction.class == class { "Try others until one falls" } else { "Find another one that falls" })
+    };
+    let tried = move || match arena.hunt.chase.get() {
+        Chase::On(held) => Some(format!("Attacking one test image after the other. {held} held so far.")),
+        Chase::Off | Chase::Found(_) => None,
+    };
+    // Only a random start makes another run of the same attack.
+    let draws = move || arena.attack.with(|attack| attack.start == Start::Uniform);
+    let again = Signal::derive(move || if draws() { "Attack with another seed" } else { "Attack again" });
+    let run = move || {
+        if untrack(draws) && trace.phase.get_untracked() == Phase::Done { arena.run_anew(1) } else { arena.run_attack() }
     };
     view! {
         <Act
             numeral="I"
             title="Attack"
             look="attack"
+            verdict=Signal::derive(move || headline::of_attack(arena))
             lead="Every pixel may change a little. The attack follows the classifier\u{2019}s own gradient to the change that hurts it most."
         >
             <div class="floor">
-                <Show when=move || all_controls(arena)><div class="subject"><Chooser/></div></Show>
                 <div class="stage">
                     <div class="action">
                         <RunButton
                             phase=trace.phase
                             label="Attack"
-                            again="Attack again"
+                            again
                             ready=Signal::derive(move || is_set(arena))
                             busy=hunting
-                            run=move || arena.run_attack()
+                            run
                             stop=move || arena.stop_attack()
                         />
                         <Show when=move || !hunting.get() fallback=move || view! { <p class="phase" role="status">{tried}</p> }>
                             <PhaseLine phase=trace.phase done=Signal::derive(done)/>
                         </Show>
-                        <Show when=move || !hunting.get() && held() && arena.has_engine() && !is_hidden(arena)>
-                            <button type="button" class="plain" on:click=move |_| arena.start_hunt()>"Try others until one falls"</button>
+                        <Show when=move || !hunting.get() && others().is_some() && arena.wiring.has_engine() && !is_hidden(arena)>
+                            <button type="button" class="plain" on:click=move |_| arena.start_hunt()>{others}</button>
                         </Show>
                         <Onward phase=trace.phase label="See the defense" to=(1, "riposte")/>
                     </div>
-                    <Triptych trace says=["The image is seen as", "The attacked image is seen as"]/>
+                    <Odds/>
+                    <Triptych trace says=Signal::stored(["The image is seen as", "The attacked image is seen as"])/>
                     <AttackWatch trace/>
                     <Downloads/>
                 </div>
+                <Show when=move || all_controls(arena)><div class="subject"><Chooser/></div></Show>
                 <Show when=move || all_controls(arena)>
                     <div class="setup">
                         <AttackControls/>
@@ -88,12 +107,29 @@ pub fn AttackAct() -> impl IntoView {
     }
 }
 
-fn tally(hunt: Hunt) -> String {
-    match hunt {
-        Hunt::Found(0) | Hunt::Off | Hunt::On(_) => String::new(),
-        Hunt::Found(1) => " One image tried before it held.".to_owned(),
-        Hunt::Found(held) => format!(" {held} images tried before it held."),
+fn tally(chase: Chase) -> String {
+    match chase {
+        Chase::Found(0) | Chase::Off | Chase::On(_) => String::new(),
+        Chase::Found(1) => " One image tried before it held.".to_owned(),
+        Chase::Found(held) => format!(" {held} images tried before it held."),
     }
+}
+
+/// How often the riposte saves an image and how often it does harm, as the model's card has it; and that the first image was chosen.
+#[component]
+fn Odds() -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let words = move || {
+        let opening = arena.model_entry().card.opening?;
+        let number = arena.subject.with(|subject| match subject.as_ref().map(|subject| &subject.origin) {
+            Some(Origin::Test(number)) => Some(u64::from(*number)),
+            _ => None,
+        });
+        let chosen = number == Some(opening.image) && arena.preset.get() == opening.preset;
+        let first = if chosen { "This image was chosen because the riposte saves it. " } else { "" };
+        Some(format!("{first}{} (Preset {}.)", opening.counts.sentence(), opening.preset))
+    };
+    view! { <p class="odds">{words}</p> }
 }
 
 /// Original, change, result.
@@ -101,7 +137,8 @@ fn tally(hunt: Hunt) -> String {
 pub fn Triptych(
     trace: AttackTrace,
     /// Whose answers stand under the original, and under the result.
-    says: [&'static str; 2],
+    #[prop(into)]
+    says: Signal<[&'static str; 2]>,
 ) -> impl IntoView {
     let arena = expect_context::<Arena>();
     let original = Signal::derive(move || arena.subject.with(|subject| subject.as_ref().map(|subject| subject.image.clone())));
@@ -126,12 +163,12 @@ pub fn Triptych(
             said(step.prediction.class, step.prediction.probabilities().get(step.prediction.class).copied().unwrap_or(0.0))
         })
     };
-    let units = move |value: f32| pixel_units(value, Some(&arena.dataset()));
-    let one_channel = move || arena.dataset().channels == 1;
+    let units = move |value: f32| pixel_units(value, arena.dataset());
+    let one_channel = move || arena.dataset().image_shape()[0] == 1;
     view! {
         <div class="triptych">
             <Figure picture=original symbol="x" label="The untouched image">
-                <span class="what">{says[0]}</span>
+                <span class="what">{move || says.get()[0]}</span>
                 <span class="says">{of_original}</span>
             </Figure>
             <span class="operator" aria-hidden="true">"+"</span>
@@ -152,7 +189,7 @@ pub fn Triptych(
             </Figure>
             <span class="operator" aria-hidden="true">"="</span>
             <Figure picture=result symbol="x\u{2032}" label="The attacked image">
-                <span class="what">{says[1]}</span>
+                <span class="what">{move || says.get()[1]}</span>
                 <span class="says">{of_result}</span>
             </Figure>
         </div>
@@ -185,7 +222,7 @@ pub fn AttackWatch(trace: AttackTrace) -> impl IntoView {
     view! {
         <div class="watch">
             <Bars
-                classes=Signal::derive(move || arena.dataset().classes)
+                classes=Signal::derive(move || arena.dataset().classes())
                 now=now
                 before=before
                 truth=Signal::derive(move || arena.class())

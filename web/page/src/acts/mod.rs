@@ -2,15 +2,19 @@
 
 mod attack;
 mod counter;
+mod headline;
 mod riposte;
 mod verdict;
 
 pub use attack::AttackAct;
 pub use counter::CounterAct;
+pub use headline::Story;
 pub use riposte::RiposteAct;
 
+use headline::{Headline, Sentence};
 use leptos::prelude::*;
-use riposte_protocol::{Prediction, StepData};
+use riposte_protocol::StepData;
+use riposte_spec::class::Prediction;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement};
 
@@ -29,6 +33,9 @@ fn Act(
     lead: &'static str,
     /// `attack`, `riposte`, `counter`: its color.
     look: &'static str,
+    /// How it ended, in a sentence.
+    #[prop(into)]
+    verdict: Signal<Sentence>,
     children: Children,
 ) -> impl IntoView {
     let id = format!("act-{look}");
@@ -39,6 +46,7 @@ fn Act(
                 <span class="numeral" aria-hidden="true">{numeral}</span>
                 <h2 id=id>{title}</h2>
                 <p>{lead}</p>
+                <div class="told" role="status"><Headline says=verdict/></div>
             </header>
             {children()}
         </section>
@@ -49,9 +57,10 @@ fn Act(
 #[component]
 fn RunButton(
     phase: RwSignal<Phase>,
-    label: &'static str,
+    #[prop(into)] label: Signal<&'static str>,
     /// Said instead of the label when it was done once.
-    again: &'static str,
+    #[prop(into)]
+    again: Signal<&'static str>,
     /// Whether it can run now.
     #[prop(into)]
     ready: Signal<bool>,
@@ -75,8 +84,8 @@ fn RunButton(
         >
             {move || match phase.get() {
                 _ if running() => "Stop",
-                Phase::Idle | Phase::Running(_) => label,
-                Phase::Done | Phase::Cancelled | Phase::Failed { .. } => again,
+                Phase::Idle | Phase::Running(_) => label.get(),
+                Phase::Done | Phase::Cancelled | Phase::Failed { .. } => again.get(),
             }}
         </button>
     }
@@ -91,7 +100,7 @@ fn Onward(
     to: (usize, &'static str),
 ) -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let offered = !is_hidden(arena) && arena.options.with_value(|options| options.acts[to.0]);
+    let offered = !is_hidden(arena) && arena.wiring.acts()[to.0];
     let go = move |event: web_sys::MouseEvent| {
         let button = event.target().and_then(|target| target.dyn_into::<Element>().ok());
         let arena = button.and_then(|button| button.closest(".arena").ok().flatten());
@@ -112,28 +121,28 @@ fn Onward(
 
 /// Whether a model and an image are there to work with.
 fn is_set(arena: Arena) -> bool {
-    arena.has_engine() && matches!(arena.load.get(), Load::Ready(_)) && arena.natural.with(Option::is_some)
+    arena.wiring.has_engine() && matches!(arena.load.get(), Load::Ready { .. }) && arena.natural.with(Option::is_some)
 }
 
 /// Whether the buttons that run the acts are.
 fn is_hidden(arena: Arena) -> bool {
-    arena.options.with_value(|options| options.controls == Controls::None)
+    arena.wiring.controls() == Controls::None
 }
 
 fn all_controls(arena: Arena) -> bool {
-    arena.options.with_value(|options| options.controls == Controls::All)
+    arena.wiring.controls() == Controls::All
 }
 
 /// The name of a class.
 fn class_name(arena: Arena, class: usize) -> String {
-    arena.dataset().classes.get(class).cloned().unwrap_or_else(|| class.to_string())
+    arena.dataset().classes().get(class).map_or_else(|| class.to_string(), |name| (*name).to_owned())
 }
 
 /// The race of an attack: the class it leaves against the best other one.
 fn attack_race(arena: Arena, steps: &[StepData]) -> Vec<Series> {
     let Some(class) = arena.class() else { return Vec::new() };
     let Some(last) = steps.last() else { return Vec::new() };
-    let rival = arena.attack.with(|attack| attack.target).unwrap_or_else(|| best_but(&last.prediction, class));
+    let rival = arena.target.get().unwrap_or_else(|| best_but(&last.prediction, class));
     let line = |class: usize, look: &'static str| Series {
         name: format!("\u{201c}{}\u{201d}", class_name(arena, class)),
         look,

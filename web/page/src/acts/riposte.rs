@@ -4,17 +4,17 @@ use leptos::prelude::*;
 use riposte_protocol::Work;
 
 use super::verdict::{Answer, Verdicts};
-use super::{Act, Onward, RunButton, all_controls, class_name, is_set};
+use super::{Act, Onward, RunButton, all_controls, class_name, headline, is_set};
 use crate::parts::{Choice, Figure, Ink, PhaseLine, PictureCanvas, Plot, Scrubber, Series};
 use crate::settings::{AmountControl, RiposteControls, light};
-use crate::state::{Arena, Load};
+use crate::state::Arena;
 use crate::trace::{Phase, RiposteTrace};
 use crate::words::{about, duration, flops, thousands};
 
 #[component]
 pub fn RiposteAct() -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let trace = arena.riposted;
+    let trace = arena.runs.riposted;
     let done = move || trace.verdict.get().map_or_else(String::new, |verdict| summary(arena, &verdict));
     let input_choice = move |value: String| arena.on_attacked.set(value == "attacked");
     let inputs = vec![
@@ -27,13 +27,13 @@ pub fn RiposteAct() -> impl IntoView {
     };
     // What takes long is said beside the button that starts it, with the way to take less.
     let lighter = move || {
-        let (iterations, batch) = arena.riposte.with(|riposte| (riposte.iterations, riposte.batch));
+        let (iterations, batch) = arena.riposte.with(|riposte| (riposte.iterations, riposte.batch_size));
         let less = light(arena);
         let (now, then) = (arena.post_training_seconds(iterations * batch)?, arena.post_training_seconds(less.0 * less.1)?);
         let offered = all_controls(arena) && trace.phase.get() == Phase::Idle && now > LONG && then < now / 2.0;
         offered.then(|| view! {
             <p class="phase">{format!("On this device it takes {}.", about(now))}</p>
-            <button type="button" class="plain" on:click=move |_| arena.riposte.update(|riposte| (riposte.iterations, riposte.batch) = less)>
+            <button type="button" class="plain" on:click=move |_| arena.riposte.update(|riposte| (riposte.iterations, riposte.batch_size) = less)>
                 {format!("Train less: {}", about(then))}
             </button>
         })
@@ -43,6 +43,7 @@ pub fn RiposteAct() -> impl IntoView {
             numeral="II"
             title="Riposte"
             look="riposte"
+            verdict=Signal::derive(move || headline::of_riposte(arena))
             lead="The classifier cannot know whether it was attacked. It finds the class that is easiest to mistake for its answer, trains a copy of itself on images of just these two, and lets the copy answer."
         >
             <div class="floor">
@@ -51,10 +52,10 @@ pub fn RiposteAct() -> impl IntoView {
                         <RunButton
                             phase=trace.phase
                             label="Riposte"
-                            again="Riposte again"
+                            again="Riposte with another seed"
                             ready=Signal::derive(move || is_set(arena) && arena.riposte_input().is_some())
-                            run=move || arena.run_riposte()
-                            stop=move || arena.cancel(trace.run.get_untracked())
+                            run=move || if trace.phase.get_untracked() == Phase::Done { arena.run_anew(2) } else { arena.run_riposte() }
+                            stop=move || arena.wiring.cancel(trace.run.get_untracked())
                         />
                         <PhaseLine phase=trace.phase done=Signal::derive(done)/>
                         {missing}
@@ -62,7 +63,7 @@ pub fn RiposteAct() -> impl IntoView {
                         <Onward phase=trace.phase label="Attack the copy" to=(2, "counter")/>
                     </div>
                     <Show when=move || trace.phase.get() != Phase::Idle>
-                        <Neighbours trace/>
+                        <Neighbors trace/>
                         <Race trace/>
                         <Answers trace/>
                     </Show>
@@ -76,9 +77,7 @@ pub fn RiposteAct() -> impl IntoView {
                             value=Signal::derive(move || if arena.on_attacked.get() { "attacked" } else { "untouched" }.to_owned())
                             set=input_choice
                         />
-                        <Show when=move || arena.load.with(|load| matches!(load, Load::Ready(_)))>
-                            <AmountControl/>
-                        </Show>
+                        <AmountControl/>
                         <details class="more">
                             <summary>"Settings of the defense"</summary>
                             <RiposteControls/>
@@ -108,17 +107,16 @@ fn summary(arena: Arena, verdict: &riposte_protocol::Verdict) -> String {
 
 /// The two classes, x'', and the samples drawn of each.
 #[component]
-fn Neighbours(trace: RiposteTrace) -> impl IntoView {
+fn Neighbors(trace: RiposteTrace) -> impl IntoView {
     let arena = expect_context::<Arena>();
     let input = Signal::derive(move || trace.input.get());
     let image = Signal::derive(move || trace.found.with(|found| found.as_ref().map(|found| found.image.clone())));
-    let class = move |neighbour: bool| {
+    let class = move |neighbor: bool| {
         trace.found.with(|found| {
-            found.as_ref().map(|found| class_name(arena, if neighbour { found.neighbour.class } else { found.original.class }))
+            found.as_ref().map(|found| class_name(arena, if neighbor { found.neighbor.class } else { found.original.class }))
         })
     };
-    let same =
-        move || trace.found.with(|found| found.as_ref().is_some_and(|found| found.original.class == found.neighbour.class));
+    let same = move || trace.found.with(|found| found.as_ref().is_some_and(|found| found.original.class == found.neighbor.class));
     // As many places as a minibatch has samples to show; only what is in them changes from step to step.
     let shown = Memo::new(move |_| trace.iterations.with(|all| all.first().map_or(0, |first| first.samples.len() / 2)));
     let strip = move |second: bool| {
@@ -142,7 +140,7 @@ fn Neighbours(trace: RiposteTrace) -> impl IntoView {
     };
     let perturbed = move || trace.iterations.with(|all| all.first().is_some_and(|first| first.perturbed));
     view! {
-        <div class="neighbours">
+        <div class="neighbors">
             <Figure picture=input symbol="x\u{2032}" label="The input">
                 <span class="what">"The input is seen as"</span>
                 <span class="says"><b class="seen-as first">{move || class(false)}</b> <i class="math">"y\u{2032}"</i></span>
@@ -176,9 +174,9 @@ fn Race(trace: RiposteTrace) -> impl IntoView {
     let total = Signal::derive(move || arena.riposte.with(|riposte| riposte.iterations));
     let at = trace.playhead.at;
     let classes =
-        Memo::new(move |_| trace.found.with(|found| found.as_ref().map(|found| (found.original.class, found.neighbour.class))));
+        Memo::new(move |_| trace.found.with(|found| found.as_ref().map(|found| (found.original.class, found.neighbor.class))));
     let race = Memo::new(move |_| {
-        let Some((original, neighbour)) = classes.get() else { return Vec::new() };
+        let Some((original, neighbor)) = classes.get() else { return Vec::new() };
         let line = |symbol: &str, class: usize, look: &'static str| Series {
             name: format!("{symbol} \u{201c}{}\u{201d}", class_name(arena, class)),
             look,
@@ -186,7 +184,7 @@ fn Race(trace: RiposteTrace) -> impl IntoView {
                 .iterations
                 .with(|all| all.iter().map(|one| one.logits.get(class).copied().unwrap_or(f32::NAN)).collect()),
         };
-        vec![line("y\u{2032}", original, "first"), line("y\u{2033}", neighbour, "second")]
+        vec![line("y\u{2032}", original, "first"), line("y\u{2033}", neighbor, "second")]
     });
     let loss = Memo::new(move |_| {
         vec![Series {
@@ -216,7 +214,7 @@ fn Race(trace: RiposteTrace) -> impl IntoView {
             }
         })
     };
-    let wanted = move || classes.get().is_none_or(|(original, neighbour)| original != neighbour);
+    let wanted = move || classes.get().is_none_or(|(original, neighbor)| original != neighbor);
     view! {
         <Show when=wanted>
             <div class="race">

@@ -1,7 +1,7 @@
 //! Answers side by side with the truth.
 
 use leptos::prelude::*;
-use riposte_protocol::Prediction;
+use riposte_spec::class::Prediction;
 
 use super::class_name;
 use crate::state::{Arena, Subject};

@@ -2,12 +2,11 @@
 
 use leptos::html;
 use leptos::prelude::*;
-use riposte_protocol::Picture;
-use web_sys::{HtmlCanvasElement, PointerEvent};
+use web_sys::{HtmlCanvasElement, ImageData, PointerEvent};
 
-use crate::choose::upload::shrink;
+use super::photo::drawn;
 use crate::parts::context;
-use crate::state::{Arena, Origin};
+use crate::state::{Arena, Origin, Subject};
 
 /// Edge of the paper, in its own pixels.
 const PAPER: u32 = 280;
@@ -16,7 +15,10 @@ const PEN: f64 = 22.0;
 
 /// A sheet of paper; every stroke that ends becomes the image under attack.
 #[component]
-pub fn Draw() -> impl IntoView {
+pub fn Draw(
+    /// The paper as it was left.
+    kept: StoredValue<Option<ImageData>, LocalStorage>,
+) -> impl IntoView {
     let arena = expect_context::<Arena>();
     let paper = NodeRef::<html::Canvas>::new();
     // The pointer that draws, and where it was: a second finger, or the palm beside a pen, leaves no ink.
@@ -28,10 +30,13 @@ pub fn Draw() -> impl IntoView {
             context.fill_rect(0.0, 0.0, f64::from(PAPER), f64::from(PAPER));
         }
         empty.set(true);
+        kept.set_value(None);
     };
     Effect::new(move |_| {
-        if paper.get().is_some() {
-            wipe();
+        let Some(context) = paper.get().as_ref().and_then(context) else { return };
+        match kept.get_value() {
+            Some(left) => empty.set(context.put_image_data(&left, 0.0, 0.0).is_err()),
+            None => wipe(),
         }
     });
     let begin = move |event: PointerEvent| {
@@ -60,8 +65,11 @@ pub fn Draw() -> impl IntoView {
         last.set_value(None);
         empty.set(false);
         let set = untrack(|| arena.dataset());
-        if let Some(image) = paper.get_untracked().and_then(|paper| shrink(&paper, &set)).map(center_by_mass) {
-            arena.choose(Origin::Drawn, image, None, set.id);
+        let Some(paper) = paper.get_untracked() else { return };
+        let edge = f64::from(PAPER);
+        kept.set_value(context(&paper).and_then(|context| context.get_image_data(0.0, 0.0, edge, edge).ok()));
+        if let Some(image) = drawn(&paper, set) {
+            arena.choose(Subject { dataset: set, origin: Origin::Drawn, image, truth: None });
         }
     };
     view! {
@@ -103,45 +111,4 @@ fn stroke(paper: &HtmlCanvasElement, from: (f64, f64), to: (f64, f64)) {
     // A dot is a line of almost no length.
     context.line_to(to.0 + 0.01, to.1);
     context.stroke();
-}
-
-/// MNIST's own recipe: the ink fitted into a box of 20/28 of the edge, its center of mass in the middle.
-fn center_by_mass(image: Picture) -> Picture {
-    let (height, width) = (image.height, image.width);
-    let ink: Vec<(usize, usize)> = (0..height)
-        .flat_map(|row| (0..width).map(move |column| (row, column)))
-        .filter(|&(row, column)| image.at(0, row, column) > 0.1)
-        .collect();
-    let Some(&(first, _)) = ink.first() else { return image };
-    let last = ink.last().map_or(first, |&(row, _)| row);
-    let left = ink.iter().map(|&(_, column)| column).min().unwrap_or(0);
-    let right = ink.iter().map(|&(_, column)| column).max().unwrap_or(0);
-    let extent = (last - first + 1).max(right - left + 1) as f32;
-    let scale = extent / (20.0 / 28.0 * width as f32);
-    let mass: f32 = image.pixels.iter().sum();
-    let moment =
-        |of: &dyn Fn(usize) -> f32| image.pixels.iter().enumerate().map(|(index, value)| value * of(index)).sum::<f32>() / mass;
-    let (row_mean, column_mean) = (moment(&|index| (index / width) as f32), moment(&|index| (index % width) as f32));
-    let (row_middle, column_middle) = ((height - 1) as f32 / 2.0, (width - 1) as f32 / 2.0);
-    let pixels = (0..height * width)
-        .map(|index| {
-            let row = row_mean + (((index / width) as f32) - row_middle) * scale;
-            let column = column_mean + (((index % width) as f32) - column_middle) * scale;
-            between(&image, row, column)
-        })
-        .collect();
-    Picture { pixels, ..image }
-}
-
-/// Bilinear interpolation; black outside.
-fn between(image: &Picture, row: f32, column: f32) -> f32 {
-    let (top, left) = (row.floor(), column.floor());
-    let value = |row: f32, column: f32| {
-        let inside = row >= 0.0 && column >= 0.0 && row < image.height as f32 && column < image.width as f32;
-        if inside { image.at(0, row as usize, column as usize) } else { 0.0 }
-    };
-    let (down, right) = (row - top, column - left);
-    let upper = value(top, left) * (1.0 - right) + value(top, left + 1.0) * right;
-    let lower = value(top + 1.0, left) * (1.0 - right) + value(top + 1.0, left + 1.0) * right;
-    upper * (1.0 - down) + lower * down
 }

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use riposte_protocol::{Event, Request, Sample};
 
 use crate::parts::{Ink, PictureCanvas};
-use crate::state::{Arena, Load, Origin};
+use crate::state::{Arena, Load, Origin, Subject};
 
 /// Images of each class on one sheet.
 const PER_CLASS: usize = 4;
@@ -16,7 +16,7 @@ pub fn Gallery() -> impl IntoView {
     let samples = RwSignal::new(Vec::<Sample>::new());
     let sheet = RwSignal::new(0usize);
     let sheets = Memo::new(move |_| match arena.load.get() {
-        Load::Ready(opened) => opened.test_images.div_ceil(PER_CLASS),
+        Load::Ready { test_images } => test_images.div_ceil(PER_CLASS),
         Load::Waiting | Load::Failed { .. } => 0,
     });
     Effect::new(move |_| {
@@ -24,7 +24,7 @@ pub fn Gallery() -> impl IntoView {
             return samples.set(Vec::new());
         }
         let (model, skip) = (arena.model.get_untracked(), sheet.get() * PER_CLASS);
-        arena.client.with_value(|client| {
+        arena.wiring.with_client(|client| {
             client.run(
                 move |run| Request::Gallery { run, model, skip, count: PER_CLASS },
                 move |event| {
@@ -35,7 +35,7 @@ pub fn Gallery() -> impl IntoView {
             );
         });
     });
-    let classes = Memo::new(move |_| arena.dataset().classes);
+    let classes = Memo::new(move |_| arena.dataset().classes());
     let chosen = Memo::new(move |_| {
         arena.subject.with(|subject| match subject.as_ref().map(|subject| &subject.origin) {
             Some(Origin::Test(number)) => Some(*number),
@@ -52,10 +52,9 @@ pub fn Gallery() -> impl IntoView {
     };
     let thumbnail = move |place: usize, sample: Sample| {
         let (number, label) = (sample.number, sample.label);
-        let image = sample.image.clone();
-        let name = classes.with(|classes| classes.get(label).cloned().unwrap_or_default());
-        let dataset = arena.dataset().id;
-        let choose = move || arena.choose(Origin::Test(number), image.clone(), Some(label), dataset.clone());
+        let subject = Subject::test(sample.clone(), arena.dataset());
+        let name = classes.get().get(label).copied().unwrap_or_default();
+        let choose = move || arena.choose(subject.clone());
         view! {
             <button
                 type="button"
@@ -67,7 +66,7 @@ pub fn Gallery() -> impl IntoView {
                 title=format!("{name}, test image {number}")
                 on:click=move |_| choose()
                 on:keydown=move |event| {
-                    let (columns, count) = (classes.with_untracked(Vec::len), samples.with_untracked(Vec::len));
+                    let (columns, count) = (classes.get_untracked().len(), samples.with_untracked(Vec::len));
                     let next = match event.key().as_str() {
                         "ArrowRight" => place + 1,
                         "ArrowLeft" => place.wrapping_sub(1),
@@ -89,7 +88,7 @@ pub fn Gallery() -> impl IntoView {
     let rows = move || {
         let mut found = samples.get();
         found.sort_by_key(|sample| sample.label);
-        let mut seen = vec![0usize; classes.with(Vec::len)];
+        let mut seen = vec![0usize; classes.get().len()];
         let mut placed: Vec<(usize, Sample)> = found
             .into_iter()
             .map(|sample| {
@@ -104,8 +103,8 @@ pub fn Gallery() -> impl IntoView {
     let turn = move |by: usize| sheet.update(|sheet| *sheet = (*sheet + by) % sheets.get_untracked().max(1));
     view! {
         <div class="gallery">
-            <div class="heads" class:words=move || classes.with(|all| all.iter().any(|name| name.len() > 2)) aria-hidden="true">
-                {move || classes.get().into_iter().map(|name| view! { <span>{name}</span> }).collect_view()}
+            <div class="heads" class:words=move || classes.get().iter().any(|name| name.len() > 2) aria-hidden="true">
+                {move || classes.get().iter().map(|name| view! { <span>{*name}</span> }).collect_view()}
             </div>
             <div class="sheet" role="group" aria-label="Test images by class">{rows}</div>
             <div class="pages">

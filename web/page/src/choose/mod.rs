@@ -2,11 +2,14 @@
 
 mod draw;
 mod gallery;
+mod ink;
+mod photo;
 mod upload;
 
 use leptos::prelude::*;
+use web_sys::ImageData;
 
-use crate::state::{Arena, Origin};
+use crate::state::{Arena, Origin, Subject};
 use draw::Draw;
 use gallery::Gallery;
 use upload::Upload;
@@ -23,8 +26,10 @@ enum Tab {
 pub fn Chooser() -> impl IntoView {
     let arena = expect_context::<Arena>();
     let tab = RwSignal::new(Tab::Pick);
+    // What is drawn stays on the paper while another tab is open.
+    let paper = StoredValue::new_local(None::<ImageData>);
     // Drawing makes gray strokes: it is offered where pictures are gray.
-    let gray = Memo::new(move |_| arena.dataset().channels == 1);
+    let gray = Memo::new(move |_| arena.dataset().image_shape()[0] == 1);
     let button = move |own: Tab, name: &'static str| {
         view! {
             <button
@@ -60,12 +65,42 @@ pub fn Chooser() -> impl IntoView {
             <div role="tabpanel" class="panel">
                 {move || match tab.get() {
                     Tab::Pick => view! { <Gallery/> }.into_any(),
-                    Tab::Draw => view! { <Draw/> }.into_any(),
+                    Tab::Draw => view! { <Draw kept=paper/> }.into_any(),
                     Tab::Upload => view! { <Upload/> }.into_any(),
                 }}
             </div>
+            <TakeBack/>
             <Truth/>
         </div>
+    }
+}
+
+/// The way back to the visitor's own picture while another image is under attack.
+#[component]
+fn TakeBack() -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let waiting = Memo::new(move |_| {
+        let own = arena.own.get().filter(|own| arena.fits(own))?;
+        (arena.subject.with(|subject| subject.as_ref() != Some(&own))).then_some(own)
+    });
+    let words = move || {
+        waiting.get().map(|own| match own.origin {
+            Origin::Uploaded(_) => "Back to your picture",
+            Origin::Drawn | Origin::Test(_) => "Back to your drawing",
+        })
+    };
+    let take = move |_| {
+        if let Some(own) = waiting.get_untracked() {
+            arena.choose(own);
+        }
+    };
+    view! {
+        <Show when=move || waiting.with(Option::is_some)>
+            <p class="take-back">
+                <span>"A test image is under attack, not your own."</span>
+                <button type="button" class="plain" on:click=take>{words}</button>
+            </p>
+        </Show>
     }
 }
 
@@ -73,13 +108,11 @@ pub fn Chooser() -> impl IntoView {
 #[component]
 fn Truth() -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let own = Memo::new(move |_| {
-        arena.subject.with(|subject| subject.as_ref().is_some_and(|subject| !matches!(subject.origin, Origin::Test(_))))
-    });
+    let own = Memo::new(move |_| arena.subject.with(|subject| subject.as_ref().is_some_and(Subject::is_own)));
     let options = move || {
         let unknown = ("none".to_owned(), "I will not say".to_owned());
         std::iter::once(unknown)
-            .chain(arena.dataset().classes.into_iter().enumerate().map(|(index, name)| (index.to_string(), name)))
+            .chain(arena.dataset().classes().iter().enumerate().map(|(index, name)| (index.to_string(), (*name).to_owned())))
             .collect::<Vec<_>>()
     };
     let value = move || {
@@ -89,11 +122,9 @@ fn Truth() -> impl IntoView {
             .map_or_else(|| "none".to_owned(), |truth| truth.to_string())
     };
     let set = move |value: String| {
-        arena.subject.update(|subject| {
-            if let Some(subject) = subject {
-                subject.truth = value.parse().ok();
-            }
-        });
+        if let Some(subject) = arena.subject.get_untracked() {
+            arena.choose(Subject { truth: value.parse().ok(), ..subject });
+        }
     };
     view! {
         <Show when=move || own.get()>

@@ -1,14 +1,14 @@
 //! What a classifier says, as bars.
 
 use leptos::prelude::*;
-use riposte_protocol::Prediction;
+use riposte_spec::class::Prediction;
 
 use crate::words::percent;
 
 /// One bar for each class: how probable the classifier finds it, with a tick where it stood before.
 #[component]
 pub fn Bars(
-    #[prop(into)] classes: Signal<Vec<String>>,
+    #[prop(into)] classes: Signal<&'static [&'static str]>,
     #[prop(into)] now: Signal<Option<Prediction>>,
     #[prop(into)] before: Signal<Option<Prediction>>,
     /// The right answer, marked.
@@ -22,7 +22,7 @@ pub fn Bars(
     let now_probabilities = Memo::new(move |_| now.with(|now| now.as_ref().map(Prediction::probabilities)));
     let before_probabilities = Memo::new(move |_| before.with(|before| before.as_ref().map(Prediction::probabilities)));
     let said = Memo::new(move |_| now.with(|now| now.as_ref().map(|now| now.class)));
-    let row = move |class: usize, name: String| {
+    let row = move |class: usize, name: &'static str| {
         let probability = move || now_probabilities.with(|all| all.as_ref().and_then(|all| all.get(class).copied()));
         let earlier = move || before_probabilities.with(|all| all.as_ref().and_then(|all| all.get(class).copied()));
         view! {
@@ -39,12 +39,12 @@ pub fn Bars(
         }
     };
     // All bars start where the longest name ends.
-    let names = move || classes.with(|all| format!("--names: {}ch", all.iter().map(String::len).max().unwrap_or(1)));
+    let names = move || format!("{}ch", classes.get().iter().map(|name| name.len()).max().unwrap_or(1));
     let compared = move || before.with(Option::is_some);
     view! {
         <div>
-            <ol class="bars" style=names aria-label=move || label.get()>
-                {move || classes.get().into_iter().enumerate().map(|(class, name)| row(class, name)).collect_view()}
+            <ol class="bars" style=("--names", names) aria-label=move || label.get()>
+                {move || classes.get().iter().enumerate().map(|(class, name)| row(class, name)).collect_view()}
             </ol>
             <p class="hint key" aria-hidden="true">
                 {move || truth.get().map(|_| view! { <span><b class="truth-mark">"\u{2713}"</b>" "{truth_means}</span> })}

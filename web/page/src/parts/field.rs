@@ -38,13 +38,13 @@ pub fn Slide(
 /// A number typed in: kept when it means something, marked when it does not.
 #[component]
 pub fn Number(
-    label: &'static str,
+    #[prop(into)] label: String,
     #[prop(optional)] hint: &'static str,
     #[prop(into)] value: Signal<String>,
-    /// Takes the text; false if it means nothing.
-    set: impl Fn(&str) -> bool + 'static,
+    /// Takes the text, or says what is wrong with it.
+    set: impl Fn(&str) -> Result<(), String> + 'static,
 ) -> impl IntoView {
-    let wrong = RwSignal::new(false);
+    let wrong = RwSignal::new(None::<String>);
     view! {
         <label class="field number">
             <span class="name">{label}</span>
@@ -53,10 +53,10 @@ pub fn Number(
                 inputmode="decimal"
                 autocomplete="off"
                 prop:value=move || value.get()
-                aria-invalid=move || wrong.get().to_string()
-                on:change:target=move |event| wrong.set(!set(event.target().value().trim()))
+                aria-invalid=move || wrong.with(Option::is_some).to_string()
+                on:change:target=move |event| wrong.set(set(event.target().value().trim()).err())
             />
-            <span class="hint">{move || if wrong.get() { "That is not a number this setting can take." } else { hint }}</span>
+            <span class="hint">{move || wrong.get().unwrap_or_else(|| hint.to_owned())}</span>
         </label>
     }
 }
@@ -64,8 +64,8 @@ pub fn Number(
 /// One of a few.
 #[component]
 pub fn Choice(
-    label: &'static str,
-    #[prop(optional)] hint: &'static str,
+    #[prop(into)] label: String,
+    #[prop(into, optional)] hint: Signal<String>,
     /// Values with their names.
     #[prop(into)]
     options: Signal<Vec<(String, String)>>,
@@ -88,7 +88,7 @@ pub fn Choice(
                         .collect_view()
                 }}
             </select>
-            {(!hint.is_empty()).then(|| view! { <span class="hint">{hint}</span> })}
+            {move || Some(hint.get()).filter(|hint| !hint.is_empty()).map(|hint| view! { <span class="hint">{hint}</span> })}
         </label>
     }
 }

@@ -67,7 +67,7 @@ pub fn Plot(
     };
     view! {
         <div class="plot">
-            <h4>{title}</h4>
+            <h3>{title}</h3>
             <div class="area" role="img" aria-label=move || format!("{title}. {}", summary.get())>
                 <span class="high">{move || tick(frame.get().high)}</span>
                 <span class="low">{move || tick(frame.get().low)}</span>

@@ -1,7 +1,7 @@
 //! What is going on: the device, downloads, the phase of a run.
 
 use leptos::prelude::*;
-use riposte_protocol::{DeviceKind, DevicePreference, Notice};
+use riposte_protocol::{DevicePreference, Notice};
 
 use crate::client::Engine;
 use crate::state::{Arena, Load};
@@ -12,7 +12,7 @@ use crate::words::megabytes;
 #[component]
 pub fn DeviceLine() -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let (engine, download) = arena.client.with_value(|client| (client.engine(), client.download()));
+    let (engine, download) = arena.wiring.with_client(|client| (client.engine(), client.download()));
     let lost = engine.clone();
     // A lost engine says so itself, and nothing can be tried again before there is another.
     let failed = move || match arena.load.get() {
@@ -29,16 +29,13 @@ pub fn DeviceLine() -> impl IntoView {
             </span>
         })
     };
-    let device_line = move || match engine.get() {
+    let device_line = move || {
+        match engine.get() {
         Engine::Starting => view! { <span class="lamp waiting"></span>"The engine is starting" }.into_any(),
         Engine::Ready(device) => {
-            let kind = match device.kind {
-                DeviceKind::WebGpu => "WebGPU",
-                DeviceKind::Cpu => "CPU",
-            };
             view! {
                 <span class="lamp ready"></span>
-                <span>"Computing on " <b>{kind}</b> {(!device.name.is_empty()).then(|| format!(" ({})", device.name))}</span>
+                <span>"Computing on " <b>{device.kind.name()}</b> {(!device.name.is_empty()).then(|| format!(" ({})", device.name))}</span>
                 {device.reason.map(|reason| view! { <span class="reason">{reason}</span> })}
             }
             .into_any()
@@ -49,6 +46,7 @@ pub fn DeviceLine() -> impl IntoView {
             <WaysOn had_gpu/>
         }
         .into_any(),
+    }
     };
     view! {
         <div class="device">
@@ -68,7 +66,7 @@ pub fn DeviceLine() -> impl IntoView {
 #[component]
 fn WaysOn(had_gpu: bool) -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let restart = move |device| arena.client.with_value(|client| client.restart(device));
+    let restart = move |device| arena.wiring.with_client(|client| client.restart(device));
     view! {
         <button type="button" class="small" on:click=move |_| restart(None)>"Start it again"</button>
         {had_gpu.then(|| view! {
@@ -91,7 +89,7 @@ pub fn PhaseLine(
             Some(Notice::CompilingShaders) => "Compiling shaders: the first run on a device takes longer.",
             Some(Notice::Downloading) => "Fetching the training images.",
             Some(Notice::Drawing) => "Drawing the training images.",
-            Some(Notice::SearchingNeighbour) => "Looking for the neighbor class.",
+            Some(Notice::SearchingNeighbor) => "Looking for the neighbor class.",
             Some(Notice::PostTraining) => "Training the copy.",
             None => "Running.",
         }
@@ -100,7 +98,7 @@ pub fn PhaseLine(
         Phase::Cancelled => "Stopped.".to_owned(),
         Phase::Failed { message, .. } => message,
     };
-    let engine = expect_context::<Arena>().client.with_value(|client| client.engine());
+    let engine = expect_context::<Arena>().wiring.with_client(|client| client.engine());
     let failed = move || matches!(phase.get(), Phase::Failed { .. });
     // Where the run ended because the engine did, the way on is here too: the line above may be far out of sight.
     let ways_on = move || match engine.get() {

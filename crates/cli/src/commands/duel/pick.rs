@@ -2,14 +2,13 @@
 
 use anyhow::Result;
 use riposte::attack::Attack;
-use riposte::eval::Record;
-use riposte::spec::setup::Setup;
+use riposte::evaluate::{Evaluation, Record};
 use riposte::spec::units::print_pixels;
 
 use super::play::Duel;
 use crate::args::Pick;
 use crate::device::{self, Found};
-use crate::evaluation::Evaluation;
+use crate::evaluation::Inputs;
 use crate::interrupt::Interrupt;
 use crate::screen::Screen;
 use crate::workers::Workers;
@@ -55,15 +54,14 @@ fn is_fooled(record: &Record) -> bool {
 fn evaluate(duel: &Duel, inputs: std::ops::Range<usize>, defend: bool, workers: &Workers) -> Result<Vec<Record>> {
     let evaluation = Evaluation {
         model: duel.model,
-        test: duel.test,
-        pools: Some(duel.pools),
-        setup: Setup { attack: Some(Attack::Pgd(duel.attack)), target: duel.target, riposte: defend.then_some(duel.riposte) },
+        attack: Some(Attack::Pgd(duel.attack)),
+        target: duel.target,
+        defense: defend.then_some(duel.riposte),
         natural: false,
-        seed: duel.seed,
-        batch: 32,
     };
+    let images = Inputs { test: duel.test, seed: duel.seed, batch: 32 };
     let mut records = Vec::new();
-    evaluation.run(inputs, 0, workers, &Interrupt::default(), |record| {
+    images.evaluate(&evaluation, inputs, 0, workers, &Interrupt::default(), |record| {
         records.push(record);
         Ok(())
     })?;

@@ -6,9 +6,9 @@ use anyhow::Result;
 use burn::tensor::Tensor;
 use riposte::attack::{Attacks, Goal, Pgd};
 use riposte::data::Dataset;
-use riposte::data::pool::ClassPools;
+use riposte::defense::Defense;
 use riposte::models::Model;
-use riposte::post_train::{Adapts, PostTrain, Progress};
+use riposte::post_train::{PostTraining, Progress};
 use riposte::rng::Seed;
 use riposte::spec::class::{argmax, softmax};
 use riposte::spec::dataset::DatasetId;
@@ -28,11 +28,10 @@ pub(super) struct Duel<'a> {
     pub name: &'a str,
     pub dataset: DatasetId,
     pub test: &'a Dataset,
-    pub pools: &'a ClassPools,
     pub attack: Pgd,
     /// The class that the attack leads to; `None`: any but the label.
     pub target: Option<usize>,
-    pub riposte: PostTrain,
+    pub riposte: PostTraining<'a, Model>,
     pub seed: Seed,
 }
 
@@ -64,15 +63,16 @@ impl Duel<'_> {
                 ControlFlow::Break(())
             }
         };
-        let run = self.riposte.run(self.model, attacked.image.clone(), self.pools, self.seed, index as u64, observe);
-        let outcome = pollster::block_on(run);
+        let draws = self.seed.input(index as u64);
+        let outcome = pollster::block_on(self.riposte.answer(attacked.image.clone(), draws, observe));
         if let Some(error) = watched.error.take() {
             return Err(error);
         }
-        let riposte = outcome?;
+        let answer = outcome?;
         let silent = async |_: Progress<'_, Model>| ControlFlow::Continue(());
-        let natural = self.riposte.run(self.model, image.clone(), self.pools, self.seed, index as u64, silent);
-        let natural_answer = argmax(&floats(pollster::block_on(natural)?.logits)?);
+        let natural = pollster::block_on(self.riposte.answer(image.clone(), draws, silent))?;
+        let natural_answer = argmax(&floats(natural.logits)?);
+        let neighbors = answer.neighbors.expect("post-training searches");
         Ok(Story {
             dataset: self.dataset,
             model: self.name.to_owned(),
@@ -81,11 +81,11 @@ impl Duel<'_> {
             shape: self.shape(),
             attack: self.attack,
             target: self.target,
-            riposte: self.riposte,
+            riposte: self.riposte.settings,
             image: self.view(image)?,
             attacked: self.view(attacked.image)?,
-            neighbor: self.view(riposte.neighbors.images)?,
-            answer: softmax(&floats(riposte.logits)?),
+            neighbor: self.view(neighbors.images)?,
+            answer: softmax(&floats(answer.logits)?),
             fooled_after: attacked.fooled_after,
             race: watched.race,
             losses: watched.losses,
@@ -99,8 +99,7 @@ impl Duel<'_> {
             Some(target) => Goal::Targeted { targets: vec![target] },
             None => Goal::Untargeted { labels: vec![label] },
         };
-        let inputs = [index as u64];
-        let mut attack = self.attack.attack(self.model, image.clone(), &goal, self.seed, &inputs)?;
+        let mut attack = self.attack.attack(self.model, image.clone(), &goal, &[self.seed.input(index as u64)])?;
         let before = floats(image.clone())?;
         let mut fooled_after = None;
         while let Some(step) = attack.next() {
@@ -149,7 +148,7 @@ impl Duel<'_> {
                 let mut lines = vec![format!(
                     "Riposte, step {} of {}: the copy on the attacked image, loss of the batch {loss:.3}",
                     iteration.index + 1,
-                    self.riposte.iterations
+                    self.riposte.settings.iterations
                 )];
                 lines.extend(opinion(&logits));
                 screen.frame(&lines)?;
@@ -164,8 +163,11 @@ impl Duel<'_> {
     fn some_of(&self, batch: &[usize]) -> Vec<Sample> {
         let (first, second) = batch.split_at(batch.len() / 2);
         let some = first.iter().take(SAMPLES).chain(second.iter().take(SAMPLES));
-        some.map(|sample| Sample { label: self.pools.label(*sample), pixels: self.pools.samples().images().to_f32([*sample]) })
-            .collect()
+        some.map(|sample| Sample {
+            label: self.riposte.pools.label(*sample),
+            pixels: self.riposte.pools.samples().images().to_f32([*sample]),
+        })
+        .collect()
     }
 
     fn view(&self, image: Tensor<4>) -> Result<View> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use riposte::eval::{Gain, Summary};
+use riposte::evaluate::{Gain, Summary};
 use riposte::spec::Choice;
 
 use super::Report;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use riposte::eval::Summary;
+use riposte::evaluate::Summary;
 use riposte::models::ModelCard;
 use riposte::weights::{Precision, StateDict};
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 //! in f32 is one rounding of each output: 2^-11 of it.
 
 use burn::tensor::FloatDType;
-use riposte_kernels::{Activation, ConvOptions, ConvShape, conv2d, stores_f16};
+use riposte_kernels::{Activation, ConvOptions, ConvShape, Path, stores_f16};
 
 use super::{
     check_batch_normalization, check_batch_normalization_by_the_batch, check_conv_in, check_linear_in, check_max_pooling,
@@ -32,6 +32,7 @@ fn large_batches_agree_with_float64_in_f16() {
     check_conv_in(F16, square(256, 16, 14, 32, 4, 2, 1), Activation::Relu, true);
     check_conv_in(F16, square(64, 16, 32, 16, 3, 1, 1), Activation::None, false);
     check_conv_in(F16, square(2, 512, 4, 512, 3, 1, 1), Activation::None, false);
+    check_conv_in(F16, square(33, 35, 32, 37, 1, 1, 0), Activation::LeakyRelu(0.25), true);
     check_linear_in(F16, 256, 1568, 100, Activation::Relu, true);
     check_linear_in(F16, 1, 1568, 100, Activation::None, true);
 }
@@ -72,7 +73,7 @@ fn nan_infinity_and_sums_beyond_f16_reach_the_output() {
     let Some(device) = gpu() else { return };
     let x = tensor(&[100.0, -100.0, 60.0], [1, 1, 1, 3], &device).cast(F16);
     let thousand = tensor(&[1000.0], [1, 1, 1, 1], &device);
-    let y = conv2d(x, thousand, None, ConvOptions::square(1, 0), Activation::None);
+    let y = Path::Kernels.conv2d(x, thousand, None, ConvOptions::square(1, 0), Activation::None);
     // 60000 is a multiple of 32, which is what numbers of this size are apart.
     assert_eq!(values(y), [f32::INFINITY, f32::NEG_INFINITY, 60000.0]);
 }

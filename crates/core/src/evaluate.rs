@@ -1,0 +1,205 @@
+//! Evaluation: inputs are attacked in batches and defended one by one, and what is found of each becomes a record.
+
+use std::ops::ControlFlow;
+
+use burn::tensor::{Bool, Tensor, TensorData};
+use riposte_spec::attack::{Attack, Norm, Pgd};
+use riposte_spec::class::argmax;
+pub use riposte_spec::record::{Defended, Record};
+pub use riposte_spec::summary::{Gain, Summary, paired_gain, wilson_interval};
+
+use crate::attack::{self, Attacked, Attacks, Goal, campaign, choose, distance};
+use crate::classifier::read;
+use crate::defense::{Answer, Defense};
+use crate::post_train::Progress;
+use crate::rng::Draws;
+use crate::{Classifier, Error, Result};
+
+/// What is evaluated.
+#[derive(Debug)]
+pub struct Evaluation<'a, D: Defense> {
+    /// The base model, which is attacked. It should rest (no autodiff).
+    pub model: &'a D::Model,
+    /// `None`: the natural images alone.
+    pub attack: Option<Attack>,
+    /// The class that the attack leads to; `None`: any but the label.
+    pub target: Option<usize>,
+    /// `None`: the base model alone.
+    pub defense: Option<D>,
+    /// Whether the natural images are defended, too. Without an attack they always are.
+    pub natural: bool,
+}
+
+/// An input after all that was done for its whole batch: what [`Evaluation::defend`] goes on with.
+#[derive(Debug, Clone)]
+pub struct Prepared<P> {
+    record: Record,
+    draws: Draws,
+    /// The natural and the attacked image, where they are to be defended.
+    natural: Option<P>,
+    attacked: Option<P>,
+}
+
+impl<D: Defense> Evaluation<'_, D> {
+    /// Evaluates a batch: [`prepare`](Self::prepare), then [`defend`](Self::defend) for one input after the other. The records are
+    /// in the order of the images.
+    ///
+    /// # Errors
+    /// As these two.
+    pub async fn run(
+        &self,
+        images: Tensor<4>,
+        labels: &[usize],
+        draws: &[Draws],
+        mut observe: impl AsyncFnMut(Progress<'_, D::Model>) -> ControlFlow<()>,
+    ) -> Result<Vec<Record>> {
+        let mut records = Vec::with_capacity(labels.len());
+        for input in self.prepare(images, labels, draws, async |_| ControlFlow::Continue(())).await? {
+            records.push(self.defend(input, &mut observe).await?);
+        }
+        Ok(records)
+    }
+
+    /// What is done for a whole batch of `images` `[batch, channel, height, width]` in `[0, 1]`, with a label and the draws of each:
+    /// the base model's answers, the attack, the first half of the defense. A strong attack, which takes long, tells `observe` of its
+    /// progress.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the numbers of images, labels and draws differ; [`Error::Cancelled`] if `observe` breaks; as
+    /// [`Attacks::attack`], [`campaign`] and [`Defense::prepare`].
+    pub async fn prepare(
+        &self,
+        images: Tensor<4>,
+        labels: &[usize],
+        draws: &[Draws],
+        observe: impl AsyncFnMut(attack::Progress) -> ControlFlow<()>,
+    ) -> Result<Vec<Prepared<D::Prepared>>> {
+        let [batch, ..] = images.dims();
+        if labels.len() != batch || draws.len() != batch {
+            let (labels, draws) = (labels.len(), draws.len());
+            return Err(Error::Config(format!("{batch} images need as many labels ({labels}) and draws ({draws})")));
+        }
+        let mut records = self.classify(&images, labels, draws).await?;
+        let attacked = match self.attack {
+            Some(attack) => Some(self.perturb(attack, &images, labels, draws, &mut records, observe).await?),
+            None => None,
+        };
+        let natural = (self.natural || attacked.is_none()).then_some(images);
+        let (natural, attacked) = (self.first_half(natural, draws).await?, self.first_half(attacked, draws).await?);
+        let inputs = records.into_iter().zip(draws).zip(natural.into_iter().zip(attacked));
+        Ok(inputs.map(|((record, draws), (natural, attacked))| Prepared { record, draws: *draws, natural, attacked }).collect())
+    }
+
+    /// What is done for one input: the second half of the defense. An adapting defense tells `observe` of its progress, first on the
+    /// natural image, if it is defended, then on the attacked one.
+    ///
+    /// # Errors
+    /// As [`Defense::respond`]; [`Error::Cancelled`] if `observe` breaks.
+    pub async fn defend(
+        &self,
+        input: Prepared<D::Prepared>,
+        mut observe: impl AsyncFnMut(Progress<'_, D::Model>) -> ControlFlow<()>,
+    ) -> Result<Record> {
+        let Prepared { mut record, draws, natural, attacked } = input;
+        let Some(defense) = &self.defense else { return Ok(record) };
+        if let Some(prepared) = natural {
+            let answer = defense.respond(prepared, draws, &mut observe).await?;
+            let base = record.natural;
+            record.riposte_natural = Some(defended(answer, base, &mut record.nan).await?);
+        }
+        if let Some(prepared) = attacked {
+            let answer = defense.respond(prepared, draws, &mut observe).await?;
+            let base = record.attacked.unwrap_or(record.natural);
+            record.riposte_attacked = Some(defended(answer, base, &mut record.nan).await?);
+        }
+        Ok(record)
+    }
+
+    /// A record for each image, with the base model's class.
+    async fn classify(&self, images: &Tensor<4>, labels: &[usize], draws: &[Draws]) -> Result<Vec<Record>> {
+        let logits = read(self.model.forward(images.clone())).await?;
+        let rows = logits.chunks_exact(self.model.classes()).zip(labels.iter().zip(draws));
+        Ok(rows
+            .map(|(row, (label, draws))| Record {
+                input: draws.input,
+                label: *label,
+                natural: argmax(row),
+                attacked: None,
+                perturbation: None,
+                fooled_by: None,
+                doubts: Vec::new(),
+                nan: row.iter().any(|logit| logit.is_nan()),
+                riposte_natural: None,
+                riposte_attacked: None,
+            })
+            .collect())
+    }
+
+    /// The attacked images; the records take what the base model says of them.
+    async fn perturb(
+        &self,
+        attack: Attack,
+        images: &Tensor<4>,
+        labels: &[usize],
+        draws: &[Draws],
+        records: &mut [Record],
+        observe: impl AsyncFnMut(attack::Progress) -> ControlFlow<()>,
+    ) -> Result<Tensor<4>> {
+        let end = match (attack, self.target) {
+            (Attack::Pgd(pgd), None) => {
+                let goal = Goal::Untargeted { labels: labels.to_vec() };
+                pgd.attack(self.model, images.clone(), &goal, draws)?.finish()
+            }
+            (Attack::Pgd(pgd), Some(target)) => self.lead(pgd, target, images, labels, draws)?,
+            (_, Some(_)) => return Err(Error::Config("of the attacks PGD alone leads to a class".to_owned())),
+            (strong, None) => {
+                let outcome = campaign(strong, self.model, images.clone(), labels, draws, observe).await?;
+                for (record, fate) in records.iter_mut().zip(outcome.fates) {
+                    (record.fooled_by, record.doubts) = (fate.fooled_by, fate.doubts);
+                }
+                outcome.end
+            }
+        };
+        let distances = read(distance(Norm::LInfinity, images.clone(), end.images.clone())).await?;
+        let logits = read(end.logits).await?;
+        let rows = logits.chunks_exact(self.model.classes());
+        for ((record, row), distance) in records.iter_mut().zip(rows).zip(distances) {
+            record.attacked = Some(argmax(row));
+            record.perturbation = Some(distance);
+            record.nan |= row.iter().any(|logit| logit.is_nan());
+        }
+        Ok(end.images)
+    }
+
+    /// PGD to one class. No change leads an image to the class that it shows: it stays as it is.
+    fn lead(&self, pgd: Pgd, target: usize, images: &Tensor<4>, labels: &[usize], draws: &[Draws]) -> Result<Attacked> {
+        let goal = Goal::Targeted { targets: vec![target; labels.len()] };
+        let end = pgd.attack(self.model, images.clone(), &goal, draws)?.finish();
+        let stays: Vec<bool> = labels.iter().map(|label| *label == target).collect();
+        if !stays.contains(&true) {
+            return Ok(end);
+        }
+        let stays: Tensor<1, Bool> = Tensor::from_data(TensorData::new(stays, [labels.len()]), &images.device());
+        let logits = self.model.forward(images.clone());
+        Ok(Attacked { images: choose(&stays, images.clone(), end.images), logits: choose(&stays, logits, end.logits) })
+    }
+
+    /// The first half of the defense of each image, if there are images and a defense.
+    async fn first_half(&self, images: Option<Tensor<4>>, draws: &[Draws]) -> Result<Vec<Option<D::Prepared>>> {
+        match (&self.defense, images) {
+            (Some(defense), Some(images)) => Ok(defense.prepare(images, draws).await?.into_iter().map(Some).collect()),
+            _ => Ok(draws.iter().map(|_| None).collect()),
+        }
+    }
+}
+
+/// The defense's part of a record, for an input of which the base model says `base`. `nan` is set if a logit is not a number.
+async fn defended<C>(answer: Answer<C>, base: usize, nan: &mut bool) -> Result<Defended> {
+    let logits = read(answer.logits).await?;
+    *nan |= logits.iter().any(|logit| logit.is_nan());
+    let (original, neighbor) = match answer.neighbors {
+        Some(neighbors) => (neighbors.original[0], neighbors.neighbor[0]),
+        None => (base, base),
+    };
+    Ok(Defended { original, neighbor, answer: argmax(&logits) })
+}

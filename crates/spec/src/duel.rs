@@ -1,0 +1,94 @@
+//! One duel: an image attacked and defended, as `riposte duel --json` prints it and the page saves it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::attack::{Attack, Pgd};
+use crate::class::Prediction;
+use crate::dataset::DatasetId;
+use crate::outcome::Outcome;
+use crate::post_train::PostTrain;
+use crate::preset::PresetName;
+use crate::setup::Setup;
+
+/// A duel as far as it went: what was not done is `None` or empty. Lengths are in pixel units, times in seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Duel {
+    /// The program's version.
+    pub version: String,
+    /// When it was, in UTC: `2026-11-28T12:34:56Z`.
+    pub date: Option<String>,
+    /// What computed, in words.
+    pub device: Option<String>,
+    /// The command that repeats it; none for an image that is in no test set.
+    pub command: Option<String>,
+    /// The address of a page that repeats it.
+    pub link: Option<String>,
+    /// Whose classes these are, and whose test image.
+    pub dataset: DatasetId,
+    /// The names of its classes.
+    pub classes: Vec<String>,
+    /// Number in the test set; none for an image that is in none.
+    pub index: Option<u64>,
+    /// The ground truth; none where nobody said it.
+    pub label: Option<usize>,
+    /// The model's name.
+    pub model: String,
+    /// SHA-256 of its weights file, in lower-case hexadecimal.
+    pub weights_sha256: String,
+    /// The preset that the settings come from.
+    pub preset: PresetName,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// The attack.
+    pub attack: Pgd,
+    /// The class that it leads to; none: any but the label.
+    pub target: Option<usize>,
+    /// The defense.
+    pub riposte: PostTrain,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// The base model on the image.
+    pub natural: Option<Opinion>,
+    /// The base model on the attacked image.
+    pub attacked: Option<Opinion>,
+    /// Largest absolute change that the attack made to a pixel.
+    pub perturbation: Option<f32>,
+    /// The first step of the attack after which the base model erred; none where it did not.
+    pub fooled_after: Option<usize>,
+    /// y': the class that the base model gives the defense's input.
+    pub original: Option<usize>,
+    /// y'': the neighbor class; equal to y' where there is none.
+    pub neighbor: Option<usize>,
+    /// Whether a copy was trained.
+    pub riposted: Option<bool>,
+    /// The defense on its input.
+    pub answer: Option<Opinion>,
+    /// Logits of the adapting model on the input, before the post-training and after each step.
+    pub race: Vec<Vec<f32>>,
+    /// Mean loss of each batch before its step.
+    pub losses: Vec<f32>,
+    /// What it took.
+    pub seconds: f64,
+}
+
+/// What a classifier says of an image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Opinion {
+    /// The most likely class.
+    pub class: usize,
+    /// One for each class.
+    pub probabilities: Vec<f32>,
+}
+
+impl From<&Prediction> for Opinion {
+    fn from(prediction: &Prediction) -> Self {
+        Self { class: prediction.class, probabilities: prediction.probabilities() }
+    }
+}
+
+impl Duel {
+    /// The attack and the defense.
+    pub fn setup(&self) -> Setup {
+        Setup { attack: Some(Attack::Pgd(self.attack)), target: self.target, riposte: Some(self.riposte) }
+    }
+}

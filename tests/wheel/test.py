@@ -1,0 +1,75 @@
+"""Installs the wheel into a fresh virtual environment, away from the repository, and runs the command it carries.
+
+    python tests/wheel/test.py                    # builds the wheel first; maturin must be installed
+    python tests/wheel/test.py dist/NAME.whl      # tests this one
+
+Only the standard library is needed, and no network.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# The models that come with the project are half of it. PyPI takes no file above 100 MB.
+LARGEST = 60 * 10**6
+
+
+def build(folder):
+    """The wheel, built from this checkout with the profile and the features of `cargo build --release`."""
+    subprocess.run(["maturin", "build", "--release", "--out", folder], cwd=ROOT, check=True)
+    (wheel,) = Path(folder).glob("*.whl")
+    return wheel
+
+
+def install(wheel, folder):
+    """A fresh environment with the wheel and nothing else. Returns the folder of its commands."""
+    venv.create(folder, with_pip=True)
+    commands = Path(folder) / ("Scripts" if os.name == "nt" else "bin")
+    subprocess.run([commands / "python", "-m", "pip", "install", "--quiet", "--no-index", wheel], check=True)
+    return commands
+
+
+def run(commands, folder, *arguments):
+    """What `riposte ARGUMENTS` prints, in an empty folder and without settings from the environment."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RIPOSTE_")}
+    program = commands / ("riposte.exe" if os.name == "nt" else "riposte")
+    print("riposte", *arguments, flush=True)
+    command = [program, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def main():
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        wheel = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else build(folder / "wheel")
+        size = wheel.stat().st_size
+        print(f"{wheel.name}: {size / 1e6:.1f} MB")
+        assert size <= LARGEST, f"the wheel is larger than {LARGEST / 1e6:.0f} MB"
+        commands = install(wheel, folder / "environment")
+        work = folder / "work"
+        work.mkdir()
+
+        version = re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
+        assert run(commands, work, "--version").split() == ["riposte", version]
+
+        # The first image of the procedural digits shows a 3; the model that comes with the program sees it, until it is attacked.
+        duel = json.loads(run(commands, work, "duel", "--device", "cpu", "--out", "none", "--json"))
+        assert (duel["label"], duel["natural"]["class"]) == (3, 3), duel
+        assert duel["attacked"]["class"] != 3 and duel["perturbation"] <= 0.3 + 1e-6, duel
+
+        table = run(commands, work, "eval", "--device", "cpu", "--images", "5")
+        rows = ["base, natural", "base, attacked", "riposte, natural", "riposte, attacked"]
+        assert all(row in table for row in rows), table
+        assert not any(work.iterdir()), "a run wrote files that nobody asked for"
+    print("The wheel installs, and its command runs.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+//! The verdict of an act in one sentence, and the run retold in three.
+
+use leptos::prelude::*;
+use riposte_protocol::Verdict;
+use riposte_spec::outcome::Outcome;
+
+use super::class_name;
+use crate::state::{Arena, Subject};
+use crate::trace::{Found, Phase};
+use crate::words::{duration, pixel_units, thousands};
+
+/// How a sentence sounds.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Tone {
+    Good,
+    Bad,
+    Plain,
+}
+
+pub type Sentence = Option<(Tone, String)>;
+
+/// The sentence at the top of an act; none before there is a verdict.
+#[component]
+pub fn Headline(#[prop(into)] says: Signal<Sentence>) -> impl IntoView {
+    move || {
+        says.get().map(|(tone, words)| {
+            let look = match tone {
+                Tone::Good => "headline good",
+                Tone::Bad => "headline bad",
+                Tone::Plain => "headline",
+            };
+            view! { <p class=look>{words}</p> }
+        })
+    }
+}
+
+/// Of act 1: before the attack what the classifier says of the image, after it whether that changed.
+pub fn of_attack(arena: Arena) -> Sentence {
+    let natural = arena.natural.get()?;
+    let class = arena.class()?;
+    let Some(end) = arena.runs.attacked.end() else {
+        return match truth(arena) {
+            Some(truth) if truth == natural.class => {
+                Some((Tone::Good, format!("Nobody has attacked it yet: it says {}, and that is right.", says(arena, truth))))
+            }
+            Some(truth) => Some((
+                Tone::Bad,
+                format!(
+                    "Nobody has attacked it, and it is wrong: it says {}, and {}.",
+                    says(arena, natural.class),
+                    shows(arena, truth)
+                ),
+            )),
+            None => Some((Tone::Plain, format!("Nobody has attacked it yet: it says {}.", says(arena, natural.class)))),
+        };
+    };
+    Some(fall(arena, "The classifier", end.prediction.class, class))
+}
+
+/// Of act 2: what the defense made of the answer.
+pub fn of_riposte(arena: Arena) -> Sentence {
+    let (verdict, found) = (arena.runs.riposted.verdict.get()?, arena.runs.riposted.found.get()?);
+    Some(defense(arena, &verdict, &found))
+}
+
+/// Of act 3: what an attacker makes of the copy; then what the defense says to that.
+pub fn of_counter(arena: Arena) -> Sentence {
+    let (class, end) = (arena.class()?, arena.runs.countered.end()?);
+    if let Some((verdict, found)) = arena.runs.second.verdict.get().zip(arena.runs.second.found.get()) {
+        return Some(defense(arena, &verdict, &found));
+    }
+    let trained = arena.runs.riposted.verdict.with(|verdict| verdict.as_ref().is_some_and(|verdict| verdict.riposted));
+    Some(fall(arena, if trained { "The adapted copy" } else { "The classifier" }, end.prediction.class, class))
+}
+
+fn fall(arena: Arena, who: &str, now: usize, class: usize) -> (Tone, String) {
+    match (now == class, truth(arena).is_some()) {
+        (true, true) => (Tone::Good, format!("{who} holds: it says {}, and that is right.", says(arena, now))),
+        (true, false) => (Tone::Good, format!("{who} holds: it still says {}.", says(arena, now))),
+        (false, true) => (Tone::Bad, format!("{who} is fooled: it says {}, and {}.", says(arena, now), shows(arena, class))),
+        (false, false) => {
+            (Tone::Bad, format!("{who} is fooled: it says {}, where it said {}.", says(arena, now), says(arena, class)))
+        }
+    }
+}
+
+fn defense(arena: Arena, verdict: &Verdict, found: &Found) -> (Tone, String) {
+    let (before, after) = (verdict.base.class, verdict.adapted.class);
+    let answer = says(arena, after);
+    let Some(truth) = truth(arena) else {
+        return (
+            Tone::Plain,
+            match (verdict.riposted, before == after) {
+                (false, _) => format!("The defense did not act: no other class is within its reach. The answer stays {answer}."),
+                (true, true) => format!("The defense keeps the answer: {answer}."),
+                (true, false) => format!("The defense changes the answer from {} to {answer}.", says(arena, before)),
+            },
+        );
+    };
+    let shows = shows(arena, truth);
+    match Outcome::of(truth, found.original.class, found.neighbor.class, after) {
+        Outcome::Answered => (Tone::Good, format!("Saved: the defense says {answer}, and {shows}.")),
+        Outcome::Failed => (Tone::Bad, format!("The defense fails: it says {answer}, and {shows}.")),
+        Outcome::NoNeighbor => {
+            (Tone::Bad, format!("The defense did not act: no other class is within its reach. It says {answer}, and {shows}."))
+        }
+        Outcome::Spoiled => (Tone::Bad, format!("It spoiled a right answer: the defense says {answer}, and {shows}.")),
+        Outcome::NotFooled if verdict.riposted => {
+            (Tone::Good, format!("Not needed, and no harm done: the answer was right and stays right, {answer}."))
+        }
+        Outcome::NotFooled => {
+            (Tone::Good, format!("Not needed: no other class is within reach, and the answer is right, {answer}."))
+        }
+    }
+}
+
+/// The run in three sentences, and why it matters.
+#[component]
+pub fn Story() -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let [_, riposte, counter] = arena.wiring.acts();
+    let sentences = move || {
+        let mut sentences = vec![attack_story(arena)?];
+        if riposte {
+            sentences.push(riposte_story(arena));
+        }
+        if counter {
+            sentences.push(counter_story(arena));
+        }
+        Some(sentences.into_iter().map(|sentence| view! { <li>{sentence}</li> }).collect_view())
+    };
+    view! {
+        <Show when=move || arena.runs.attacked.phase.get() == Phase::Done>
+            <section class="act story" aria-labelledby="story">
+                <h2 id="story">"What just happened"</h2>
+                <ol>{sentences}</ol>
+                <h3>"Why it matters"</h3>
+                <p>
+                    "Whatever decides by looking at images, a filter, a scanner, a car, can be led astray by changes that people overlook. A
+                    defense that adapts to each image wins some answers back. It also spoils a few, and whoever knows of it can aim at the
+                    adapting itself. So of every defense, ask two things: how often does it help, and against whom was that measured?"
+                </p>
+            </section>
+        </Show>
+    }
+}
+
+fn attack_story(arena: Arena) -> Option<String> {
+    let (end, class) = (arena.runs.attacked.end()?, arena.class()?);
+    let largest = pixel_units(arena.attack.get().epsilon, arena.dataset());
+    let steps = if end.index == 1 { "one step".to_owned() } else { format!("{} steps", end.index) };
+    let image = match arena.subject.with(|subject| subject.as_ref().is_some_and(Subject::is_own)) {
+        true => "your picture".to_owned(),
+        false => format!("an image of {}", says(arena, class)),
+    };
+    let attacked = format!("The attack changed {image}, no pixel of it by more than {largest}");
+    Some(if end.prediction.class == class {
+        format!("{attacked}, and after {steps} the classifier still took it for {}.", says(arena, class))
+    } else {
+        format!("{attacked}; after {steps} the classifier took it for {}.", says(arena, end.prediction.class))
+    })
+}
+
+fn riposte_story(arena: Arena) -> String {
+    let trace = arena.runs.riposted;
+    let Some((verdict, found)) = trace.verdict.get().zip(trace.found.get()) else {
+        return "The defense has not answered yet: that is act II.".to_owned();
+    };
+    let input = if arena.on_attacked.get() { "the attacked image" } else { "the untouched image" };
+    if !verdict.riposted {
+        return format!(
+            "The defense searched around {input} for another class, found none within its reach, and let the classifier\u{2019}s answer stand."
+        );
+    }
+    let (first, second) = (says(arena, found.original.class), says(arena, found.neighbor.class));
+    let (samples, time) = (thousands(verdict.work.samples), duration(verdict.work.seconds));
+    format!(
+        "The defense could not know whether {input} had been changed: it pushed it on until {first} became {second}, trained a copy on {samples} \
+         images of these two classes in {time}, and the copy answered {}.",
+        says(arena, verdict.adapted.class)
+    )
+}
+
+fn counter_story(arena: Arena) -> String {
+    let Some((end, class)) = arena.runs.countered.end().zip(arena.class()) else {
+        return "Nobody has attacked the defense itself yet: act III begins with that.".to_owned();
+    };
+    let fell = if end.prediction.class == class { "and did not fool it" } else { "and fooled it as well" };
+    let again = arena.runs.second.verdict.get().map_or_else(String::new, |verdict| {
+        format!("; adapting afresh, the defense answered that one with {}", says(arena, verdict.adapted.class))
+    });
+    format!("The same attack then aimed at the copy as it stood, {fell}{again}.")
+}
+
+/// What the visitor or the data set says that the image shows.
+fn truth(arena: Arena) -> Option<usize> {
+    arena.subject.with(|subject| subject.as_ref().and_then(|subject| subject.truth))
+}
+
+fn says(arena: Arena, class: usize) -> String {
+    format!("\u{201c}{}\u{201d}", class_name(arena, class))
+}
+
+fn shows(arena: Arena, class: usize) -> String {
+    format!("the image shows {}", says(arena, class))
+}

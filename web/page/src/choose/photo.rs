@@ -1,0 +1,122 @@
+//! From a file or a canvas to a picture.
+
+use leptos::prelude::*;
+use riposte_protocol::Picture;
+use riposte_spec::dataset::DatasetId;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{File, HtmlCanvasElement, HtmlImageElement, ImageBitmap, Url};
+
+use super::ink::{Ink, Photo, luma};
+use crate::parts::context;
+
+/// Longest edge of what is read of a file: shrunk by the browser to this, then by means of whole areas, as its own smoothing looks at
+/// few pixels when it shrinks a lot at once.
+const READ: f64 = 1024.0;
+/// Longest edge of a photo in which ink is looked for: fine enough for a hairline.
+const SEEN: usize = 256;
+
+/// The picture in a file, upright; or a sentence that says why not.
+pub async fn read(file: &File) -> Result<Photo, String> {
+    let refused =
+        || format!("\u{201c}{}\u{201d} is not a picture that this browser can read. Try a PNG, a JPEG or a WebP.", file.name());
+    let source = Source::open(file).await.ok_or_else(refused)?;
+    let (width, height) = source.size();
+    let scale = (READ / width.max(height)).min(1.0);
+    let canvas = new_canvas((width * scale).max(1.0) as u32, (height * scale).max(1.0) as u32)
+        .ok_or("This browser gave the page no canvas.")?;
+    source.draw(&canvas).and_then(|()| colors(&canvas)).ok_or_else(refused)
+}
+
+/// The digit in a photo as the test images are, with the ink that was found; `None` where there is none.
+pub fn digit(photo: &Photo, light_ground: bool, set: DatasetId) -> Option<(Ink, Picture)> {
+    let longest = photo.width.max(photo.height);
+    let size = |length: usize| (length * SEEN.min(longest) / longest).max(1);
+    let ink = photo.shrunk(size(photo.width), size(photo.height)).ink(light_ground);
+    let image = centered(&ink, set)?;
+    Some((ink, image))
+}
+
+/// What was drawn in light ink on a dark canvas, as the test images are; `None` on an empty one.
+pub fn drawn(canvas: &HtmlCanvasElement, set: DatasetId) -> Option<Picture> {
+    let photo = colors(canvas)?;
+    let strength = photo.colors.iter().map(|color| luma(*color)).collect();
+    centered(&Ink { width: photo.width, height: photo.height, strength }, set)
+}
+
+/// The middle square of a photo, in the dataset's shape.
+pub fn middle(photo: &Photo, set: DatasetId) -> Picture {
+    let [channels, height, width] = set.image_shape();
+    let small = photo.middle_square().shrunk(width, height);
+    let pixels = (0..channels).flat_map(|channel| small.colors.iter().map(move |color| color[channel.min(2)])).collect();
+    Picture { channels, height, width, pixels }
+}
+
+fn centered(ink: &Ink, set: DatasetId) -> Option<Picture> {
+    let [_, height, width] = set.image_shape();
+    Some(Picture { channels: 1, height, width, pixels: ink.centered(height)? })
+}
+
+/// What a canvas can draw.
+enum Source {
+    Bitmap(ImageBitmap),
+    /// Shapes (SVG), of which a browser makes no bitmap by itself.
+    Shapes(HtmlImageElement),
+}
+
+impl Source {
+    async fn open(file: &File) -> Option<Self> {
+        if file.type_() == "image/svg+xml" {
+            let address = Url::create_object_url_with_blob(file).ok()?;
+            let image = HtmlImageElement::new().ok()?;
+            image.set_src(&address);
+            let decoded = JsFuture::from(image.decode()).await;
+            _ = Url::revoke_object_url(&address);
+            return decoded.ok().map(|_| Self::Shapes(image));
+        }
+        let bitmap = JsFuture::from(window().create_image_bitmap_with_blob(file).ok()?).await.ok()?;
+        bitmap.dyn_into().ok().map(Self::Bitmap)
+    }
+
+    fn size(&self) -> (f64, f64) {
+        let (width, height) = match self {
+            Self::Bitmap(bitmap) => (bitmap.width(), bitmap.height()),
+            Self::Shapes(image) => (image.natural_width(), image.natural_height()),
+        };
+        // Shapes may have no size of their own; they are as sharp at any.
+        if width == 0 || height == 0 { (READ, READ) } else { (f64::from(width), f64::from(height)) }
+    }
+
+    fn draw(self, canvas: &HtmlCanvasElement) -> Option<()> {
+        let context = context(canvas)?;
+        let (width, height) = (f64::from(canvas.width()), f64::from(canvas.height()));
+        context.set_image_smoothing_enabled(true);
+        _ = js_sys::Reflect::set(&context, &"imageSmoothingQuality".into(), &JsValue::from_str("high"));
+        // Transparency becomes white, as on paper.
+        context.set_fill_style_str("#fff");
+        context.fill_rect(0.0, 0.0, width, height);
+        match self {
+            Self::Bitmap(bitmap) => {
+                let drawn = context.draw_image_with_image_bitmap_and_dw_and_dh(&bitmap, 0.0, 0.0, width, height);
+                bitmap.close();
+                drawn.ok()
+            }
+            Self::Shapes(image) => context.draw_image_with_html_image_element_and_dw_and_dh(&image, 0.0, 0.0, width, height).ok(),
+        }
+    }
+}
+
+fn colors(canvas: &HtmlCanvasElement) -> Option<Photo> {
+    let (width, height) = (canvas.width() as usize, canvas.height() as usize);
+    let data = context(canvas)?.get_image_data(0.0, 0.0, width as f64, height as f64).ok()?.data();
+    let colors =
+        data.as_chunks::<4>().0.iter().map(|[red, green, blue, _]| [red, green, blue].map(|value| f32::from(*value) / 255.0));
+    Some(Photo { width, height, colors: colors.collect() })
+}
+
+fn new_canvas(width: u32, height: u32) -> Option<HtmlCanvasElement> {
+    let canvas: HtmlCanvasElement = document().create_element("canvas").ok()?.dyn_into().ok()?;
+    canvas.set_width(width);
+    canvas.set_height(height);
+    Some(canvas)
+}

@@ -1,0 +1,276 @@
+//! What follows from what: a model brings its settings, an image is classified, a change undoes what was built on it.
+
+use leptos::prelude::*;
+use riposte_protocol::{DeviceKind, Event, Picture, Request};
+use riposte_spec::Choice as _;
+use riposte_spec::attack::{Attack, Start};
+use riposte_spec::keys::Key;
+use riposte_spec::post_train::Perturbation;
+use riposte_spec::preset::PresetName;
+use riposte_spec::setup::Setup;
+
+use crate::client::Engine;
+use crate::hunt::Chase;
+use crate::link::{ImageKey, Link, left_out, refusal};
+use crate::state::{Arena, Load, Origin, Subject};
+use crate::trace::Phase;
+
+/// Keeps an element in order for its whole life. The first model takes its settings and its image from the link.
+pub fn keep(arena: Arena, link: Link) {
+    open_models(arena);
+    let amount = link.settings.keys().filter_map(|name| Key::named(name)).any(|key| AMOUNT.contains(&key.name));
+    settle_models(arena, link);
+    if !amount {
+        train_less_where_it_takes_long(arena);
+    }
+    classify_images(arena);
+    hunt(arena);
+    drop_what_is_void(arena);
+    time_the_defense(arena);
+    run_pending_acts(arena);
+}
+
+fn open_models(arena: Arena) {
+    let generation = arena.wiring.with_client(|client| client.generation());
+    Effect::new(move |_| {
+        arena.model.track();
+        generation.track();
+        if !untrack(|| arena.subject.get().is_some_and(|subject| arena.fits(&subject))) {
+            arena.subject.set(None);
+        }
+        arena.open(false);
+    });
+    Effect::new(move |_| {
+        arena.model.track();
+        arena.hunt.reset();
+        arena.runs.seconds_per_sample.set(None);
+    });
+}
+
+/// The first model takes its settings and its image from the link; one of another dataset brings its own.
+fn settle_models(arena: Arena, link: Link) {
+    settle(arena, &link);
+    let settled_for = StoredValue::new(untrack(|| arena.dataset()));
+    Effect::new(move |_| {
+        let dataset = arena.dataset();
+        if settled_for.get_value() != dataset {
+            settled_for.set_value(dataset);
+            settle(arena, &Link::default());
+        }
+    });
+    let link = StoredValue::new(Some(link));
+    Effect::new(move |_| {
+        let Load::Ready { .. } = arena.load.get() else { return };
+        let first = link.try_update_value(Option::take).flatten();
+        if arena.subject.with_untracked(Option::is_none) {
+            settle_image(arena, first.unwrap_or_default());
+        } else {
+            arena.subject.update(|_| {});
+        }
+    });
+}
+
+/// Takes the settings of the preset, and what differs from them.
+fn settle(arena: Arena, link: &Link) {
+    let dataset = untrack(|| arena.dataset());
+    let mut notices = Vec::new();
+    let wanted = link.preset.as_ref().and_then(|word| {
+        let found = PresetName::named(word).ok().filter(|preset| dataset.presets().contains(preset));
+        if found.is_none() {
+            let known: Vec<&str> = dataset.presets().iter().map(|preset| preset.name()).collect();
+            notices.push(refusal("preset", word, &format!("one of {}", known.join(", "))));
+        }
+        found
+    });
+    let opening = untrack(|| arena.model_entry().card.opening);
+    let name = wanted.or(opening.as_ref().map(|opening| opening.preset)).unwrap_or(dataset.recommended());
+    let preset = name.preset();
+    let (setup, refused) = preset.with_link(link.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+    notices.extend(refused.into_iter().map(|refused| left_out(refused.name, refused.value, &refused.why.to_string())));
+    if setup.pgd().is_none() || setup.riposte.is_none() {
+        notices.push("This page always attacks, by PGD, and always defends: what the link says of that was left out.".to_owned());
+    }
+    if let Some(target) = setup.target.filter(|target| *target >= dataset.classes().len()) {
+        notices.push(refusal("target", &target.to_string(), &format!("a class, from 0 to {}", dataset.classes().len() - 1)));
+    }
+    let target = setup.target.filter(|target| *target < dataset.classes().len());
+    if let (None, Some(opening)) = (link.seed, opening) {
+        arena.seed.set(opening.seed as u32);
+    }
+    arena.preset.set(name);
+    arena.take(Setup {
+        attack: Some(Attack::Pgd(setup.pgd().unwrap_or(preset.attack))),
+        target,
+        riposte: setup.riposte.or(Some(preset.post_train)),
+    });
+    arena.notices.update(|all| all.append(&mut notices));
+}
+
+/// Puts the image asked for under attack, or the one that the model opens with.
+fn settle_image(arena: Arena, link: Link) {
+    let dataset = untrack(|| arena.dataset());
+    let ([channels, height, width], classes) = (dataset.image_shape(), dataset.classes().len());
+    let refuse = |sentence: String| arena.notices.update(|all| all.push(sentence));
+    match link.image {
+        Some(ImageKey::Pixels(bytes)) if bytes.len() == channels * height * width => {
+            let pixels = bytes.into_iter().map(|byte| f32::from(byte) / 255.0).collect();
+            let image = Picture { channels, height, width, pixels };
+            if let Some(truth) = link.truth.filter(|truth| *truth >= classes) {
+                refuse(refusal("label", &truth.to_string(), &format!("a class, from 0 to {}", classes - 1)));
+            }
+            let truth = link.truth.filter(|truth| *truth < classes);
+            arena.choose(Subject { dataset, origin: Origin::Drawn, image, truth });
+        }
+        Some(ImageKey::Pixels(bytes)) => {
+            let (has, wants) = (bytes.len(), channels * height * width);
+            refuse(format!(
+                "The image of the link has {has} values, where one of {} has {wants}. The first test image is shown.",
+                dataset.title()
+            ));
+            arena.choose_test_image(None);
+        }
+        Some(ImageKey::Test(number)) => arena.choose_test_image(Some(number)),
+        None => {
+            let opening = untrack(|| arena.model_entry().card.opening);
+            arena.choose_test_image(opening.map(|opening| opening.image as u32));
+        }
+    }
+}
+
+/// The settings of how much the defense trains.
+const AMOUNT: [&str; 2] = ["post-iterations", "post-batch-size"];
+/// Iterations and samples in each with which a processor answers a photograph in seconds.
+const LIGHT: (usize, usize) = (20, 32);
+/// Multiply-accumulates from which the paper's amount of post-training takes a processor minutes.
+const HEAVY: u64 = 5_000_000;
+
+/// A first answer should not take minutes: on a processor a large model opens with less training than the paper's, which is said beside
+/// the choice.
+fn train_less_where_it_takes_long(arena: Arena) {
+    let engine = arena.wiring.with_client(|client| client.engine());
+    Effect::new(move |_| {
+        let on_cpu = matches!(engine.get(), Engine::Ready(device) if device.kind == DeviceKind::Cpu);
+        let preset = arena.preset.get().preset().post_train;
+        let heavy = arena.model_entry().card.architecture.multiply_accumulates() > HEAVY;
+        let untouched = arena.riposte.with_untracked(|riposte| *riposte == preset);
+        if on_cpu && heavy && untouched {
+            arena.riposte.update(|riposte| (riposte.iterations, riposte.batch_size) = LIGHT);
+        }
+    });
+}
+
+fn classify_images(arena: Arena) {
+    Effect::new(move |_| {
+        let subject = arena.subject.get();
+        arena.attacked_is_void();
+        arena.natural.set(None);
+        let Some(subject) = subject else { return };
+        let model = arena.model.get_untracked();
+        let image = subject.image.clone();
+        arena.wiring.run(
+            move |run| Request::Classify { run, model, image },
+            move |event| {
+                let current = arena.subject.try_with_untracked(|now| now.as_ref() == Some(&subject));
+                if let (Event::Classified { prediction, .. }, Some(true)) = (event, current) {
+                    arena.natural.set(Some(prediction.clone()));
+                }
+            },
+        );
+    });
+}
+
+fn hunt(arena: Arena) {
+    Effect::new(move |_| {
+        let Chase::On(held) = arena.hunt.chase.get() else { return };
+        let attacked = arena.runs.attacked;
+        let phase = attacked.phase.get();
+        let Some((natural, class)) = arena.natural.get().zip(arena.class()) else { return };
+        match phase {
+            // An image that is mistaken untouched is no prey.
+            Phase::Idle if natural.class != class => arena.go_on_hunting(),
+            Phase::Idle => arena.run_attack(),
+            Phase::Running(_) => {}
+            Phase::Done if attacked.end().is_some_and(|end| end.prediction.class == class) => {
+                arena.hunt.chase.set(Chase::On(held + 1));
+                arena.go_on_hunting();
+            }
+            Phase::Done => arena.hunt.chase.set(Chase::Found(held)),
+            Phase::Cancelled | Phase::Failed { .. } => arena.hunt.chase.set(Chase::Off),
+        }
+    });
+}
+
+fn drop_what_is_void(arena: Arena) {
+    // An image cannot be mistaken for what it shows.
+    Effect::new(move |_| {
+        let (class, classes) = (arena.class(), arena.dataset().classes().len());
+        if arena.target.get().is_some_and(|target| Some(target) == class || target >= classes) {
+            arena.target.set(None);
+        }
+    });
+    Effect::new(move |_| {
+        arena.attack.track();
+        arena.target.track();
+        arena.attacked_is_void();
+    });
+    // An attack that starts at the image itself draws nothing: another seed leads to the same.
+    Effect::new(move |_| {
+        arena.seed.track();
+        if arena.attack.with_untracked(|attack| attack.start == Start::Zero) {
+            arena.forget_ripostes();
+        } else {
+            arena.attacked_is_void();
+        }
+    });
+    Effect::new(move |_| {
+        arena.riposte.track();
+        arena.on_attacked.track();
+        arena.forget_ripostes();
+    });
+}
+
+/// What the defense will take is said before it runs: measured once there was an attack, so that nobody waits for it.
+fn time_the_defense(arena: Arena) {
+    let known = arena.runs.seconds_per_sample;
+    Effect::new(move |_| {
+        let unknown = known.with_untracked(Option::is_none);
+        if arena.runs.attacked.phase.get() == Phase::Done && unknown && untrack(|| arena.is_slow()) {
+            arena.time_post_training();
+        }
+    });
+    Effect::new(move |_| {
+        let measured = arena.runs.riposted.verdict.with(|verdict| verdict.as_ref().map(|verdict| verdict.work));
+        // One that attacks its samples takes longer than the training alone.
+        let plain =
+            arena.riposte.with_untracked(|riposte| matches!(riposte.perturbation, Perturbation::Fixed(_) | Perturbation::Normal));
+        if let Some(work) = measured.filter(|work| plain && work.samples > 0) {
+            known.set(Some(work.seconds / work.samples as f64));
+        }
+    });
+}
+
+/// Runs the acts that a link or an attribute asks for, each when the one before is done.
+fn run_pending_acts(arena: Arena) {
+    let pending = arena.runs.pending;
+    Effect::new(move |_| {
+        let wanted = pending.get();
+        let ready = matches!(arena.load.get(), Load::Ready { .. }) && arena.natural.with(Option::is_some);
+        if wanted == 0 || !ready {
+            return;
+        }
+        let phases = arena.runs.phases().map(|phase| phase.get());
+        // Whatever goes wrong or is stopped ends the chain.
+        let broken = phases.iter().any(|phase| matches!(phase, Phase::Cancelled | Phase::Failed { .. }));
+        let next = phases.iter().position(|phase| *phase == Phase::Idle).unwrap_or(3);
+        let running = phases.iter().any(|phase| matches!(phase, Phase::Running(_)));
+        if broken || next >= usize::from(wanted) {
+            pending.set(0);
+        } else if !running {
+            match next {
+                0 => arena.run_attack(),
+                1 => arena.run_riposte(),
+                _ => arena.run_counter(),
+            }
+        }
+    });
+}
