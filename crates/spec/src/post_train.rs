@@ -31,6 +31,12 @@ pub struct PostTrain {
     pub nesterov: bool,
     /// What batch normalization does meanwhile.
     pub batch_norm: BatchNormMode,
+    /// Which parameters adapt.
+    #[serde(default = "all", skip_serializing_if = "Parameters::is_all")]
+    pub parameters: Parameters,
+    /// Whether every iteration draws samples of its own.
+    #[serde(default = "redrawn", skip_serializing_if = "Samples::are_redrawn")]
+    pub samples: Samples,
     /// Of the SGD steps; the search and the perturbations are f32.
     #[serde(default = "single", skip_serializing_if = "Precision::is_single")]
     pub precision: Precision,
@@ -99,6 +105,30 @@ choices! {
 }
 
 choices! {
+    /// Which parameters adapt. The others, and the statistics of their batch normalization, stay as they are in the base model.
+    pub enum Parameters: "parameters" {
+        /// All of them: the method
+        All = "all",
+        /// Those of the last stage and of the head: the last residual stage, or the hidden linear layers, and the layer that gives the logits
+        LastStage = "last-stage",
+        /// Those of the layer that gives the logits
+        Head = "head",
+        /// The factors and offsets of batch normalization
+        Normalization = "normalization" | "norm",
+    }
+}
+
+choices! {
+    /// Whether every iteration draws samples of its own.
+    pub enum Samples: "samples" {
+        /// Each iteration draws: the method
+        Redrawn = "redrawn",
+        /// All iterations have the samples, the augmentation and the random start of the first: what does not adapt is computed once
+        Kept = "kept",
+    }
+}
+
+choices! {
     /// What activations and their gradients are stored as while a model trains. Parameters and their gradients, statistics,
     /// moments and the loss are f32 either way, and so are the sums of convolutions, linear layers and normalizations. Attacks
     /// are f32 throughout.
@@ -146,6 +176,20 @@ impl PostTrain {
     }
 }
 
+impl Parameters {
+    /// Whether it is [`Parameters::All`], which results files leave out.
+    pub fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+}
+
+impl Samples {
+    /// Whether it is [`Samples::Redrawn`], which results files leave out.
+    pub fn are_redrawn(&self) -> bool {
+        *self == Self::Redrawn
+    }
+}
+
 impl Precision {
     /// Whether it is [`Precision::Single`], which results files and checkpoints leave out.
     pub fn is_single(&self) -> bool {
@@ -155,4 +199,12 @@ impl Precision {
 
 pub(crate) fn single() -> Precision {
     Precision::Single
+}
+
+fn all() -> Parameters {
+    Parameters::All
+}
+
+fn redrawn() -> Samples {
+    Samples::Redrawn
 }

@@ -6,7 +6,9 @@
 use crate::attack::{Loss, Pgd, Start, Stop};
 use crate::choice::choices;
 use crate::dataset::DatasetId;
-use crate::post_train::{Augmentation, BatchNormMode, Direction, Perturbation, PostTrain, Precision, TrainingData};
+use crate::post_train::{
+    Augmentation, BatchNormMode, Direction, Parameters, Perturbation, PostTrain, Precision, Samples, TrainingData,
+};
 use crate::search::{NeighborSearch, SearchMethod};
 use crate::setup::Setup;
 
@@ -69,6 +71,8 @@ const F_POST_TRAIN: PostTrain = PostTrain {
     momentum: 0.9,
     nesterov: true,
     batch_norm: BatchNormMode::Frozen,
+    parameters: Parameters::All,
+    samples: Samples::Redrawn,
     precision: Precision::Single,
 };
 

@@ -19,6 +19,7 @@ mod devices;
 mod documents;
 mod formula;
 mod golden;
+mod light;
 mod mixed_precision;
 mod official;
 mod properties;

@@ -78,6 +78,8 @@ fn any_setup_is_its_preset_and_the_differences() {
         ("post-data", &["original-and-random", "whole-set"]),
         ("post-augmentation", &["none", "crop-flip", "crop-flip:2"]),
         ("post-batch-norm", &["frozen", "batch-statistics"]),
+        ("post-parameters", &["last-stage", "head", "normalization"]),
+        ("post-draws", &["kept"]),
         ("post-precision", &["mixed"]),
     ];
     assert_eq!(other.iter().map(|(name, _)| *name).collect::<Vec<_>>(), KEYS.iter().map(|key| key.name).collect::<Vec<_>>());
