@@ -31,6 +31,10 @@ pub enum Purpose {
     Train = 6,
     /// The synthetic images of `data::digits`.
     Digits = 7,
+    /// Samples, augmentation and random starts of a copy of a bank.
+    Bank = 8,
+    /// Which copy of a bank answers an input.
+    Pick = 9,
 }
 
 /// What the draws for one input depend on: the seed of the run and the number of the input in its dataset; not the batch that it

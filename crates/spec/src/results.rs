@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
 use crate::attack::Pgd;
+use crate::bank::BankUse;
 use crate::choice::choices;
 use crate::dataset::DatasetId;
 use crate::post_train::PostTrain;
@@ -56,6 +57,9 @@ pub struct Settings {
     pub riposte: Option<PostTrain>,
     /// The defense draws from the first so many training samples; `None`: from all.
     pub post_samples: Option<usize>,
+    /// The bank whose copies answer; `None`: each input has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bank: Option<BankUse>,
 }
 
 choices! {

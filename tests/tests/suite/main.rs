@@ -3,6 +3,8 @@
 #[macro_use]
 extern crate riposte_harness;
 
+mod bank;
+mod cli_bank;
 mod cli_duel;
 mod cli_eval;
 mod cli_import;
