@@ -2,16 +2,18 @@
 
 mod adaptation;
 mod parts;
+mod race;
 mod uploads;
 
 use std::ops::ControlFlow;
 
 use burn::tensor::{Tensor, TensorData};
 pub use riposte_spec::post_train::{
-    BatchNormMode, Direction, Parameters, Perturbation, PostTrain, Precision, Samples, TrainingData,
+    BatchNormMode, Direction, Exit, Parameters, Perturbation, PostTrain, Precision, Samples, TrainingData,
 };
 
 pub use adaptation::Adaptation;
+use race::Race;
 
 use crate::classifier::read;
 use crate::data::pool::ClassPools;
@@ -109,7 +111,18 @@ impl<C: Classifier> Defense for PostTraining<'_, C> {
             return Ok(Answer { logits, adapted: None, neighbors: Some(neighbors) });
         }
         let fixed = neighbors.fixed_perturbations();
-        let adapted = self.adapt(classes, fixed, draws.stream(Purpose::PostTrain), observe).await?;
+        let mut race = (self.settings.exit == Exit::Settled).then(|| Race::new(classes, self.settings.iterations));
+        let mut input = None;
+        let settled = async |adaptation: &Adaptation<C>| match &mut race {
+            Some(race) => {
+                let inputs = neighbors.inputs.clone();
+                let features = input.get_or_insert_with(|| parts::features(self.model, inputs, self.settings.parameters));
+                let logits = parts::logits(&adaptation.model(), features.clone());
+                Ok(race.is_settled(&read(logits).await?))
+            }
+            None => Ok(false),
+        };
+        let adapted = self.steps(classes, fixed, draws.stream(Purpose::PostTrain), observe, settled).await?;
         let logits = adapted.forward(neighbors.inputs.clone());
         // f16 ends early, and an answer of NaN would pass for class 0.
         if self.settings.precision == Precision::Mixed && read(logits.clone()).await?.iter().any(|logit| !logit.is_finite()) {
@@ -120,17 +133,29 @@ impl<C: Classifier> Defense for PostTraining<'_, C> {
 }
 
 impl<C: Classifier> PostTraining<'_, C> {
-    /// A copy that has adapted to the classes y' and y'', with `fixed` `[1, channel, height, width]` as the fixed perturbation and
-    /// the draws of `stream`.
+    /// A copy that has adapted to the classes y' and y'' in all iterations, with `fixed` `[1, channel, height, width]` as the fixed
+    /// perturbation and the draws of `stream`.
     ///
     /// # Errors
     /// As [`respond`](Defense::respond).
     pub async fn adapt(
         &self,
+        classes: [usize; 2],
+        fixed: Tensor<4>,
+        stream: Stream,
+        observe: impl AsyncFnMut(Progress<'_, C>) -> ControlFlow<()>,
+    ) -> Result<C> {
+        self.steps(classes, fixed, stream, observe, async |_: &Adaptation<C>| Ok(false)).await
+    }
+
+    /// [`adapt`](Self::adapt), in iterations until `settled` says so.
+    async fn steps(
+        &self,
         [original, neighbor]: [usize; 2],
         fixed: Tensor<4>,
         mut stream: Stream,
         mut observe: impl AsyncFnMut(Progress<'_, C>) -> ControlFlow<()>,
+        mut settled: impl AsyncFnMut(&Adaptation<C>) -> Result<bool>,
     ) -> Result<C> {
         let Self { model, pools, settings } = *self;
         self.check()?;
@@ -153,6 +178,9 @@ impl<C: Classifier> PostTraining<'_, C> {
             let iteration = Iteration { index, losses, samples: &samples, adaptation: &adaptation };
             if observe(Progress::Adapted(iteration)).await.is_break() {
                 return Err(Error::Cancelled);
+            }
+            if settled(&adaptation).await? {
+                break;
             }
         }
         Ok(adaptation.model())

@@ -6,7 +6,7 @@ use crate::architecture::Architecture;
 use crate::choice::choices;
 use crate::dataset::DatasetId;
 use crate::error::refused;
-use crate::post_train::{Perturbation, PostTrain, TrainingData};
+use crate::post_train::{Exit, Perturbation, PostTrain, TrainingData};
 use crate::{Error, Result};
 
 /// What a card says the folder is.
@@ -78,6 +78,9 @@ impl BankCard {
 /// [`Error::Setting`] that says on what else it depends.
 pub fn check(settings: &PostTrain) -> Result<()> {
     settings.check()?;
+    if settings.exit == Exit::Settled {
+        return refused("a bank cannot hold copies of `post-exit` settled: whose race that is depends on the input");
+    }
     match (settings.perturbation, settings.data) {
         (Perturbation::Fixed(_), _) => refused(
             "a bank cannot hold copies of `riposte` fixed: they depend on the perturbation x'' - x' of each input; take fast, pgd or normal",
@@ -103,6 +106,8 @@ mod tests {
                 assert_eq!(check(&settings), Ok(()));
                 let whole = PostTrain { data: TrainingData::WholeSet, ..settings };
                 assert!(check(&whole).unwrap_err().to_string().contains("whole-set"));
+                let early = PostTrain { exit: Exit::Settled, ..settings };
+                assert!(check(&early).unwrap_err().to_string().contains("post-exit"));
             }
         }
     }

@@ -37,6 +37,9 @@ pub struct PostTrain {
     /// Whether every iteration draws samples of its own.
     #[serde(default = "redrawn", skip_serializing_if = "Samples::are_redrawn")]
     pub samples: Samples,
+    /// When an adaptation ends.
+    #[serde(default = "never", skip_serializing_if = "Exit::is_never")]
+    pub exit: Exit,
     /// Of the SGD steps; the search and the perturbations are f32.
     #[serde(default = "single", skip_serializing_if = "Precision::is_single")]
     pub precision: Precision,
@@ -129,6 +132,16 @@ choices! {
 }
 
 choices! {
+    /// When an adaptation ends.
+    pub enum Exit: "exit" {
+        /// After all iterations: the method
+        Never = "never",
+        /// Once the race is settled: y' or y'' leads the other by more logits than the iterations left would move that lead at the fastest of the last five, ten iterations or more from the begin
+        Settled = "settled",
+    }
+}
+
+choices! {
     /// What activations and their gradients are stored as while a model trains. Parameters and their gradients, statistics,
     /// moments and the loss are f32 either way, and so are the sums of convolutions, linear layers and normalizations. Attacks
     /// are f32 throughout.
@@ -190,6 +203,13 @@ impl Samples {
     }
 }
 
+impl Exit {
+    /// Whether it is [`Exit::Never`], which results files leave out.
+    pub fn is_never(&self) -> bool {
+        *self == Self::Never
+    }
+}
+
 impl Precision {
     /// Whether it is [`Precision::Single`], which results files and checkpoints leave out.
     pub fn is_single(&self) -> bool {
@@ -207,4 +227,8 @@ fn all() -> Parameters {
 
 fn redrawn() -> Samples {
     Samples::Redrawn
+}
+
+fn never() -> Exit {
+    Exit::Never
 }

@@ -80,6 +80,7 @@ fn any_setup_is_its_preset_and_the_differences() {
         ("post-batch-norm", &["frozen", "batch-statistics"]),
         ("post-parameters", &["last-stage", "head", "normalization"]),
         ("post-draws", &["kept"]),
+        ("post-exit", &["settled"]),
         ("post-precision", &["mixed"]),
     ];
     assert_eq!(other.iter().map(|(name, _)| *name).collect::<Vec<_>>(), KEYS.iter().map(|key| key.name).collect::<Vec<_>>());
