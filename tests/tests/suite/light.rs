@@ -7,8 +7,12 @@ use burn::tensor::{Device, Tensor};
 use riposte::data::digits::{self, Split};
 use riposte::data::pool::ClassPools;
 use riposte::data::{Dataset, Images};
+use riposte::defense::Defense;
 use riposte::models::{Architecture, Model};
-use riposte::post_train::{Adaptation, BatchNormMode, Parameters, Perturbation, PostTrain, PostTraining, Progress, Samples};
+use riposte::neighbor::Neighbors;
+use riposte::post_train::{
+    Adaptation, BatchNormMode, Exit, Parameters, Perturbation, PostTrain, PostTraining, Progress, Samples,
+};
 use riposte::presets::Preset;
 use riposte::rng::{Purpose, Seed};
 use riposte::spec::Choice;
@@ -176,12 +180,44 @@ fn another_step_on_a_batch_is_the_step_that_the_batch_given_again_makes() {
 }
 
 #[test]
+fn an_adaptation_that_ends_early_is_the_one_with_as_many_iterations() {
+    let subject = Subject::new("fast-mnist-cnn");
+    for parameters in [Parameters::All, Parameters::Head] {
+        let settings = PostTrain { parameters, iterations: 60, samples: Samples::Redrawn, ..subject.settings() };
+        let answer = |settings: PostTrain| {
+            let image = subject.pools.samples().images().to_tensor([0], &Device::flex());
+            let logits = subject.model.forward(image.clone());
+            let neighbors = Neighbors {
+                images: image.clone() + subject.fixed.clone(),
+                inputs: image,
+                original: vec![CLASSES[0]],
+                neighbor: vec![CLASSES[1]],
+                neighbor_logits: logits.clone(),
+                logits,
+            };
+            let mut steps = 0;
+            let count = async |progress: Progress<'_, Model>| {
+                steps += usize::from(matches!(progress, Progress::Adapted(_)));
+                ControlFlow::Continue(())
+            };
+            let defense = PostTraining { model: &subject.model, pools: &subject.pools, settings };
+            let answer = pollster::block_on(defense.respond(neighbors, Seed(1).input(0), count)).unwrap();
+            (steps, weights(&answer.adapted.unwrap()))
+        };
+        let (steps, early) = answer(PostTrain { exit: Exit::Settled, ..settings });
+        assert!((10..60).contains(&steps), "{parameters}: {steps}");
+        assert_eq!(answer(PostTrain { iterations: steps, ..settings }), (steps, early), "{parameters}");
+        assert_eq!(answer(settings).0, 60);
+    }
+}
+
+#[test]
 fn parameters_that_a_network_does_not_have_are_refused_before_the_search() {
     let subject = Subject::new("fast-mnist-cnn");
     let settings = PostTrain { parameters: Parameters::Normalization, ..subject.settings() };
     let defense = PostTraining { model: &subject.model, pools: &subject.pools, settings };
     let image = subject.pools.samples().images().to_tensor([0], &Device::flex());
-    let refused = pollster::block_on(riposte::defense::Defense::prepare(&defense, image, &[Seed(0).input(0)]));
+    let refused = pollster::block_on(defense.prepare(image, &[Seed(0).input(0)]));
     assert!(matches!(refused, Err(Error::Config(why)) if why.contains("no batch normalization")));
 }
 
