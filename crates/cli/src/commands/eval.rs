@@ -107,6 +107,7 @@ pub fn run(args: EvalArgs) -> Result<()> {
         attack: setup.attack,
         target: setup.target,
         riposte: setup.riposte,
+        counter: setup.counter,
         post_samples: args.post_samples,
     };
     let (mut file, mut records) = match &args.out {
@@ -126,7 +127,8 @@ pub fn run(args: EvalArgs) -> Result<()> {
         }
     }
     let defense = setup.riposte.zip(train.as_ref()).map(|(settings, pools)| PostTraining { model: &model, pools, settings });
-    let evaluation = Evaluation { model: &model, attack: setup.attack, target: setup.target, defense, natural };
+    let Setup { attack, target, counter, .. } = setup;
+    let evaluation = Evaluation { model: &model, attack, target, defense, natural, counter };
     let inputs = Inputs { test: &test, seed: Seed(args.seed), batch };
     let interrupt = Interrupt::listen()?;
     let bar = progress::bar(images as u64, "Evaluating");
