@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use riposte::evaluate::Record;
 use riposte::spec::results::{FORMAT, Header, Part};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::output;
@@ -158,9 +158,15 @@ fn check_header(line: &[u8], expected: &Header) -> Result<Part> {
     if found.settings.same_run(&expected.settings) {
         return Ok(found.settings.part());
     }
+    let differences = differences(&found.settings, &expected.settings)?;
+    bail!("it was made with other settings ({differences}); use the same ones, or another file");
+}
+
+/// In words, what differs between two sets of settings, except what is a part's own.
+pub fn differences(found: &impl Serialize, expected: &impl Serialize) -> Result<String> {
     let mut differences = Vec::new();
-    compare("", &output::to_value(&found.settings)?, &output::to_value(&expected.settings)?, &mut differences);
-    bail!("it was made with other settings ({}); use the same ones, or another file", differences.join(", "));
+    compare("", &output::to_value(found)?, &output::to_value(expected)?, &mut differences);
+    Ok(differences.join(", "))
 }
 
 /// Collects what differs, by the path to it, except what is a part's own.
@@ -211,6 +217,7 @@ mod tests {
             riposte: Some(Preset::F_MNIST.post_train),
             counter: None,
             post_samples: None,
+            bank: None,
         })
     }
 

@@ -31,14 +31,18 @@ pub enum Purpose {
     Train = 6,
     /// The synthetic images of `data::digits`.
     Digits = 7,
+    /// Samples, augmentation and random starts of a copy of a bank.
+    Bank = 8,
+    /// Which copy of a bank answers an input.
+    Pick = 9,
     /// Random starts of Auto-PGD on an input.
-    Apgd = 8,
+    Apgd = 10,
     /// Stripes and windows of the Square attack on an input.
-    Square = 9,
+    Square = 11,
     /// Answers of a defense by which an attacker chooses a point.
-    Selection = 10,
+    Selection = 12,
     /// Answers of a defense by which that point is judged.
-    Judgment = 11,
+    Judgment = 13,
 }
 
 /// What the draws for one input depend on: the seed of the run and the number of the input in its dataset; not the batch that it

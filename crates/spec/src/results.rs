@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
 use crate::attack::Attack;
+use crate::bank::BankUse;
 use crate::choice::choices;
 use crate::counter::Counter;
 use crate::dataset::DatasetId;
@@ -60,6 +61,9 @@ pub struct Settings {
     pub counter: Option<Counter>,
     /// The defense draws from the first so many training samples; `None`: from all.
     pub post_samples: Option<usize>,
+    /// The bank whose copies answer; `None`: each input has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bank: Option<BankUse>,
 }
 
 choices! {

@@ -108,6 +108,12 @@ pub static KEYS: &[Key] = &[
         augmentation(|s| Some(&mut s.riposte.as_mut()?.augmentation))),
     key!(Riposte, "post-batch-norm", ["batch-norm", "bn"], "MODE", "Batch normalization while the model adapts", "a riposte",
         word(|s| Some(&mut s.riposte.as_mut()?.batch_norm))),
+    key!(Riposte, "post-parameters", ["parameters"], "WHICH", "Which parameters adapt", "a riposte",
+        word(|s| Some(&mut s.riposte.as_mut()?.parameters))),
+    key!(Riposte, "post-draws", [], "WHEN", "Whether every iteration draws samples of its own", "a riposte",
+        word(|s| Some(&mut s.riposte.as_mut()?.samples))),
+    key!(Riposte, "post-exit", [], "WHEN", "When an adaptation ends", "a riposte",
+        word(|s| Some(&mut s.riposte.as_mut()?.exit))),
     key!(Riposte, "post-precision", [], "NAME", "What the activations of the post-training are stored as", "a riposte",
         word(|s| Some(&mut s.riposte.as_mut()?.precision))),
 
