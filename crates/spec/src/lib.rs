@@ -8,7 +8,8 @@
 //!   beforehand in [`bank`].
 //! - [`dataset`], [`architecture`], [`card`]: what is attacked. [`train`]: how a base model is trained.
 //! - [`class`], [`outcome`]: what a classifier says, and how a duel ended.
-//! - [`record`], [`results`], [`summary`]: one line for each input, the file of such lines, the figures that follow from them.
+//! - [`record`], [`results`], [`summary`]: one line for each input, the file of such lines, the figures that follow from them;
+//!   [`doubt`]: what makes such a figure doubtful; [`counter`]: attacks on the defense, and what they leave of it.
 //! - [`pareto`]: forms of the defense side by side; what each costs is counted in [`work`].
 //! - [`units`]: numbers as people write them.
 
@@ -21,7 +22,9 @@ pub mod bank;
 pub mod card;
 mod choice;
 pub mod class;
+pub mod counter;
 pub mod dataset;
+pub mod doubt;
 pub mod duel;
 mod error;
 pub mod keys;

@@ -3,7 +3,13 @@
 #[macro_use]
 extern crate riposte_harness;
 
+mod attacks_counter;
+mod attacks_losses;
+mod attacks_reference;
+mod attacks_strong;
+mod attacks_subjects;
 mod bank;
+mod cli_attacks;
 mod cli_bank;
 mod cli_duel;
 mod cli_eval;

@@ -111,6 +111,7 @@ pub fn run(args: EvalArgs) -> Result<()> {
         attack: setup.attack,
         target: setup.target,
         riposte: setup.riposte,
+        counter: setup.counter,
         post_samples: folder.as_ref().map_or(args.post_samples, |folder| folder.card.post_samples),
         bank: folder.as_ref().map(|folder| folder.used(args.bank.bank_copy)),
     };
@@ -137,7 +138,8 @@ pub fn run(args: EvalArgs) -> Result<()> {
         (Some(settings), None, Some(pools)) => Some(Riposte::Adapting(PostTraining { model: &model, pools, settings })),
         _ => None,
     };
-    let evaluation = Evaluation { model: &model, attack: setup.attack, target: setup.target, defense, natural };
+    let Setup { attack, target, counter, .. } = setup;
+    let evaluation = Evaluation { model: &model, attack, target, defense, natural, counter };
     let inputs = Inputs { test: &test, seed: Seed(args.seed), batch };
     let interrupt = Interrupt::listen()?;
     let bar = progress::bar(images as u64, "Evaluating");

@@ -8,11 +8,12 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
+use riposte::attack::counter::Event;
 use riposte::bank::{Banked, Riposte};
 use riposte::evaluate::{Evaluation, Prepared};
 use riposte::models::Model;
 use riposte::neighbor::Neighbors;
-use riposte::post_train::{PostTrain, PostTraining, Progress};
+use riposte::post_train::{PostTrain, PostTraining};
 use riposte::rng::Seed;
 use riposte::spec::pareto::{FORMAT, Form, Header, Line, forms};
 use riposte::spec::results::{Processor, Settings};
@@ -82,6 +83,7 @@ fn measure(args: ParetoArgs) -> Result<()> {
         attack: setup.attack,
         target: setup.target,
         riposte: setup.riposte,
+        counter: None,
         post_samples: args.post_samples,
         bank: None,
     };
@@ -94,6 +96,7 @@ fn measure(args: ParetoArgs) -> Result<()> {
         target: setup.target,
         defense: Some(defense),
         natural: false,
+        counter: None,
     };
     let adapting = |settings| Riposte::Adapting(PostTraining { model: &model, pools: &pools, settings });
     let banked = |bank| Riposte::Banked(Banked { bank, search: riposte.search, pick: args.bank_copy });
@@ -104,7 +107,7 @@ fn measure(args: ParetoArgs) -> Result<()> {
     bar.set_position(done as u64);
     let searching = evaluation(adapting(riposte));
     let answer = |prepared: Prepared<Neighbors>| {
-        let observe = async |_: Progress<'_, Model>| match interrupt.pressed() {
+        let observe = async |_: Event<'_, Model>| match interrupt.pressed() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
@@ -128,7 +131,7 @@ fn measure(args: ParetoArgs) -> Result<()> {
         let images = test.images().to_tensor(batch.clone(), &model.device());
         let labels: Vec<usize> = batch.clone().map(|index| test.label(index)).collect();
         let draws = Seed(args.seed).inputs(batch.map(|index| index as u64));
-        let prepared = pollster::block_on(searching.prepare(images, &labels, &draws))?;
+        let prepared = pollster::block_on(searching.prepare(images, &labels, &draws, async |_| ControlFlow::Continue(())))?;
         workers.run(prepared.into_iter().skip(done.saturating_sub(start)).collect(), answer, |line| {
             bar.inc(1);
             file.append(&line)

@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use riposte_spec::bank::Pick;
 
 use super::{Bank, Pair};
+use crate::attack::Start;
 use crate::defense::{Answer, Defense, Gradients};
 use crate::neighbor::{NeighborSearch, Neighbors, Searches};
 use crate::post_train::{PostTraining, Progress};
@@ -43,6 +44,17 @@ impl<C: Classifier> Defense for Banked<'_, C> {
 
     fn is_random(&self) -> bool {
         self.pick == Pick::Drawn && self.bank.pairs().any(|pair| self.bank.draws(pair) > 1)
+    }
+
+    /// An answer is drawn twice: in a search from a random start, and among the copies of the pair.
+    fn is_settled(&self, neighbors: &Neighbors) -> bool {
+        let pair = Pair::of(neighbors.original[0], neighbors.neighbor[0]);
+        let one = pair.is_none_or(|pair| self.pick == Pick::Mean || self.bank.draws(pair) == 1);
+        one && self.search.attack.start == Start::Zero
+    }
+
+    fn search(&self) -> Option<NeighborSearch> {
+        Some(self.search)
     }
 
     /// The neighbor search.
@@ -112,6 +124,20 @@ impl<C: Classifier> Defense for Riposte<'_, C> {
         match self {
             Self::Adapting(defense) => defense.is_random(),
             Self::Banked(defense) => defense.is_random(),
+        }
+    }
+
+    fn is_settled(&self, neighbors: &Neighbors) -> bool {
+        match self {
+            Self::Adapting(defense) => defense.is_settled(neighbors),
+            Self::Banked(defense) => defense.is_settled(neighbors),
+        }
+    }
+
+    fn search(&self) -> Option<NeighborSearch> {
+        match self {
+            Self::Adapting(defense) => defense.search(),
+            Self::Banked(defense) => defense.search(),
         }
     }
 
