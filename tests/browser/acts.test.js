@@ -407,7 +407,7 @@ for (const dataset of ['digits', 'mnist', 'cifar10']) {
     const { page, context, complaints } = await visit(site.browser, `${site.server.address}#dataset=${dataset}`);
     const arena = new Arena(page);
     await arena.ready();
-    assert.match(await arena.attack.locator('.odds').innerText(), /This image was chosen[^]*Of \d+ attacked test images, \d+ fool the classifier: the riposte saves \d+ of them, and spoils \d+/);
+    assert.match(await arena.element.locator('.case').innerText(), /^Saved[^]*How [\d,]+ test images ended/);
     const started = performance.now();
     await arena.runAttack();
     assert.match(await arena.attack.locator('.headline').innerText(), /fooled/);
