@@ -230,6 +230,7 @@ test('a drawing is not lost to the images that are tried after it', async () => 
   const arena = new Arena(page);
   await arena.ready();
   await arena.attack.getByRole('tab', { name: 'Draw' }).click();
+  await arena.attack.locator('canvas.paper').scrollIntoViewIfNeeded();
   const box = await arena.attack.locator('canvas.paper').boundingBox();
   await page.mouse.move(box.x + box.width / 2, box.y + box.height * 0.15);
   await page.mouse.down();
