@@ -3,6 +3,7 @@
 //! [`args`] is what the user types, [`settings`] what a run is made of, [`commands`] one file for each command.
 
 pub mod args;
+pub mod bank;
 pub mod commands;
 pub mod dataset;
 pub mod device;
@@ -37,6 +38,8 @@ pub fn main() -> ExitCode {
         None => commands::duel::run(cli.duel),
         Some(Command::Duel(args)) => commands::duel::run(args),
         Some(Command::Eval(args)) => commands::eval::run(args),
+        Some(Command::Bank(args)) => commands::bank::run(args),
+        Some(Command::Pareto(args)) => commands::pareto::run(args),
         Some(Command::Import(args)) => commands::import::run(args),
         Some(Command::Train(args)) => commands::train::run(args),
         Some(Command::Data(args)) => commands::data::run(args),

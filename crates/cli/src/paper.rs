@@ -39,6 +39,7 @@ impl Published {
             PresetName::MMnist => architecture == Architecture::MadryMnistCnn,
             PresetName::FCifar => architecture == Architecture::PreActResNet { width: 64, blocks: 2 },
             PresetName::MCifar => false,
+            PresetName::LightCifar | PresetName::InstantCifar | PresetName::LightMnist | PresetName::InstantMnist => false,
         };
         ROWS.into_iter().find(|row| used && row.preset == preset.name && row.riposte == setup.riposte_kind())
     }

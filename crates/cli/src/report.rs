@@ -164,7 +164,19 @@ fn labels(story: &Story, samples: &[Sample]) -> String {
 }
 
 fn settings(story: &Story, colophon: &Colophon) -> String {
-    let PostTrain { search, perturbation, data, iterations, batch_size, learning_rate, momentum, batch_norm, .. } = story.riposte;
+    let PostTrain {
+        search,
+        perturbation,
+        data,
+        iterations,
+        batch_size,
+        learning_rate,
+        momentum,
+        batch_norm,
+        parameters,
+        samples,
+        ..
+    } = story.riposte;
     let method = match search.method {
         SearchMethod::Untargeted => "untargeted",
         SearchMethod::Targeted => "targeted at each class",
@@ -189,6 +201,16 @@ fn settings(story: &Story, colophon: &Colophon) -> String {
         (
             "Post-training",
             format!("{iterations} steps of {batch_size} samples ({data}), learning rate {learning_rate}, momentum {momentum}"),
+        ),
+        ("Parameters that adapt", parameters.to_string()),
+        ("Samples", samples.to_string()),
+        (
+            "Copy",
+            match story.banked {
+                true => "made beforehand for the two classes",
+                false => "made for this input",
+            }
+            .to_owned(),
         ),
         ("Perturbation of the samples", perturbation_in_words(&perturbation)),
         ("Batch normalization", norm.to_owned()),

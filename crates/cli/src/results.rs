@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use riposte::evaluate::Record;
 use riposte::spec::results::{FORMAT, Header, Part};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::output;
@@ -158,9 +158,15 @@ fn check_header(line: &[u8], expected: &Header) -> Result<Part> {
     if found.settings.same_run(&expected.settings) {
         return Ok(found.settings.part());
     }
+    let differences = differences(&found.settings, &expected.settings)?;
+    bail!("it was made with other settings ({differences}); use the same ones, or another file");
+}
+
+/// In words, what differs between two sets of settings, except what is a part's own.
+pub fn differences(found: &impl Serialize, expected: &impl Serialize) -> Result<String> {
     let mut differences = Vec::new();
-    compare("", &output::to_value(&found.settings)?, &output::to_value(&expected.settings)?, &mut differences);
-    bail!("it was made with other settings ({}); use the same ones, or another file", differences.join(", "));
+    compare("", &output::to_value(found)?, &output::to_value(expected)?, &mut differences);
+    Ok(differences.join(", "))
 }
 
 /// Collects what differs, by the path to it, except what is a part's own.
@@ -181,22 +187,14 @@ fn compare(path: &str, found: &Value, expected: &Value, differences: &mut Vec<St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use riposte::attack::{Attack, Pgd};
     use riposte::models::Architecture;
     use riposte::presets::Preset;
     use riposte::spec::dataset::DatasetId;
     use riposte::spec::results::{Processor, Settings};
 
     fn record(input: u64) -> Record {
-        Record {
-            input,
-            label: 3,
-            natural: 3,
-            attacked: Some(5),
-            perturbation: Some(0.3),
-            nan: false,
-            riposte_natural: None,
-            riposte_attacked: None,
-        }
+        Record { attacked: Some(5), perturbation: Some(0.3), ..Record::of_input(input, 3, 3) }
     }
 
     /// Of a CPU's run from input `first` on.
@@ -214,10 +212,12 @@ mod tests {
             device,
             batch: 128,
             natural: false,
-            attack: Some(Preset::F_MNIST.attack),
+            attack: Some(Attack::Pgd(Preset::F_MNIST.attack)),
             target: None,
             riposte: Some(Preset::F_MNIST.post_train),
+            counter: None,
             post_samples: None,
+            bank: None,
         })
     }
 
@@ -266,7 +266,7 @@ mod tests {
         write(&path.0, 0..1);
         let before = std::fs::read(&path.0).unwrap();
         let mut other = header(0);
-        other.settings.attack.as_mut().unwrap().steps = 20;
+        other.settings.attack = Some(Attack::Pgd(Pgd { steps: 20, ..Preset::F_MNIST.attack }));
         let error = error_of(&path.0, other);
         assert!(error.contains("attack.steps is 40 there and 20 here"), "{error}");
         assert!(!error.contains("epsilon"), "{error}");

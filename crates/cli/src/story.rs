@@ -1,7 +1,7 @@
 //! What happened in a duel, in numbers and in plain words.
 
 use riposte::attack::Pgd;
-use riposte::post_train::{Perturbation, PostTrain};
+use riposte::post_train::{Parameters, Perturbation, PostTrain, Samples};
 use riposte::spec::class::argmax;
 use riposte::spec::dataset::DatasetId;
 use riposte::spec::outcome::Outcome;
@@ -23,6 +23,8 @@ pub struct Story {
     /// The class that the attack leads to; `None`: any but the label.
     pub target: Option<usize>,
     pub riposte: PostTrain,
+    /// Whether the copy that answers was made beforehand.
+    pub banked: bool,
     pub image: View,
     pub attacked: View,
     /// x'': where the neighbor search ended.
@@ -31,8 +33,8 @@ pub struct Story {
     pub answer: Vec<f32>,
     /// Of the first step of the attack after which the base model is wrong.
     pub fooled_after: Option<usize>,
-    /// The adapting model on the attacked image: logits before the post-training and after each of its steps. Empty without a
-    /// neighbor.
+    /// The adapting model on the attacked image: logits before the post-training and after each of its steps, or after all where the
+    /// copy was made beforehand. Empty without a neighbor.
     pub race: Vec<Vec<f32>>,
     /// Loss of each batch.
     pub losses: Vec<f32>,
@@ -188,8 +190,22 @@ impl Story {
             Perturbation::Normal => "as they are".to_owned(),
             other => format!("perturbed by {} adversarial training", other.kind()),
         };
+        let trains = match self.banked {
+            true => "that answers images between these two classes has trained beforehand",
+            false => "trains",
+        };
+        let which = match self.riposte.parameters {
+            Parameters::All => "A copy of the model",
+            Parameters::LastStage => "A copy of the model's last stage and head",
+            Parameters::Head => "A copy of the model's head",
+            Parameters::Normalization => "A copy of the model's normalization",
+        };
+        let samples = match self.riposte.samples {
+            Samples::Redrawn => format!("{batch_size} training samples each"),
+            Samples::Kept => format!("the same {batch_size} training samples"),
+        };
         format!(
-            "A copy of the model trains for {iterations} steps on {batch_size} training samples each, {how}, and answers {} ({}).",
+            "{which} {trains} for {iterations} steps on {samples}, {how}, and answers {} ({}).",
             self.name(self.answer_class()),
             percent(f64::from(self.answer[self.answer_class()]))
         )
@@ -215,6 +231,7 @@ pub(crate) mod tests {
             attack: Preset::M_MNIST.attack,
             target: None,
             riposte: Preset::M_MNIST.post_train,
+            banked: false,
             image: view(0.0, classes[0]),
             attacked: view(0.3, classes[1]),
             neighbor: view(0.1, classes[2]),

@@ -14,10 +14,32 @@ pub trait Classifier: Module {
     /// Number of classes.
     fn classes(&self) -> usize;
 
+    /// Its parts, of which the later ones can adapt without the first; `None` of a classifier that adapts as a whole.
+    fn stages(&self) -> Option<&dyn Stages> {
+        None
+    }
+
     /// The device that holds the parameters, without autodiff.
     fn device(&self) -> Device {
         let devices = self.devices();
         devices.into_iter().next().expect("a classifier has parameters").without_autodiff()
+    }
+}
+
+/// A network in three parts, one after the other: what [`Parameters`](riposte_spec::post_train::Parameters) can name apart.
+pub trait Stages {
+    /// Feature maps `[batch, channel, height, width]` of images in `[0, 1]`.
+    fn trunk(&self, images: Tensor<4>) -> Tensor<4>;
+
+    /// Features `[batch, feature]` of the trunk's feature maps.
+    fn last_stage(&self, maps: Tensor<4>) -> Tensor<2>;
+
+    /// Logits `[batch, class]` of the last stage's features: the last linear layer.
+    fn head(&self, features: Tensor<2>) -> Tensor<2>;
+
+    /// Logits `[batch, class]` of images `[batch, channel, height, width]` in `[0, 1]`.
+    fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        self.head(self.last_stage(self.trunk(images)))
     }
 }
 

@@ -10,7 +10,7 @@
 //!
 //! **Modules**, in the order of the method. What a run is, as plain data, is in [`spec`]; images are in [`data`]. A [`classifier`]
 //! (one of the [`models`], with [`weights`]) meets an [`attack`]; the [`neighbor`] search finds the two classes; [`post_train`] is
-//! search and adaptation together, and one [`defense`] of several. [`evaluate`] brings attack and defense together and counts;
+//! search and adaptation together, and one [`defense`] of several; a [`bank`] has copies that adapted before any input came. [`evaluate`] brings attack and defense together and counts;
 //! [`presets`] has the settings of the paper and of its code; [`train`] makes base models, in either [`precision`]. With the feature
 //! `zoo`, the module of that name has models that come with the project.
 //!
@@ -53,6 +53,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::dbg_macro, clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod attack;
+pub mod bank;
 pub mod classifier;
 pub mod defense;
 pub mod error;

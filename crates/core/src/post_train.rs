@@ -1,19 +1,25 @@
 //! Post-training: the classifier adapts itself to one input before it answers (paper, section 3.4 and Algorithm 2).
 
 mod adaptation;
+mod parts;
+mod race;
 mod uploads;
 
 use std::ops::ControlFlow;
 
 use burn::tensor::{Tensor, TensorData};
-pub use riposte_spec::post_train::{BatchNormMode, Direction, Perturbation, PostTrain, Precision, TrainingData};
+pub use riposte_spec::post_train::{
+    BatchNormMode, Direction, Exit, Parameters, Perturbation, PostTrain, Precision, Samples, TrainingData,
+};
 
 pub use adaptation::Adaptation;
+use race::Race;
 
+use crate::attack::Start;
 use crate::classifier::read;
 use crate::data::pool::ClassPools;
 use crate::defense::{Answer, Defense, Gradients};
-use crate::neighbor::{Neighbors, Searches};
+use crate::neighbor::{NeighborSearch, Neighbors, Searches};
 use crate::precision;
 use crate::rng::{self, Draws, Purpose, Stream};
 use crate::{Classifier, Error, Result};
@@ -77,9 +83,18 @@ impl<C: Classifier> Defense for PostTraining<'_, C> {
         true
     }
 
+    /// An input without a neighbor is answered by the base model; but the next search could find one from another random start.
+    fn is_settled(&self, neighbors: &Neighbors) -> bool {
+        neighbors.original == neighbors.neighbor && self.settings.search.attack.start == Start::Zero
+    }
+
+    fn search(&self) -> Option<NeighborSearch> {
+        Some(self.settings.search)
+    }
+
     /// The neighbor search.
     async fn prepare(&self, images: Tensor<4>, draws: &[Draws]) -> Result<Vec<Neighbors>> {
-        self.settings.check()?;
+        self.check()?;
         let neighbors = self.settings.search.search(self.model, images, draws).await?;
         Ok((0..neighbors.original.len()).map(|index| neighbors.at(index)).collect())
     }
@@ -88,48 +103,103 @@ impl<C: Classifier> Defense for PostTraining<'_, C> {
     ///
     /// # Errors
     /// [`Error::Cancelled`] if `observe` breaks, [`Error::Config`] for settings out of range, for a precision that the device does not
-    /// have, and for classes without enough samples, [`Error::Diverged`] if the steps left the range of mixed precision,
-    /// [`Error::Device`] if the device fails.
+    /// have, for parameters that the model does not have, and for classes without enough samples, [`Error::Diverged`] if the steps left
+    /// the range of mixed precision, [`Error::Device`] if the device fails.
     async fn respond(
         &self,
         neighbors: Neighbors,
         draws: Draws,
         mut observe: impl AsyncFnMut(Progress<'_, C>) -> ControlFlow<()>,
     ) -> Result<Answer<C>> {
-        let Self { model, pools, settings } = *self;
-        settings.check()?;
+        self.check()?;
         if observe(Progress::Searched(&neighbors)).await.is_break() {
             return Err(Error::Cancelled);
         }
-        let (original, neighbor) = (neighbors.original[0], neighbors.neighbor[0]);
-        if original == neighbor {
+        let classes = [neighbors.original[0], neighbors.neighbor[0]];
+        if classes[0] == classes[1] {
             let logits = neighbors.logits.clone();
             return Ok(Answer { logits, adapted: None, neighbors: Some(neighbors) });
         }
+        let fixed = neighbors.fixed_perturbations();
+        let mut race = (self.settings.exit == Exit::Settled).then(|| Race::new(classes, self.settings.iterations));
+        let mut input = None;
+        let settled = async |adaptation: &Adaptation<C>| match &mut race {
+            Some(race) => {
+                let inputs = neighbors.inputs.clone();
+                let features = input.get_or_insert_with(|| parts::features(self.model, inputs, self.settings.parameters));
+                let logits = parts::logits(&adaptation.model(), features.clone());
+                Ok(race.is_settled(&read(logits).await?))
+            }
+            None => Ok(false),
+        };
+        let adapted = self.steps(classes, fixed, draws.stream(Purpose::PostTrain), observe, settled).await?;
+        let logits = adapted.forward(neighbors.inputs.clone());
+        // f16 ends early, and an answer of NaN would pass for class 0.
+        if self.settings.precision == Precision::Mixed && read(logits.clone()).await?.iter().any(|logit| !logit.is_finite()) {
+            return Err(Error::Diverged("the adapted model's logits are not finite".to_owned()));
+        }
+        Ok(Answer { logits, adapted: Some(adapted), neighbors: Some(neighbors) })
+    }
+}
+
+impl<C: Classifier> PostTraining<'_, C> {
+    /// A copy that has adapted to the classes y' and y'' in all iterations, with `fixed` `[1, channel, height, width]` as the fixed
+    /// perturbation and the draws of `stream`.
+    ///
+    /// # Errors
+    /// As [`respond`](Defense::respond).
+    pub async fn adapt(
+        &self,
+        classes: [usize; 2],
+        fixed: Tensor<4>,
+        stream: Stream,
+        observe: impl AsyncFnMut(Progress<'_, C>) -> ControlFlow<()>,
+    ) -> Result<C> {
+        self.steps(classes, fixed, stream, observe, async |_: &Adaptation<C>| Ok(false)).await
+    }
+
+    /// [`adapt`](Self::adapt), in iterations until `settled` says so.
+    async fn steps(
+        &self,
+        [original, neighbor]: [usize; 2],
+        fixed: Tensor<4>,
+        mut stream: Stream,
+        mut observe: impl AsyncFnMut(Progress<'_, C>) -> ControlFlow<()>,
+        mut settled: impl AsyncFnMut(&Adaptation<C>) -> Result<bool>,
+    ) -> Result<C> {
+        let Self { model, pools, settings } = *self;
+        self.check()?;
         let device = model.device();
         precision::check(settings.precision, &device)?;
-        let fixed = neighbors.fixed_perturbations();
-        let mut stream = draws.stream(Purpose::PostTrain);
         let mut adaptation = Adaptation::new(model, settings);
+        let mut samples = Vec::new();
         for index in 0..settings.iterations {
-            let (samples, labels) = draw(&settings, pools, original, neighbor, &mut stream)?;
-            let [_, channels, height, width] = fixed.dims();
-            let pixels = pools.gather(&samples, settings.augmentation, &mut stream);
-            let batch = Tensor::from_data(TensorData::new(pixels, [samples.len(), channels, height, width]), &device);
-            let start = start(&settings, batch.dims(), &mut stream).map(|noise| Tensor::from_data(noise, &device));
-            let losses = adaptation.step(batch, &labels, fixed.clone(), start);
+            let losses = if settings.samples == Samples::Kept && index > 0 {
+                adaptation.again()
+            } else {
+                let labels;
+                (samples, labels) = draw(&settings, pools, original, neighbor, &mut stream)?;
+                let [_, channels, height, width] = fixed.dims();
+                let pixels = pools.gather(&samples, settings.augmentation, &mut stream);
+                let batch = Tensor::from_data(TensorData::new(pixels, [samples.len(), channels, height, width]), &device);
+                let start = start(&settings, batch.dims(), &mut stream).map(|noise| Tensor::from_data(noise, &device));
+                adaptation.step(batch, &labels, fixed.clone(), start)
+            };
             let iteration = Iteration { index, losses, samples: &samples, adaptation: &adaptation };
             if observe(Progress::Adapted(iteration)).await.is_break() {
                 return Err(Error::Cancelled);
             }
+            if settled(&adaptation).await? {
+                break;
+            }
         }
-        let adapted = adaptation.model();
-        let logits = adapted.forward(neighbors.inputs.clone());
-        // f16 ends early, and an answer of NaN would pass for class 0.
-        if settings.precision == Precision::Mixed && read(logits.clone()).await?.iter().any(|logit| !logit.is_finite()) {
-            return Err(Error::Diverged("the adapted model's logits are not finite".to_owned()));
-        }
-        Ok(Answer { logits, adapted: Some(adapted), neighbors: Some(neighbors) })
+        Ok(adaptation.model())
+    }
+
+    /// Whether the settings are in their ranges, and the model has what they name.
+    fn check(&self) -> Result<()> {
+        self.settings.check()?;
+        parts::check(self.model, self.settings.parameters)
     }
 }
 

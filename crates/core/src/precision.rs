@@ -28,19 +28,34 @@ pub fn check(precision: Precision, device: &Device) -> Result<()> {
 }
 
 /// A training step in a precision.
-pub(crate) trait Computes {
+pub(crate) trait Computes: Copy {
     /// Differentiable logits `[batch, class]` of images, both f32, for the loss of a step.
-    fn forward<C: Classifier>(self, model: &C, images: Tensor<4>) -> Tensor<2>;
+    fn forward<C: Classifier>(self, model: &C, images: Tensor<4>) -> Tensor<2> {
+        self.output(model.forward(self.input(images)))
+    }
+
+    /// What a model in training takes for `values` in f32.
+    fn input<const D: usize>(self, values: Tensor<D>) -> Tensor<D>;
+
+    /// Its logits `[batch, class]` in f32.
+    fn output(self, logits: Tensor<2>) -> Tensor<2>;
 
     /// Gradients of the sum of `loss` with respect to the parameters of `model`.
     fn gradients<C: Classifier>(self, model: &C, loss: Tensor<1>) -> ParameterGradients;
 }
 
 impl Computes for Precision {
-    fn forward<C: Classifier>(self, model: &C, images: Tensor<4>) -> Tensor<2> {
+    fn input<const D: usize>(self, values: Tensor<D>) -> Tensor<D> {
         match self {
-            Self::Single => model.forward(images.autodiff()),
-            Self::Mixed => model.forward(images.cast(FloatDType::F16).autodiff()).cast(FloatDType::F32),
+            Self::Single => values.autodiff(),
+            Self::Mixed => values.cast(FloatDType::F16).autodiff(),
+        }
+    }
+
+    fn output(self, logits: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Single => logits,
+            Self::Mixed => logits.cast(FloatDType::F32),
         }
     }
 

@@ -76,8 +76,10 @@ impl DatasetId {
     /// the attack stops at success. With F-MNIST's short search most inputs have no neighbor and are answered by the base model.
     pub fn presets(self) -> &'static [PresetName] {
         match self {
-            Self::Digits | Self::Mnist => &[PresetName::FMnist, PresetName::MMnist],
-            Self::Cifar10 => &[PresetName::FCifar, PresetName::MCifar],
+            Self::Digits | Self::Mnist => {
+                &[PresetName::FMnist, PresetName::MMnist, PresetName::LightMnist, PresetName::InstantMnist]
+            }
+            Self::Cifar10 => &[PresetName::FCifar, PresetName::MCifar, PresetName::LightCifar, PresetName::InstantCifar],
         }
     }
 

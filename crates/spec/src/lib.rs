@@ -4,10 +4,13 @@
 //! same in JSON, on the command line, in an address and on the page. A setting is a row of [`keys::KEYS`]: command line, page
 //! and addresses are made from that table.
 //!
-//! - [`setup`]: an attack and a defense; its parts in [`attack`], [`search`] and [`post_train`], named ones in [`preset`].
+//! - [`setup`]: an attack and a defense; its parts in [`attack`], [`search`] and [`post_train`], named ones in [`preset`]; copies made
+//!   beforehand in [`bank`].
 //! - [`dataset`], [`architecture`], [`card`]: what is attacked. [`train`]: how a base model is trained.
 //! - [`class`], [`outcome`]: what a classifier says, and how a duel ended.
-//! - [`record`], [`results`], [`summary`]: one line for each input, the file of such lines, the figures that follow from them.
+//! - [`record`], [`results`], [`summary`]: one line for each input, the file of such lines, the figures that follow from them;
+//!   [`doubt`]: what makes such a figure doubtful; [`counter`]: attacks on the defense, and what they leave of it.
+//! - [`pareto`]: forms of the defense side by side; what each costs is counted in [`work`].
 //! - [`units`]: numbers as people write them.
 
 #![warn(missing_docs)]
@@ -15,14 +18,18 @@
 
 pub mod architecture;
 pub mod attack;
+pub mod bank;
 pub mod card;
 mod choice;
 pub mod class;
+pub mod counter;
 pub mod dataset;
+pub mod doubt;
 pub mod duel;
 mod error;
 pub mod keys;
 pub mod outcome;
+pub mod pareto;
 pub mod post_train;
 pub mod preset;
 pub mod record;
@@ -32,6 +39,7 @@ pub mod setup;
 pub mod summary;
 pub mod train;
 pub mod units;
+pub mod work;
 
 pub use choice::Choice;
 pub use error::{Error, Result};

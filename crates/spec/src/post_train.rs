@@ -31,6 +31,15 @@ pub struct PostTrain {
     pub nesterov: bool,
     /// What batch normalization does meanwhile.
     pub batch_norm: BatchNormMode,
+    /// Which parameters adapt.
+    #[serde(default = "all", skip_serializing_if = "Parameters::is_all")]
+    pub parameters: Parameters,
+    /// Whether every iteration draws samples of its own.
+    #[serde(default = "redrawn", skip_serializing_if = "Samples::are_redrawn")]
+    pub samples: Samples,
+    /// When an adaptation ends.
+    #[serde(default = "never", skip_serializing_if = "Exit::is_never")]
+    pub exit: Exit,
     /// Of the SGD steps; the search and the perturbations are f32.
     #[serde(default = "single", skip_serializing_if = "Precision::is_single")]
     pub precision: Precision,
@@ -99,6 +108,40 @@ choices! {
 }
 
 choices! {
+    /// Which parameters adapt. The others, and the statistics of their batch normalization, stay as they are in the base model.
+    pub enum Parameters: "parameters" {
+        /// All of them: the method
+        All = "all",
+        /// Those of the last stage and of the head: the last residual stage, or the hidden linear layers, and the layer that gives the logits
+        LastStage = "last-stage",
+        /// Those of the layer that gives the logits
+        Head = "head",
+        /// The factors and offsets of batch normalization
+        Normalization = "normalization" | "norm",
+    }
+}
+
+choices! {
+    /// Whether every iteration draws samples of its own.
+    pub enum Samples: "samples" {
+        /// Each iteration draws: the method
+        Redrawn = "redrawn",
+        /// All iterations have the samples, the augmentation and the random start of the first: what does not adapt is computed once
+        Kept = "kept",
+    }
+}
+
+choices! {
+    /// When an adaptation ends.
+    pub enum Exit: "exit" {
+        /// After all iterations: the method
+        Never = "never",
+        /// Once the race is settled: y' or y'' leads the other by more logits than the iterations left would move that lead at the fastest of the last five, ten iterations or more from the begin
+        Settled = "settled",
+    }
+}
+
+choices! {
     /// What activations and their gradients are stored as while a model trains. Parameters and their gradients, statistics,
     /// moments and the loss are f32 either way, and so are the sums of convolutions, linear layers and normalizations. Attacks
     /// are f32 throughout.
@@ -146,6 +189,27 @@ impl PostTrain {
     }
 }
 
+impl Parameters {
+    /// Whether it is [`Parameters::All`], which results files leave out.
+    pub fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+}
+
+impl Samples {
+    /// Whether it is [`Samples::Redrawn`], which results files leave out.
+    pub fn are_redrawn(&self) -> bool {
+        *self == Self::Redrawn
+    }
+}
+
+impl Exit {
+    /// Whether it is [`Exit::Never`], which results files leave out.
+    pub fn is_never(&self) -> bool {
+        *self == Self::Never
+    }
+}
+
 impl Precision {
     /// Whether it is [`Precision::Single`], which results files and checkpoints leave out.
     pub fn is_single(&self) -> bool {
@@ -155,4 +219,16 @@ impl Precision {
 
 pub(crate) fn single() -> Precision {
     Precision::Single
+}
+
+fn all() -> Parameters {
+    Parameters::All
+}
+
+fn redrawn() -> Samples {
+    Samples::Redrawn
+}
+
+fn never() -> Exit {
+    Exit::Never
 }

@@ -3,6 +3,14 @@
 #[macro_use]
 extern crate riposte_harness;
 
+mod attacks_counter;
+mod attacks_losses;
+mod attacks_reference;
+mod attacks_strong;
+mod attacks_subjects;
+mod bank;
+mod cli_attacks;
+mod cli_bank;
 mod cli_duel;
 mod cli_eval;
 mod cli_import;
@@ -19,6 +27,7 @@ mod devices;
 mod documents;
 mod formula;
 mod golden;
+mod light;
 mod mixed_precision;
 mod official;
 mod properties;

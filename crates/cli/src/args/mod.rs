@@ -1,7 +1,9 @@
 //! The command line as the user types it. Parsed once; [`crate::settings`] turns it into plain settings.
 
+mod bank;
 mod data;
 mod model;
+mod pareto;
 mod parse;
 mod settings;
 mod source;
@@ -9,8 +11,10 @@ mod work;
 
 use clap::{Parser, Subcommand};
 
+pub use bank::{BankArgs, BankFlags};
 pub use data::{DataArgsCommand, DataCommand};
 pub use model::{ImportArgs, TrainArgs, TrainMethod};
+pub use pareto::ParetoArgs;
 pub use parse::{choice, count};
 pub use settings::SettingFlags;
 pub use source::{DataArgs, DeviceArgs, ModelArgs, WidthArgs};
@@ -48,6 +52,10 @@ pub enum Command {
     Duel(DuelArgs),
     /// Attack and defend a range of test images: accuracies with intervals, JSON Lines, resumable
     Eval(EvalArgs),
+    /// Adapt copies to every pair of classes beforehand, for --bank: resumable
+    Bank(BankArgs),
+    /// Compare forms of the riposte: what each gains, and what it costs
+    Pareto(ParetoArgs),
     /// Convert a PyTorch file (.pth, .pt) to safetensors
     Import(ImportArgs),
     /// Train a robust base model, with checkpoints and exact resume

@@ -8,7 +8,7 @@ use riposte::precision::Precision;
 use riposte::spec::preset::PresetName;
 
 use super::parse::{choice, count};
-use super::{DataArgs, DeviceArgs, ModelArgs, SettingFlags, WidthArgs};
+use super::{BankFlags, DataArgs, DeviceArgs, ModelArgs, SettingFlags, WidthArgs};
 
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -46,6 +46,8 @@ pub struct DuelArgs {
     pub data: DataArgs,
     #[command(flatten)]
     pub settings: SettingFlags,
+    #[command(flatten)]
+    pub bank: BankFlags,
     /// Draw the training samples of the riposte from the first N alone; the page holds 10000 [default: all]
     #[arg(long, value_name = "N", value_parser = count, help_heading = "Riposte")]
     pub post_samples: Option<usize>,
@@ -72,6 +74,7 @@ Examples:
   riposte eval --first 0 --images 500 --out a.jsonl         on one machine, and on another one:
   riposte eval --first 500 --images 500 --out b.jsonl       then: cat a.jsonl b.jsonl > all.jsonl
   riposte eval --images 1000 --out all.jsonl                the table of both
+  riposte eval --bank fast-bank --images 1000     copies that `riposte bank` made answer
   riposte eval --weights fast.safetensors --dataset mnist --images 10000 --attack pgd --epsilon 0.3 --step-size 0.01 \\
       --steps 40 --start zero --stop never --riposte none --device cpu --json")]
 pub struct EvalArgs {
@@ -106,6 +109,8 @@ pub struct EvalArgs {
     pub data: DataArgs,
     #[command(flatten)]
     pub settings: SettingFlags,
+    #[command(flatten)]
+    pub bank: BankFlags,
     /// Draw the training samples of the riposte from the first N alone; the page holds 10000 [default: all]
     #[arg(long, value_name = "N", value_parser = count, help_heading = "Riposte")]
     pub post_samples: Option<usize>,

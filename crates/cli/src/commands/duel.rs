@@ -7,6 +7,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
+use riposte::attack::Attack;
+use riposte::bank::{Banked, Riposte};
 use riposte::post_train::PostTraining;
 use riposte::rng::Seed;
 use riposte::spec::dataset::DatasetId;
@@ -29,10 +31,13 @@ use play::Duel;
 pub fn run(args: DuelArgs) -> Result<()> {
     let source = Source::find(&args.model, args.data.dataset)?;
     let dataset = args.data.dataset.unwrap_or(source.dataset());
+    let folder = args.bank.folder()?;
     let setup = settings::resolve(args.preset, dataset, &args.settings)?;
-    let (Some(attack), Some(settings)) = (setup.attack, setup.riposte) else {
-        bail!("a duel needs an attack and a riposte; `riposte eval` does without");
+    let setup = folder.as_ref().map_or(Ok(setup), |folder| folder.setup(setup, &args.settings))?;
+    let (Some(attack), Some(settings)) = (setup.pgd(), setup.riposte) else {
+        bail!("a duel needs an attack by PGD and a riposte; `riposte eval` takes any attack, and does without");
     };
+    ensure!(setup.counter.is_none(), "a duel is about the attack on the base model: `riposte eval` takes --counter");
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
     let model = source.load(&device.device)?;
@@ -41,7 +46,16 @@ pub fn run(args: DuelArgs) -> Result<()> {
     if let Some(index) = args.index {
         ensure!(index < test.len(), "there is no test image {index}: {dataset} has {}, numbered from 0", test.len());
     }
-    let pools = dataset::pools(dataset, args.post_samples, args.data.data.as_deref())?;
+    let bank = folder.as_ref().map(|folder| folder.load(&source, &model)).transpose()?;
+    let pools = match bank {
+        Some(_) => None,
+        None => Some(dataset::pools(dataset, args.post_samples, args.data.data.as_deref())?),
+    };
+    let riposte = match (&bank, &pools) {
+        (Some(bank), _) => Riposte::Banked(Banked { bank, search: settings.search, pick: args.bank.bank_copy }),
+        (None, Some(pools)) => Riposte::Adapting(PostTraining { model: &model, pools, settings }),
+        (None, None) => unreachable!("without a bank there are pools"),
+    };
     let duel = Duel {
         model: &model,
         name: &source.name,
@@ -49,11 +63,12 @@ pub fn run(args: DuelArgs) -> Result<()> {
         test: &test,
         attack,
         target: setup.target,
-        riposte: PostTraining { model: &model, pools: &pools, settings },
+        riposte,
+        settings,
         seed: Seed(args.seed),
     };
     let mut screen = Screen::new(args.json);
-    let opening = source.opening(dataset, &setup);
+    let opening = source.opening(dataset, &setup).filter(|_| bank.is_none());
     let index = match (args.index, args.pick, opening) {
         (Some(index), ..) => index,
         (None, None, Some(opening)) if opening.seed == args.seed => opening.image as usize,
@@ -172,7 +187,12 @@ impl<'a> Facts<'a> {
             natural_answer: story.natural_answer,
             race: &story.race,
             losses: &story.losses,
-            setup: Setup { attack: Some(story.attack), target: story.target, riposte: Some(story.riposte) },
+            setup: Setup {
+                attack: Some(Attack::Pgd(story.attack)),
+                target: story.target,
+                riposte: Some(story.riposte),
+                counter: None,
+            },
             seed: colophon.seed,
             command: &colophon.command,
             device,

@@ -5,6 +5,7 @@ mod table;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
+use riposte::bank::{Banked, Riposte};
 use riposte::evaluate::{Evaluation, Gain, Record, Summary, wilson_interval};
 use riposte::post_train::PostTraining;
 use riposte::rng::Seed;
@@ -77,7 +78,9 @@ struct Versions {
 pub fn run(args: EvalArgs) -> Result<()> {
     let source = Source::find(&args.model, args.data.dataset)?;
     let dataset = args.data.dataset.unwrap_or(source.dataset());
+    let folder = args.bank.folder()?;
     let setup = settings::resolve(args.preset, dataset, &args.settings)?;
+    let setup = folder.as_ref().map_or(Ok(setup), |folder| folder.setup(setup, &args.settings))?;
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
     let model = source.load(&device.device)?;
@@ -87,9 +90,10 @@ pub fn run(args: EvalArgs) -> Result<()> {
     dataset::check_shape(&test, source.architecture)?;
     let all = dataset.size(Split::Test);
     ensure!(end <= test.len(), "{dataset} has {all} test images: {images} from number {first} on are more than there are");
+    let bank = folder.as_ref().map(|folder| folder.load(&source, &model)).transpose()?;
     let train = match setup.riposte {
-        Some(_) => Some(dataset::pools(dataset, args.post_samples, args.data.data.as_deref())?),
-        None => None,
+        Some(_) if bank.is_none() => Some(dataset::pools(dataset, args.post_samples, args.data.data.as_deref())?),
+        _ => None,
     };
     let threads = device::threads(args.device.threads);
     let workers = if device.is_cpu() { Workers::on_cpu(threads)? } else { Workers::on_gpu() };
@@ -107,7 +111,9 @@ pub fn run(args: EvalArgs) -> Result<()> {
         attack: setup.attack,
         target: setup.target,
         riposte: setup.riposte,
-        post_samples: args.post_samples,
+        counter: setup.counter,
+        post_samples: folder.as_ref().map_or(args.post_samples, |folder| folder.card.post_samples),
+        bank: folder.as_ref().map(|folder| folder.used(args.bank.bank_copy)),
     };
     let (mut file, mut records) = match &args.out {
         Some(path) => {
@@ -125,8 +131,15 @@ pub fn run(args: EvalArgs) -> Result<()> {
             eprintln!("The last of them were computed otherwise ({}): what follows gets a header of its own.", part.how());
         }
     }
-    let defense = setup.riposte.zip(train.as_ref()).map(|(settings, pools)| PostTraining { model: &model, pools, settings });
-    let evaluation = Evaluation { model: &model, attack: setup.attack, target: setup.target, defense, natural };
+    let defense = match (setup.riposte, &bank, &train) {
+        (Some(settings), Some(bank), _) => {
+            Some(Riposte::Banked(Banked { bank, search: settings.search, pick: args.bank.bank_copy }))
+        }
+        (Some(settings), None, Some(pools)) => Some(Riposte::Adapting(PostTraining { model: &model, pools, settings })),
+        _ => None,
+    };
+    let Setup { attack, target, counter, .. } = setup;
+    let evaluation = Evaluation { model: &model, attack, target, defense, natural, counter };
     let inputs = Inputs { test: &test, seed: Seed(args.seed), batch };
     let interrupt = Interrupt::listen()?;
     let bar = progress::bar(images as u64, "Evaluating");

@@ -9,6 +9,7 @@ use super::builder::Builder;
 use super::layers::{Conv2d, Linear};
 use super::normalization::Normalization;
 use crate::Result;
+use crate::classifier::Stages;
 
 /// Two 4x4 convolutions of stride 2 and two linear layers, with its own CIFAR-10 normalization inside.
 #[derive(Module, Debug)]
@@ -28,12 +29,21 @@ impl CnnA {
             linear2: builder.linear("7", 100, 10)?,
         })
     }
+}
 
-    /// Logits `[batch, 10]` of images `[batch, 3, 32, 32]` in `[0, 1]`.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+impl Stages for CnnA {
+    /// `[batch, 32, 8, 8]`
+    fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
         let x = self.conv1.forward(Normalization::CNN_A.apply(images), Relu);
-        let x = self.conv2.forward(x, Relu);
-        let x = self.linear1.forward(x.flatten(1, 3), Relu);
-        self.linear2.forward(x, None)
+        self.conv2.forward(x, Relu)
+    }
+
+    /// `[batch, 100]`
+    fn last_stage(&self, maps: Tensor<4>) -> Tensor<2> {
+        self.linear1.forward(maps.flatten(1, 3), Relu)
+    }
+
+    fn head(&self, features: Tensor<2>) -> Tensor<2> {
+        self.linear2.forward(features, None)
     }
 }

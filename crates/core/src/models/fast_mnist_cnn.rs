@@ -7,6 +7,7 @@ use riposte_kernels::Activation::{None, Relu};
 use super::builder::Builder;
 use super::layers::{Conv2d, Linear};
 use crate::Result;
+use crate::classifier::Stages;
 
 /// Two strided 4x4 convolutions and two linear layers; raw pixels, no normalization.
 #[derive(Module, Debug)]
@@ -26,12 +27,21 @@ impl FastMnistCnn {
             linear2: builder.linear("7", 100, 10)?,
         })
     }
+}
 
-    /// Logits `[batch, 10]` of images `[batch, 1, 28, 28]` in `[0, 1]`.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+impl Stages for FastMnistCnn {
+    /// `[batch, 32, 7, 7]`
+    fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
         let x = self.conv1.forward(images, Relu);
-        let x = self.conv2.forward(x, Relu);
-        let x = self.linear1.forward(x.flatten(1, 3), Relu);
-        self.linear2.forward(x, None)
+        self.conv2.forward(x, Relu)
+    }
+
+    /// `[batch, 100]`
+    fn last_stage(&self, maps: Tensor<4>) -> Tensor<2> {
+        self.linear1.forward(maps.flatten(1, 3), Relu)
+    }
+
+    fn head(&self, features: Tensor<2>) -> Tensor<2> {
+        self.linear2.forward(features, None)
     }
 }

@@ -1,6 +1,6 @@
 //! The layers of the models: Burn modules over `riposte-kernels`, with PyTorch's parameter names and layouts.
 
-use burn::module::{Flag, Module, Param};
+use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use riposte_kernels::{Activation, ConvOptions, MovingAverage, Path};
 
@@ -112,10 +112,62 @@ impl BatchNorm2d {
 /// Not Burn's `freeze`: that would also stop the gradients of the affine parameters, which post-training trains.
 pub(crate) fn freeze_statistics<M: Module>(model: M) -> M {
     struct Freeze;
-    impl burn::module::ModuleMapper for Freeze {
+    impl ModuleMapper for Freeze {
         fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
             flag.with_value(false)
         }
     }
     model.map(&mut Freeze)
+}
+
+/// Stops the gradients of every parameter of `model` that is no factor or offset of a batch normalization.
+pub(crate) fn train_normalization_alone<M: Module>(model: M) -> M {
+    model.map(&mut Normalizations::default())
+}
+
+/// Whether `model` has a batch normalization.
+pub(crate) fn has_normalization<M: Module>(model: &M) -> bool {
+    let mut normalizations = Normalizations::default();
+    model.visit(&mut normalizations);
+    normalizations.found
+}
+
+/// Tells parameters of batch normalization, this one's or Burn's, from others, by the structs around them.
+#[derive(Default)]
+struct Normalizations {
+    /// Whether each struct around is one, from the outermost to the innermost.
+    around: Vec<bool>,
+    found: bool,
+}
+
+impl Normalizations {
+    fn enter(&mut self, container: &str) {
+        let is_one = ["Struct:BatchNorm2d", "Struct:BatchNorm"].contains(&container);
+        self.found |= is_one;
+        self.around.push(is_one);
+    }
+}
+
+impl ModuleVisitor for Normalizations {
+    fn enter_module(&mut self, _: &str, container: &str) {
+        self.enter(container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.around.pop();
+    }
+}
+
+impl ModuleMapper for Normalizations {
+    fn enter_module(&mut self, _: &str, container: &str) {
+        self.enter(container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.around.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.around.last() == Some(&true) { param } else { param.set_require_grad(false) }
+    }
 }

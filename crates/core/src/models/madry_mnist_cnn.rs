@@ -8,6 +8,7 @@ use riposte_kernels::Activation::{None, Relu};
 use super::builder::Builder;
 use super::layers::{Conv2d, Linear, MaxPool2d};
 use crate::Result;
+use crate::classifier::Stages;
 
 /// Two 5x5 convolutions with max pooling and two linear layers; raw pixels, no normalization.
 #[derive(Module, Debug)]
@@ -29,12 +30,21 @@ impl MadryMnistCnn {
             fc2: builder.linear("fc2", 1024, 10)?,
         })
     }
+}
 
-    /// Logits `[batch, 10]` of images `[batch, 1, 28, 28]` in `[0, 1]`.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+impl Stages for MadryMnistCnn {
+    /// `[batch, 64, 7, 7]`
+    fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
         let x = self.pool.forward(self.conv1.forward(images, Relu));
-        let x = self.pool.forward(self.conv2.forward(x, Relu));
-        let x = self.fc1.forward(x.flatten(1, 3), Relu);
-        self.fc2.forward(x, None)
+        self.pool.forward(self.conv2.forward(x, Relu))
+    }
+
+    /// `[batch, 1024]`
+    fn last_stage(&self, maps: Tensor<4>) -> Tensor<2> {
+        self.fc1.forward(maps.flatten(1, 3), Relu)
+    }
+
+    fn head(&self, features: Tensor<2>) -> Tensor<2> {
+        self.fc2.forward(features, None)
     }
 }

@@ -26,7 +26,7 @@ pub use riposte_spec::card::{Accuracy, ModelCard};
 pub use trades_mnist_cnn::TradesMnistCnn;
 pub use wide_resnet::WideResNet;
 
-use crate::classifier::read;
+use crate::classifier::{Stages, read};
 use crate::rng::{Purpose, Seed};
 use crate::weights::{Parameter, StateDict};
 use crate::{Classifier, Result};
@@ -119,17 +119,27 @@ impl Model {
     }
 }
 
+impl Net {
+    fn stages(&self) -> &dyn Stages {
+        match self {
+            Self::FastMnistCnn(net) => net,
+            Self::MadryMnistCnn(net) => net,
+            Self::TradesMnistCnn(net) => net,
+            Self::PreActResNet(net) => net,
+            Self::WideResNet(net) => net,
+            Self::ResNet4b(net) => net,
+            Self::CnnA(net) => net,
+        }
+    }
+}
+
 impl Classifier for Model {
     fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        match &self.net {
-            Net::FastMnistCnn(net) => net.forward(images),
-            Net::MadryMnistCnn(net) => net.forward(images),
-            Net::TradesMnistCnn(net) => net.forward(images),
-            Net::PreActResNet(net) => net.forward(images),
-            Net::WideResNet(net) => net.forward(images),
-            Net::ResNet4b(net) => net.forward(images),
-            Net::CnnA(net) => net.forward(images),
-        }
+        self.net.stages().forward(images)
+    }
+
+    fn stages(&self) -> Option<&dyn Stages> {
+        Some(self.net.stages())
     }
 
     fn classes(&self) -> usize {

@@ -11,6 +11,7 @@ use super::builder::Builder;
 use super::layers::{BatchNorm2d, Conv2d, Linear};
 use super::normalization::Normalization;
 use crate::Result;
+use crate::classifier::Stages;
 
 /// Four stages of pre-activation blocks, with CIFAR-10 normalization inside.
 #[derive(Module, Debug)]
@@ -45,15 +46,23 @@ impl PreActResNet {
         let linear = builder.linear("linear", 8 * width, 10)?;
         Ok(Self { conv1, layer1, layer2, layer3, layer4, bn, linear })
     }
+}
 
-    /// Logits `[batch, 10]` of images `[batch, 3, 32, 32]` in `[0, 1]`.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let mut x = self.conv1.forward(Normalization::CIFAR10.apply(images), None);
-        for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten() {
-            x = block.forward(x);
-        }
-        let x = avg_pool2d(self.bn.forward(x, Relu), AvgPoolOptions::new([4, 4]));
-        self.linear.forward(x.flatten(1, 3), None)
+impl Stages for PreActResNet {
+    /// `[batch, 4 width, 8, 8]`
+    fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
+        let x = self.conv1.forward(Normalization::CIFAR10.apply(images), None);
+        [&self.layer1, &self.layer2, &self.layer3].into_iter().flatten().fold(x, |x, block| block.forward(x))
+    }
+
+    /// `[batch, 8 width]`
+    fn last_stage(&self, maps: Tensor<4>) -> Tensor<2> {
+        let x = self.layer4.iter().fold(maps, |x, block| block.forward(x));
+        avg_pool2d(self.bn.forward(x, Relu), AvgPoolOptions::new([4, 4])).flatten(1, 3)
+    }
+
+    fn head(&self, features: Tensor<2>) -> Tensor<2> {
+        self.linear.forward(features, None)
     }
 }
 

@@ -9,6 +9,7 @@ use super::builder::Builder;
 use super::layers::{Conv2d, Linear};
 use super::normalization::Normalization;
 use crate::Result;
+use crate::classifier::Stages;
 
 /// Four residual blocks without batch normalization and two linear layers, with CIFAR-10 normalization inside.
 #[derive(Module, Debug)]
@@ -40,15 +41,23 @@ impl ResNet4b {
         let linear2 = builder.linear("linear2", 100, 10)?;
         Ok(Self { conv1, blocks, linear1, linear2 })
     }
+}
 
-    /// Logits `[batch, 10]` of images `[batch, 3, 32, 32]` in `[0, 1]`.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let mut x = self.conv1.forward(Normalization::CIFAR10.apply(images), Relu);
-        for block in &self.blocks {
-            x = block.forward(x);
-        }
-        let x = self.linear1.forward(x.flatten(1, 3), Relu);
-        self.linear2.forward(x, None)
+impl Stages for ResNet4b {
+    /// `[batch, 32, 8, 8]`
+    fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
+        let x = self.conv1.forward(Normalization::CIFAR10.apply(images), Relu);
+        self.blocks[..2].iter().fold(x, |x, block| block.forward(x))
+    }
+
+    /// `[batch, 100]`
+    fn last_stage(&self, maps: Tensor<4>) -> Tensor<2> {
+        let x = self.blocks[2..].iter().fold(maps, |x, block| block.forward(x));
+        self.linear1.forward(x.flatten(1, 3), Relu)
+    }
+
+    fn head(&self, features: Tensor<2>) -> Tensor<2> {
+        self.linear2.forward(features, None)
     }
 }
 

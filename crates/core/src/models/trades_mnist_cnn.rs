@@ -8,6 +8,7 @@ use riposte_kernels::Activation::{None, Relu};
 use super::builder::Builder;
 use super::layers::{Conv2d, Linear, MaxPool2d};
 use crate::Result;
+use crate::classifier::Stages;
 
 /// Four 3x3 convolutions without padding, two max poolings and three linear layers; raw pixels, no normalization.
 #[derive(Module, Debug)]
@@ -35,15 +36,24 @@ impl TradesMnistCnn {
             fc3: builder.linear("classifier.fc3", 200, 10)?,
         })
     }
+}
 
-    /// Logits `[batch, 10]` of images `[batch, 1, 28, 28]` in `[0, 1]`.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+impl Stages for TradesMnistCnn {
+    /// `[batch, 64, 4, 4]`
+    fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
         let x = self.conv1.forward(images, Relu);
         let x = self.pool.forward(self.conv2.forward(x, Relu));
         let x = self.conv3.forward(x, Relu);
-        let x = self.pool.forward(self.conv4.forward(x, Relu));
-        let x = self.fc1.forward(x.flatten(1, 3), Relu);
-        let x = self.fc2.forward(x, Relu);
-        self.fc3.forward(x, None)
+        self.pool.forward(self.conv4.forward(x, Relu))
+    }
+
+    /// `[batch, 200]`
+    fn last_stage(&self, maps: Tensor<4>) -> Tensor<2> {
+        let x = self.fc1.forward(maps.flatten(1, 3), Relu);
+        self.fc2.forward(x, Relu)
+    }
+
+    fn head(&self, features: Tensor<2>) -> Tensor<2> {
+        self.fc3.forward(features, None)
     }
 }

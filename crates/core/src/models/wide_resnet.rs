@@ -11,6 +11,7 @@ use riposte_spec::architecture::Shortcut;
 use super::builder::Builder;
 use super::layers::{BatchNorm2d, Conv2d, Linear};
 use crate::Result;
+use crate::classifier::Stages;
 
 const LEAKY: Activation = Activation::LeakyRelu(0.1);
 
@@ -59,14 +60,27 @@ impl WideResNet {
         Ok(Self { conv1, blocks, bn1, fc })
     }
 
-    /// Logits `[batch, 10]` of images `[batch, 3, 32, 32]` in `[0, 1]`.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let mut x = self.conv1.forward(images, Activation::None);
-        for block in &self.blocks {
-            x = block.forward(x);
-        }
-        let x = avg_pool2d(self.bn1.forward(x, LEAKY), AvgPoolOptions::new([8, 8]));
-        self.fc.forward(x.flatten(1, 3), Activation::None)
+    /// The blocks of the first two of three stages.
+    fn before_last_stage(&self) -> &[Block] {
+        &self.blocks[..self.blocks.len() / 3 * 2]
+    }
+}
+
+impl Stages for WideResNet {
+    /// `[batch, 32 widen, 16, 16]`
+    fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
+        let x = self.conv1.forward(images, Activation::None);
+        self.before_last_stage().iter().fold(x, |x, block| block.forward(x))
+    }
+
+    /// `[batch, 64 widen]`
+    fn last_stage(&self, maps: Tensor<4>) -> Tensor<2> {
+        let x = self.blocks[self.before_last_stage().len()..].iter().fold(maps, |x, block| block.forward(x));
+        avg_pool2d(self.bn1.forward(x, LEAKY), AvgPoolOptions::new([8, 8])).flatten(1, 3)
+    }
+
+    fn head(&self, features: Tensor<2>) -> Tensor<2> {
+        self.fc.forward(features, Activation::None)
     }
 }
 

@@ -5,10 +5,12 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 use burn::tensor::Tensor;
 use riposte::attack::{Attacks, Goal, Pgd};
+use riposte::bank::Riposte;
 use riposte::data::Dataset;
+use riposte::data::pool::ClassPools;
 use riposte::defense::Defense;
 use riposte::models::Model;
-use riposte::post_train::{PostTraining, Progress};
+use riposte::post_train::{PostTrain, PostTraining, Progress};
 use riposte::rng::Seed;
 use riposte::spec::class::{argmax, softmax};
 use riposte::spec::dataset::DatasetId;
@@ -31,7 +33,9 @@ pub(super) struct Duel<'a> {
     pub attack: Pgd,
     /// The class that the attack leads to; `None`: any but the label.
     pub target: Option<usize>,
-    pub riposte: PostTraining<'a, Model>,
+    pub riposte: Riposte<'a, Model>,
+    /// Of the riposte.
+    pub settings: PostTrain,
     pub seed: Seed,
 }
 
@@ -72,6 +76,9 @@ impl Duel<'_> {
         let silent = async |_: Progress<'_, Model>| ControlFlow::Continue(());
         let natural = pollster::block_on(self.riposte.answer(image.clone(), draws, silent))?;
         let natural_answer = argmax(&floats(natural.logits)?);
+        if let (Riposte::Banked(_), Some(_)) = (&self.riposte, &answer.adapted) {
+            watched.race.push(floats(answer.logits.clone())?);
+        }
         let neighbors = answer.neighbors.expect("post-training searches");
         Ok(Story {
             dataset: self.dataset,
@@ -81,7 +88,8 @@ impl Duel<'_> {
             shape: self.shape(),
             attack: self.attack,
             target: self.target,
-            riposte: self.riposte.settings,
+            riposte: self.settings,
+            banked: matches!(self.riposte, Riposte::Banked(_)),
             image: self.view(image)?,
             attacked: self.view(attacked.image)?,
             neighbor: self.view(neighbors.images)?,
@@ -141,14 +149,16 @@ impl Duel<'_> {
             }
             Progress::Adapted(iteration) => {
                 if iteration.index == 0 {
-                    watched.samples = self.some_of(iteration.samples);
+                    if let Riposte::Adapting(PostTraining { pools, .. }) = &self.riposte {
+                        watched.samples = some_of(pools, iteration.samples);
+                    }
                 }
                 let logits = floats(iteration.adaptation.model().forward(input.clone()))?;
                 let loss: f32 = floats(iteration.losses)?.iter().sum();
                 let mut lines = vec![format!(
                     "Riposte, step {} of {}: the copy on the attacked image, loss of the batch {loss:.3}",
                     iteration.index + 1,
-                    self.riposte.settings.iterations
+                    self.settings.iterations
                 )];
                 lines.extend(opinion(&logits));
                 screen.frame(&lines)?;
@@ -157,17 +167,6 @@ impl Duel<'_> {
             }
         }
         Ok(())
-    }
-
-    /// The first samples of each half of a batch.
-    fn some_of(&self, batch: &[usize]) -> Vec<Sample> {
-        let (first, second) = batch.split_at(batch.len() / 2);
-        let some = first.iter().take(SAMPLES).chain(second.iter().take(SAMPLES));
-        some.map(|sample| Sample {
-            label: self.riposte.pools.label(*sample),
-            pixels: self.riposte.pools.samples().images().to_f32([*sample]),
-        })
-        .collect()
     }
 
     fn view(&self, image: Tensor<4>) -> Result<View> {
@@ -179,6 +178,13 @@ impl Duel<'_> {
         let images = self.test.images();
         [images.channels(), images.height(), images.width()]
     }
+}
+
+/// The first samples of each half of a batch.
+fn some_of(pools: &ClassPools, batch: &[usize]) -> Vec<Sample> {
+    let (first, second) = batch.split_at(batch.len() / 2);
+    let some = first.iter().take(SAMPLES).chain(second.iter().take(SAMPLES));
+    some.map(|sample| Sample { label: pools.label(*sample), pixels: pools.samples().images().to_f32([*sample]) }).collect()
 }
 
 /// The four most likely classes as bars, in the order of the classes so that they hold still.

@@ -1,0 +1,114 @@
+//! Banks of copies that have adapted before any input came.
+
+use serde::{Deserialize, Serialize};
+
+use crate::architecture::Architecture;
+use crate::choice::choices;
+use crate::dataset::DatasetId;
+use crate::error::refused;
+use crate::post_train::{Exit, Perturbation, PostTrain, TrainingData};
+use crate::{Error, Result};
+
+/// What a card says the folder is.
+pub const FORMAT: &str = "riposte bank 1";
+
+/// The card of a bank, a file beside those of its pairs of classes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BankCard {
+    /// [`FORMAT`].
+    pub format: String,
+    /// Version of the program that began it.
+    pub version: String,
+    /// What the base model's weights belong to.
+    pub architecture: Architecture,
+    /// SHA-256 of the base model's weights file, in lower-case hexadecimal.
+    pub weights_sha256: String,
+    /// Whose training samples the copies adapted on.
+    pub dataset: DatasetId,
+    /// The copies drew from the first so many training samples; `None`: from all.
+    pub post_samples: Option<usize>,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Copies of each pair.
+    pub draws: usize,
+    /// How they adapted. The search is the answering program's affair: copies do not depend on it.
+    pub riposte: PostTrain,
+}
+
+choices! {
+    /// Which of the copies of a pair answers.
+    pub enum Pick: "copy" {
+        /// One of them, drawn for each input
+        Drawn = "drawn",
+        /// The mean of their parameters
+        Mean = "mean",
+    }
+}
+
+/// A bank, as far as answers depend on it beside the settings of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BankUse {
+    /// Seed of its draws.
+    pub seed: u64,
+    /// Copies of each pair.
+    pub draws: usize,
+    /// Which of them answers.
+    pub pick: Pick,
+}
+
+impl BankCard {
+    /// Parses a card.
+    ///
+    /// # Errors
+    /// [`Error::Card`] naming what is wrong with it.
+    pub fn from_json(bytes: &[u8]) -> Result<Self> {
+        let card: Self = serde_json::from_slice(bytes).map_err(|error| Error::Card(error.to_string()))?;
+        match card.format == FORMAT {
+            true => Ok(card),
+            false => Err(Error::Card(format!("its format is `{}`, not `{FORMAT}`", card.format))),
+        }
+    }
+}
+
+/// Whether a copy that adapts with `settings` depends on the input through its two classes alone, so that a bank can hold it.
+///
+/// # Errors
+/// [`Error::Setting`] that says on what else it depends.
+pub fn check(settings: &PostTrain) -> Result<()> {
+    settings.check()?;
+    if settings.exit == Exit::Settled {
+        return refused("a bank cannot hold copies of `post-exit` settled: whose race that is depends on the input");
+    }
+    match (settings.perturbation, settings.data) {
+        (Perturbation::Fixed(_), _) => refused(
+            "a bank cannot hold copies of `riposte` fixed: they depend on the perturbation x'' - x' of each input; take fast, pgd or normal",
+        ),
+        (_, TrainingData::OriginalAndNeighbor) => Ok(()),
+        (_, data @ (TrainingData::OriginalAndRandom | TrainingData::WholeSet)) => {
+            refused(format!("a bank holds copies for two classes, and `post-data` is {data}; take original-and-neighbor"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preset::Preset;
+
+    #[test]
+    fn a_bank_holds_what_depends_on_two_classes_alone() {
+        for preset in Preset::ALL {
+            assert!(check(&preset.post_train).unwrap_err().to_string().contains("x'' - x'"));
+            for perturbation in [preset.fast, preset.pgd, Perturbation::Normal] {
+                let settings = PostTrain { perturbation, ..preset.post_train };
+                assert_eq!(check(&settings), Ok(()));
+                let whole = PostTrain { data: TrainingData::WholeSet, ..settings };
+                assert!(check(&whole).unwrap_err().to_string().contains("whole-set"));
+                let early = PostTrain { exit: Exit::Settled, ..settings };
+                assert!(check(&early).unwrap_err().to_string().contains("post-exit"));
+            }
+        }
+    }
+}

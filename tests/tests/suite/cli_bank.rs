@@ -1,0 +1,138 @@
+//! `riposte bank`, answers with one, and `riposte pareto`.
+
+use std::fs;
+use std::path::Path;
+
+use riposte::models::Architecture;
+use serde_json::Value;
+use tempfile::tempdir;
+
+use crate::cli_program::{failure, json, output, text, weights};
+
+/// Little work, on the CPU.
+const SMALL: [&str; 8] = ["--device", "cpu", "--post-iterations", "2", "--post-batch-size", "8", "--post-samples", "400"];
+
+fn make(folder: &Path, more: &[&str]) -> Vec<String> {
+    let base = ["bank", "--out", text(folder), "--riposte", "fast"];
+    [&base, &SMALL[..], more].concat().into_iter().map(str::to_owned).collect()
+}
+
+fn run(arguments: &[String]) {
+    output(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_bank_that_was_stopped_goes_on_and_answers() {
+    let folder = tempdir().unwrap();
+    let bank = folder.path().join("bank");
+    run(&make(&bank, &["--draws", "2"]));
+    let files = fs::read_dir(&bank).unwrap().count();
+    assert_eq!(files, 46, "a card and 45 pairs of classes");
+    let pair = bank.join("3-5.safetensors");
+    let before = fs::read(&pair).unwrap();
+    fs::remove_file(&pair).unwrap();
+    let eval =
+        ["eval", "--bank", text(&bank), "--images", "40", "--natural", "off", "--device", "cpu", "--search-epsilon", "0.3"];
+    let refusal = failure(1, &eval);
+    assert!(refusal.contains("not finished") && refusal.contains("riposte bank"), "{refusal}");
+    run(&make(&bank, &["--draws", "2"]));
+    assert_eq!(fs::read(&pair).unwrap(), before, "the same seed, the same copies");
+    let lines = folder.path().join("out.jsonl");
+    let report = json(&[&eval[..], &["--json", "--out", text(&lines)]].concat());
+    assert_eq!(report["settings"]["bank"], serde_json::json!({"seed": 0, "draws": 2, "pick": "drawn"}));
+    assert_eq!(report["settings"]["riposte"]["iterations"], 2, "the bank's settings, not the preset's");
+    assert!(report["riposted"].as_u64().unwrap() > 0, "{report}");
+    // Another pick is another run.
+    let refusal = failure(1, &[&eval[..], &["--bank-copy", "mean", "--out", text(&lines)]].concat());
+    assert!(refusal.contains("pick"), "{refusal}");
+}
+
+#[test]
+fn a_duel_with_a_bank_says_that_the_copy_was_made_beforehand() {
+    let folder = tempdir().unwrap();
+    let bank = folder.path().join("bank");
+    run(&make(&bank, &[]));
+    let report = folder.path().join("duel.html");
+    let index = json(&[
+        "duel",
+        "--bank",
+        text(&bank),
+        "--pick",
+        "fooled",
+        "--out",
+        "none",
+        "--json",
+        "--device",
+        "cpu",
+        "--search-epsilon",
+        "0.3",
+    ]);
+    let (original, neighbor) = (&index["original"], &index["neighbor"]);
+    assert_ne!(original, neighbor, "{index}");
+    assert_eq!(index["race"].as_array().unwrap().len(), 2, "before and after");
+    let index = index["index"].to_string();
+    let story = output(&[
+        "duel",
+        "--bank",
+        text(&bank),
+        "--index",
+        &index,
+        "--out",
+        text(&report),
+        "--device",
+        "cpu",
+        "--search-epsilon",
+        "0.3",
+    ]);
+    assert!(story.contains("has trained beforehand for 2 steps"), "{story}");
+    assert!(fs::read_to_string(&report).unwrap().contains("made beforehand for the two classes"));
+}
+
+#[test]
+fn what_a_bank_does_not_hold_is_refused() {
+    let folder = tempdir().unwrap();
+    let bank = folder.path().join("bank");
+    let fixed = failure(1, &["bank", "--out", text(&bank), "--riposte", "fixed"]);
+    assert!(fixed.contains("x'' - x'"), "{fixed}");
+    run(&make(&bank, &[]));
+    let other = make(&bank, &["--seed", "1"]);
+    let refusal = failure(1, &other.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(refusal.contains("another bank") && refusal.contains("seed is 0 there and 1 here"), "{refusal}");
+    let eval = |more: &[&str]| failure(1, &[&["eval", "--bank", text(&bank), "--device", "cpu"], more].concat());
+    assert!(eval(&["--post-iterations", "7"]).contains("--post-iterations 7"), "the bank's copies took 2");
+    assert!(eval(&["--riposte", "none"]).contains("--riposte is none"));
+    let random = folder.path().join("random.safetensors");
+    weights(Architecture::FastMnistCnn, &random);
+    let other = ["--weights", text(&random), "--architecture", "fast-mnist-cnn", "--dataset", "digits"];
+    assert!(eval(&other).contains("other weights"));
+    assert!(failure(1, &["eval", "--bank", text(folder.path())]).contains("no bank"));
+}
+
+#[test]
+fn forms_are_compared_on_the_same_inputs_and_a_run_goes_on() {
+    let folder = tempdir().unwrap();
+    let lines = folder.path().join("forms.jsonl");
+    let arguments = |images: &'static str| {
+        let forms = ["--form", "", "--form", "post-parameters=head,last-stage post-draws=kept", "--search-epsilon", "0.3"];
+        let base = ["pareto", "--images", images, "--out", text(&lines), "--batch", "8"];
+        [&base, &forms[..], &SMALL].concat().into_iter().map(str::to_owned).collect::<Vec<String>>()
+    };
+    run(&arguments("20"));
+    let whole = fs::read_to_string(&lines).unwrap();
+    assert_eq!(whole.lines().count(), 21);
+    let cut: Vec<&str> = whole.lines().take(10).collect();
+    fs::write(&lines, cut.join("\n") + "\n{\"input\":9,").unwrap();
+    run(&arguments("20"));
+    let answers = |text: &str| -> Vec<Value> {
+        let of = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+        text.lines().skip(1).map(|line| of(line)["answers"].clone()).collect()
+    };
+    assert_eq!(answers(&fs::read_to_string(&lines).unwrap()), answers(&whole), "resumed as without a stop");
+    let plot = folder.path().join("front.svg");
+    let table = output(&["pareto", "--table", text(&lines), "--plot", text(&plot)]);
+    assert!(table.contains("post-parameters=head post-draws=kept") && table.contains("of the full's"), "{table}");
+    assert!(fs::read_to_string(&plot).unwrap().contains("<circle"));
+    // The full form agrees with itself.
+    let full = table.lines().find(|line| line.contains("nothing changes")).unwrap();
+    assert!(full.trim_end().ends_with("100.00 % |"), "{full}");
+}
