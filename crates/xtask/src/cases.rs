@@ -287,7 +287,7 @@ impl Fought {
     /// The change is shown at its full strength, whatever that is.
     fn ink(&self) -> Ink {
         let settings = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let attack = self.preset.preset().with_link(settings).0.attack;
+        let attack = self.preset.preset().with_link(settings).0.pgd();
         Ink::Change { scale: attack.map_or(1.0, |attack| attack.epsilon) }
     }
 }

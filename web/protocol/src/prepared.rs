@@ -67,7 +67,7 @@ impl Case {
     /// the defense answers.
     pub fn captions(&self, dataset: DatasetId) -> [(&'static str, String); 4] {
         let [natural, attacked, answer] = self.said.map(|said| said.told(dataset));
-        let epsilon = self.setup().attack.map_or(0.0, |attack| attack.epsilon);
+        let epsilon = self.setup().pgd().map_or(0.0, |attack| attack.epsilon);
         [
             ("The image, seen as", natural),
             ("A change of at most", print_pixels(epsilon)),

@@ -33,7 +33,14 @@ pub async fn run(
         engine.announce_shaders(run, ready.architecture, shaders);
     }
     let defense = setup.riposte.map(|settings| PostTraining { model: &ready.model, pools: &pools, settings });
-    let evaluation = Evaluation { model: &ready.model, attack: setup.attack, target: setup.target, defense, natural: false };
+    let evaluation = Evaluation {
+        model: &ready.model,
+        attack: setup.attack,
+        target: setup.target,
+        defense,
+        natural: false,
+        counter: setup.counter,
+    };
     let draws = Seed(input.seed.into()).input(input.number.into());
     let image = tensor(&input.image, engine.device()?);
     let observe = async |_: riposte::post_train::Progress<'_, _>| match engine.go_on(run).await {
