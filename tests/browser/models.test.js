@@ -37,7 +37,7 @@ test('a larger model says what it costs before it is fetched; the smallest one o
   await arena.ready();
   assert.match(page.url(), new RegExp(`model=${small.card.id}&`));
   const choice = arena.element.getByLabel('Classifier');
-  assert.deepEqual((await choice.locator('option').allInnerTexts()).map((text) => text.match(/[\d.]+ MB$/)?.[0]), ['0.7 MB', '1.7 MB']);
+  assert.deepEqual((await choice.locator('option').allInnerTexts()).map((text) => text.match(/[\d.]+ MB$/)?.[0]), ['0.7 MB', '1.7 MB', '0.3 MB']);
 
   await choice.selectOption('digits-large');
   const offer = arena.element.locator('.offer');

@@ -315,11 +315,11 @@ test('opened as a file, or without JavaScript, the page says what it needs', asy
   await plain.context.close();
 });
 
-test('on a phone the button that attacks is on the first screen', async () => {
+test('on a phone the case and the button that runs it are on the first screen', async () => {
   const { page, context } = await visit(site.browser, `${site.server.address}#dataset=digits`, { viewport: { width: 360, height: 740 } });
   const arena = new Arena(page);
   await arena.ready();
-  const { y, height } = await arena.attack.getByRole('button', { name: 'Attack', exact: true }).boundingBox();
+  const { y, height } = await arena.element.getByRole('button', { name: 'Run it yourself' }).boundingBox();
   assert.ok(y + height <= 740, `it ends at ${y + height}`);
   await context.close();
 });

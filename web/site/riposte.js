@@ -14,11 +14,11 @@ function load() {
       await page.default({ module_or_path: at('assets/riposte-page_bg.wasm') });
       return page;
     }),
-    text('assets/arena.css').then((css) => {
+    Promise.all(['assets/arena.css', 'assets/case.css'].map(async (path) => {
       const sheet = new CSSStyleSheet();
-      sheet.replaceSync(css);
+      sheet.replaceSync(await text(path));
       return sheet;
-    }),
+    })),
     text('assets/manifest.json'),
     fonts(),
   ]);
@@ -60,6 +60,9 @@ class RiposteArena extends HTMLElement {
     if (this.hasAttribute('from-address')) this.#takeTheme();
     // What the page says where this script does not run.
     for (const words of this.querySelectorAll('.static')) words.textContent = 'Loading the experiment.';
+    // The page itself shows the case that it opens with: not where something else is asked for.
+    const asked = location.hash + location.search.replace(/\btour=\d*/, '');
+    if (this.hasAttribute('from-address') && asked.includes('=')) this.querySelector('.case')?.remove();
     this.#show();
     this.#attributes.observe(this, { attributes: true });
     addEventListener('hashchange', this.#onHash);
@@ -83,10 +86,10 @@ class RiposteArena extends HTMLElement {
     this.#takeDown();
     const life = this.#life;
     try {
-      const [page, sheet, manifest] = await load();
+      const [page, sheets, manifest] = await load();
       if (life !== this.#life) return;
       const shadow = this.shadowRoot ?? this.attachShadow({ mode: 'open' });
-      shadow.adoptedStyleSheets = [sheet];
+      shadow.adoptedStyleSheets = sheets;
       const root = document.createElement('div');
       shadow.replaceChildren(root);
       this.#mounted = page.mount(this, root, { base: at('.').href, worker, manifest });

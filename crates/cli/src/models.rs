@@ -30,7 +30,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// The model that `args` ask for, or the smallest that comes with the program for `dataset`.
+    /// The model that `args` ask for, or the smallest that comes with the program for `dataset` and was trained against attacks.
     ///
     /// # Errors
     /// If there is no such model, or a file cannot be read or is not what it should be.
@@ -91,7 +91,8 @@ impl Source {
     }
 
     fn smallest(dataset: DatasetId) -> Result<Self> {
-        let card = zoo::cards().into_iter().find(|card| card.dataset == dataset).with_context(|| {
+        // One that was trained without attacks has nothing to defend.
+        let card = zoo::cards().into_iter().find(|card| card.dataset == dataset && !card.is_undefended()).with_context(|| {
             format!("no model for {dataset} comes with this program: name one with --weights FILE --architecture NAME")
         })?;
         Self::embedded(card)

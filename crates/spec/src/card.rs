@@ -20,7 +20,7 @@ pub struct ModelCard {
     pub architecture: Architecture,
     /// What it was trained on.
     pub dataset: DatasetId,
-    /// The threat model that it was trained for: the L-infinity radius in pixel units.
+    /// The threat model that it was trained for: the L-infinity radius in pixel units; 0 for one that was trained without attacks.
     pub epsilon: f32,
     /// How it was trained, in one sentence, with the command that repeats it.
     pub training: String,
@@ -112,6 +112,11 @@ pub struct Accuracy {
 }
 
 impl ModelCard {
+    /// Whether it was trained without attacks.
+    pub fn is_undefended(&self) -> bool {
+        self.epsilon == 0.0
+    }
+
     /// Parses a card.
     ///
     /// # Errors

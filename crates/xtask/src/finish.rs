@@ -13,11 +13,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
+use riposte_protocol::{Case, Manifest, ends_well};
+use riposte_spec::dataset::DatasetId;
 
 use crate::content::{digest, gzip};
 
-/// What a visitor may be asked to download for each part, gzipped.
-const BUDGETS: [(&str, usize); 2] = [("riposte-page", 400 * 1024), ("riposte-engine", 3 * 1024 * 1024)];
+/// What a visitor may be asked to download for each part, gzipped. The page's is not what a visitor waits for to see something: the case
+/// that it opens with is in `index.html`.
+const BUDGETS: [(&str, usize); 2] = [("riposte-page", 480 * 1024), ("riposte-engine", 3 * 1024 * 1024)];
 
 /// What a build is for.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -48,6 +51,7 @@ pub fn finish(site: &Path, profile: Profile, budgets: Budgets) -> Result<()> {
         }
     }
     tell_size(&assets)?;
+    show_first_case(site, &assets)?;
     name_by_content(site, &assets)
 }
 
@@ -67,6 +71,35 @@ fn tell_size(assets: &Path) -> Result<()> {
     ensure!(text.contains(BLANK), "{} has no {BLANK}", script.display());
     let size = read(&assets.join("riposte-engine_bg.wasm"))?.len();
     write(&script, text.replace(BLANK, &size.to_string()).as_bytes())
+}
+
+/// Puts the case that the page opens with into the page itself: it is seen before any code has arrived.
+fn show_first_case(site: &Path, assets: &Path) -> Result<()> {
+    const PLACE: &str = "<div data-first-case></div>";
+    let page = site.join("index.html");
+    let text = read_text(&page)?;
+    ensure!(text.contains(PLACE), "{} has no {PLACE}", page.display());
+    let mut manifest: Manifest = serde_json::from_slice(&read(&assets.join("manifest.json"))?)?;
+    manifest.sort_models();
+    let first = manifest.datasets.first().and_then(|set| manifest.models.iter().find(|model| model.card.dataset == set.id));
+    let shown = first.and_then(|model| Some((model.card.dataset, model.prepared.as_ref()?.cases.first()?)));
+    write(&page, text.replace(PLACE, &shown.map_or_else(String::new, |(dataset, case)| html_of(case, dataset))).as_bytes())
+}
+
+fn html_of(case: &Case, dataset: DatasetId) -> String {
+    let captions = case.captions(dataset);
+    let figure = |path: &String, (what, value): &(&str, String)| {
+        format!(
+            r#"<figure><img src="{path}" alt="" width="112" height="112" fetchpriority="high"><figcaption>{what} <b>{value}</b></figcaption></figure>"#
+        )
+    };
+    let pictures: String = case.pictures.iter().zip(&captions).map(|(path, caption)| figure(path, caption)).collect();
+    let [.., (answers, answer)] = &captions;
+    let look = if ends_well(case.outcome) { "good" } else { "bad" };
+    format!(
+        r#"<section class="case" aria-label="A prepared case"><p class="case-verdict {look}">{}</p><div class="case-pictures">{pictures}<figure class="case-answer"><span class="case-arrow" aria-hidden="true">&rarr;</span><figcaption>{answers} <b>{answer}</b></figcaption></figure></div></section>"#,
+        case.verdict(dataset)
+    )
 }
 
 fn name_by_content(site: &Path, assets: &Path) -> Result<()> {
@@ -205,7 +238,11 @@ mod tests {
 
     /// What a built site has at least.
     fn with_engine<'a>(files: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-        let engine = [("assets/riposte-engine_bg.wasm", "engine"), ("assets/worker.js", "const total = ENGINE_BYTES;")];
+        let engine = [
+            ("assets/riposte-engine_bg.wasm", "engine"),
+            ("assets/worker.js", "const total = ENGINE_BYTES;"),
+            ("assets/manifest.json", r#"{"datasets":[],"models":[],"sequences":[]}"#),
+        ];
         [&engine[..], files].concat()
     }
 
@@ -218,7 +255,7 @@ mod tests {
     fn a_page_refers_to_style_sheets_and_these_to_fonts_by_names_that_change_with_the_content() {
         let site = |font| {
             let (folder, result) = finished(&with_engine(&[
-                ("index.html", r#"<link href="./assets/site.css">"#),
+                ("index.html", r#"<link href="./assets/site.css"><div data-first-case></div>"#),
                 ("assets/site.css", r#"url("fonts/serif.woff2")"#),
                 ("assets/fonts/serif.woff2", font),
             ]));
@@ -233,7 +270,7 @@ mod tests {
             assert_eq!(site["index.html"], format!(r#"<link href="./assets/{}">"#, name(site, "site-")));
             assert_eq!(site[&name(site, "site-")], format!(r#"url("fonts/{}")"#, name(site, "serif-")));
             assert_eq!(site[&name(site, "worker-")], "const total = 6;");
-            assert_eq!(site.len(), 5, "no file is left under its old name");
+            assert_eq!(site.len(), 6, "no file is left under its old name");
         }
         assert_ne!(name(&old, "serif-"), name(&new, "serif-"));
         assert_ne!(name(&old, "site-"), name(&new, "site-"), "what refers to another name is another content");
@@ -248,7 +285,11 @@ mod tests {
 
     #[test]
     fn files_that_refer_to_each_other_are_refused() {
-        let (_folder, result) = finished(&with_engine(&[("assets/a.js", "import './b.js'"), ("assets/b.js", "import './a.js'")]));
+        let (_folder, result) = finished(&with_engine(&[
+            ("index.html", "<div data-first-case></div>"),
+            ("assets/a.js", "import './b.js'"),
+            ("assets/b.js", "import './a.js'"),
+        ]));
         assert!(result.unwrap_err().to_string().contains("refers to itself"));
     }
 

@@ -1,5 +1,6 @@
 //! Set-up and orchestration: `cargo xtask demo`, `cargo xtask dist`, `cargo xtask test`, and the hooks of trunk's build.
 
+mod cases;
 mod content;
 mod finish;
 mod page;
@@ -14,6 +15,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use riposte_data::fetch::Library;
 
+use crate::cases::Arena;
 use crate::finish::{Budgets, Profile};
 use crate::page::Page;
 
@@ -60,6 +62,8 @@ enum Command {
         #[arg(long, value_enum)]
         only: Vec<test::Part>,
     },
+    /// Fight the duels over the project's own images anew, which come with it as prepared cases of the page (`static/cases`).
+    Cases,
     /// What trunk calls while it builds the page (`web/Trunk.toml`).
     #[command(subcommand)]
     Hook(Hook),
@@ -78,6 +82,9 @@ enum Hook {
         mirror: Option<String>,
         #[arg(long, env = "RIPOSTE_MODELS", default_value = "static/models")]
         models: PathBuf,
+        /// The native program, which fights the duels of the prepared cases; without it there are those that come with the project.
+        #[arg(long, env = "RIPOSTE_BINARY")]
+        program: Option<PathBuf>,
     },
     /// Check what a visitor downloads against its budgets, and name files by their content.
     Finish {
@@ -97,8 +104,10 @@ fn main() -> Result<()> {
         Command::Dist { page } => page.build(&root).map(drop),
         Command::Checks { out, stock } => page::checks(&root, &root.join(out), stock),
         Command::Test { page, only } => test::run(&root, &page, &only),
-        Command::Hook(Hook::Pack { site, data, mirror, models }) => {
-            site::fill(&site, &Library::new(data, mirror.as_deref())?, &root.join(models))
+        Command::Cases => Arena::new(&root, Some(test::riposte(&root)?), None).keep_all(&root.join("static/models")),
+        Command::Hook(Hook::Pack { site, data, mirror, models, program }) => {
+            let arena = Arena::new(&root, program, data.clone());
+            site::fill(&site, &Library::new(data, mirror.as_deref())?, &root.join(models), &arena)
         }
         Command::Hook(Hook::Finish { site, profile, budgets }) => finish::finish(&site, profile, budgets),
     }

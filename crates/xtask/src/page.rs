@@ -21,6 +21,9 @@ pub struct Page {
     /// Folder of the models: weights (safetensors), each with its card (JSON).
     #[arg(long, default_value = "static/models")]
     models: PathBuf,
+    /// The native program, which fights the duels that the page shows at once; built where none is named.
+    #[arg(long, env = "RIPOSTE_BINARY")]
+    program: Option<PathBuf>,
     /// Keep the names of functions, for a profiler: larger files, over their budgets. Compiles the page anew.
     #[arg(long)]
     names: bool,
@@ -52,6 +55,14 @@ impl Page {
         let mut trunk = trunk(root, "web", command)?;
         // The hooks read these.
         trunk.env("RIPOSTE_MODELS", root.join(&self.models));
+        // Before trunk: in its environment cargo would compile with other flags.
+        trunk.env(
+            "RIPOSTE_BINARY",
+            match &self.program {
+                Some(program) => std::path::absolute(program)?,
+                None => crate::test::riposte(root)?,
+            },
+        );
         if let Some(data) = &self.data {
             trunk.env("RIPOSTE_DATA", std::path::absolute(data)?);
         }

@@ -11,16 +11,17 @@ use riposte_protocol::{Asset, DatasetEntry, Manifest, ModelEntry, TRAINING_IMAGE
 use riposte_spec::card::ModelCard;
 use riposte_spec::dataset::{DatasetId, Split};
 
+use crate::cases::{Arena, Weighed};
 use crate::content::digest;
 
 /// Writes them to the folder `assets` of a site. Datasets without a model in the folder `models`, or without images at hand, are left out.
-pub fn fill(site: &Path, library: &Library, models: &Path) -> Result<()> {
+pub fn fill(site: &Path, library: &Library, models: &Path, arena: &Arena) -> Result<()> {
     let assets = site.join("assets");
     std::fs::create_dir_all(&assets).with_context(|| assets.display().to_string())?;
     let cards = cards(models)?;
-    let mut manifest = Manifest { datasets: Vec::new(), models: Vec::new() };
+    let mut manifest = Manifest { datasets: Vec::new(), models: Vec::new(), sequences: Vec::new() };
     for dataset in [DatasetId::Mnist, DatasetId::Cifar10, DatasetId::Digits] {
-        let models: Vec<_> = cards.iter().filter(|(_, card)| card.dataset == dataset).collect();
+        let models: Vec<Weighed> = cards.iter().filter(|(_, card)| card.dataset == dataset).cloned().collect();
         if models.is_empty() {
             continue;
         }
@@ -31,19 +32,29 @@ pub fn fill(site: &Path, library: &Library, models: &Path) -> Result<()> {
                 continue;
             }
         }
-        for (path, card) in models {
-            let weights = path.with_extension("safetensors");
-            let content = std::fs::read(&weights).with_context(|| weights.display().to_string())?;
-            let weights = write(&assets, &format!("{}.safetensors", card.id), &content)?;
-            manifest.models.push(ModelEntry { card: card.clone(), weights });
+        let picture = |name: &str, content: &[u8]| Ok(write(&assets, name, content)?.path);
+        let training_images = manifest.datasets.last().map_or(TRAINING_IMAGES, |set| set.training_images);
+        for (weights, card) in &models {
+            let content = std::fs::read(weights).with_context(|| weights.display().to_string())?;
+            let asset = write(&assets, &format!("{}.safetensors", card.id), &content)?;
+            let prepared = arena.prepare(card, weights, training_images, picture)?;
+            manifest.models.push(ModelEntry { card: card.clone(), weights: asset, prepared });
+        }
+        let undefended = models.iter().find(|(_, card)| card.is_undefended());
+        let hardened = models.iter().find_map(|model| {
+            let entry = manifest.models.iter().find(|entry| entry.card.id == model.1.id)?;
+            Some((model, entry.prepared.as_ref()?.cases.first()?.clone()))
+        });
+        if let (Some(undefended), Some((hardened, last))) = (undefended, hardened) {
+            manifest.sequences.extend(arena.sequence(undefended, hardened, &last, training_images, picture)?);
         }
     }
     ensure!(!manifest.models.is_empty(), "{} holds no model for the images at hand: nothing could be attacked", models.display());
     write(&assets, "manifest.json", &serde_json::to_vec(&manifest)?).map(drop)
 }
 
-/// The cards of a folder with their paths, by their file names.
-fn cards(folder: &Path) -> Result<Vec<(PathBuf, ModelCard)>> {
+/// The cards of a folder with the paths of their weights, by their file names.
+pub fn cards(folder: &Path) -> Result<Vec<Weighed>> {
     let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
@@ -51,7 +62,7 @@ fn cards(folder: &Path) -> Result<Vec<(PathBuf, ModelCard)>> {
     let read = |path: PathBuf| -> Result<_> {
         let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
         let card = ModelCard::from_json(&bytes).with_context(|| path.display().to_string())?;
-        Ok((path, card))
+        Ok((path.with_extension("safetensors"), card))
     };
     paths.into_iter().map(read).collect()
 }

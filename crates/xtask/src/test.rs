@@ -94,7 +94,7 @@ fn browser(root: &Path, site: &Path, checks: &Path) -> Result<()> {
 }
 
 /// The native program, built.
-fn riposte(root: &Path) -> Result<PathBuf> {
+pub fn riposte(root: &Path) -> Result<PathBuf> {
     cargo(root, &[&["build"][..], &NATIVE, &["--bins"]].concat())?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     Ok(root.join(target).join("release/riposte"))

@@ -46,9 +46,13 @@ fn cards() -> Vec<ModelCard> {
 }
 
 #[test]
-fn every_model_opens_with_an_image_that_the_lines_show_as_saved() {
+fn every_model_that_was_trained_against_attacks_opens_with_an_image_that_the_lines_show_as_saved() {
     let results = results();
     for card in cards() {
+        if card.is_undefended() {
+            assert_eq!(card.opening, None, "{}", card.id);
+            continue;
+        }
         let opening = card.opening.unwrap_or_else(|| panic!("{} has no opening image", card.id));
         let measured = results
             .iter()

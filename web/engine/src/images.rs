@@ -57,6 +57,15 @@ impl Numbered {
         Some(self.sample(index))
     }
 
+    /// The `count` images that follow a number in the order of the set; from the start again where there are no more.
+    pub fn following(&self, after: Option<u32>, count: usize) -> Vec<Sample> {
+        let mut order: Vec<usize> = (0..self.0.numbers().len()).collect();
+        order.sort_by_key(|index| self.0.numbers()[*index]);
+        let start = after.map_or(0, |after| order.partition_point(|index| self.0.numbers()[*index] <= after));
+        order.rotate_left(start);
+        order.into_iter().take(count).map(|index| self.sample(index)).collect()
+    }
+
     /// Images of the smallest class.
     pub fn per_class(&self) -> usize {
         let samples = self.0.samples();

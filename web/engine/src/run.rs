@@ -1,7 +1,9 @@
 //! Answering requests.
 
 mod attack;
+mod duel;
 mod riposte_run;
+mod slice;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -55,6 +57,9 @@ impl Engine {
             Request::Open { run, .. }
             | Request::Gallery { run, .. }
             | Request::TestImage { run, .. }
+            | Request::NextImages { run, .. }
+            | Request::Duel { run, .. }
+            | Request::Slice { run, .. }
             | Request::Classify { run, .. }
             | Request::Time { run, .. }
             | Request::Attack { run, .. }
@@ -93,6 +98,15 @@ impl Engine {
                 })?;
                 post(&Event::Gallery { run, samples: vec![sample] });
             }
+            Request::NextImages { run, model, after, count } => {
+                let samples = self.ready(&model)?.test.following(after, count);
+                post(&Event::Gallery { run, samples });
+            }
+            Request::Duel { run, model, input, label, setup } => {
+                let ready = self.ready(&model)?;
+                let record = duel::run(self, run, &ready, &input, label, &setup).await?;
+                post(&Event::Fought { run, record });
+            }
             Request::Classify { run, model, image } => {
                 let ready = self.ready(&model)?;
                 let prediction = self.classify(&ready.model, &image).await?;
@@ -112,6 +126,11 @@ impl Engine {
                 let ready = self.ready(&model)?;
                 let verdict = Box::new(riposte_run::run(self, run, &ready, &input, &settings).await?);
                 post(&Event::Answered { run, verdict });
+            }
+            Request::Slice { run, model, adapted, plane, size } => {
+                let (base, copy) = (self.ready(&model)?, self.victim(&Victim::Adapted { run: adapted })?);
+                slice::run(self, run, &[&base.model, &copy], &plane, size).await?;
+                post(&Event::Sliced { run });
             }
             Request::Forget { adapted } => self.adapted.borrow_mut().retain(|(run, _)| *run != adapted),
             Request::Cancel { run } => _ = self.stopped.borrow_mut().insert(run),

@@ -5,9 +5,10 @@ use riposte_protocol::ModelEntry;
 use riposte_spec::Choice as _;
 use riposte_spec::card::{Accuracy, ModelCard};
 
-use crate::acts::{AttackAct, CounterAct, RiposteAct, Story};
+use crate::acts::{AttackAct, CounterAct, RiposteAct, Story, Twenty};
 use crate::options::Controls;
 use crate::parts::{Choice, DeviceLine};
+use crate::prepared::PreparedCases;
 use crate::state::Arena;
 use crate::words::{about, megabytes};
 
@@ -17,11 +18,13 @@ pub fn App() -> impl IntoView {
     let [first, second, third] = arena.wiring.acts();
     view! {
         <div class="arena">
+            <PreparedCases/>
             <Bench/>
             {first.then(|| view! { <AttackAct/> })}
             {second.then(|| view! { <RiposteAct/> })}
             {third.then(|| view! { <CounterAct/> })}
             <Story/>
+            <Twenty/>
         </div>
     }
 }

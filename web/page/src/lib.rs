@@ -14,11 +14,13 @@ mod link;
 mod options;
 mod order;
 mod parts;
+mod prepared;
 mod record;
 mod runs;
 mod settings;
 mod share;
 mod state;
+mod sweep;
 mod trace;
 mod wiring;
 mod words;
@@ -74,8 +76,7 @@ pub fn mount(host: HtmlElement, root: HtmlElement, site: JsValue) -> Result<Moun
     // The browser's own parser: a second one would have to be downloaded.
     let parsed = js_sys::JSON::parse(&site.manifest).map_err(|_| JsError::new("the manifest is not JSON"))?;
     let mut manifest: Manifest = serde_wasm_bindgen::from_value(parsed)?;
-    // The first model of a dataset is the one it opens with: the one that takes least to fetch.
-    manifest.models.sort_by_key(|model| model.weights.bytes);
+    manifest.sort_models();
     let options = Options::read(&host);
     let keys = options.hash.as_deref().map(hash::own_keys).unwrap_or_default();
     let link = Link::read(&options, keys);

@@ -23,7 +23,8 @@ pub struct Link {
     pub seed: Option<u32>,
     /// Acts to run at once.
     pub run: u8,
-    pub on_attacked: bool,
+    /// Act 2 answers the untouched image.
+    pub on_untouched: bool,
     /// The class of a visitor's own image.
     pub truth: Option<usize>,
     pub preset: Option<String>,
@@ -53,11 +54,11 @@ impl Link {
         link.seed = read(take("seed"), "seed", "a whole number", &mut notices, |text| text.parse().ok()).or(options.seed);
         link.run = read(take("run"), "run", "a number of acts, from 0 to 3", &mut notices, acts).unwrap_or(options.run);
         let on = read(take("on"), "on", "attacked or untouched", &mut notices, |text| match text {
-            "attacked" => Some(true),
-            "untouched" => Some(false),
+            "attacked" => Some(false),
+            "untouched" => Some(true),
             _ => None,
         });
-        link.on_attacked = on.unwrap_or(true);
+        link.on_untouched = on.unwrap_or(false);
         // An address overrules an attribute by whatever name.
         let same = |name: &str, other: &str| Key::named(name).map(|key| key.name) == Key::named(other).map(|key| key.name);
         let attributes = options.settings.iter().filter(|(name, _)| !keys.keys().any(|key| same(key, name)));

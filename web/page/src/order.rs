@@ -40,10 +40,19 @@ fn open_models(arena: Arena) {
         }
         arena.open(false);
     });
-    Effect::new(move |_| {
-        arena.model.track();
+    Effect::new(move |before: Option<String>| {
+        let model = arena.model.get();
         arena.hunt.reset();
         arena.runs.seconds_per_sample.set(None);
+        // The cases are the model's own. What an element begins with is settled with its link.
+        if before.is_some_and(|before| before != model) {
+            untrack(|| {
+                if arena.case_that_stands().is_none() {
+                    arena.find_case()
+                }
+            });
+        }
+        model
     });
 }
 
@@ -83,6 +92,11 @@ fn settle(arena: Arena, link: &Link) {
         found
     });
     let opening = untrack(|| arena.model_entry().card.opening);
+    let case = untrack(|| arena.cases()).into_iter().next();
+    if let (Some(case), false) = (case, asks_for_settings(link)) {
+        arena.case.set(Some(0));
+        return arena.set_as(&case);
+    }
     let name = wanted.or(opening.as_ref().map(|opening| opening.preset)).unwrap_or(dataset.recommended());
     let preset = name.preset();
     let (setup, refused) = preset.with_link(link.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())));
@@ -105,10 +119,24 @@ fn settle(arena: Arena, link: &Link) {
         counter: None,
     });
     arena.notices.update(|all| all.append(&mut notices));
+    let image = match link.image {
+        Some(ImageKey::Test(number)) => Some(number),
+        Some(ImageKey::Pixels(_)) | None => None,
+    };
+    untrack(|| arena.case.set(arena.case_of(image)));
+}
+
+/// Whether a link asks for more than images and a model.
+fn asks_for_settings(link: &Link) -> bool {
+    let own = link.image.is_some() || link.preset.is_some() || link.seed.is_some() || !link.settings.is_empty();
+    own || link.on_untouched
 }
 
 /// Puts the image asked for under attack, or the one that the model opens with.
 fn settle_image(arena: Arena, link: Link) {
+    if let Some(case) = untrack(|| arena.case_that_stands()) {
+        return arena.choose_test_image(Some(case.image));
+    }
     let dataset = untrack(|| arena.dataset());
     let ([channels, height, width], classes) = (dataset.image_shape(), dataset.classes().len());
     let refuse = |sentence: String| arena.notices.update(|all| all.push(sentence));
@@ -132,8 +160,8 @@ fn settle_image(arena: Arena, link: Link) {
         }
         Some(ImageKey::Test(number)) => arena.choose_test_image(Some(number)),
         None => {
-            let opening = untrack(|| arena.model_entry().card.opening);
-            arena.choose_test_image(opening.map(|opening| opening.image as u32));
+            let opening = untrack(|| arena.model_entry().card.opening).map(|opening| opening.image as u32);
+            arena.choose_test_image(opening);
         }
     }
 }
@@ -213,6 +241,10 @@ fn drop_what_is_void(arena: Arena) {
         arena.attack.track();
         arena.target.track();
         arena.attacked_is_void();
+    });
+    Effect::new(move |_| {
+        (arena.attack.track(), arena.target.track(), arena.riposte.track(), arena.seed.track(), arena.model.track());
+        arena.sweep_is_void();
     });
     // An attack that starts at the image itself draws nothing: another seed leads to the same.
     Effect::new(move |_| {

@@ -3,9 +3,13 @@
 use js_sys::{JSON, Object};
 use leptos::prelude::*;
 use riposte_protocol::{DeviceKind, Picture, Work};
+use riposte_spec::dataset::DatasetId;
 use riposte_spec::duel::{Device, Duel, Opinion};
 use riposte_spec::keys;
 use riposte_spec::outcome::Outcome;
+use riposte_spec::preset::PresetName;
+use riposte_spec::record::Record;
+use riposte_spec::setup::Setup;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
@@ -37,6 +41,67 @@ pub fn command(arena: Arena) -> Option<String> {
         command.push_str(&format!(" --{name} {value}"));
     }
     Some(command)
+}
+
+/// The records of many duels, with the settings that all have in common.
+#[derive(Serialize)]
+struct Records {
+    version: &'static str,
+    date: String,
+    device: Option<Device>,
+    dataset: DatasetId,
+    model: String,
+    weights_sha256: String,
+    preset: PresetName,
+    seed: u32,
+    #[serde(flatten)]
+    setup: Setup,
+    /// The defense draws from the first so many training samples.
+    post_samples: usize,
+    /// As in a results file of `riposte eval`.
+    records: Vec<Record>,
+}
+
+/// The records of the duels over many images, in the words of a results file.
+pub fn records_as_json(arena: Arena) -> Option<String> {
+    let records = Records {
+        version: env!("CARGO_PKG_VERSION"),
+        date: String::from(js_sys::Date::new_0().to_iso_string()),
+        device: device(arena),
+        dataset: arena.dataset(),
+        model: arena.model.get(),
+        weights_sha256: arena.model_entry().weights.sha256,
+        preset: arena.preset.get(),
+        seed: arena.seed.get(),
+        setup: arena.setup(),
+        post_samples: arena.dataset_entry().training_images,
+        records: arena.sweep.records(),
+    };
+    serde_json::to_string(&records).ok()
+}
+
+/// The same as a table that a spreadsheet takes: a line for each image, columns between tabs.
+pub fn records_as_table(arena: Arena) -> String {
+    let classes = arena.dataset().classes();
+    let name = |class: usize| classes.get(class).copied().unwrap_or_default();
+    let mut table = "image\tlabel\tuntouched\tattacked\tneighbor\tanswer\toutcome\n".to_owned();
+    for record in arena.sweep.records() {
+        let (Some(attacked), Some(defended), Some(outcome)) = (record.attacked, record.riposte_attacked, record.outcome()) else {
+            continue;
+        };
+        let cells = [record.label, record.natural, attacked, defended.neighbor, defended.answer].map(name).join("\t");
+        table.push_str(&format!("{}\t{cells}\t{outcome}\n", record.input));
+    }
+    table
+}
+
+fn device(arena: Arena) -> Option<Device> {
+    arena.wiring.with_client(|client| client.device()).map(|device| Device {
+        id: device.kind.name().to_lowercase(),
+        // A browser does not say what kind of GPU it has.
+        kind: if device.kind == DeviceKind::Cpu { "cpu" } else { "unknown" }.to_owned(),
+        name: device.name,
+    })
 }
 
 /// What a record has beside the duel.
@@ -102,12 +167,7 @@ fn pieces(arena: Arena, act: Option<usize>) -> (Duel, OfThePage) {
     let duel = Duel {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         date: Some(String::from(js_sys::Date::new_0().to_iso_string())),
-        device: arena.wiring.with_client(|client| client.device()).map(|device| Device {
-            id: device.kind.name().to_lowercase(),
-            // A browser does not say what kind of GPU it has.
-            kind: if device.kind == DeviceKind::Cpu { "cpu" } else { "unknown" }.to_owned(),
-            name: device.name,
-        }),
+        device: device(arena),
         command: command(arena),
         link: link_to(arena),
         dataset: arena.dataset(),

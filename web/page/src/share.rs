@@ -22,7 +22,7 @@ const BETWEEN: Duration = Duration::from_millis(400);
 
 /// What is said after a button was pressed.
 #[derive(Clone, PartialEq)]
-enum Said {
+pub enum Copied {
     Nothing,
     Done(&'static str),
     /// The browser did not let the page write to the clipboard: the text itself.
@@ -33,7 +33,7 @@ enum Said {
 #[component]
 pub fn Downloads() -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let said = RwSignal::new(Said::Nothing);
+    let said = RwSignal::new(Copied::Nothing);
     let save_images = move |_| {
         let images = untrack(|| images(arena));
         for (place, (name, picture, ink)) in images.into_iter().enumerate() {
@@ -44,37 +44,23 @@ pub fn Downloads() -> impl IntoView {
             };
             set_timeout(keep, BETWEEN * place as u32);
         }
-        said.set(Said::Done("The images are being saved."));
+        said.set(Copied::Done("The images are being saved."));
     };
     let save_record = move |_| {
         let text = untrack(|| record(arena, None)).and_then(|record| indented(&record));
-        let Some(text) = text else { return };
-        let options = BlobPropertyBag::new();
-        options.set_type("application/json");
-        let parts = js_sys::Array::of1(&JsValue::from_str(&text));
-        let address =
-            Blob::new_with_str_sequence_and_options(&parts, &options).and_then(|blob| Url::create_object_url_with_blob(&blob));
-        if let Ok(address) = address {
-            save(&address, "riposte-run.json");
-            _ = Url::revoke_object_url(&address);
-            said.set(Said::Done("The record was saved."));
+        if let Some(text) = text {
+            said.set(save_text(&text, "riposte-run.json", "The record was saved."));
         }
-    };
-    let copy = move |text: String, done: &'static str| {
-        wasm_bindgen_futures::spawn_local(async move {
-            let words = if copied(&text).await { Said::Done(done) } else { Said::ByHand(text) };
-            _ = said.try_set(words);
-        });
     };
     let copy_link = move |_| {
         if let Some(link) = link_to(arena) {
-            copy(link, "The link was copied.");
+            copied(link, "The link was copied.", said);
         }
     };
     let command = move || untrack(|| command(arena));
     let copy_command = move |_| {
         if let Some(command) = command() {
-            copy(command, "The command was copied.");
+            copied(command, "The command was copied.", said);
         }
     };
     view! {
@@ -86,17 +72,50 @@ pub fn Downloads() -> impl IntoView {
                 <Show when=move || command().is_some()>
                     <button type="button" class="plain" on:click=copy_command>"Copy command"</button>
                 </Show>
-                <span role="status">{move || match said.get() {
-                    Said::Nothing => "",
-                    Said::Done(words) => words,
-                    Said::ByHand(_) => "This browser does not let the page write to the clipboard. Copy it from here:",
-                }}</span>
-                {move || match said.get() {
-                    Said::ByHand(text) => Some(view! { <ByHand text/> }),
-                    Said::Nothing | Said::Done(_) => None,
-                }}
+                {move || said.get().view()}
             </div>
         </Show>
+    }
+}
+
+impl Copied {
+    /// The words, for everyone and for screen readers.
+    pub fn view(self) -> impl IntoView {
+        let words = match self {
+            Self::Nothing => "",
+            Self::Done(words) => words,
+            Self::ByHand(_) => "This browser does not let the page write to the clipboard. Copy it from here:",
+        };
+        let text = match self {
+            Self::ByHand(text) => Some(view! { <ByHand text/> }),
+            Self::Nothing | Self::Done(_) => None,
+        };
+        view! { <span role="status">{words}</span> {text} }
+    }
+}
+
+/// Puts a text into the clipboard, and says what came of it.
+pub fn copied(text: String, done: &'static str, said: RwSignal<Copied>) {
+    wasm_bindgen_futures::spawn_local(async move {
+        let words = if is_copied(&text).await { Copied::Done(done) } else { Copied::ByHand(text) };
+        _ = said.try_set(words);
+    });
+}
+
+/// Offers a JSON text as a download, and says so.
+pub fn save_text(text: &str, name: &str, done: &'static str) -> Copied {
+    let options = BlobPropertyBag::new();
+    options.set_type("application/json");
+    let parts = js_sys::Array::of1(&JsValue::from_str(text));
+    let address =
+        Blob::new_with_str_sequence_and_options(&parts, &options).and_then(|blob| Url::create_object_url_with_blob(&blob));
+    match address {
+        Ok(address) => {
+            save(&address, name);
+            _ = Url::revoke_object_url(&address);
+            Copied::Done(done)
+        }
+        Err(_) => Copied::ByHand(text.to_owned()),
     }
 }
 
@@ -114,7 +133,7 @@ fn ByHand(text: String) -> impl IntoView {
 }
 
 /// Whether a text is in the clipboard now. A page without a secure address has none, and a frame only by its page's leave.
-async fn copied(text: &str) -> bool {
+async fn is_copied(text: &str) -> bool {
     let navigator = window().navigator();
     if js_sys::Reflect::get(&navigator, &"clipboard".into()).is_ok_and(|clipboard| clipboard.is_object()) {
         wasm_bindgen_futures::JsFuture::from(navigator.clipboard().write_text(text)).await.is_ok()

@@ -13,6 +13,7 @@ use riposte_spec::setup::Setup;
 
 use crate::hunt::{Chase, Hunt};
 use crate::link::Link;
+use crate::sweep::Sweep;
 use crate::trace::Runs;
 use crate::wiring::Wiring;
 
@@ -71,6 +72,8 @@ pub struct Arena {
     pub load: RwSignal<Load>,
     /// What a link or an attribute asked for and did not get, each in a sentence.
     pub notices: RwSignal<Vec<String>>,
+    /// The place of a prepared case in the model's list: the one that was chosen last.
+    pub case: RwSignal<Option<usize>>,
     pub subject: RwSignal<Option<Subject>>,
     /// The visitor's latest own picture: it can be taken up again when another image is under attack.
     pub own: RwSignal<Option<Subject>>,
@@ -85,6 +88,7 @@ pub struct Arena {
     /// Act 2 answers the attacked image, or the untouched one.
     pub on_attacked: RwSignal<bool>,
     pub hunt: Hunt,
+    pub sweep: Sweep,
     pub runs: Runs,
 }
 
@@ -100,6 +104,7 @@ impl Arena {
             offer: RwSignal::new(None),
             load: RwSignal::new(Load::Waiting),
             notices: RwSignal::new(notices),
+            case: RwSignal::new(None),
             subject: RwSignal::new(None),
             own: RwSignal::new(None),
             natural: RwSignal::new(None),
@@ -108,8 +113,9 @@ impl Arena {
             target: RwSignal::new(None),
             riposte: RwSignal::new(preset.post_train),
             seed: RwSignal::new(link.seed.unwrap_or(0)),
-            on_attacked: RwSignal::new(link.on_attacked),
+            on_attacked: RwSignal::new(!link.on_untouched),
             hunt: Hunt::new(),
+            sweep: Sweep::new(),
             runs: Runs::new(link.run),
         }
     }

@@ -1,17 +1,7 @@
 //! Numbers as people read them.
 
+pub use riposte_protocol::percent;
 use riposte_spec::dataset::DatasetId;
-
-/// `93 %`; never a false 0 or 100.
-pub fn percent(probability: f32) -> String {
-    let percent = probability * 100.0;
-    match percent {
-        p if p.is_nan() => "not a number".to_owned(),
-        p if p > 0.0 && p < 0.5 => "<1\u{202f}%".to_owned(),
-        p if p < 100.0 && p > 99.5 => ">99\u{202f}%".to_owned(),
-        p => format!("{p:.0}\u{202f}%"),
-    }
-}
 
 /// A change of pixel values: decimals for gray digits, levels of 255 for color pictures, as the field writes them.
 pub fn pixel_units(value: f32, dataset: DatasetId) -> String {

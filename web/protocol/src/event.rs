@@ -1,4 +1,5 @@
 use riposte_spec::class::Prediction;
+use riposte_spec::record::Record;
 use serde::{Deserialize, Serialize};
 
 use crate::{Picture, RunId};
@@ -50,6 +51,21 @@ pub enum Event {
         run: RunId,
         iterations: Vec<IterationData>,
     },
+    /// A duel has ended.
+    Fought {
+        run: RunId,
+        record: Record,
+    },
+    /// A row of a slice, the lowest first: the class at each point, for the static model and for the copy.
+    Row {
+        run: RunId,
+        row: usize,
+        classes: Vec<Vec<u8>>,
+    },
+    /// All rows of a slice are there.
+    Sliced {
+        run: RunId,
+    },
     /// A step of post-training was timed: seconds for each of its samples.
     Timed {
         run: RunId,
@@ -91,6 +107,9 @@ impl Event {
             | Self::Steps { run, .. }
             | Self::Neighbor { run, .. }
             | Self::Iterations { run, .. }
+            | Self::Fought { run, .. }
+            | Self::Row { run, .. }
+            | Self::Sliced { run }
             | Self::Timed { run, .. }
             | Self::Attacked { run, .. }
             | Self::Answered { run, .. }
@@ -106,6 +125,8 @@ impl Event {
             Self::Opened { .. }
             | Self::Gallery { .. }
             | Self::Classified { .. }
+            | Self::Fought { .. }
+            | Self::Sliced { .. }
             | Self::Timed { .. }
             | Self::Attacked { .. }
             | Self::Answered { .. }
@@ -118,6 +139,7 @@ impl Event {
             | Self::Steps { .. }
             | Self::Neighbor { .. }
             | Self::Iterations { .. }
+            | Self::Row { .. }
             | Self::Crashed { .. } => false,
         }
     }

@@ -7,6 +7,8 @@
 mod event;
 mod manifest;
 mod picture;
+mod plane;
+mod prepared;
 mod request;
 
 /// Training images of a dataset that the page holds: the first so many, in the dataset's own order. `riposte --post-samples` takes
@@ -17,6 +19,8 @@ pub const TRAINING_IMAGES: usize = 10_000;
 pub const TRAINING_PHOTOGRAPHS: usize = 5_000;
 
 pub use event::{DeviceKind, DeviceNotice, Event, IterationData, Notice, Sample, StepData, Verdict, Work};
-pub use manifest::{Asset, DatasetEntry, Manifest, ModelEntry};
-pub use picture::Picture;
+pub use manifest::{Asset, DatasetEntry, Manifest, ModelEntry, Sequence, Step};
+pub use picture::{Ink, Picture};
+pub use plane::Plane;
+pub use prepared::{Case, Odds, Prepared, Said, ends_well, name_of, percent};
 pub use request::{DevicePreference, Input, Request, RunId, Victim};

@@ -32,6 +32,44 @@ impl Picture {
     }
 }
 
+/// How values become color.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Ink {
+    /// [0, 1] from black to white, or red, green and blue.
+    Image,
+    /// [-scale, scale]: darker is blue, no change is transparent, lighter is red; of color pictures, gray is no change.
+    Change { scale: f32 },
+}
+
+/// The two inks of a signed change, told apart with any kind of color vision; legible on light and on dark paper.
+const LIGHTER: [u8; 3] = [217, 95, 46];
+const DARKER: [u8; 3] = [44, 122, 180];
+
+impl Picture {
+    /// Red, green, blue and opacity of each pixel, row by row.
+    pub fn rgba(&self, ink: Ink) -> Vec<u8> {
+        let places = (0..self.height).flat_map(|row| (0..self.width).map(move |column| (row, column)));
+        places.flat_map(|(row, column)| self.color(row, column, ink)).collect()
+    }
+
+    fn color(&self, row: usize, column: usize, ink: Ink) -> [u8; 4] {
+        let byte = |value: f32| (value * 255.0).round().clamp(0.0, 255.0) as u8;
+        let value = |channel: usize| self.at(channel.min(self.channels - 1), row, column);
+        match ink {
+            Ink::Image => [byte(value(0)), byte(value(1)), byte(value(2)), 255],
+            Ink::Change { scale } if self.channels > 1 => {
+                let level = |channel| byte(0.5 + 0.5 * value(channel) / scale);
+                [level(0), level(1), level(2), 255]
+            }
+            Ink::Change { scale } => {
+                let strength = value(0) / scale;
+                let [red, green, blue] = if strength > 0.0 { LIGHTER } else { DARKER };
+                [red, green, blue, byte(strength.abs())]
+            }
+        }
+    }
+}
+
 /// Floats travel as one byte array (little-endian): a typed array in JavaScript instead of a list of numbers.
 mod as_bytes {
     use super::*;

@@ -1,8 +1,9 @@
 use riposte_spec::attack::Pgd;
 use riposte_spec::post_train::PostTrain;
+use riposte_spec::setup::Setup;
 use serde::{Deserialize, Serialize};
 
-use crate::{DatasetEntry, ModelEntry, Picture};
+use crate::{DatasetEntry, ModelEntry, Picture, Plane};
 
 /// Chosen by the page, never used twice in the life of a worker.
 pub type RunId = u32;
@@ -17,6 +18,10 @@ pub enum Request {
     Gallery { run: RunId, model: String, skip: usize, count: usize },
     /// One test image, by its number in the official set; the first one at hand where none is named.
     TestImage { run: RunId, model: String, number: Option<u32> },
+    /// The test images that follow this number in the order of the set; the first ones where none is named.
+    NextImages { run: RunId, model: String, after: Option<u32>, count: usize },
+    /// Acts 1 and 2 at once, of which nothing is told but how they end. `label` is what the image shows.
+    Duel { run: RunId, model: String, input: Input, label: usize, setup: Setup },
     /// What the static classifier says of an image.
     Classify { run: RunId, model: String, image: Picture },
     /// Acts 1 and 3. `class` is the class to leave: the true one, or what the static classifier says of the untouched image; `target` the
@@ -26,6 +31,8 @@ pub enum Request {
     Riposte { run: RunId, model: String, input: Input, settings: PostTrain },
     /// How long post-training takes on this device.
     Time { run: RunId, model: String },
+    /// What the static model and the copy that a riposte adapted say at the points of a plane, `size` by `size` of them.
+    Slice { run: RunId, model: String, adapted: RunId, plane: Box<Plane>, size: usize },
     /// Drop the adapted copy of a run.
     Forget { adapted: RunId },
     /// Stop a run. It answers `Cancelled` within one step.

@@ -37,6 +37,9 @@ pub struct DuelArgs {
     /// Print one JSON object on standard output instead of the story
     #[arg(long)]
     pub json: bool,
+    /// Put the pixels of the three images into that object, too
+    #[arg(long, requires = "json")]
+    pub images: bool,
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]

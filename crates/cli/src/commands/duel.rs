@@ -93,7 +93,12 @@ pub fn run(args: DuelArgs) -> Result<()> {
         file::write_atomically(&args.out, report::html(&story, &colophon)?.as_bytes())?;
         screen.say(&format!("Report: {}", args.out.display()))?;
     }
-    if args.json { output::json(&Facts::of(&story, &colophon, device, seconds)) } else { Ok(()) }
+    if args.json {
+        let images = args.images.then(|| Images::of(&story));
+        output::json(&Facts { images, ..Facts::of(&story, &colophon, device, seconds) })
+    } else {
+        Ok(())
+    }
 }
 
 /// What `--json` prints.
@@ -128,6 +133,31 @@ struct Facts<'a> {
     command: &'a str,
     device: Found,
     seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<Images<'a>>,
+}
+
+/// As the page saves them.
+#[derive(Debug, Serialize)]
+struct Images<'a> {
+    natural: Pixels<'a>,
+    attacked: Pixels<'a>,
+    neighbor: Pixels<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Pixels<'a> {
+    /// Channels, height, width.
+    shape: [usize; 3],
+    /// In [0, 1], channel by channel, row by row.
+    values: &'a [f32],
+}
+
+impl<'a> Images<'a> {
+    fn of(story: &'a Story) -> Self {
+        let pixels = |view: &'a View| Pixels { shape: story.shape, values: &view.pixels };
+        Self { natural: pixels(&story.image), attacked: pixels(&story.attacked), neighbor: pixels(&story.neighbor) }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -167,6 +197,7 @@ impl<'a> Facts<'a> {
             command: &colophon.command,
             device,
             seconds,
+            images: None,
         }
     }
 }

@@ -143,7 +143,7 @@ impl Session<'_> {
             name: plan.name(),
             architecture: plan.architecture,
             dataset: plan.dataset,
-            epsilon: plan.measured.epsilon,
+            epsilon: plan.config.inner.epsilon,
             training: format!(
                 "{}: {}; epoch {best} of {}, the best on the {} held-out training samples",
                 plan.title(),

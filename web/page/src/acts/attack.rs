@@ -8,6 +8,7 @@ use super::{Act, Onward, RunButton, all_controls, attack_race, class_name, headl
 use crate::choose::Chooser;
 use crate::hunt::Chase;
 use crate::parts::{Bars, Figure, Ink, PhaseLine, Plot, Scrubber};
+use crate::prepared;
 use crate::settings::{AttackControls, MoreAttackControls};
 use crate::share::Downloads;
 use crate::state::{Arena, Origin};
@@ -87,7 +88,7 @@ pub fn AttackAct() -> impl IntoView {
                         </Show>
                         <Onward phase=trace.phase label="See the defense" to=(1, "riposte")/>
                     </div>
-                    <Odds/>
+                    {move || (!prepared::are_shown(arena)).then(|| view! { <Odds/> })}
                     <Triptych trace says=Signal::stored(["The image is seen as", "The attacked image is seen as"])/>
                     <AttackWatch trace/>
                     <Downloads/>

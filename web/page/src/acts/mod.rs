@@ -1,15 +1,18 @@
 //! The three acts.
 
 mod attack;
+mod boundary;
 mod counter;
 mod headline;
 mod riposte;
+mod twenty;
 mod verdict;
 
 pub use attack::AttackAct;
 pub use counter::CounterAct;
 pub use headline::Story;
 pub use riposte::RiposteAct;
+pub use twenty::Twenty;
 
 use headline::{Headline, Sentence};
 use leptos::prelude::*;
@@ -119,6 +122,15 @@ fn Onward(
         <Show when=move || offered && phase.get() == Phase::Done>
             <button type="button" class="plain onward" on:click=go>{label} <span aria-hidden="true">" \u{2193}"</span></button>
         </Show>
+    }
+}
+
+/// Brings act I of the element into sight in which a button was pressed.
+pub fn show_first_act(event: &web_sys::MouseEvent) {
+    let button = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+    let arena = button.and_then(|button| button.closest(".arena").ok().flatten());
+    if let Some(act) = arena.and_then(|arena| arena.query_selector(".act").ok().flatten()) {
+        act.scroll_into_view();
     }
 }
 

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use riposte_protocol::Work;
 
+use super::boundary::Boundary;
 use super::verdict::{Answer, Verdicts};
 use super::{Act, Onward, RunButton, all_controls, class_name, headline, is_set};
 use crate::parts::{Choice, Figure, Ink, PhaseLine, PictureCanvas, Plot, Scrubber, Series};
@@ -66,6 +67,7 @@ pub fn RiposteAct() -> impl IntoView {
                         <Neighbors trace/>
                         <Race trace/>
                         <Answers trace/>
+                        <Boundary/>
                     </Show>
                 </div>
                 <Show when=move || all_controls(arena)>

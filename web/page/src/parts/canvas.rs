@@ -2,18 +2,9 @@
 
 use leptos::html;
 use leptos::prelude::*;
-use riposte_protocol::Picture;
+use riposte_protocol::{Ink, Picture};
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, ContextAttributes2d, HtmlCanvasElement, ImageData};
-
-/// How values become color.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Ink {
-    /// [0, 1] from black to white, or red, green and blue.
-    Image,
-    /// [-scale, scale]: darker is blue, no change is transparent, lighter is red; of color pictures, gray is no change.
-    Change { scale: f32 },
-}
 
 /// A picture on a canvas, one canvas pixel for each of its own.
 #[component]
@@ -102,35 +93,8 @@ fn paint(canvas: &HtmlCanvasElement, picture: &Picture, ink: Ink) {
         canvas.set_width(width as u32);
         canvas.set_height(height as u32);
     }
-    let mut rgba = Vec::with_capacity(4 * width * height);
-    for row in 0..height {
-        for column in 0..width {
-            rgba.extend(color(picture, row, column, ink));
-        }
-    }
-    let painted = ImageData::new_with_u8_clamped_array(Clamped(&rgba), width as u32)
+    let painted = ImageData::new_with_u8_clamped_array(Clamped(&picture.rgba(ink)), width as u32)
         .and_then(|data| context(canvas).map_or(Ok(()), |context| context.put_image_data(&data, 0.0, 0.0)));
     // The sizes fit by construction.
     debug_assert!(painted.is_ok());
 }
-
-fn color(picture: &Picture, row: usize, column: usize, ink: Ink) -> [u8; 4] {
-    let byte = |value: f32| (value * 255.0).round().clamp(0.0, 255.0) as u8;
-    let value = |channel: usize| picture.at(channel.min(picture.channels - 1), row, column);
-    match ink {
-        Ink::Image => [byte(value(0)), byte(value(1)), byte(value(2)), 255],
-        Ink::Change { scale } if picture.channels > 1 => {
-            let level = |channel| byte(0.5 + 0.5 * value(channel) / scale);
-            [level(0), level(1), level(2), 255]
-        }
-        Ink::Change { scale } => {
-            let strength = value(0) / scale;
-            let [red, green, blue] = if strength > 0.0 { LIGHTER } else { DARKER };
-            [red, green, blue, byte(strength.abs())]
-        }
-    }
-}
-
-/// The two inks of a signed change, told apart with any kind of color vision; legible on light and on dark paper.
-const LIGHTER: [u8; 3] = [217, 95, 46];
-const DARKER: [u8; 3] = [44, 122, 180];

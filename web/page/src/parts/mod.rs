@@ -8,8 +8,9 @@ mod scrubber;
 mod status;
 
 pub use bars::Bars;
-pub use canvas::{Figure, Ink, PictureCanvas, context, png_of};
+pub use canvas::{Figure, PictureCanvas, context, png_of};
 pub use field::{Choice, Number, Slide};
 pub use plot::{Plot, Series};
+pub use riposte_protocol::Ink;
 pub use scrubber::Scrubber;
 pub use status::{DeviceLine, PhaseLine};
