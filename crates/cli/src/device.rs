@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 use burn::tensor::DeviceType;
-use serde::Serialize;
+use riposte::spec::duel;
+use serde::{Serialize, Serializer};
 
 /// What the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +33,7 @@ pub enum Api {
 }
 
 /// What kind of hardware a device is. Software adapters compute right and slowly: `auto` never takes one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Cpu,
     DiscreteGpu,
@@ -43,19 +43,43 @@ pub enum Kind {
     Unknown,
 }
 
+impl Kind {
+    /// As records have it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::DiscreteGpu => "discrete-gpu",
+            Self::IntegratedGpu => "integrated-gpu",
+            Self::VirtualGpu => "virtual-gpu",
+            Self::Software => "software",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// A device of this machine.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Found {
     /// What `--device` takes: `cpu`, `wgpu:0`.
     pub id: String,
     pub kind: Kind,
     /// As the hardware names itself.
     pub name: String,
-    #[serde(skip)]
     pub device: Device,
 }
 
+impl Serialize for Found {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        self.recorded().serialize(serializer)
+    }
+}
+
 impl Found {
+    /// As records have it.
+    pub fn recorded(&self) -> duel::Device {
+        duel::Device { id: self.id.clone(), kind: self.kind.name().to_owned(), name: self.name.clone() }
+    }
+
     /// Whether it is the CPU engine, which runs post-trainings in parallel over the cores.
     pub fn is_cpu(&self) -> bool {
         self.kind == Kind::Cpu

@@ -187,18 +187,35 @@ fn residual_stage([input, output]: [usize; 2], side: usize, blocks: usize, proje
     layers
 }
 
+/// The architectures that have one size, or a size with a name of its own.
+const NAMED: [(&str, Architecture); 6] = [
+    ("fast-mnist-cnn", Architecture::FastMnistCnn),
+    ("madry-mnist-cnn", Architecture::MadryMnistCnn),
+    ("trades-mnist-cnn", Architecture::TradesMnistCnn),
+    ("preact-resnet18", Architecture::PreActResNet { width: 64, blocks: 2 }),
+    ("resnet4b", Architecture::ResNet4b),
+    ("cnn-a", Architecture::CnnA),
+];
+
+impl Architecture {
+    /// Those that have one size, or a size with a name of its own.
+    pub fn named() -> impl Iterator<Item = Self> {
+        NAMED.into_iter().map(|(_, architecture)| architecture)
+    }
+}
+
 impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((name, _)) = NAMED.iter().find(|(_, architecture)| architecture == self) {
+            return f.write_str(name);
+        }
         match self {
-            Self::FastMnistCnn => f.write_str("fast-mnist-cnn"),
-            Self::MadryMnistCnn => f.write_str("madry-mnist-cnn"),
-            Self::TradesMnistCnn => f.write_str("trades-mnist-cnn"),
-            Self::PreActResNet { width: 64, blocks: 2 } => f.write_str("preact-resnet18"),
             Self::PreActResNet { width, blocks } => write!(f, "preact-resnet-w{width}-b{blocks}"),
             Self::WideResNet { depth, widen, shortcut: Shortcut::Pooling } => write!(f, "wrn-{depth}-{widen}"),
             Self::WideResNet { depth, widen, shortcut: Shortcut::Convolution } => write!(f, "wrn-{depth}-{widen}-conv"),
-            Self::ResNet4b => f.write_str("resnet4b"),
-            Self::CnnA => f.write_str("cnn-a"),
+            Self::FastMnistCnn | Self::MadryMnistCnn | Self::TradesMnistCnn | Self::ResNet4b | Self::CnnA => {
+                unreachable!("it has a name")
+            }
         }
     }
 }
@@ -207,24 +224,19 @@ impl FromStr for Architecture {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        let known = match name {
-            "fast-mnist-cnn" => Some(Self::FastMnistCnn),
-            "madry-mnist-cnn" => Some(Self::MadryMnistCnn),
-            "trades-mnist-cnn" => Some(Self::TradesMnistCnn),
-            "preact-resnet" | "preact-resnet18" => Some(Self::PreActResNet { width: 64, blocks: 2 }),
-            "resnet4b" => Some(Self::ResNet4b),
-            "cnn-a" => Some(Self::CnnA),
-            other => match (other.strip_prefix("preact-resnet-w"), other.strip_prefix("wrn-")) {
-                (Some(sizes), _) => preact_resnet(sizes),
-                (None, Some(sizes)) => wide_resnet(sizes),
-                (None, None) => None,
-            },
-        };
+        let name = if name == "preact-resnet" { "preact-resnet18" } else { name };
+        let named = NAMED.iter().find(|(known, _)| *known == name).map(|(_, architecture)| *architecture);
+        let known = named.or_else(|| match (name.strip_prefix("preact-resnet-w"), name.strip_prefix("wrn-")) {
+            (Some(sizes), _) => preact_resnet(sizes),
+            (None, Some(sizes)) => wide_resnet(sizes),
+            (None, None) => None,
+        });
         known.ok_or_else(|| {
+            let names: Vec<&str> = NAMED.iter().map(|(name, _)| *name).collect();
             Error::Setting(format!(
-                "unknown architecture `{name}`: use fast-mnist-cnn, madry-mnist-cnn, trades-mnist-cnn, preact-resnet18, \
-                 preact-resnet-wW-bB (width W, B blocks a stage), wrn-D-W (depth D = 6 n + 4, widening W; wrn-D-W-conv with \
-                 1x1 convolutions as shortcuts), resnet4b or cnn-a"
+                "unknown architecture `{name}`: use {}, preact-resnet-wW-bB (width W, B blocks a stage), wrn-D-W (depth D = 6 n + 4, \
+                 widening W) or wrn-D-W-conv (with 1x1 convolutions as shortcuts)",
+                names.join(", ")
             ))
         })
     }

@@ -253,17 +253,40 @@ enum Length {
     Long,
 }
 
+/// Nets whose weights a formula gives, by their golden file.
+const SYNTHETIC: [(&str, Architecture); 6] = [
+    ("fast-mnist-cnn", Architecture::FastMnistCnn),
+    ("madry-mnist-cnn", Architecture::MadryMnistCnn),
+    ("trades-mnist-cnn", Architecture::TradesMnistCnn),
+    ("tiny-preact-resnet", TINY),
+    ("tiny-wide-resnet", tiny_wide_resnet(Shortcut::Pooling)),
+    ("tiny-wide-resnet-conv", tiny_wide_resnet(Shortcut::Convolution)),
+];
+
+/// Nets with public weights, by their golden file.
+const IMPORTED: [(&str, Architecture, &str); 4] = [
+    ("imported-fast-mnist-cnn", Architecture::FastMnistCnn, "mnist_fast_adversarial_fgsm.pth"),
+    ("imported-trades-mnist-cnn", Architecture::TradesMnistCnn, "mnist_trades_smallcnn.pt"),
+    ("imported-resnet4b", Architecture::ResNet4b, "abcrown_resnet4b.pth"),
+    ("imported-cnn-a", Architecture::CnnA, "abcrown_cifar_cnn_a_mix.model"),
+];
+
+#[test]
+fn every_golden_file_is_read() {
+    let read = SYNTHETIC.map(|(name, _)| name).into_iter().chain(IMPORTED.map(|(name, ..)| name)).chain(["formula"]);
+    let mut read: Vec<String> = read.map(|name| format!("{name}.safetensors")).collect();
+    let folder = std::fs::read_dir(crate::package().join("golden")).unwrap();
+    let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut there: Vec<String> = names.filter(|name| name.ends_with(".safetensors")).collect();
+    read.sort_unstable();
+    there.sort_unstable();
+    assert_eq!(read, there);
+}
+
 /// Runs a check on nets whose weights a formula gives, saying which one fails.
 fn of_formula_weights(device: &Device, length: Length, check: fn(&Case)) {
     let small = length == Length::Long && *device != Device::flex();
-    for (name, architecture) in [
-        ("fast-mnist-cnn", Architecture::FastMnistCnn),
-        ("madry-mnist-cnn", Architecture::MadryMnistCnn),
-        ("trades-mnist-cnn", Architecture::TradesMnistCnn),
-        ("tiny-preact-resnet", TINY),
-        ("tiny-wide-resnet", tiny_wide_resnet(Shortcut::Pooling)),
-        ("tiny-wide-resnet-conv", tiny_wide_resnet(Shortcut::Convolution)),
-    ] {
+    for (name, architecture) in SYNTHETIC {
         if small && !matches!(architecture, Architecture::FastMnistCnn | TINY) {
             continue;
         }
@@ -275,12 +298,7 @@ fn of_formula_weights(device: &Device, length: Length, check: fn(&Case)) {
 /// Runs a check on nets with public weights, saying which one fails.
 fn of_public_weights(device: &Device, length: Length, check: fn(&Case)) {
     let small = length == Length::Long && *device != Device::flex();
-    for (name, architecture, file) in [
-        ("imported-fast-mnist-cnn", Architecture::FastMnistCnn, "mnist_fast_adversarial_fgsm.pth"),
-        ("imported-trades-mnist-cnn", Architecture::TradesMnistCnn, "mnist_trades_smallcnn.pt"),
-        ("imported-resnet4b", Architecture::ResNet4b, "abcrown_resnet4b.pth"),
-        ("imported-cnn-a", Architecture::CnnA, "abcrown_cifar_cnn_a_mix.model"),
-    ] {
+    for (name, architecture, file) in IMPORTED {
         if small && architecture != Architecture::FastMnistCnn {
             continue;
         }

@@ -7,13 +7,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
-use riposte::attack::Attack;
 use riposte::bank::{Banked, Riposte};
 use riposte::post_train::PostTraining;
 use riposte::rng::Seed;
-use riposte::spec::dataset::DatasetId;
-use riposte::spec::outcome::Outcome;
-use riposte::spec::setup::Setup;
+use riposte::spec::duel::{Duel as Record, Opinion};
+use riposte::spec::preset::PresetName;
 use serde::Serialize;
 
 use crate::args::{DuelArgs, Pick};
@@ -94,45 +92,26 @@ pub fn run(args: DuelArgs) -> Result<()> {
         screen.say(&format!("Report: {}", args.out.display()))?;
     }
     if args.json {
-        let images = args.images.then(|| Images::of(&story));
-        output::json(&Facts { images, ..Facts::of(&story, &colophon, device, seconds) })
+        let preset = args.preset.unwrap_or(dataset.recommended());
+        output::json(&Facts {
+            duel: record(&story, &colophon, &source, preset, &device, seconds),
+            verdict: story.verdict(),
+            natural_answer: story.natural_answer,
+            images: args.images.then(|| Images::of(&story)),
+        })
     } else {
         Ok(())
     }
 }
 
-/// What `--json` prints.
+/// What `--json` prints: a duel as the page saves it, and what only this program tells.
 #[derive(Debug, Serialize)]
 struct Facts<'a> {
-    dataset: DatasetId,
-    index: usize,
-    label: usize,
-    model: &'a str,
-    outcome: Outcome,
-    verdict: String,
-    /// The base model on the image.
-    natural: Opinion<'a>,
-    /// The base model on the attacked image.
-    attacked: Opinion<'a>,
-    perturbation: f32,
-    fooled_after: Option<usize>,
-    /// y'
-    original: usize,
-    /// y''
-    neighbor: usize,
-    riposted: bool,
-    /// The riposte on the attacked image.
-    answer: Opinion<'a>,
-    natural_answer: usize,
-    /// Logits of the adapting model on the attacked image, before the post-training and after each step.
-    race: &'a [Vec<f32>],
-    losses: &'a [f32],
     #[serde(flatten)]
-    setup: Setup,
-    seed: u64,
-    command: &'a str,
-    device: Found,
-    seconds: f64,
+    duel: Record,
+    verdict: String,
+    /// The riposte's class on the natural image.
+    natural_answer: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     images: Option<Images<'a>>,
 }
@@ -160,51 +139,46 @@ impl<'a> Images<'a> {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct Opinion<'a> {
-    class: usize,
-    probabilities: &'a [f32],
-}
-
-impl<'a> Facts<'a> {
-    fn of(story: &'a Story, colophon: &'a Colophon, device: Found, seconds: f64) -> Self {
-        let opinion = |view: &'a View| Opinion { class: view.class(), probabilities: &view.probabilities };
-        Self {
-            dataset: story.dataset,
-            index: story.index,
-            label: story.label,
-            model: &story.model,
-            outcome: story.outcome(),
-            verdict: story.verdict(),
-            natural: opinion(&story.image),
-            attacked: opinion(&story.attacked),
-            perturbation: story.perturbation(),
-            fooled_after: story.fooled_after,
-            original: story.original_class(),
-            neighbor: story.neighbor_class(),
-            riposted: story.original_class() != story.neighbor_class(),
-            answer: Opinion { class: story.answer_class(), probabilities: &story.answer },
-            natural_answer: story.natural_answer,
-            race: &story.race,
-            losses: &story.losses,
-            setup: Setup {
-                attack: Some(Attack::Pgd(story.attack)),
-                target: story.target,
-                riposte: Some(story.riposte),
-                counter: None,
-            },
-            seed: colophon.seed,
-            command: &colophon.command,
-            device,
-            seconds,
-            images: None,
-        }
+/// The duel in the words of the page.
+fn record(story: &Story, colophon: &Colophon, source: &Source, preset: PresetName, device: &Found, seconds: f64) -> Record {
+    let opinion = |class, probabilities: &[f32]| Some(Opinion { class, probabilities: probabilities.to_vec() });
+    let view = |view: &View| opinion(view.class(), &view.probabilities);
+    Record {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        date: None,
+        device: Some(device.recorded()),
+        command: Some(colophon.command.clone()),
+        link: None,
+        dataset: story.dataset,
+        classes: story.dataset.classes().iter().map(|name| (*name).to_owned()).collect(),
+        index: Some(story.index as u64),
+        label: Some(story.label),
+        model: story.model.clone(),
+        weights_sha256: source.sha256.clone(),
+        preset,
+        seed: colophon.seed,
+        attack: story.attack,
+        target: story.target,
+        riposte: story.riposte,
+        outcome: Some(story.outcome()),
+        natural: view(&story.image),
+        attacked: view(&story.attacked),
+        perturbation: Some(story.perturbation()),
+        fooled_after: story.fooled_after,
+        original: Some(story.original_class()),
+        neighbor: Some(story.neighbor_class()),
+        riposted: Some(story.original_class() != story.neighbor_class()),
+        answer: opinion(story.answer_class(), &story.answer),
+        race: story.race.clone(),
+        losses: story.losses.clone(),
+        seconds,
     }
 }
 
 /// The command that repeats the duel: as it was given, with the image that was chosen.
 fn command(args: &DuelArgs, source: &Source, index: usize) -> String {
-    let mut words = std::env::args().skip(1).peekable();
+    let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let mut words = words.into_iter().peekable();
     words.next_if(|word| word == "duel");
     let mut command = "riposte duel".to_owned();
     while let Some(word) = words.next() {

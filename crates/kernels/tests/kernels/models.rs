@@ -14,7 +14,7 @@ pub struct Layers {
     pub bias: bool,
 }
 
-pub const NETWORKS: [Layers; 6] = [
+pub const NETWORKS: &[Layers] = &[
     Layers {
         architecture: "fast-mnist-cnn",
         convolutions: &[[1, 28, 16, 4, 2, 1], [16, 14, 32, 4, 2, 1]],

@@ -14,7 +14,7 @@ const F16: FloatDType = FloatDType::F16;
 
 #[test(needs(super::WGPU))]
 fn layers_of_the_models_agree_with_float64_in_f16() {
-    for network in &crate::models::NETWORKS {
+    for network in crate::models::NETWORKS {
         // Seen where a check fails.
         println!("{}", network.architecture);
         for &[channels, size, filters, kernel, stride, padding] in network.convolutions {

@@ -159,7 +159,7 @@ fn residual_network_convolutions_agree_with_float64() {
 
 #[test(needs(WGPU))]
 fn every_layer_of_every_network_agrees_with_float64() {
-    for network in &crate::models::NETWORKS {
+    for network in crate::models::NETWORKS {
         // Seen where a check fails.
         println!("{}", network.architecture);
         for batch in [1, 3] {
