@@ -12,12 +12,18 @@ pub use riposte::spec::dataset::{DatasetId, Split};
 use crate::progress::download_bar;
 
 /// Where datasets are looked for: `folder` alone, or the cache folder and then the official hosts, or `RIPOSTE_MIRROR` in
-/// their place.
+/// their place. An empty folder or mirror is as none.
 ///
 /// # Errors
-/// If there is no place at all.
+/// If there is no place at all, or the folder is none.
 pub fn library(folder: Option<&Path>) -> Result<Library> {
-    Library::new(folder.map(Path::to_owned), std::env::var("RIPOSTE_MIRROR").ok().as_deref())
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder {
+        ensure!(!folder.is_file(), "`{}` is a file; --data takes the folder that the official files are in", folder.display());
+        ensure!(folder.is_dir(), "there is no folder `{}`, which --data or RIPOSTE_DATA names", folder.display());
+    }
+    let mirror = std::env::var("RIPOSTE_MIRROR").ok().filter(|mirror| !mirror.is_empty());
+    Library::new(folder.map(Path::to_owned), mirror.as_deref())
 }
 
 /// The images of a split, or the first `limit` of them, downloaded first if need be. Says on standard error what the user should
@@ -26,6 +32,8 @@ pub fn library(folder: Option<&Path>) -> Result<Library> {
 /// # Errors
 /// If files are missing and cannot be downloaded, or are damaged.
 pub fn load(name: DatasetId, split: Split, limit: Option<usize>, folder: Option<&Path>) -> Result<Dataset> {
+    // Digits are drawn: a folder of others does not matter to them.
+    let folder = folder.filter(|_| name != DatasetId::Digits);
     let loaded = library(folder)?.load(name, split, limit, &mut download_bar(|| false))?;
     for note in &loaded.notes {
         eprintln!("Note: {note}");

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 use burn::tensor::DeviceType;
@@ -147,8 +147,12 @@ pub fn automatic() -> Found {
 /// If the threads cannot be started.
 pub fn limit_threads(threads: Option<usize>) -> Result<()> {
     let Some(threads) = threads else { return Ok(()) };
+    ensure!(threads <= MOST_THREADS, "--threads {threads} are too many: {MOST_THREADS} is the most");
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().with_context(|| format!("cannot start {threads} threads"))
 }
+
+/// More than any machine has cores: each thread holds memory of its own.
+const MOST_THREADS: usize = 1024;
 
 /// Threads that a run on the CPU uses.
 pub fn threads(limit: Option<usize>) -> usize {

@@ -178,6 +178,25 @@ fn datasets_are_listed_with_where_they_are() {
 }
 
 #[test]
+fn a_folder_that_is_none_is_told_and_an_empty_variable_is_as_none() {
+    let folder = tempdir().unwrap();
+    let (file, missing) = (folder.path().join("file"), folder.path().join("missing"));
+    std::fs::write(&file, "").unwrap();
+    for (path, expected) in [(&file, "is a file"), (&missing, "there is no folder")] {
+        for command in [&["data", "verify", "mnist"][..], &["data", "list"], &["eval", "--dataset", "mnist", "--images", "1"]] {
+            let message = failure(1, &[command, &["--data", text(path)]].concat());
+            assert!(message.contains(expected), "{command:?}: {message}");
+        }
+    }
+    let mut command = riposte(&["data", "list"]);
+    command.env("RIPOSTE_DATA", "").env("RIPOSTE_MIRROR", "").env("XDG_CACHE_HOME", folder.path());
+    let listed = command.output().unwrap();
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let message = failure(1, &["eval", "--threads", "100000"]);
+    assert!(message.contains("--threads 100000"), "{message}");
+}
+
+#[test]
 fn a_download_without_a_host_says_which_one_did_not_answer() {
     let folder = tempdir().unwrap();
     // Port 9 discards: nothing listens there.

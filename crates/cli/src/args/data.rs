@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::parse::{choice, count};
+use super::parse::{choice, count, folder};
 use riposte::spec::dataset::{DatasetId, Split};
 
 #[derive(Debug, Clone, Args)]
@@ -24,7 +24,7 @@ pub enum DataCommand {
     /// The datasets, and where their files were found
     List {
         /// Folder with the official files
-        #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA")]
+        #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA", value_parser = folder())]
         data: Option<PathBuf>,
         /// Print one JSON object on standard output
         #[arg(long)]
@@ -41,7 +41,7 @@ pub enum DataCommand {
         #[arg(value_name = "DATASET", value_parser = choice::<DatasetId>())]
         dataset: Option<DatasetId>,
         /// Folder with the official files
-        #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA")]
+        #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA", value_parser = folder())]
         data: Option<PathBuf>,
     },
     /// Write a PNG with the first images of each class
@@ -58,7 +58,7 @@ pub enum DataCommand {
         #[arg(long, value_name = "N", default_value = "16", value_parser = count)]
         columns: usize,
         /// Folder with the official files
-        #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA")]
+        #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA", value_parser = folder())]
         data: Option<PathBuf>,
     },
 }

@@ -8,7 +8,7 @@ use riposte::precision::Precision;
 use riposte::spec::dataset::DatasetId;
 use riposte::spec::units::{parse_pixels, parse_positive, parse_share};
 
-use super::parse::{choice, count};
+use super::parse::{choice, count, folder};
 use super::{DeviceArgs, WidthArgs};
 
 #[derive(Debug, Clone, Args)]
@@ -52,7 +52,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "NAME", default_value = "digits", value_parser = choice::<DatasetId>())]
     pub dataset: DatasetId,
     /// Folder with the official files; otherwise they are taken from the cache folder or downloaded
-    #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA")]
+    #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA", value_parser = folder())]
     pub data: Option<PathBuf>,
     /// Adversarial training with FGSM from a random start or with PGD, or ordinary training
     #[arg(long, value_name = "NAME", default_value = "fast")]

@@ -6,7 +6,7 @@ use clap::Args;
 use riposte::models::Architecture;
 use riposte::spec::dataset::DatasetId;
 
-use super::parse::{choice, count};
+use super::parse::{choice, count, folder};
 
 /// Which model.
 #[derive(Debug, Clone, Default, Args)]
@@ -52,7 +52,7 @@ pub struct DataArgs {
     #[arg(long, value_name = "NAME", value_parser = choice::<DatasetId>())]
     pub dataset: Option<DatasetId>,
     /// Folder with the official files; otherwise they are taken from the cache folder or downloaded
-    #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA")]
+    #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA", value_parser = folder())]
     pub data: Option<PathBuf>,
 }
 
