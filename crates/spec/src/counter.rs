@@ -123,10 +123,19 @@ impl Judged {
 }
 
 impl Countered {
-    /// The point that stands after the attacks up to `kind`: the worst so far. `None` before any point.
-    pub fn after(&self, kind: CounterKind) -> Option<&Point> {
+    /// The points of the attacks up to `kind`: the last one stands, as the worst so far.
+    pub fn up_to(&self, kind: CounterKind) -> &[Point] {
         let order = |kind: CounterKind| CounterKind::SINGLE.iter().position(|single| *single == kind);
-        self.points.iter().rev().find(|point| order(point.kind) <= order(kind))
+        let count = self.points.iter().take_while(|point| order(point.kind) <= order(kind)).count();
+        &self.points[..count]
+    }
+
+    /// Whether the base model alone is right: on the natural image; after an attack also under the attack on it, and at every point so
+    /// far, whose first class is its own.
+    fn base_is_right(&self, record: &Record, after: CounterKind) -> bool {
+        let is_label = |class: usize| class == record.label;
+        let under_attack = after == CounterKind::None || record.attacked.is_none_or(is_label);
+        is_label(record.natural) && under_attack && self.up_to(after).iter().all(|point| is_label(point.judged.original))
     }
 }
 
@@ -155,7 +164,10 @@ pub struct Row {
     pub always: usize,
     /// Images with more right answers than wrong ones.
     pub mostly: usize,
-    /// The accuracy minus the base model's under the attack on it, with its 95 % interval.
+    /// Images on which the base model alone is right: as they are, under the attack on it, and at every point of the attacks on the
+    /// defense so far.
+    pub base: usize,
+    /// The accuracy minus that of the base model, with its 95 % interval.
     pub gain: [f64; 3],
 }
 
@@ -168,29 +180,32 @@ impl Left {
         let happened = |kind: &CounterKind| countered.iter().any(|(_, c)| c.points.iter().any(|point| point.kind == *kind));
         let kinds = std::iter::once(CounterKind::None).chain(CounterKind::SINGLE.into_iter().filter(happened));
         let rows = kinds.map(|after| {
-            let judged = |countered: &Countered| countered.after(after).map_or(countered.natural, |point| point.judged);
-            Row::of(after, countered.iter().map(|(record, countered)| (*record, judged(countered))))
+            let of_image = |(record, countered): &(&Record, &Countered)| {
+                let judged = countered.up_to(after).last().map_or(countered.natural, |point| point.judged);
+                (judged, countered.base_is_right(record, after))
+            };
+            Row::of(after, &countered.iter().map(of_image).collect::<Vec<_>>())
         });
         Some(Self { images: countered.len(), judges, rows: rows.collect() })
     }
 }
 
 impl Row {
-    fn of<'a>(after: CounterKind, judged: impl Iterator<Item = (&'a Record, Judged)>) -> Self {
-        let judged: Vec<(&Record, Judged)> = judged.collect();
-        let base = |record: &Record| record.attacked.unwrap_or(record.natural) == record.label;
-        let shares: Vec<f64> = judged.iter().map(|(_, judged)| judged.share()).collect();
-        let gains: Vec<f64> = judged.iter().map(|(record, judged)| judged.share() - f64::from(u8::from(base(record)))).collect();
-        let always = judged.iter().filter(|(_, judged)| judged.right == judged.of).count();
-        let never = judged.iter().filter(|(_, judged)| judged.right == 0).count();
+    /// Of each image the defense's answers, and whether the base model is right.
+    fn of(after: CounterKind, judged: &[(Judged, bool)]) -> Self {
+        let shares: Vec<f64> = judged.iter().map(|(judged, _)| judged.share()).collect();
+        let gains: Vec<f64> = judged.iter().map(|(judged, base)| judged.share() - f64::from(u8::from(*base))).collect();
+        let always = judged.iter().filter(|(judged, _)| judged.right == judged.of).count();
+        let never = judged.iter().filter(|(judged, _)| judged.right == 0).count();
         let [accuracy, low, high] = mean(&shares);
         // Answers that do not depend on draws are counts, whose intervals do not shrink to a point at 0 and 1.
         let certain = always + never == judged.len();
         let interval = if certain { wilson_interval(always, judged.len()) } else { [low.max(0.0), high.min(1.0)] };
         let count = |gain: f64| gains.iter().filter(|value| **value == gain).count();
         let gain = if certain { paired_gain(count(1.0), count(-1.0), gains.len()) } else { mean(&gains) };
-        let mostly = judged.iter().filter(|(_, judged)| judged.is_mostly_right()).count();
-        Self { after, accuracy, interval, always, mostly, gain }
+        let base = judged.iter().filter(|(_, base)| *base).count();
+        let mostly = judged.iter().filter(|(judged, _)| judged.is_mostly_right()).count();
+        Self { after, accuracy, interval, always, mostly, base, gain }
     }
 }
 
@@ -238,9 +253,11 @@ mod tests {
                 (CounterKind::Decoy, 1.5 / 3.0, 1, 1),
             ]
         );
+        // The base model says class 1 at every point.
+        assert_eq!(left.rows.iter().map(|row| row.base).collect::<Vec<_>>(), [3, 1, 1, 1]);
         let gains: Vec<f64> = left.rows.iter().map(|row| row.gain[0]).collect();
-        assert_eq!(gains[0], 1.0 / 3.0);
-        assert!((gains[3] + 0.5 / 3.0).abs() < 1e-12, "{gains:?}");
+        assert_eq!(gains[0], 0.0);
+        assert!((gains[3] - 0.5 / 3.0).abs() < 1e-12, "{gains:?}");
         assert!(left.rows.iter().all(|row| row.interval[0] <= row.accuracy && row.accuracy <= row.interval[1]));
         assert_eq!(Left::of(&[]), None);
     }

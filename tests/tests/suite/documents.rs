@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use riposte::presets::Preset;
 use riposte::spec::attack::Stop;
 use riposte::spec::card::{Counts, ModelCard};
+use riposte::spec::pareto::{self, Form, Line};
 use riposte::spec::record::Record;
 use riposte::spec::results::{Header, Settings};
 use riposte::spec::summary::Gain;
@@ -61,6 +63,26 @@ fn every_model_that_was_trained_against_attacks_opens_with_an_image_that_the_lin
         let record = measured.records.iter().find(|record| record.input == opening.image).unwrap();
         assert_ne!(record.attacked, Some(record.label), "{}", card.id);
         assert_eq!(record.riposte_attacked.unwrap().answer, record.label, "{}", card.id);
+    }
+}
+
+#[test]
+fn light_presets_are_among_the_forms_that_were_measured() {
+    let measured: Vec<Form> = files(&repository().join("docs/results/forms"), "jsonl")
+        .into_iter()
+        .flat_map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let mut lines = text.lines();
+            let header: pareto::Header = serde_json::from_str(lines.next().unwrap()).unwrap();
+            for line in lines {
+                let line: Line = serde_json::from_str(line).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                assert_eq!(line.answers.len(), header.forms.len(), "{}", path.display());
+            }
+            header.forms
+        })
+        .collect();
+    for light in [Preset::LIGHT_CIFAR, Preset::INSTANT_CIFAR, Preset::LIGHT_MNIST, Preset::INSTANT_MNIST] {
+        assert!(measured.iter().any(|form| form.riposte == light.post_train && form.bank.is_none()), "{}", light.name);
     }
 }
 

@@ -22,7 +22,7 @@ pub struct BankArgs {
     /// Copies of each pair of classes
     #[arg(long, value_name = "K", default_value = "1", value_parser = count)]
     pub draws: usize,
-    /// A setup of the paper [default: the one recommended for the dataset]
+    /// A setup of the paper, or a light form of one [default: the one recommended for the dataset]
     #[arg(long, value_name = "NAME", value_parser = choice::<PresetName>())]
     pub preset: Option<PresetName>,
     /// Seed of every draw

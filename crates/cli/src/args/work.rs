@@ -25,7 +25,7 @@ pub struct DuelArgs {
     /// Which image to choose when none is named [default: fooled, where settings, seed or model are not those of a card]
     #[arg(long, value_name = "WHICH", conflicts_with = "index")]
     pub pick: Option<Pick>,
-    /// A setup of the paper [default: the one recommended for the dataset]
+    /// A setup of the paper, or a light form of one [default: the one recommended for the dataset]
     #[arg(long, value_name = "NAME", value_parser = choice::<PresetName>())]
     pub preset: Option<PresetName>,
     /// Where to write the report, or `none`
@@ -84,7 +84,7 @@ pub struct EvalArgs {
     /// Number of the first one
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub first: usize,
-    /// A setup of the paper that sets everything; flags override it [default: the one recommended for the dataset]
+    /// A setup of the paper, or a light form of one, that sets everything; flags override it [default: the one recommended for the dataset]
     #[arg(long, value_name = "NAME", value_parser = choice::<PresetName>())]
     pub preset: Option<PresetName>,
     /// Also run the riposte on the natural images, as the paper does

@@ -80,7 +80,7 @@ impl<C: Classifier> Adaptation<C> {
             }
         };
         let precision = self.settings.precision;
-        let logits = parts::logits(&self.model, features.clone().to_train(precision));
+        let logits = parts::logits(&self.model, features.clone().into_training(precision));
         let losses = cross_entropy(precision.output(logits), batch.targets.clone());
         let gradients = precision.gradients(&self.model, losses.clone());
         self.model = self.optimizer.step(self.model.clone(), gradients, self.settings.learning_rate);

@@ -60,7 +60,7 @@ pub(super) fn logits<C: Classifier>(model: &C, features: Features) -> Tensor<2> 
 
 impl Features {
     /// The same, in what `precision` computes with, under autodiff.
-    pub(super) fn to_train(self, precision: Precision) -> Self {
+    pub(super) fn into_training(self, precision: Precision) -> Self {
         match self {
             Self::Images(images) => Self::Images(precision.input(images)),
             Self::Maps(maps) => Self::Maps(precision.input(maps)),

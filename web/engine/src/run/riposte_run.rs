@@ -199,19 +199,12 @@ impl Watch<'_> {
     }
 }
 
-/// Multiply-adds as two operations: forward once, backward twice (to the weights and to the layer before); perturbing by gradient
-/// costs a forward and one backward pass for each of its steps.
+/// Multiply-adds as two operations.
 fn work(ready: &Ready, settings: &PostTrain, riposted: bool, seconds: f64) -> Work {
     if !riposted {
         return Work { seconds, iterations: 0, samples: 0, flops: 0.0 };
     }
     let samples = settings.iterations * settings.batch_size;
-    let steps = match settings.perturbation {
-        Perturbation::Fixed(_) | Perturbation::Normal => 0,
-        Perturbation::Fast { .. } => 1,
-        Perturbation::Pgd { steps, .. } => steps,
-    };
-    let passes = 3.0 + 2.0 * steps as f64;
-    let flops = 2.0 * passes * samples as f64 * ready.architecture.multiply_accumulates() as f64;
+    let flops = 2.0 * settings.adaptation_work(ready.architecture) as f64;
     Work { seconds, iterations: settings.iterations, samples, flops }
 }

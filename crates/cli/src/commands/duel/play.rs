@@ -148,10 +148,8 @@ impl Duel<'_> {
                 }
             }
             Progress::Adapted(iteration) => {
-                if iteration.index == 0 {
-                    if let Riposte::Adapting(PostTraining { pools, .. }) = &self.riposte {
-                        watched.samples = some_of(pools, iteration.samples);
-                    }
+                if let (0, Riposte::Adapting(PostTraining { pools, .. })) = (iteration.index, &self.riposte) {
+                    watched.samples = some_of(pools, iteration.samples);
                 }
                 let logits = floats(iteration.adaptation.model().forward(input.clone()))?;
                 let loss: f32 = floats(iteration.losses)?.iter().sum();

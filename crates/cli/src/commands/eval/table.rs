@@ -82,7 +82,7 @@ pub(super) fn of(report: &Report, dataset: DatasetId, source: &Source) -> String
     if let Some(left) = &summary.counter {
         line(String::new());
         line(format!("Against an attacker who knows the defense ({} answers to each image that it never saw):", left.judges));
-        line(format!("{:<28}{:>7}  {:>9}  {:<16}  gain over the base, attacked", "", "always", "expected", "95 % interval"));
+        line(format!("{:<22}{:>7}  {:>9}  {:<20}{:>6}  gain over it", "", "always", "expected", "95 % interval", "base"));
         for row in &left.rows {
             line(left_line(row));
         }
@@ -109,7 +109,7 @@ fn left_line(row: &Row) -> String {
     let ([low, high], [gain, least, most]) = (row.interval, row.gain);
     let interval = format!("{} to {}", percent(low), percent(high));
     let gain = format!("{} ({} to {})", points(gain), points(least), points(most));
-    format!("{name:<28}{:>7}  {:>9}  {interval:<16}  {gain}", row.always, percent(row.accuracy))
+    format!("{name:<22}{:>7}  {:>9}  {interval:<20}{:>6}  {gain}", row.always, percent(row.accuracy), row.base)
 }
 
 fn gain_line(name: &str, gain: Gain) -> String {
