@@ -188,3 +188,18 @@ for (const dataset of ['digits', 'mnist']) {
     await context.close();
   });
 }
+
+test('an undefended classifier, once it is chosen, begins with a strength that hardly shows', async () => {
+  const { page, context } = await visit(site.browser, `${site.server.address}#dataset=digits`);
+  const arena = new Arena(page);
+  await arena.ready();
+  assert.equal(await arena.attack.locator('.slide .shown').innerText(), '0.3');
+  await arena.element.getByLabel('Classifier').selectOption('digits-undefended');
+  await page.waitForFunction(() => location.hash.includes('model=digits-undefended&'));
+  await arena.ready();
+  const { sequences } = await manifest(site.server);
+  const [, strength] = sequences.find((sequence) => sequence.dataset === 'digits').steps[0].case.settings[0];
+  assert.equal(await arena.attack.locator('.slide .shown').innerText(), strength);
+  await panel(page).locator('.step-says').filter({ hasText: 'hardly shows' }).waitFor();
+  await context.close();
+});

@@ -46,11 +46,7 @@ fn open_models(arena: Arena) {
         arena.runs.seconds_per_sample.set(None);
         // The cases are the model's own. What an element begins with is settled with its link.
         if before.is_some_and(|before| before != model) {
-            untrack(|| {
-                if arena.case_that_stands().is_none() {
-                    arena.find_case()
-                }
-            });
+            untrack(|| arena.take_up_model());
         }
         model
     });

@@ -260,8 +260,20 @@ impl Arena {
         self.cases().iter().position(|case| Some(case.image) == image && self.is_set_as(case))
     }
 
+    /// After the visitor took another model: an undefended one begins with a strength that hardly shows.
+    pub fn take_up_model(self) {
+        if self.case_that_stands().is_some() {
+            return;
+        }
+        let weak = self.cases().into_iter().next().filter(|_| self.model_entry().card.is_undefended());
+        if let Some(case) = weak {
+            self.set_as(&case);
+        }
+        self.find_case();
+    }
+
     /// Takes up the case in whose state the element is.
-    pub fn find_case(self) {
+    fn find_case(self) {
         let image = self.subject.with(|subject| match subject.as_ref()?.origin {
             Origin::Test(number) => Some(number),
             Origin::Drawn | Origin::Uploaded(_) => None,

@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use riposte::attack::counter;
 use riposte::evaluate::{Evaluation, Record};
+use riposte::models::Model;
 use riposte::post_train::PostTraining;
 use riposte::rng::Seed;
 use riposte::spec::setup::Setup;
@@ -43,7 +45,7 @@ pub async fn run(
     };
     let draws = Seed(input.seed.into()).input(input.number.into());
     let image = tensor(&input.image, engine.device()?);
-    let observe = async |_: riposte::post_train::Progress<'_, _>| match engine.go_on(run).await {
+    let observe = async |_: counter::Event<'_, Model>| match engine.go_on(run).await {
         Ok(()) => ControlFlow::Continue(()),
         Err(_) => ControlFlow::Break(()),
     };
