@@ -194,7 +194,7 @@ test('an undefended classifier, once it is chosen, begins with a strength that h
   const arena = new Arena(page);
   await arena.ready();
   assert.equal(await arena.attack.locator('.slide .shown').innerText(), '0.3');
-  await arena.element.getByLabel('Classifier').selectOption('digits-undefended');
+  await arena.element.getByRole('combobox', { name: 'Classifier' }).selectOption('digits-undefended');
   await page.waitForFunction(() => location.hash.includes('model=digits-undefended&'));
   await arena.ready();
   const { sequences } = await manifest(site.server);

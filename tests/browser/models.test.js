@@ -36,7 +36,7 @@ test('a larger model says what it costs before it is fetched; the smallest one o
   const arena = new Arena(page);
   await arena.ready();
   assert.match(page.url(), new RegExp(`model=${small.card.id}&`));
-  const choice = arena.element.getByLabel('Classifier');
+  const choice = arena.element.getByRole('combobox', { name: 'Classifier' });
   assert.deepEqual((await choice.locator('option').allInnerTexts()).map((text) => text.match(/[\d.]+ MB$/)?.[0]), ['0.7 MB', '1.7 MB', '0.3 MB']);
 
   await choice.selectOption('digits-large');
@@ -115,7 +115,7 @@ test('the time of PreActResNet18 is told from the measured speed of the narrow o
   const { page, context } = await visit(site.browser, `${site.server.address}#dataset=cifar10`);
   const arena = new Arena(page);
   await arena.ready();
-  await arena.element.getByLabel('Classifier').selectOption('cifar10-preact-resnet18');
+  await arena.element.getByRole('combobox', { name: 'Classifier' }).selectOption('cifar10-preact-resnet18');
   const offer = arena.element.locator('.offer');
   await offer.getByText(/is a download of 22\.4 MB/).waitFor();
   await offer.getByText(/A riposte of \d+ \u00d7 \d+ images will take/).waitFor({ timeout: 300_000 });
