@@ -8,6 +8,8 @@
 //! - [`dataset`], [`architecture`], [`card`]: what is attacked. [`train`]: how a base model is trained.
 //! - [`class`], [`outcome`]: what a classifier says, and how a duel ended.
 //! - [`record`], [`results`], [`summary`]: one line for each input, the file of such lines, the figures that follow from them.
+//!   [`speed`]: the times of answers.
+//! - [`bench`]: the paper's tables as cells; [`paper`]: its figures; [`verdict`]: what measured ones say of them.
 //! - [`units`]: numbers as people write them.
 
 #![warn(missing_docs)]
@@ -15,6 +17,7 @@
 
 pub mod architecture;
 pub mod attack;
+pub mod bench;
 pub mod card;
 mod choice;
 pub mod class;
@@ -23,15 +26,18 @@ pub mod duel;
 mod error;
 pub mod keys;
 pub mod outcome;
+pub mod paper;
 pub mod post_train;
 pub mod preset;
 pub mod record;
 pub mod results;
 pub mod search;
 pub mod setup;
+pub mod speed;
 pub mod summary;
 pub mod train;
 pub mod units;
+pub mod verdict;
 
 pub use choice::Choice;
 pub use error::{Error, Result};

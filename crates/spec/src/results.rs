@@ -56,6 +56,9 @@ pub struct Settings {
     pub riposte: Option<PostTrain>,
     /// The defense draws from the first so many training samples; `None`: from all.
     pub post_samples: Option<usize>,
+    /// SHA-256 of the file that the attacked images are from, in lower-case hexadecimal; `None`: they are the attack's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images_sha256: Option<String>,
 }
 
 choices! {

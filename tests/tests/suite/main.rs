@@ -3,11 +3,14 @@
 #[macro_use]
 extern crate riposte_harness;
 
+mod cli_bench;
 mod cli_duel;
 mod cli_eval;
+mod cli_images;
 mod cli_import;
 mod cli_official;
 mod cli_program;
+mod cli_report;
 mod cli_train;
 mod cli_usage;
 mod data_download;

@@ -1,17 +1,21 @@
 //! The command line as the user types it. Parsed once; [`crate::settings`] turns it into plain settings.
 
+mod bench;
 mod data;
 mod model;
 mod parse;
+mod report;
 mod settings;
 mod source;
 mod work;
 
 use clap::{Parser, Subcommand};
 
+pub use bench::{Shard, SuiteArgs, What};
 pub use data::{DataArgsCommand, DataCommand};
 pub use model::{ImportArgs, TrainArgs, TrainMethod};
 pub use parse::{choice, count};
+pub use report::ReportArgs;
 pub use settings::SettingFlags;
 pub use source::{DataArgs, DeviceArgs, ModelArgs, WidthArgs};
 pub use work::{BenchArgs, BenchTask, DevicesArgs, DuelArgs, EvalArgs, Layers, Pick, Switch};
@@ -48,6 +52,10 @@ pub enum Command {
     Duel(DuelArgs),
     /// Attack and defend a range of test images: accuracies with intervals, JSON Lines, resumable
     Eval(EvalArgs),
+    /// Run the paper's tables, cell by cell: resumable, within a budget of time, in parts on several machines
+    Bench(SuiteArgs),
+    /// Tables, intervals and verdicts from a folder of results files: HTML, Markdown, JSON
+    Report(ReportArgs),
     /// Convert a PyTorch file (.pth, .pt) to safetensors
     Import(ImportArgs),
     /// Train a robust base model, with checkpoints and exact resume

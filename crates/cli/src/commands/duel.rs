@@ -29,7 +29,7 @@ use play::Duel;
 pub fn run(args: DuelArgs) -> Result<()> {
     let source = Source::find(&args.model, args.data.dataset)?;
     let dataset = args.data.dataset.unwrap_or(source.dataset());
-    let setup = settings::resolve(args.preset, dataset, &args.settings)?;
+    let setup = settings::resolve(args.preset, dataset, &args.settings, &[])?;
     let (Some(attack), Some(settings)) = (setup.attack, setup.riposte) else {
         bail!("a duel needs an attack and a riposte; `riposte eval` does without");
     };

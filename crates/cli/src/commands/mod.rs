@@ -1,9 +1,11 @@
 //! One file for each command: it resolves its flags, calls the core, and shows what came out.
 
+pub mod bench;
 pub mod bench_speed;
 pub mod data;
 pub mod devices;
 pub mod duel;
 pub mod eval;
 pub mod import;
+pub mod report;
 pub mod train;
