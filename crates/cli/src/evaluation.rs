@@ -4,11 +4,11 @@ use std::ops::{ControlFlow, Range};
 
 use anyhow::Result;
 use riposte::ToTensor;
+use riposte::attack::{self, counter::Event};
 use riposte::data::Dataset;
 use riposte::defense::Defense;
 use riposte::evaluate::{Evaluation, Prepared, Record};
 use riposte::models::Model;
-use riposte::post_train::Progress;
 use riposte::rng::Seed;
 
 use crate::given::Given;
@@ -61,11 +61,15 @@ impl Inputs<'_> {
             };
             let labels: Vec<usize> = batch.clone().map(|index| self.test.label(index)).collect();
             let draws = self.seed.inputs(batch.map(|index| index as u64));
-            Ok(pollster::block_on(evaluation.prepare(images, &labels, &draws))?)
+            let observe = async |_: attack::Progress| match interrupt.is_over() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            };
+            Ok(pollster::block_on(evaluation.prepare(images, &labels, &draws, observe))?)
         };
         let defend = |input: Prepared<D::Prepared>| {
             interrupt.check()?;
-            let observe = async |_: Progress<'_, Model>| match interrupt.is_over() {
+            let observe = async |_: Event<'_, Model>| match interrupt.is_over() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             };

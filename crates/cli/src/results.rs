@@ -224,22 +224,14 @@ fn compare(path: &str, found: &Value, expected: &Value, differences: &mut Vec<St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use riposte::attack::{Attack, Pgd};
     use riposte::models::Architecture;
     use riposte::presets::Preset;
     use riposte::spec::dataset::DatasetId;
     use riposte::spec::results::{Processor, Settings};
 
     fn record(input: u64) -> Record {
-        Record {
-            input,
-            label: 3,
-            natural: 3,
-            attacked: Some(5),
-            perturbation: Some(0.3),
-            nan: false,
-            riposte_natural: None,
-            riposte_attacked: None,
-        }
+        Record { attacked: Some(5), perturbation: Some(0.3), ..Record::of_input(input, 3, 3) }
     }
 
     /// Of a CPU's run from input `first` on.
@@ -257,9 +249,10 @@ mod tests {
             device,
             batch: 128,
             natural: false,
-            attack: Some(Preset::F_MNIST.attack),
+            attack: Some(Attack::Pgd(Preset::F_MNIST.attack)),
             target: None,
             riposte: Some(Preset::F_MNIST.post_train),
+            counter: None,
             post_samples: None,
             images_sha256: None,
         })
@@ -310,7 +303,7 @@ mod tests {
         write(&path.0, 0..1);
         let before = std::fs::read(&path.0).unwrap();
         let mut other = header(0);
-        other.settings.attack.as_mut().unwrap().steps = 20;
+        other.settings.attack = Some(Attack::Pgd(Pgd { steps: 20, ..Preset::F_MNIST.attack }));
         let error = error_of(&path.0, other);
         assert!(error.contains("attack.steps is 40 there and 20 here"), "{error}");
         assert!(!error.contains("epsilon"), "{error}");

@@ -87,6 +87,7 @@ impl Stage<'_> {
             attack: run.setup.attack,
             target: run.setup.target,
             riposte: run.setup.riposte,
+            counter: run.setup.counter,
             post_samples: self.post_samples,
             images_sha256: self.given.map(|given| given.sha256.clone()),
         }
@@ -140,7 +141,7 @@ impl Stage<'_> {
     where
         D: Defense<Model = Model, Prepared: Send> + Sync,
     {
-        let setup = Setup { riposte: None, ..run.setup };
+        let setup = Setup { riposte: None, counter: None, ..run.setup };
         let evaluation = evaluation(self.model, &setup, Some(defense), false);
         self.inputs(run).evaluate(&evaluation, run.first..run.end(), 0, self.workers, interrupt, sink)
     }
@@ -168,7 +169,7 @@ impl Stage<'_> {
         interrupt: &Interrupt,
         sink: &mut impl FnMut(Record) -> Result<()>,
     ) -> Result<()> {
-        let unattacked = Setup { attack: None, target: None, ..run.setup };
+        let unattacked = Setup { attack: None, target: None, counter: None, ..run.setup };
         let natural = if run.natural { self.defense(run)? } else { None };
         let natural = evaluation(self.model, &unattacked, natural, true);
         let attacked = evaluation(self.model, &unattacked, self.defense(run)?, true);
@@ -205,7 +206,9 @@ impl Stage<'_> {
     fn defense(&self, run: &Run) -> Result<Option<Remembering<'_>>> {
         let Some((settings, pools)) = run.setup.riposte.zip(self.pools) else { return Ok(None) };
         let defense = PostTraining { model: self.model, pools, settings };
-        Ok(Some(Remembering::new(defense, &(&self.source.sha256, self.dataset, self.post_samples), self.answers)?))
+        // An attack on the defense needs the copies behind its answers.
+        let answers = self.answers.filter(|_| run.setup.counter.is_none());
+        Ok(Some(Remembering::new(defense, &(&self.source.sha256, self.dataset, self.post_samples), answers)?))
     }
 
     pub fn processor(&self) -> Processor {
@@ -219,8 +222,8 @@ fn evaluation<'a, D: Defense<Model = Model>>(
     defense: Option<D>,
     natural: bool,
 ) -> Evaluation<'a, D> {
-    let Setup { attack, target, .. } = *setup;
-    Evaluation { model, attack, target, defense, natural }
+    let Setup { attack, target, counter, .. } = *setup;
+    Evaluation { model, attack, target, defense, natural, counter }
 }
 
 impl Begun {

@@ -61,7 +61,7 @@ mod tests {
         let m_mnist = |flags: &[&str]| resolved(&[&["--preset", "m-mnist"][..], flags].concat()).unwrap();
         let flags = ["--stop", "success", "--epsilon", "8/255", "--attack", "pgd", "--post-lr", "0.01", "--batch-norm=batch"];
         let setup = m_mnist(&flags);
-        assert_eq!(setup.attack, Some(Pgd { epsilon: 8.0 / 255.0, stop: Stop::AtSuccess, ..Pgd::MNIST }));
+        assert_eq!(setup.pgd(), Some(Pgd { epsilon: 8.0 / 255.0, stop: Stop::AtSuccess, ..Pgd::MNIST }));
         assert_eq!(setup.riposte.unwrap().learning_rate, 0.01);
         let new = ["--stop=at-success", "--epsilon=8/255", "--post-learning-rate=0.01", "--post-batch-norm=batch-statistics"];
         assert_eq!(m_mnist(&new), setup);
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn none_switches_off_the_attack_and_the_riposte() {
         let setup = resolved(&["--attack", "none", "--riposte", "none"]).unwrap();
-        assert_eq!(setup, Setup { attack: None, target: None, riposte: None });
+        assert_eq!(setup, Setup { attack: None, target: None, riposte: None, counter: None });
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
 
+use crate::neighbor::NeighborSearch;
 use crate::neighbor::Neighbors;
 use crate::post_train::Progress;
 use crate::rng::Draws;
@@ -25,6 +26,16 @@ pub trait Defense {
 
     /// Whether the answer to an input changes with its draws.
     fn is_random(&self) -> bool;
+
+    /// Whether the answer to a prepared input is the same whatever the draws.
+    fn is_settled(&self, _prepared: &Self::Prepared) -> bool {
+        !self.is_random()
+    }
+
+    /// How it searches the classes that an input is between; `None` where it does not.
+    fn search(&self) -> Option<NeighborSearch> {
+        None
+    }
 
     /// The first half for a batch of `images` `[batch, channel, height, width]` in `[0, 1]`, with the draws of each.
     ///

@@ -3,11 +3,14 @@
 use std::ops::ControlFlow;
 
 use burn::tensor::{Bool, Tensor, TensorData};
+use riposte_spec::attack::{Attack, Norm, Pgd};
 use riposte_spec::class::argmax;
+use riposte_spec::counter::Counter;
 pub use riposte_spec::record::{Defended, Record};
 pub use riposte_spec::summary::{Gain, Summary, paired_gain, wilson_interval};
 
-use crate::attack::{Attacks, Goal, Pgd};
+use crate::attack::counter::{CounterAttack, Event, Subjected};
+use crate::attack::{self, Attacked, Attacks, Goal, campaign, choose, distance};
 use crate::classifier::read;
 use crate::defense::{Answer, Defense};
 use crate::post_train::Progress;
@@ -20,13 +23,15 @@ pub struct Evaluation<'a, D: Defense> {
     /// The base model, which is attacked. It should rest (no autodiff).
     pub model: &'a D::Model,
     /// `None`: the natural images alone.
-    pub attack: Option<Pgd>,
+    pub attack: Option<Attack>,
     /// The class that the attack leads to; `None`: any but the label.
     pub target: Option<usize>,
     /// `None`: the base model alone.
     pub defense: Option<D>,
     /// Whether the natural images are defended, too. Without an attack they always are.
     pub natural: bool,
+    /// The attack on the defense, in the ball of the attack on the base model; `None`: the defense meets that one alone.
+    pub counter: Option<Counter>,
 }
 
 /// An input after all that was done for its whole batch: what [`Evaluation::defend`] goes on with.
@@ -37,6 +42,8 @@ pub struct Prepared<P> {
     /// The natural and the attacked image, where they are to be defended.
     natural: Option<P>,
     attacked: Option<P>,
+    /// For the attack on the defense.
+    subjected: Option<Subjected>,
 }
 
 impl<D: Defense> Evaluation<'_, D> {
@@ -50,21 +57,29 @@ impl<D: Defense> Evaluation<'_, D> {
         images: Tensor<4>,
         labels: &[usize],
         draws: &[Draws],
-        mut observe: impl AsyncFnMut(Progress<'_, D::Model>) -> ControlFlow<()>,
+        mut observe: impl AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>,
     ) -> Result<Vec<Record>> {
         let mut records = Vec::with_capacity(labels.len());
-        for input in self.prepare(images, labels, draws).await? {
+        for input in self.prepare(images, labels, draws, async |_| ControlFlow::Continue(())).await? {
             records.push(self.defend(input, &mut observe).await?);
         }
         Ok(records)
     }
 
     /// What is done for a whole batch of `images` `[batch, channel, height, width]` in `[0, 1]`, with a label and the draws of each:
-    /// the base model's answers, the attack, the first half of the defense.
+    /// the base model's answers, the attack, the first half of the defense. A strong attack, which takes long, tells `observe` of its
+    /// progress.
     ///
     /// # Errors
-    /// [`Error::Config`] if the numbers of images, labels and draws differ; as [`Attacks::attack`] and [`Defense::prepare`].
-    pub async fn prepare(&self, images: Tensor<4>, labels: &[usize], draws: &[Draws]) -> Result<Vec<Prepared<D::Prepared>>> {
+    /// [`Error::Config`] if the numbers of images, labels and draws differ; [`Error::Cancelled`] if `observe` breaks; as
+    /// [`Attacks::attack`], [`campaign`] and [`Defense::prepare`].
+    pub async fn prepare(
+        &self,
+        images: Tensor<4>,
+        labels: &[usize],
+        draws: &[Draws],
+        observe: impl AsyncFnMut(attack::Progress) -> ControlFlow<()>,
+    ) -> Result<Vec<Prepared<D::Prepared>>> {
         let [batch, ..] = images.dims();
         if labels.len() != batch || draws.len() != batch {
             let (labels, draws) = (labels.len(), draws.len());
@@ -72,36 +87,71 @@ impl<D: Defense> Evaluation<'_, D> {
         }
         let mut records = self.classify(&images, labels, draws).await?;
         let attacked = match self.attack {
-            Some(attack) => Some(self.perturb(attack, &images, labels, draws, &mut records).await?),
+            Some(attack) => Some(self.perturb(attack, &images, labels, draws, &mut records, observe).await?),
             None => None,
         };
+        let subjected = self.subjected(&images, attacked.as_ref(), labels, draws);
         let natural = (self.natural || attacked.is_none()).then_some(images);
         let (natural, attacked) = (self.first_half(natural, draws).await?, self.first_half(attacked, draws).await?);
-        let inputs = records.into_iter().zip(draws).zip(natural.into_iter().zip(attacked));
-        Ok(inputs.map(|((record, draws), (natural, attacked))| Prepared { record, draws: *draws, natural, attacked }).collect())
+        let halves = natural.into_iter().zip(attacked).zip(subjected);
+        let inputs = records.into_iter().zip(draws).zip(halves).map(|((record, draws), ((natural, attacked), subjected))| {
+            let draws = *draws;
+            Prepared { record, draws, natural, attacked, subjected }
+        });
+        Ok(inputs.collect())
     }
 
-    /// What is done for one input: the second half of the defense. An adapting defense tells `observe` of its progress, first on the
-    /// natural image, if it is defended, then on the attacked one.
+    /// Each image as the attack on the defense takes it, if there is one.
+    fn subjected(
+        &self,
+        images: &Tensor<4>,
+        attacked: Option<&Tensor<4>>,
+        labels: &[usize],
+        draws: &[Draws],
+    ) -> Vec<Option<Subjected>> {
+        let row = |images: &Tensor<4>, index| images.clone().narrow(0, index, 1);
+        let of_image = |index| Subjected {
+            image: row(images, index),
+            label: labels[index],
+            draws: draws[index],
+            attacked: attacked.map(|images| row(images, index)),
+        };
+        (0..labels.len()).map(|index| self.counter.map(|_| of_image(index))).collect()
+    }
+
+    /// What is done for one input: the second half of the defense, and the attack on it. An adapting defense tells `observe` of its
+    /// progress, first on the natural image, if it is defended, then on the attacked one; then the attack on the defense does.
     ///
     /// # Errors
-    /// As [`Defense::respond`]; [`Error::Cancelled`] if `observe` breaks.
+    /// As [`Defense::respond`] and [`CounterAttack::run`]; [`Error::Config`] if the defense is attacked and there is none, or no attack
+    /// in a ball; [`Error::Cancelled`] if `observe` breaks.
     pub async fn defend(
         &self,
         input: Prepared<D::Prepared>,
-        mut observe: impl AsyncFnMut(Progress<'_, D::Model>) -> ControlFlow<()>,
+        mut observe: impl AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>,
     ) -> Result<Record> {
-        let Prepared { mut record, draws, natural, attacked } = input;
+        let Prepared { mut record, draws, natural, attacked, subjected } = input;
         let Some(defense) = &self.defense else { return Ok(record) };
+        let mut progress = async |progress: Progress<'_, D::Model>| observe(Event::Answering(progress)).await;
         if let Some(prepared) = natural {
-            let answer = defense.respond(prepared, draws, &mut observe).await?;
+            let answer = defense.respond(prepared, draws, &mut progress).await?;
             let base = record.natural;
             record.riposte_natural = Some(defended(answer, base, &mut record.nan).await?);
         }
         if let Some(prepared) = attacked {
-            let answer = defense.respond(prepared, draws, &mut observe).await?;
+            let answer = defense.respond(prepared, draws, &mut progress).await?;
             let base = record.attacked.unwrap_or(record.natural);
             record.riposte_attacked = Some(defended(answer, base, &mut record.nan).await?);
+        }
+        if let (Some(subjected), Some(settings)) = (subjected, self.counter) {
+            let epsilon = self.attack.and_then(|attack| attack.epsilon());
+            let Some(epsilon) = epsilon else {
+                return Err(Error::Config(
+                    "an attack on the defense needs one on the base model, whose ball it takes".to_owned(),
+                ));
+            };
+            let counter = CounterAttack { model: self.model, defense, settings, epsilon };
+            record.counter = Some(counter.run(&subjected, observe).await?);
         }
         Ok(record)
     }
@@ -112,14 +162,8 @@ impl<D: Defense> Evaluation<'_, D> {
         let rows = logits.chunks_exact(self.model.classes()).zip(labels.iter().zip(draws));
         Ok(rows
             .map(|(row, (label, draws))| Record {
-                input: draws.input,
-                label: *label,
-                natural: argmax(row),
-                attacked: None,
-                perturbation: None,
                 nan: row.iter().any(|logit| logit.is_nan()),
-                riposte_natural: None,
-                riposte_attacked: None,
+                ..Record::of_input(draws.input, *label, argmax(row))
             })
             .collect())
     }
@@ -127,36 +171,50 @@ impl<D: Defense> Evaluation<'_, D> {
     /// The attacked images; the records take what the base model says of them.
     async fn perturb(
         &self,
-        attack: Pgd,
+        attack: Attack,
         images: &Tensor<4>,
         labels: &[usize],
         draws: &[Draws],
         records: &mut [Record],
+        observe: impl AsyncFnMut(attack::Progress) -> ControlFlow<()>,
     ) -> Result<Tensor<4>> {
-        let goal = match self.target {
-            Some(target) => Goal::Targeted { targets: vec![target; labels.len()] },
-            None => Goal::Untargeted { labels: labels.to_vec() },
+        let end = match (attack, self.target) {
+            (Attack::Pgd(pgd), None) => {
+                let goal = Goal::Untargeted { labels: labels.to_vec() };
+                pgd.attack(self.model, images.clone(), &goal, draws)?.finish()
+            }
+            (Attack::Pgd(pgd), Some(target)) => self.lead(pgd, target, images, labels, draws)?,
+            (_, Some(_)) => return Err(Error::Config("of the attacks PGD alone leads to a class".to_owned())),
+            (strong, None) => {
+                let outcome = campaign(strong, self.model, images.clone(), labels, draws, observe).await?;
+                for (record, fate) in records.iter_mut().zip(outcome.fates) {
+                    (record.fooled_by, record.doubts) = (fate.fooled_by, fate.doubts);
+                }
+                outcome.end
+            }
         };
-        let end = attack.attack(self.model, images.clone(), &goal, draws)?.finish();
-        // No change leads an image to the class that it shows: it stays as it is.
-        let stays: Vec<bool> = labels.iter().map(|label| self.target == Some(*label)).collect();
-        let attacked = if stays.contains(&true) {
-            let mask: Tensor<4, Bool> =
-                Tensor::from_data(TensorData::new(stays.clone(), [labels.len(), 1, 1, 1]), &images.device());
-            end.images.mask_where(mask.expand(images.dims()), images.clone())
-        } else {
-            end.images
-        };
-        let distances = (attacked.clone() - images.clone()).abs().flatten::<2>(1, 3).max_dim(1).flatten::<1>(0, 1);
-        let distances = read(distances).await?;
+        let distances = read(distance(Norm::LInfinity, images.clone(), end.images.clone())).await?;
         let logits = read(end.logits).await?;
         let rows = logits.chunks_exact(self.model.classes());
-        for (((record, row), distance), stays) in records.iter_mut().zip(rows).zip(distances).zip(stays) {
-            record.attacked = Some(if stays { record.natural } else { argmax(row) });
+        for ((record, row), distance) in records.iter_mut().zip(rows).zip(distances) {
+            record.attacked = Some(argmax(row));
             record.perturbation = Some(distance);
             record.nan |= row.iter().any(|logit| logit.is_nan());
         }
-        Ok(attacked)
+        Ok(end.images)
+    }
+
+    /// PGD to one class. No change leads an image to the class that it shows: it stays as it is.
+    fn lead(&self, pgd: Pgd, target: usize, images: &Tensor<4>, labels: &[usize], draws: &[Draws]) -> Result<Attacked> {
+        let goal = Goal::Targeted { targets: vec![target; labels.len()] };
+        let end = pgd.attack(self.model, images.clone(), &goal, draws)?.finish();
+        let stays: Vec<bool> = labels.iter().map(|label| *label == target).collect();
+        if !stays.contains(&true) {
+            return Ok(end);
+        }
+        let stays: Tensor<1, Bool> = Tensor::from_data(TensorData::new(stays, [labels.len()]), &images.device());
+        let logits = self.model.forward(images.clone());
+        Ok(Attacked { images: choose(&stays, images.clone(), end.images), logits: choose(&stays, logits, end.logits) })
     }
 
     /// The first half of the defense of each image, if there are images and a defense.
@@ -196,7 +254,7 @@ mod tests {
 
     fn run<D: Defense>(
         evaluation: &Evaluation<'_, D>,
-        observe: impl AsyncFnMut(Progress<'_, D::Model>) -> ControlFlow<()>,
+        observe: impl AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>,
     ) -> Result<Vec<Record>> {
         let digits = digits::generate(Seed(0), Split::Test, 0..6);
         let labels: Vec<usize> = (0..6).map(|index| digits.label(index)).collect();
@@ -207,8 +265,14 @@ mod tests {
     #[test]
     fn a_static_defense_answers_as_the_base_model() {
         let model = Model::random(Architecture::FastMnistCnn, Seed(0), &Device::flex());
-        let evaluation =
-            Evaluation { model: &model, attack: Some(ATTACK), target: None, defense: Some(Static(&model)), natural: true };
+        let evaluation = Evaluation {
+            model: &model,
+            attack: Some(Attack::Pgd(ATTACK)),
+            target: None,
+            defense: Some(Static(&model)),
+            natural: true,
+            counter: None,
+        };
         let records = run(&evaluation, async |_| ControlFlow::Continue(())).unwrap();
         assert_eq!(records.iter().map(|record| record.input).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
         for record in records {
@@ -225,7 +289,14 @@ mod tests {
         let defense = None::<Static<'_, Model>>;
         let digits = digits::generate(Seed(0), Split::Test, 0..6);
         let target = digits.label(2);
-        let evaluation = Evaluation { model: &model, attack: Some(ATTACK), target: Some(target), defense, natural: true };
+        let evaluation = Evaluation {
+            model: &model,
+            attack: Some(Attack::Pgd(ATTACK)),
+            target: Some(target),
+            defense,
+            natural: true,
+            counter: None,
+        };
         let records = run(&evaluation, async |_| ControlFlow::Continue(())).unwrap();
         assert_eq!((records[2].perturbation, records[2].attacked), (Some(0.0), Some(records[2].natural)));
         assert!(records.iter().filter(|record| record.label != target).all(|record| record.perturbation > Some(0.0)));
@@ -238,7 +309,8 @@ mod tests {
         let pools = ClassPools::new(digits::generate(Seed(0), Split::Train, 0..100));
         let settings = PostTrain { iterations: 2, batch_size: 8, ..Preset::M_MNIST.post_train };
         let defense = Some(PostTraining { model: &model, pools: &pools, settings });
-        let evaluation = Evaluation { model: &model, attack: Some(ATTACK), target: None, defense, natural: false };
+        let evaluation =
+            Evaluation { model: &model, attack: Some(Attack::Pgd(ATTACK)), target: None, defense, natural: false, counter: None };
         assert!(matches!(run(&evaluation, async |_| ControlFlow::Break(())), Err(Error::Cancelled)));
     }
 }

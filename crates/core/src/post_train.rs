@@ -10,10 +10,11 @@ pub use riposte_spec::post_train::{BatchNormMode, Direction, Perturbation, PostT
 
 pub use adaptation::Adaptation;
 
+use crate::attack::Start;
 use crate::classifier::read;
 use crate::data::pool::ClassPools;
 use crate::defense::{Answer, Defense, Gradients};
-use crate::neighbor::{Neighbors, Searches};
+use crate::neighbor::{NeighborSearch, Neighbors, Searches};
 use crate::precision;
 use crate::rng::{self, Draws, Purpose, Stream};
 use crate::{Classifier, Error, Result};
@@ -75,6 +76,15 @@ impl<C: Classifier> Defense for PostTraining<'_, C> {
 
     fn is_random(&self) -> bool {
         true
+    }
+
+    /// An input without a neighbor is answered by the base model; but the next search could find one from another random start.
+    fn is_settled(&self, neighbors: &Neighbors) -> bool {
+        neighbors.original == neighbors.neighbor && self.settings.search.attack.start == Start::Zero
+    }
+
+    fn search(&self) -> Option<NeighborSearch> {
+        Some(self.settings.search)
     }
 
     /// The neighbor search.

@@ -31,6 +31,14 @@ pub enum Purpose {
     Train = 6,
     /// The synthetic images of `data::digits`.
     Digits = 7,
+    /// Random starts of Auto-PGD on an input.
+    Apgd = 8,
+    /// Stripes and windows of the Square attack on an input.
+    Square = 9,
+    /// Answers of a defense by which an attacker chooses a point.
+    Selection = 10,
+    /// Answers of a defense by which that point is judged.
+    Judgment = 11,
 }
 
 /// What the draws for one input depend on: the seed of the run and the number of the input in its dataset; not the batch that it
@@ -53,6 +61,16 @@ impl Draws {
     /// first one.
     pub fn restart(self, purpose: Purpose, restart: usize) -> Stream {
         self.seed.stream(purpose, self.input << 8 | restart as u64 & 0xff)
+    }
+
+    /// Other draws for the same input: what a defense takes when it is asked again, for answer number `number` of `purpose`.
+    pub fn again(self, purpose: Purpose, number: u16) -> Self {
+        Self { seed: Seed(self.run(purpose, number).next_u64()), ..self }
+    }
+
+    /// The input's stream of `purpose` in run number `run` of an attack that makes many, for an input less than 2^48.
+    pub fn run(self, purpose: Purpose, run: u16) -> Stream {
+        self.seed.stream(purpose, self.input << 16 | u64::from(run))
     }
 }
 

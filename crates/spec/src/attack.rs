@@ -1,5 +1,11 @@
-//! The attack: projected gradient descent in the L-infinity ball (Madry et al. 2018; the paper's white-box attack and the inner
-//! loop of its Algorithm 1).
+//! The attacks: projected gradient descent, the paper's; and the strong ones by which an evaluation is trusted.
+
+mod apgd;
+mod auto;
+mod cw;
+mod deepfool;
+mod fab;
+mod square;
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +13,133 @@ use crate::Result;
 use crate::choice::choices;
 use crate::error::refused;
 
-/// Settings of an attack. FGSM (Goodfellow et al. 2015) is one step of it: [`Pgd::fgsm`].
+pub use apgd::Apgd;
+pub use auto::Auto;
+pub use cw::Cw;
+pub use deepfool::DeepFool;
+pub use fab::Fab;
+pub use square::{Colors, Schedule, Square};
+
+/// Any of the attacks. In JSON the word of its kind is among its settings, but for PGD, which was the only one once.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Attack {
+    /// Auto-PGD.
+    Apgd(Apgd),
+    /// FAB-T.
+    #[serde(rename = "fab-t")]
+    Fab(Fab),
+    /// Square.
+    Square(Square),
+    /// The standard ensemble.
+    Auto(Auto),
+    /// Carlini-Wagner.
+    Cw(Cw),
+    /// DeepFool.
+    #[serde(rename = "deepfool")]
+    DeepFool(DeepFool),
+    /// Projected gradient descent.
+    #[serde(untagged)]
+    Pgd(Pgd),
+}
+
+choices! {
+    /// Which attack on the base model.
+    pub enum AttackKind: "attack" {
+        /// No attack: the natural images alone
+        None = "none",
+        /// Projected gradient descent
+        Pgd = "pgd",
+        /// One signed step to the corner of the ball
+        Fgsm = "fgsm",
+        /// Auto-PGD: its step size follows from its progress; on the cross-entropy unless told otherwise
+        Apgd = "apgd" | "apgd-ce",
+        /// Auto-PGD towards one wrong class after the other
+        ApgdTargeted = "apgd-t",
+        /// FAB-T: the nearest point of each wrong class
+        Fab = "fab-t" | "fab",
+        /// Random squares, without gradients
+        Square = "square",
+        /// The standard ensemble: apgd, apgd-t, fab-t and square, each on what is still right
+        Auto = "auto" | "standard" | "autoattack",
+        /// Carlini and Wagner's: the smallest perturbation, whatever its size
+        Cw = "cw",
+        /// The smallest perturbation, boundary by boundary, whatever its size
+        DeepFool = "deepfool",
+    }
+}
+
+choices! {
+    /// How a perturbation is measured.
+    pub enum Norm: "norm" {
+        /// Root of the sum of squares over the pixels
+        L2 = "l2",
+        /// Largest absolute change of a pixel
+        LInfinity = "l-infinity" | "linf",
+    }
+}
+
+impl Attack {
+    /// Which attack it is.
+    pub fn kind(&self) -> AttackKind {
+        match self {
+            Self::Pgd(pgd) if pgd.is_fgsm() => AttackKind::Fgsm,
+            Self::Pgd(_) => AttackKind::Pgd,
+            Self::Apgd(Apgd { targets: 0, .. }) => AttackKind::Apgd,
+            Self::Apgd(_) => AttackKind::ApgdTargeted,
+            Self::Fab(_) => AttackKind::Fab,
+            Self::Square(_) => AttackKind::Square,
+            Self::Auto(_) => AttackKind::Auto,
+            Self::Cw(_) => AttackKind::Cw,
+            Self::DeepFool(_) => AttackKind::DeepFool,
+        }
+    }
+
+    /// The attack of a kind with its standard settings in the ball of radius `epsilon`; `None` for no attack.
+    pub fn standard(kind: AttackKind, epsilon: f32) -> Option<Self> {
+        Some(match kind {
+            AttackKind::None => return None,
+            AttackKind::Pgd => Self::Pgd(Pgd { epsilon, ..Pgd::MNIST }),
+            AttackKind::Fgsm => Self::Pgd(Pgd::fgsm(epsilon)),
+            AttackKind::Apgd => Self::Apgd(Apgd { epsilon, ..Apgd::STANDARD }),
+            AttackKind::ApgdTargeted => Self::Apgd(Apgd { epsilon, ..Apgd::STANDARD_TARGETED }),
+            AttackKind::Fab => Self::Fab(Fab { epsilon, ..Fab::STANDARD }),
+            AttackKind::Square => Self::Square(Square { epsilon, ..Square::STANDARD }),
+            AttackKind::Auto => Self::Auto(Auto { epsilon, ..Auto::STANDARD }),
+            AttackKind::Cw => Self::Cw(Cw::L2),
+            AttackKind::DeepFool => Self::DeepFool(DeepFool::STANDARD),
+        })
+    }
+
+    /// The radius of its ball, in pixel units (`[0, 1]`); `None` for an attack that looks for the smallest perturbation.
+    pub fn epsilon(&self) -> Option<f32> {
+        match self {
+            Self::Pgd(Pgd { epsilon, .. })
+            | Self::Apgd(Apgd { epsilon, .. })
+            | Self::Fab(Fab { epsilon, .. })
+            | Self::Square(Square { epsilon, .. })
+            | Self::Auto(Auto { epsilon, .. }) => Some(*epsilon),
+            Self::Cw(_) | Self::DeepFool(_) => None,
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) naming the setting.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Self::Pgd(attack) => attack.check(),
+            Self::Apgd(attack) => attack.check(),
+            Self::Fab(attack) => attack.check(),
+            Self::Square(attack) => attack.check(),
+            Self::Auto(attack) => attack.check(),
+            Self::Cw(attack) => attack.check(),
+            Self::DeepFool(attack) => attack.check(),
+        }
+    }
+}
+
+/// Settings of projected gradient descent in the L-infinity ball (Madry et al. 2018; the paper's white-box attack and the inner loop
+/// of its Algorithm 1). FGSM (Goodfellow et al. 2015) is one step of it: [`Pgd::fgsm`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pgd {
@@ -55,8 +187,8 @@ choices! {
         /// Largest other logit minus the label's logit (Carlini & Wagner 2017, without the hinge): not scaled away when the
         /// classifier is confident
         Margin = "margin",
-        /// The margin divided by the lead of the largest logit over the third (Croce & Hein 2020, difference of logits ratio): not
-        /// changed by the scale of the logits
+        /// Difference of logits ratio (Croce & Hein 2020): the margin over the distance of the largest logit to the third, so that
+        /// neither scale nor offset of the logits matters
         Dlr = "dlr",
     }
 }
@@ -90,16 +222,24 @@ impl Pgd {
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) naming the setting.
     pub fn check(&self) -> Result<()> {
-        let bad = |what: &str, value: f32| refused(format!("{what} must be between 0 and 1 in pixel units, not {value}"));
-        if !(0.0..=1.0).contains(&self.epsilon) {
-            return bad("epsilon", self.epsilon);
-        }
+        check_radius(self.epsilon)?;
         if !(0.0..=1.0).contains(&self.step_size) {
-            return bad("step size", self.step_size);
+            return refused(format!("step size must be between 0 and 1 in pixel units, not {}", self.step_size));
         }
-        if !(1..=256).contains(&self.restarts) {
-            return refused(format!("restarts must be between 1 and 256, not {}", self.restarts));
-        }
-        Ok(())
+        check_restarts(self.restarts)
     }
+}
+
+fn check_radius(epsilon: f32) -> Result<()> {
+    if (0.0..=1.0).contains(&epsilon) {
+        return Ok(());
+    }
+    refused(format!("epsilon must be between 0 and 1 in pixel units, not {epsilon}"))
+}
+
+fn check_restarts(restarts: usize) -> Result<()> {
+    if (1..=256).contains(&restarts) {
+        return Ok(());
+    }
+    refused(format!("restarts must be between 1 and 256, not {restarts}"))
 }

@@ -129,14 +129,10 @@ mod tests {
     #[test]
     fn each_attacked_image_counts_once_and_natural_ones_do_not() {
         let record = |attacked: Option<usize>, answer: usize| Record {
-            input: 0,
-            label: 3,
-            natural: 3,
             attacked,
-            perturbation: None,
-            nan: false,
             riposte_natural: Some(Defended { original: 3, neighbor: 5, answer: 5 }),
             riposte_attacked: attacked.map(|original| Defended { original, neighbor: 3, answer }),
+            ..Record::of_input(0, 3, 3)
         };
         let records =
             [record(Some(5), 3), record(Some(5), 5), record(Some(5), 8), record(Some(3), 5), record(Some(3), 3), record(None, 0)];

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::attack::Pgd;
+use crate::attack::{Attack, Pgd};
 use crate::class::Prediction;
 use crate::dataset::DatasetId;
 use crate::outcome::Outcome;
@@ -100,6 +100,6 @@ impl From<&Prediction> for Opinion {
 impl Duel {
     /// The attack and the defense.
     pub fn setup(&self) -> Setup {
-        Setup { attack: Some(self.attack), target: self.target, riposte: Some(self.riposte) }
+        Setup { attack: Some(Attack::Pgd(self.attack)), target: self.target, riposte: Some(self.riposte), counter: None }
     }
 }

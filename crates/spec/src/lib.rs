@@ -7,8 +7,8 @@
 //! - [`setup`]: an attack and a defense; its parts in [`attack`], [`search`] and [`post_train`], named ones in [`preset`].
 //! - [`dataset`], [`architecture`], [`card`]: what is attacked. [`train`]: how a base model is trained.
 //! - [`class`], [`outcome`]: what a classifier says, and how a duel ended.
-//! - [`record`], [`results`], [`summary`]: one line for each input, the file of such lines, the figures that follow from them.
-//!   [`speed`]: the times of answers.
+//! - [`record`], [`results`], [`summary`]: one line for each input, the file of such lines, the figures that follow from them;
+//!   [`doubt`]: what makes such a figure doubtful; [`speed`]: the times of answers.
 //! - [`bench`]: the paper's tables as cells; [`paper`]: its figures; [`verdict`]: what measured ones say of them.
 //! - [`units`]: numbers as people write them.
 
@@ -21,7 +21,9 @@ pub mod bench;
 pub mod card;
 mod choice;
 pub mod class;
+pub mod counter;
 pub mod dataset;
+pub mod doubt;
 pub mod duel;
 mod error;
 pub mod keys;

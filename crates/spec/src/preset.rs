@@ -3,7 +3,7 @@
 //! The authors of the paper extended two codes, and names say which: F is Fast-FGSM's code (Wong et al. 2020), M is Madry's code (the
 //! PyTorch port of that of Madry et al. 2018).
 
-use crate::attack::{Loss, Pgd, Start, Stop};
+use crate::attack::{Attack, Loss, Pgd, Start, Stop};
 use crate::choice::choices;
 use crate::dataset::DatasetId;
 use crate::post_train::{Augmentation, BatchNormMode, Direction, Perturbation, PostTrain, Precision, TrainingData};
@@ -126,7 +126,7 @@ impl Preset {
 
     /// Its attack and its defense.
     pub fn setup(&self) -> Setup {
-        Setup { attack: Some(self.attack), target: None, riposte: Some(self.post_train) }
+        Setup { attack: Some(Attack::Pgd(self.attack)), target: None, riposte: Some(self.post_train), counter: None }
     }
 }
 

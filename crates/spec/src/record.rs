@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::attack::AttackKind;
+use crate::counter::Countered;
+use crate::doubt::Doubt;
 use crate::outcome::Outcome;
 
 /// What is known of one input. Fields that were not computed are `None`.
@@ -18,12 +21,21 @@ pub struct Record {
     pub attacked: Option<usize>,
     /// Largest absolute change that the attack made to a pixel.
     pub perturbation: Option<f32>,
+    /// Which of the strong attacks fooled the base model; `None` if none did, and for PGD.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fooled_by: Option<AttackKind>,
+    /// What makes a strong attack's verdict on this image doubtful.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<Doubt>,
     /// Whether a logit was not a number, of the base model or of the adapted one.
     pub nan: bool,
     /// The defense on the natural image.
     pub riposte_natural: Option<Defended>,
     /// The defense on the attacked image.
     pub riposte_attacked: Option<Defended>,
+    /// The attacks on the defense.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counter: Option<Countered>,
 }
 
 /// What the defense did with an input.
@@ -40,6 +52,23 @@ pub struct Defended {
 }
 
 impl Record {
+    /// Of an input of which no more is known than what the base model says of the natural image.
+    pub fn of_input(input: u64, label: usize, natural: usize) -> Self {
+        Self {
+            input,
+            label,
+            natural,
+            attacked: None,
+            perturbation: None,
+            fooled_by: None,
+            doubts: Vec::new(),
+            nan: false,
+            riposte_natural: None,
+            riposte_attacked: None,
+            counter: None,
+        }
+    }
+
     /// How the duel over the attacked image ended; `None` without an attack or without a defense.
     pub fn outcome(&self) -> Option<Outcome> {
         let Defended { original, neighbor, answer } = self.riposte_attacked?;

@@ -6,8 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
-use crate::attack::Pgd;
+use crate::attack::Attack;
 use crate::choice::choices;
+use crate::counter::Counter;
 use crate::dataset::DatasetId;
 use crate::post_train::PostTrain;
 use crate::setup::Setup;
@@ -48,12 +49,15 @@ pub struct Settings {
     /// Whether the natural images were defended, too.
     pub natural: bool,
     /// The attack, if there is one.
-    pub attack: Option<Pgd>,
+    pub attack: Option<Attack>,
     /// The class that the attack leads to; `None`: any but the label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<usize>,
     /// The defense, if there is one.
     pub riposte: Option<PostTrain>,
+    /// The attack on the defense, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counter: Option<Counter>,
     /// The defense draws from the first so many training samples; `None`: from all.
     pub post_samples: Option<usize>,
     /// SHA-256 of the file that the attacked images are from, in lower-case hexadecimal; `None`: they are the attack's.
@@ -94,7 +98,7 @@ impl Header {
 impl Settings {
     /// The attack and the defense.
     pub fn setup(&self) -> Setup {
-        Setup { attack: self.attack, target: self.target, riposte: self.riposte }
+        Setup { attack: self.attack, target: self.target, riposte: self.riposte, counter: self.counter }
     }
 
     /// The part that a header with these settings begins, still without images.

@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::attack::{Pgd, Start};
+pub use crate::attack::AttackKind;
+use crate::attack::{Attack, Pgd, Start};
 use crate::choice::choices;
+use crate::counter::{Counter, CounterKind};
 use crate::error::refused;
 use crate::post_train::{Perturbation, PostTrain};
 use crate::preset::Preset;
@@ -15,24 +17,15 @@ use crate::units::print_pixels;
 #[serde(deny_unknown_fields)]
 pub struct Setup {
     /// `None`: the natural images alone.
-    pub attack: Option<Pgd>,
+    pub attack: Option<Attack>,
     /// The class that the attack leads to; `None`: any but the label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<usize>,
     /// `None`: the base model alone.
     pub riposte: Option<PostTrain>,
-}
-
-choices! {
-    /// Which attack on the base model.
-    pub enum AttackKind: "attack" {
-        /// No attack: the natural images alone
-        None = "none",
-        /// Projected gradient descent
-        Pgd = "pgd",
-        /// One signed step to the corner of the ball
-        Fgsm = "fgsm",
-    }
+    /// The attack on the defense; `None`: it meets the attack on the base model alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counter: Option<Counter>,
 }
 
 choices! {
@@ -54,10 +47,14 @@ choices! {
 impl Setup {
     /// Which attack it is.
     pub fn attack_kind(&self) -> AttackKind {
+        self.attack.map_or(AttackKind::None, |attack| attack.kind())
+    }
+
+    /// The attack where it is projected gradient descent.
+    pub fn pgd(&self) -> Option<Pgd> {
         match self.attack {
-            None => AttackKind::None,
-            Some(attack) if attack.is_fgsm() => AttackKind::Fgsm,
-            Some(_) => AttackKind::Pgd,
+            Some(Attack::Pgd(pgd)) => Some(pgd),
+            _ => None,
         }
     }
 
@@ -66,14 +63,31 @@ impl Setup {
         self.riposte.map_or(RiposteKind::None, |riposte| riposte.perturbation.kind())
     }
 
+    /// Which attack on the defense it is.
+    pub fn counter_kind(&self) -> CounterKind {
+        self.counter.map_or(CounterKind::None, |counter| counter.kind)
+    }
+
     /// Checks that every setting is in its range.
     ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) naming the setting that is out of its range.
     pub fn check(&self) -> Result<()> {
         self.attack.map_or(Ok(()), |attack| attack.check())?;
-        if self.target.is_some() && self.attack.is_none() {
-            return refused("a target needs an attack");
+        if self.target.is_some() && self.pgd().is_none() {
+            return refused("a target needs an attack by PGD");
+        }
+        if let Some(counter) = &self.counter {
+            counter.check()?;
+            if self.attack.and_then(|attack| attack.epsilon()).is_none() {
+                return refused("`counter` needs an attack in a ball, whose radius it takes");
+            }
+            if self.riposte.is_none() {
+                return refused("`counter` attacks a riposte, and `riposte` is none");
+            }
+            if self.target.is_some() {
+                return refused("`counter` leads to any class but the label, which contradicts `target`");
+            }
         }
         self.riposte.map_or(Ok(()), |riposte| riposte.check())
     }
@@ -81,14 +95,14 @@ impl Setup {
     /// What is allowed and hardly meant, in sentences.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        warnings.extend(self.attack.and_then(|attack| out_of_reach("", &attack)));
+        warnings.extend(self.pgd().and_then(|attack| out_of_reach("", &attack)));
         warnings.extend(self.riposte.and_then(|riposte| out_of_reach("search-", &riposte.search.attack)));
         warnings
     }
 
     /// The preset whose attack, search and post-training these are, whatever the perturbation's kind.
     pub fn preset(&self) -> Option<Preset> {
-        let (attack, riposte) = (self.attack?, self.riposte?);
+        let (attack, riposte) = (self.pgd()?, self.riposte?);
         Preset::ALL.into_iter().find(|preset| {
             let variants = [preset.post_train.perturbation, preset.fast, preset.pgd];
             self.target.is_none()
@@ -136,11 +150,11 @@ mod tests {
         for preset in Preset::ALL {
             assert_eq!(preset.setup().warnings(), [] as [&str; 0], "{}", preset.name);
         }
-        let weak = Setup { attack: Some(Pgd { steps: 20, ..Pgd::MNIST }), ..Preset::F_MNIST.setup() };
+        let weak = Setup { attack: Some(Attack::Pgd(Pgd { steps: 20, ..Pgd::MNIST })), ..Preset::F_MNIST.setup() };
         let warnings = weak.warnings();
         assert!(warnings.len() == 1 && warnings[0].contains("0.2 from the image"), "{warnings:?}");
         assert!(warnings[0].contains("0.3 that `epsilon` allows"), "{warnings:?}");
-        let exact = Setup { attack: Some(Pgd { epsilon: 0.4, ..Pgd::MNIST }), ..weak };
+        let exact = Setup { attack: Some(Attack::Pgd(Pgd { epsilon: 0.4, ..Pgd::MNIST })), ..weak };
         assert!(exact.warnings().is_empty());
     }
 

@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Choice;
+use crate::attack::AttackKind;
+use crate::counter::Left;
+use crate::doubt::Raised;
 use crate::record::Record;
 
 /// The figures of a run. Counts are over `images`; `None` where nothing was computed.
@@ -26,6 +30,24 @@ pub struct Summary {
     pub max_perturbation: Option<f32>,
     /// Inputs with a logit that was not a number.
     pub nan_count: usize,
+    /// How many images each of the strong attacks fooled, in their order, of those that the ones before it had left right.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fooled: Vec<Fooled>,
+    /// What is left under the attacks on the defense.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counter: Option<Left>,
+    /// What makes the accuracy under strong attacks doubtful.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<Raised>,
+}
+
+/// Images that an attack has fooled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fooled {
+    /// Which attack.
+    pub attack: AttackKind,
+    /// How many.
+    pub images: usize,
 }
 
 impl Summary {
@@ -42,8 +64,18 @@ impl Summary {
             riposted: count(records, |r| main(r).map(|d| d.original != d.neighbor)),
             max_perturbation: records.iter().filter_map(|r| r.perturbation).reduce(f32::max),
             nan_count: records.iter().filter(|r| r.nan).count(),
+            fooled: fooled(records),
+            counter: Left::of(records),
+            doubts: Raised::of(records),
         }
     }
+}
+
+/// By attack, in the order of the kinds, which is that of the standard ensemble.
+fn fooled(records: &[Record]) -> Vec<Fooled> {
+    let count = |attack: AttackKind| records.iter().filter(|record| record.fooled_by == Some(attack)).count();
+    let all = AttackKind::ALL.iter().map(|attack| Fooled { attack: *attack, images: count(*attack) });
+    all.filter(|fooled| fooled.images > 0).collect()
 }
 
 /// How many records satisfy `test`; `None` if it says nothing of any.

@@ -21,14 +21,11 @@ fn records(inputs: std::ops::Range<u64>) -> Vec<Record> {
         let answer = if input.is_multiple_of(20) { attacked } else { label };
         let defended = |original: usize, answer: usize| Some(Defended { original, neighbor: label, answer });
         Record {
-            input,
-            label,
-            natural: label,
             attacked: Some(attacked),
             perturbation: Some(0.3),
-            nan: false,
             riposte_natural: defended(label, label),
             riposte_attacked: defended(attacked, answer),
+            ..Record::of_input(input, label, label)
         }
     };
     inputs.map(record).collect()
@@ -50,6 +47,7 @@ fn write(path: &Path, index: usize, inputs: std::ops::Range<u64>) {
         attack: cell.setup.attack,
         target: cell.setup.target,
         riposte: cell.setup.riposte,
+        counter: None,
         post_samples: None,
         images_sha256: None,
     };

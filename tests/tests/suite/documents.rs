@@ -82,7 +82,7 @@ fn table() -> String {
     for Results { settings, records } in results() {
         let riposte = riposte::spec::keys::KEYS.iter().find(|key| key.name == "riposte").unwrap();
         let riposte = riposte.get(&settings.setup()).unwrap();
-        let column = match settings.attack.map(|attack| attack.stop) {
+        let column = match settings.setup().pgd().map(|attack| attack.stop) {
             Some(Stop::AtSuccess) => 0,
             Some(Stop::Never) => 1,
             None => 2,

@@ -3,6 +3,12 @@
 #[macro_use]
 extern crate riposte_harness;
 
+mod attacks_counter;
+mod attacks_losses;
+mod attacks_reference;
+mod attacks_strong;
+mod attacks_subjects;
+mod cli_attacks;
 mod cli_bench;
 mod cli_duel;
 mod cli_eval;

@@ -285,6 +285,7 @@ fn one_of(goal: &Goal, row: usize) -> Goal {
     match goal {
         Goal::Untargeted { labels } => Goal::Untargeted { labels: vec![labels[row]] },
         Goal::Targeted { targets } => Goal::Targeted { targets: vec![targets[row]] },
+        Goal::Toward { labels, targets } => Goal::Toward { labels: vec![labels[row]], targets: vec![targets[row]] },
     }
 }
 

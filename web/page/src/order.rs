@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use riposte_protocol::{DeviceKind, Event, Picture, Request};
 use riposte_spec::Choice as _;
-use riposte_spec::attack::Start;
+use riposte_spec::attack::{Attack, Start};
 use riposte_spec::keys::Key;
 use riposte_spec::post_train::Perturbation;
 use riposte_spec::preset::PresetName;
@@ -87,8 +87,8 @@ fn settle(arena: Arena, link: &Link) {
     let preset = name.preset();
     let (setup, refused) = preset.with_link(link.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     notices.extend(refused.into_iter().map(|refused| left_out(refused.name, refused.value, &refused.why.to_string())));
-    if setup.attack.is_none() || setup.riposte.is_none() {
-        notices.push("This page always attacks and always defends: what the link says of that was left out.".to_owned());
+    if setup.pgd().is_none() || setup.riposte.is_none() {
+        notices.push("This page always attacks, by PGD, and always defends: what the link says of that was left out.".to_owned());
     }
     if let Some(target) = setup.target.filter(|target| *target >= dataset.classes().len()) {
         notices.push(refusal("target", &target.to_string(), &format!("a class, from 0 to {}", dataset.classes().len() - 1)));
@@ -99,9 +99,10 @@ fn settle(arena: Arena, link: &Link) {
     }
     arena.preset.set(name);
     arena.take(Setup {
-        attack: setup.attack.or(Some(preset.attack)),
+        attack: Some(Attack::Pgd(setup.pgd().unwrap_or(preset.attack))),
         target,
         riposte: setup.riposte.or(Some(preset.post_train)),
+        counter: None,
     });
     arena.notices.update(|all| all.append(&mut notices));
 }

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use riposte_protocol::{DatasetEntry, Input, Manifest, ModelEntry, Picture, Sample};
 use riposte_spec::Choice as _;
-use riposte_spec::attack::Pgd;
+use riposte_spec::attack::{Attack, Pgd};
 use riposte_spec::class::Prediction;
 use riposte_spec::dataset::DatasetId;
 use riposte_spec::keys::Key;
@@ -129,13 +129,18 @@ impl Arena {
 
     /// The attack and the defense.
     pub fn setup(self) -> Setup {
-        Setup { attack: Some(self.attack.get()), target: self.target.get(), riposte: Some(self.riposte.get()) }
+        Setup {
+            attack: Some(Attack::Pgd(self.attack.get())),
+            target: self.target.get(),
+            riposte: Some(self.riposte.get()),
+            counter: None,
+        }
     }
 
     /// Takes over an attack and a defense; what stays as it was has no consequences. Without one of them there is nothing to show: that
     /// one stays.
     pub fn take(self, setup: Setup) {
-        if let Some(attack) = setup.attack.filter(|attack| *attack != self.attack.get_untracked()) {
+        if let Some(attack) = setup.pgd().filter(|attack| *attack != self.attack.get_untracked()) {
             self.attack.set(attack);
         }
         if setup.target != self.target.get_untracked() {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
+use riposte::attack::Attack;
 use riposte::post_train::PostTraining;
 use riposte::rng::Seed;
 use riposte::spec::dataset::DatasetId;
@@ -30,9 +31,10 @@ pub fn run(args: DuelArgs) -> Result<()> {
     let source = Source::find(&args.model, args.data.dataset)?;
     let dataset = args.data.dataset.unwrap_or(source.dataset());
     let setup = settings::resolve(args.preset, dataset, &args.settings, &[])?;
-    let (Some(attack), Some(settings)) = (setup.attack, setup.riposte) else {
-        bail!("a duel needs an attack and a riposte; `riposte eval` does without");
+    let (Some(attack), Some(settings)) = (setup.pgd(), setup.riposte) else {
+        bail!("a duel needs an attack by PGD and a riposte; `riposte eval` takes any attack, and does without");
     };
+    ensure!(setup.counter.is_none(), "a duel is about the attack on the base model: `riposte eval` takes --counter");
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
     let model = source.load(&device.device)?;
@@ -142,7 +144,12 @@ impl<'a> Facts<'a> {
             natural_answer: story.natural_answer,
             race: &story.race,
             losses: &story.losses,
-            setup: Setup { attack: Some(story.attack), target: story.target, riposte: Some(story.riposte) },
+            setup: Setup {
+                attack: Some(Attack::Pgd(story.attack)),
+                target: story.target,
+                riposte: Some(story.riposte),
+                counter: None,
+            },
             seed: colophon.seed,
             command: &colophon.command,
             device,

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
+use riposte::attack::Attack;
 use riposte::data::Dataset;
 use riposte::defense::Static;
 use riposte::evaluate::{Evaluation, Record, Summary};
@@ -170,10 +171,11 @@ impl Session<'_> {
     fn measure(&self, model: &Model, images: &Dataset, bar: &ProgressBar) -> Result<Summary> {
         let evaluation = Evaluation {
             model,
-            attack: Some(self.plan.measured),
+            attack: Some(Attack::Pgd(self.plan.measured)),
             target: None,
             defense: None::<Static<'_, Model>>,
             natural: false,
+            counter: None,
         };
         let inputs =
             Inputs { test: images, given: None, seed: Seed(self.plan.seed), batch: if self.device.is_cpu() { 128 } else { 512 } };

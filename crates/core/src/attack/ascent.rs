@@ -4,7 +4,7 @@
 use burn::tensor::Tensor;
 use riposte_kernels::SignedStep;
 
-use crate::Classifier;
+use super::subject::{Slope, Subject};
 
 /// A batch of points that climb, each in the ball around its own origin.
 #[derive(Debug)]
@@ -40,13 +40,13 @@ impl Ascent {
 
     /// One step of all points up a `value` `[batch]` of their logits; or of those where `moving` `[batch]`, made of the logits, is
     /// not 0. Returns the logits `[batch, class]` of where they were, without autodiff.
-    pub(crate) fn step<C: Classifier>(
+    pub(crate) fn step<S: Subject>(
         &mut self,
-        classifier: &C,
-        value: impl FnOnce(Tensor<2>) -> Tensor<1>,
+        subject: &S,
+        value: impl Fn(Tensor<2>) -> Tensor<1>,
         moving: impl FnOnce(Tensor<2>) -> Option<Tensor<1>>,
     ) -> Tensor<2> {
-        let (logits, gradient) = slope(classifier, self.point(), value);
+        let Slope { logits, gradient, .. } = subject.slope(self.point(), &value);
         // project_linf(signed_step(point)), in one pass over memory.
         let next = riposte_kernels::signed_step(self.point(), gradient, self.origin.clone(), moving(logits.clone()), self.step);
         self.point = next;
@@ -54,32 +54,12 @@ impl Ascent {
     }
 
     /// `steps` steps of all points up a `value` `[batch]` of their logits; returns where they end.
-    pub(crate) fn climb<C: Classifier>(
-        mut self,
-        classifier: &C,
-        steps: usize,
-        value: impl Fn(Tensor<2>) -> Tensor<1>,
-    ) -> Tensor<4> {
+    pub(crate) fn climb<S: Subject>(mut self, subject: &S, steps: usize, value: impl Fn(Tensor<2>) -> Tensor<1>) -> Tensor<4> {
         for _ in 0..steps {
-            self.step(classifier, &value, |_| None);
+            self.step(subject, &value, |_| None);
         }
         self.point
     }
-}
-
-/// Logits `[batch, class]` and the gradient of a `value` `[batch]` of each image's logits with respect to `images`
-/// `[batch, channel, height, width]`, without autodiff.
-pub(super) fn slope<C: Classifier>(
-    classifier: &C,
-    images: Tensor<4>,
-    value: impl FnOnce(Tensor<2>) -> Tensor<1>,
-) -> (Tensor<2>, Tensor<4>) {
-    let point = images.autodiff().require_grad();
-    let logits = classifier.forward(point.clone());
-    // Without a sum: it starts from a one for each image, which is the gradient of their sum.
-    let gradients = value(logits.clone()).backward();
-    let gradient = point.grad(&gradients).expect("the logits depend on the image");
-    (logits.inner(), gradient)
 }
 
 #[cfg(test)]

@@ -4,6 +4,10 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use riposte_kernels::cross_entropy;
 use riposte_spec::attack::Loss;
 
+use super::rows::{indices, pick};
+use crate::rng::Draws;
+use crate::{Error, Result};
+
 /// Whom to leave or where to go, a class for each image of the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Goal {
@@ -17,26 +21,71 @@ pub enum Goal {
         /// The target of each image.
         targets: Vec<usize>,
     },
+    /// Any class but the label, by way of the target class.
+    Toward {
+        /// The label of each image.
+        labels: Vec<usize>,
+        /// The class of each image that the attack moves toward.
+        targets: Vec<usize>,
+    },
 }
 
 /// A goal on the device of its batch.
 #[derive(Debug)]
 pub(super) struct Objective {
-    /// One-hot, `[batch, class]`.
+    /// The class that success is judged by, one-hot, `[batch, class]`.
     one_hot: Tensor<2>,
-    /// `[batch, 1]`
+    /// The same, `[batch, 1]`.
     classes: Tensor<2, Int>,
+    /// The class on the way, one-hot, `[batch, class]`.
+    toward: Option<Tensor<2>>,
     targeted: bool,
     loss: Loss,
 }
 
 impl Goal {
-    /// The label or target of each image.
+    /// The class of each image that success is judged by: its label, or its target.
     pub fn classes(&self) -> &[usize] {
         match self {
-            Self::Untargeted { labels } => labels,
+            Self::Untargeted { labels } | Self::Toward { labels, .. } => labels,
             Self::Targeted { targets } => targets,
         }
+    }
+
+    /// For a batch with its first image once more at its end.
+    pub(super) fn with_its_first_again(mut self) -> Self {
+        match &mut self {
+            Self::Untargeted { labels } => labels.push(labels[0]),
+            Self::Targeted { targets } => targets.push(targets[0]),
+            Self::Toward { labels, targets } => {
+                labels.push(labels[0]);
+                targets.push(targets[0]);
+            }
+        }
+        self
+    }
+
+    /// # Errors
+    /// [`Error::Config`] if the goal is not for `batch` images, names a class that there is not, or if the loss needs more classes.
+    pub(super) fn check(&self, batch: usize, classes: usize, loss: Loss) -> Result<()> {
+        let (on_the_way, least): (&[usize], _) = match self {
+            Self::Toward { targets, .. } => (targets, 4),
+            Self::Untargeted { .. } | Self::Targeted { .. } => (self.classes(), 3),
+        };
+        for named in [self.classes(), on_the_way] {
+            if named.len() != batch {
+                return Err(Error::Config(format!("{batch} images need as many classes, not {}", named.len())));
+            }
+            if let Some(class) = named.iter().find(|class| **class >= classes) {
+                return Err(Error::Config(format!("class {class} is out of range: the classifier has {classes}")));
+            }
+        }
+        if loss == Loss::Dlr && classes < least {
+            return Err(Error::Config(format!(
+                "the DLR loss needs {least} classes here, the classifier has {classes}: use the margin"
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -44,9 +93,11 @@ impl Objective {
     pub(super) fn new(goal: &Goal, loss: Loss, classes: usize, device: &Device) -> Self {
         let indices: Vec<i32> = goal.classes().iter().map(|class| *class as i32).collect();
         let count = indices.len();
+        let toward = if let Goal::Toward { targets, .. } = goal { Some(one_hot(targets, classes, device)) } else { None };
         Self {
             one_hot: one_hot(goal.classes(), classes, device),
             classes: Tensor::from_data(TensorData::new(indices, [count, 1]), device),
+            toward,
             targeted: matches!(goal, Goal::Targeted { .. }),
             loss,
         }
@@ -55,21 +106,26 @@ impl Objective {
     /// What the attack ascends, `[batch]`, from logits `[batch, class]`.
     pub(super) fn value(&self, logits: Tensor<2>) -> Tensor<1> {
         let distance = self.distance(logits);
-        if self.targeted { distance.neg() } else { distance }
+        if self.direction() < 0.0 { distance.neg() } else { distance }
     }
 
-    /// How far the logits `[batch, class]` are from the class, `[batch]`: ascended or, by a targeted attack, descended.
+    /// How far the logits `[batch, class]` are from the label, `[batch]`, ascended; or from the target, descended.
     pub(super) fn distance(&self, logits: Tensor<2>) -> Tensor<1> {
+        let lead = |logits: &Tensor<2>| match &self.toward {
+            None => self.margin(logits.clone()),
+            // The label's lead over the class on the way.
+            Some(target) => (logits.clone() * (self.one_hot.clone() - target.clone())).sum_dim(1).flatten(0, 1),
+        };
         match self.loss {
-            Loss::CrossEntropy => cross_entropy(logits, self.one_hot.clone()),
-            Loss::Margin => self.margin(logits),
-            Loss::Dlr => self.margin(logits.clone()) / (lead_over_the_third(logits) + DLR_FLOOR),
+            Loss::CrossEntropy => cross_entropy(logits, self.toward.as_ref().unwrap_or(&self.one_hot).clone()),
+            Loss::Margin => lead(&logits),
+            Loss::Dlr => lead(&logits) / (self.spread(logits) + DLR_FLOOR),
         }
     }
 
     /// 1 where the distance is ascended, -1 where it is descended.
     pub(super) fn direction(&self) -> f32 {
-        if self.targeted { -1.0 } else { 1.0 }
+        if self.targeted || self.toward.is_some() { -1.0 } else { 1.0 }
     }
 
     /// 1 where the logits `[batch, class]` show success, else 0: `[batch]`. A NaN is no success.
@@ -79,6 +135,16 @@ impl Objective {
         success.float().flatten(0, 1)
     }
 
+    /// The objective of some rows of the batch.
+    pub(super) fn pick(&self, rows: &[usize]) -> Self {
+        Self {
+            one_hot: pick(self.one_hot.clone(), rows),
+            classes: self.classes.clone().select(0, indices(rows, &self.classes.device())),
+            toward: self.toward.clone().map(|toward| pick(toward, rows)),
+            ..*self
+        }
+    }
+
     /// Largest other logit minus the class's own, `[batch]`.
     fn margin(&self, logits: Tensor<2>) -> Tensor<1> {
         let own = (logits.clone() * self.one_hot.clone()).sum_dim(1);
@@ -86,26 +152,51 @@ impl Objective {
         let others = logits - self.one_hot.clone() * 1e30;
         (others.max_dim(1) - own).flatten(0, 1)
     }
+
+    /// What the DLR loss divides by, `[batch]`: the largest logit minus the third, or minus the mean of third and fourth on the
+    /// way to a target.
+    fn spread(&self, logits: Tensor<2>) -> Tensor<1> {
+        let count = if self.toward.is_some() { 4 } else { 3 };
+        let ranked: Vec<Tensor<2>> = ranked(logits, count).into_iter().map(|class| class.logit).collect();
+        let low = if let Some(fourth) = ranked.get(3) { (ranked[2].clone() + fourth.clone()) * 0.5 } else { ranked[2].clone() };
+        (ranked[0].clone() - low).flatten(0, 1)
+    }
 }
 
-/// As in the authors' code: a classifier that answers alike for all classes does not divide by zero.
+/// # Errors
+/// [`Error::Config`] if there are not draws for each image.
+pub(super) fn check_draws(draws: &[Draws], batch: usize) -> Result<()> {
+    if draws.len() == batch {
+        return Ok(());
+    }
+    Err(Error::Config(format!("{batch} images need as many draws, not {}", draws.len())))
+}
+
+/// As in the authors' code: it keeps a subject that answers alike for all classes from dividing by zero.
 const DLR_FLOOR: f32 = 1e-12;
 
-/// Classes that the DLR loss compares.
-pub(super) const DLR_CLASSES: usize = 3;
+/// A class of each image by the rank of its logit.
+pub(super) struct Ranked {
+    /// `[batch, 1]`, with its gradient.
+    pub logit: Tensor<2>,
+    /// `[batch, class]`
+    pub one_hot: Tensor<2>,
+}
 
-/// The largest logit minus the third, `[batch]`, of logits `[batch, class]`.
-fn lead_over_the_third(logits: Tensor<2>) -> Tensor<1> {
+/// The `count` classes of the largest logits of each row of `[batch, class]`, largest first.
+///
+/// By one maximum after the other: a sort would be read back from the device.
+pub(super) fn ranked(logits: Tensor<2>, count: usize) -> Vec<Ranked> {
     let [_, classes] = logits.dims();
     let numbers = Tensor::<1, Int>::arange(0..classes as i64, &logits.device()).reshape([1, classes]);
-    let first = logits.clone().max_dim(1);
-    // One maximum after the other, each without the one before: a sort is read back from the device.
     let mut rest = logits;
-    for _ in 1..DLR_CLASSES {
-        let largest = numbers.clone().equal(rest.clone().argmax(1)).float();
-        rest = rest - largest * 1e30;
-    }
-    (first - rest.max_dim(1)).flatten(0, 1)
+    let mut next = || {
+        let (logit, index) = rest.clone().max_dim_with_indices(1);
+        let one_hot = numbers.clone().equal(index).float();
+        rest = rest.clone() - one_hot.clone() * 1e30;
+        Ranked { logit, one_hot }
+    };
+    (0..count).map(|_| next()).collect()
 }
 
 /// One-hot rows `[batch, class]`.

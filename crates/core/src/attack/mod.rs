@@ -1,13 +1,37 @@
-//! Attacks: perturbations inside an L-infinity ball that make a classifier err.
+//! Attacks: perturbations that make a classifier err.
+//!
+//! Settings are [`riposte_spec::attack`]'s; an attack with settings is started by [`Attacks::attack`] and is an iterator over its
+//! steps. [`campaign`] runs any attack, or the standard ensemble of four, to the end on what is still right. All of them address a
+//! [`Subject`], which every classifier is.
 
+mod apgd;
 mod ascent;
+mod campaign;
+mod checks;
+pub mod counter;
+mod cw;
+mod deepfool;
+mod fab;
 mod goal;
 mod pgd;
+mod rows;
+mod square;
+mod standing;
+mod subject;
 
+pub use apgd::{ApgdRun, ApgdSearch, Ascended, checkpoints};
 pub(crate) use ascent::Ascent;
 pub use ascent::{project_linf, signed_step};
+pub use campaign::{Outcome, Progress, campaign};
+pub use cw::CwRun;
+pub use deepfool::DeepFoolRun;
+pub use fab::{FabRun, projection::project};
 pub use goal::Goal;
 pub(crate) use goal::one_hot;
 pub(crate) use pgd::start;
-pub use pgd::{Attack, Attacked, Attacks, Step, input_gradient};
-pub use riposte_spec::attack::{Loss, Pgd, Start, Stop};
+pub use pgd::{Attacked, Attacks, PgdRun, Step, input_gradient};
+pub use riposte_spec::attack::{Apgd, Attack, Auto, Colors, Cw, DeepFool, Fab, Loss, Norm, Pgd, Schedule, Square, Start, Stop};
+pub(crate) use rows::choose;
+pub use rows::distance;
+pub use square::{SquareRun, SquareSearch, side};
+pub use subject::{Slope, Subject, Value};

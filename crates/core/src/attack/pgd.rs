@@ -1,71 +1,55 @@
 //! Projected gradient descent in the L-infinity ball (Madry et al. 2018; the paper's white-box attack and the inner loop of
-//! its Algorithm 1).
+//! its Algorithm 1), and what all attacks have in common.
 
 use burn::tensor::{Tensor, TensorData};
 use riposte_kernels::SignedStep;
 use riposte_spec::attack::{Loss, Pgd, Start, Stop};
 
-use super::ascent::{Ascent, slope};
-use super::goal::{DLR_CLASSES, Goal, Objective};
+use super::ascent::Ascent;
+use super::goal::{Goal, Objective, check_draws};
+use super::rows::choose;
+use super::subject::{Slope, Subject};
+use crate::Result;
 use crate::rng::{self, Draws, Purpose};
-use crate::{Classifier, Error, Result};
 
 /// An attack as settings: whoever has them can start it.
 pub trait Attacks: Copy {
-    /// Attacks `images` `[batch, channel, height, width]` in `[0, 1]` on the classifier's device, with the draws of each image.
+    /// The attack under way. It yields points of its path, on the device; `break` cancels, not pulling pauses.
+    type Run<'a, S: Subject + 'a>: Iterator<Item = Step>;
+
+    /// Attacks `images` `[batch, channel, height, width]` in `[0, 1]` on the subject's device, with the draws of each image.
     ///
-    /// The classifier should rest (no autodiff): gradients are taken with respect to the image alone.
+    /// A classifier should rest (no autodiff): gradients are taken with respect to the image alone.
     ///
     /// # Errors
-    /// [`Error::Config`] if a setting is out of its range or the numbers of images, classes and draws differ.
-    fn attack<'a, C: Classifier>(
-        self,
-        classifier: &'a C,
-        images: Tensor<4>,
-        goal: &Goal,
-        draws: &[Draws],
-    ) -> Result<Attack<'a, C>>;
+    /// [`Error::Config`](crate::Error::Config) if a setting is out of its range or the numbers of images, classes and draws differ.
+    fn attack<'a, S: Subject>(self, subject: &'a S, images: Tensor<4>, goal: &Goal, draws: &[Draws]) -> Result<Self::Run<'a, S>>;
 }
 
 impl Attacks for Pgd {
-    fn attack<'a, C: Classifier>(
-        self,
-        classifier: &'a C,
-        images: Tensor<4>,
-        goal: &Goal,
-        draws: &[Draws],
-    ) -> Result<Attack<'a, C>> {
-        start(self, Purpose::Attack, classifier, images, goal, draws)
+    type Run<'a, S: Subject + 'a> = PgdRun<'a, S>;
+
+    fn attack<'a, S: Subject>(self, subject: &'a S, images: Tensor<4>, goal: &Goal, draws: &[Draws]) -> Result<PgdRun<'a, S>> {
+        start(self, Purpose::Attack, subject, images, goal, draws)
     }
 }
 
 /// [`Attacks::attack`] with random starts of another purpose, so that a neighbor search does not repeat the attack's.
-pub(crate) fn start<'a, C: Classifier>(
+pub(crate) fn start<'a, S: Subject>(
     config: Pgd,
     purpose: Purpose,
-    classifier: &'a C,
+    subject: &'a S,
     images: Tensor<4>,
     goal: &Goal,
     draws: &[Draws],
-) -> Result<Attack<'a, C>> {
+) -> Result<PgdRun<'a, S>> {
     config.check()?;
     let [batch, ..] = images.dims();
-    let classes = classifier.classes();
-    if goal.classes().len() != batch || draws.len() != batch {
-        let (labels, draws) = (goal.classes().len(), draws.len());
-        return Err(Error::Config(format!("{batch} images need as many classes ({labels}) and draws ({draws})")));
-    }
-    if let Some(class) = goal.classes().iter().find(|class| **class >= classes) {
-        return Err(Error::Config(format!("class {class} is out of range: the classifier has {classes}")));
-    }
-    if config.loss == Loss::Dlr && classes < DLR_CLASSES {
-        return Err(Error::Config(format!(
-            "the dlr loss needs {DLR_CLASSES} classes, and the classifier has {classes}: take margin"
-        )));
-    }
-    let objective = Objective::new(goal, config.loss, classes, &images.device());
+    goal.check(batch, subject.class_count(), config.loss)?;
+    check_draws(draws, batch)?;
+    let objective = Objective::new(goal, config.loss, subject.class_count(), &images.device());
     let starts = Starts { config, purpose, draws: draws.to_vec(), direction: objective.direction(), images };
-    Ok(Attack { config, classifier, objective, ascent: starts.ascent(0), starts, restart: 0, step: 0, best: None })
+    Ok(PgdRun { config, subject, objective, ascent: starts.ascent(0), starts, restart: 0, step: 0, best: None })
 }
 
 /// What an attack with this goal and loss ascends at each of `images` `[batch, channel, height, width]`, `[batch]`, and the
@@ -73,18 +57,18 @@ pub(crate) fn start<'a, C: Classifier>(
 ///
 /// # Panics
 /// If a class of the goal is out of range.
-pub fn input_gradient<C: Classifier>(classifier: &C, images: Tensor<4>, goal: &Goal, loss: Loss) -> (Tensor<1>, Tensor<4>) {
-    let objective = Objective::new(goal, loss, classifier.classes(), &images.device());
-    let (logits, gradient) = slope(classifier, images, |logits| objective.value(logits));
-    (objective.value(logits), gradient)
+pub fn input_gradient<S: Subject>(subject: &S, images: Tensor<4>, goal: &Goal, loss: Loss) -> (Tensor<1>, Tensor<4>) {
+    let objective = Objective::new(goal, loss, subject.class_count(), &images.device());
+    let Slope { value, gradient, .. } = subject.slope(images, &|logits| objective.value(logits));
+    (value, gradient)
 }
 
 /// An attack under way. Each item is a point of the path and the logits there, on the device; `break` cancels, not pulling
 /// pauses. A restart yields `steps + 1` items, from its start to its last point.
 #[derive(Debug)]
-pub struct Attack<'a, C> {
+pub struct PgdRun<'a, S> {
     config: Pgd,
-    classifier: &'a C,
+    subject: &'a S,
     objective: Objective,
     starts: Starts,
     ascent: Ascent,
@@ -122,7 +106,7 @@ pub struct Step {
 pub struct Attacked {
     /// The perturbed images, `[batch, channel, height, width]`, in the ball and in `[0, 1]`.
     pub images: Tensor<4>,
-    /// The classifier's logits on them, `[batch, class]`.
+    /// The subject's logits on them, `[batch, class]`.
     pub logits: Tensor<2>,
 }
 
@@ -136,7 +120,7 @@ struct Scored {
     objective: Tensor<1>,
 }
 
-impl<C: Classifier> Attack<'_, C> {
+impl<S: Subject> PgdRun<'_, S> {
     /// Runs to the end. Of several restarts each image keeps one that succeeded, if any did, and of those the one with the
     /// highest objective.
     pub fn finish(mut self) -> Attacked {
@@ -151,7 +135,7 @@ impl<C: Classifier> Attack<'_, C> {
             Stop::Never => None,
             Stop::AtSuccess => Some(1.0 - objective.succeeded(logits)),
         };
-        self.ascent.step(self.classifier, |logits| objective.distance(logits), moving)
+        self.ascent.step(self.subject, |logits| objective.distance(logits), moving)
     }
 
     fn end_restart(&mut self, logits: Tensor<2>) {
@@ -195,7 +179,7 @@ impl Starts {
     }
 }
 
-impl<C: Classifier> Iterator for Attack<'_, C> {
+impl<S: Subject> Iterator for PgdRun<'_, S> {
     type Item = Step;
 
     fn next(&mut self) -> Option<Step> {
@@ -207,7 +191,7 @@ impl<C: Classifier> Iterator for Attack<'_, C> {
             self.step += 1;
             self.ascend()
         } else {
-            let logits = self.classifier.forward(images.clone());
+            let logits = self.subject.answer(images.clone());
             self.end_restart(logits.clone());
             logits
         };
@@ -222,16 +206,13 @@ impl Scored {
         let same_success = other.succeeded.clone().equal(self.succeeded.clone());
         let higher = other.objective.clone().greater(self.objective.clone());
         let better = more_success.bool_or(same_success.bool_and(higher));
-        let [batch] = better.dims();
-        let of_logits = better.clone().reshape([batch, 1]).expand(self.end.logits.dims());
-        let of_images = better.clone().reshape([batch, 1, 1, 1]).expand(self.end.images.dims());
         Self {
             end: Attacked {
-                images: self.end.images.mask_where(of_images, other.end.images),
-                logits: self.end.logits.mask_where(of_logits, other.end.logits),
+                images: choose(&better, other.end.images, self.end.images),
+                logits: choose(&better, other.end.logits, self.end.logits),
             },
-            succeeded: self.succeeded.mask_where(better.clone(), other.succeeded),
-            objective: self.objective.mask_where(better, other.objective),
+            succeeded: choose(&better, other.succeeded, self.succeeded),
+            objective: choose(&better, other.objective, self.objective),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How a setting is read from a [`Setup`] and written into it, by kind.
 
-use crate::attack::Pgd;
+use crate::attack::{Attack, Cw, DeepFool, Norm, Pgd};
+use crate::counter::{Counter, CounterKind};
 use crate::error::refused;
 use crate::post_train::{Augmentation, Direction, Perturbation};
 use crate::preset::Preset;
@@ -18,6 +19,10 @@ pub enum Kind {
     Rate,
     /// A number from 0 to below 1.
     Share,
+    /// A number above 0 and up to 1.
+    Part,
+    /// A number of at least 0.
+    Size,
     /// A whole number of at least `least`. A link may ask for `most`: it should not keep a visitor's device busy for hours.
     Count {
         /// The smallest value allowed.
@@ -93,6 +98,24 @@ pub(super) const fn pixels(place: Place<f32>) -> Slot<f32> {
 
 pub(super) const fn rate(place: Place<f32>) -> Slot<f32> {
     Slot { kind: || Kind::Rate, parse: units::parse_positive, print: f32::to_string, place }
+}
+
+/// A number of at least 0.
+pub(super) const fn size(place: Place<f32>) -> Slot<f32> {
+    let parse = |text: &str| match units::number(text).map(|value| value as f32) {
+        Some(value) if value.is_finite() && value >= 0.0 => Ok(value),
+        _ => refused(format!("`{text}` is not a number of at least 0")),
+    };
+    Slot { kind: || Kind::Size, parse, print: f32::to_string, place }
+}
+
+/// A number above 0 and up to 1.
+pub(super) const fn part(place: Place<f32>) -> Slot<f32> {
+    let parse = |text: &str| match units::parse_share(text)? {
+        part if part > 0.0 => Ok(part),
+        _ => refused(format!("`{text}` is not a number above 0 and up to 1")),
+    };
+    Slot { kind: || Kind::Part, parse, print: f32::to_string, place }
 }
 
 pub(super) const fn share(place: Place<f32>) -> Slot<f32> {
@@ -171,7 +194,7 @@ pub(super) const fn augmentation(place: Place<Augmentation>) -> Slot<Augmentatio
     Slot { kind, parse, print, place }
 }
 
-/// Which attack. FGSM keeps the radius and the loss; from it, PGD is the preset's.
+/// Which attack. Another one than before keeps the radius, FGSM the loss too; what else it has is the preset's or its standard.
 pub(super) struct WhichAttack;
 
 impl Field for WhichAttack {
@@ -189,14 +212,16 @@ impl Field for WhichAttack {
 
     fn set(&self, setup: &mut Setup, preset: &Preset, text: &str) -> Option<Result<()>> {
         Some(AttackKind::named(text).map(|kind| {
-            let attack = setup.attack.unwrap_or(preset.attack);
+            let attack = setup.attack.unwrap_or(Attack::Pgd(preset.attack));
+            let epsilon = attack.epsilon().unwrap_or(preset.attack.epsilon);
+            let loss = if let Attack::Pgd(pgd) = attack { pgd.loss } else { preset.attack.loss };
             setup.attack = match kind {
-                AttackKind::None => None,
-                AttackKind::Pgd if attack.is_fgsm() => Some(Pgd { epsilon: attack.epsilon, loss: attack.loss, ..preset.attack }),
-                AttackKind::Fgsm if !attack.is_fgsm() => Some(Pgd { loss: attack.loss, ..Pgd::fgsm(attack.epsilon) }),
-                AttackKind::Pgd | AttackKind::Fgsm => Some(attack),
+                kind if kind == attack.kind() => Some(attack),
+                AttackKind::Pgd => Some(Attack::Pgd(Pgd { epsilon, loss, ..preset.attack })),
+                AttackKind::Fgsm => Some(Attack::Pgd(Pgd { loss, ..Pgd::fgsm(epsilon) })),
+                other => Attack::standard(other, epsilon),
             };
-            setup.target = setup.target.filter(|_| setup.attack.is_some());
+            setup.target = setup.target.filter(|_| setup.pgd().is_some());
         }))
     }
 }
@@ -214,15 +239,57 @@ impl Field for Radius {
     }
 
     fn get(&self, setup: &Setup) -> Option<String> {
-        setup.attack.map(|attack| units::print_pixels(attack.epsilon))
+        setup.attack?.epsilon().map(units::print_pixels)
     }
 
     fn set(&self, setup: &mut Setup, _: &Preset, text: &str) -> Option<Result<()>> {
-        let attack = setup.attack.as_mut()?;
-        Some(units::parse_pixels(text).map(|epsilon| {
-            let step_size = if attack.is_fgsm() { epsilon } else { attack.step_size };
-            *attack = Pgd { epsilon, step_size, ..*attack };
-        }))
+        let place = match setup.attack.as_mut()? {
+            Attack::Pgd(pgd) if pgd.is_fgsm() => {
+                return Some(units::parse_pixels(text).map(|epsilon| (pgd.epsilon, pgd.step_size) = (epsilon, epsilon)));
+            }
+            Attack::Pgd(attack) => &mut attack.epsilon,
+            Attack::Apgd(attack) => &mut attack.epsilon,
+            Attack::Fab(attack) => &mut attack.epsilon,
+            Attack::Square(attack) => &mut attack.epsilon,
+            Attack::Auto(attack) => &mut attack.epsilon,
+            Attack::Cw(_) | Attack::DeepFool(_) => return None,
+        };
+        Some(units::parse_pixels(text).map(|epsilon| *place = epsilon))
+    }
+}
+
+/// The norm of an attack that looks for the smallest perturbation. Carlini and Wagner's attacks in the two norms are two: another
+/// norm than before brings the standard settings of the other one.
+pub(super) struct Measure;
+
+impl Field for Measure {
+    fn kind(&self) -> Kind {
+        words::<Norm>()
+    }
+
+    fn check(&self, text: &str) -> Result<()> {
+        Norm::named(text).map(drop)
+    }
+
+    fn get(&self, setup: &Setup) -> Option<String> {
+        match setup.attack? {
+            Attack::Cw(Cw { norm, .. }) | Attack::DeepFool(DeepFool { norm, .. }) => Some(norm.to_string()),
+            _ => None,
+        }
+    }
+
+    fn set(&self, setup: &mut Setup, _: &Preset, text: &str) -> Option<Result<()>> {
+        match setup.attack.as_mut()? {
+            Attack::DeepFool(attack) => Some(Norm::named(text).map(|norm| attack.norm = norm)),
+            Attack::Cw(attack) => Some(Norm::named(text).map(|norm| {
+                *attack = match norm {
+                    norm if norm == attack.norm => *attack,
+                    Norm::L2 => Cw::L2,
+                    Norm::LInfinity => Cw::L_INFINITY,
+                };
+            })),
+            _ => None,
+        }
     }
 }
 
@@ -260,6 +327,30 @@ impl Field for WhichRiposte {
                 };
             }
             setup.riposte = Some(riposte).filter(|_| kind != RiposteKind::None);
+        }))
+    }
+}
+
+/// Which attack on the defense. One has its standard settings until they are set.
+pub(super) struct WhichCounter;
+
+impl Field for WhichCounter {
+    fn kind(&self) -> Kind {
+        words::<CounterKind>()
+    }
+
+    fn check(&self, text: &str) -> Result<()> {
+        CounterKind::named(text).map(drop)
+    }
+
+    fn get(&self, setup: &Setup) -> Option<String> {
+        Some(setup.counter_kind().to_string())
+    }
+
+    fn set(&self, setup: &mut Setup, _: &Preset, text: &str) -> Option<Result<()>> {
+        Some(CounterKind::named(text).map(|kind| {
+            let counter = Counter { kind, ..setup.counter.unwrap_or(Counter::STANDARD) };
+            setup.counter = Some(counter).filter(|_| kind != CounterKind::None);
         }))
     }
 }

@@ -2,6 +2,7 @@
 //! the setup. Flags, the page's controls and addresses are made from this table.
 
 mod field;
+mod places;
 mod table;
 
 use crate::error::refused;
@@ -37,6 +38,8 @@ pub enum Heading {
     Attack,
     /// The defense.
     Riposte,
+    /// The attack on the defense.
+    Counter,
 }
 
 impl Heading {
@@ -45,6 +48,7 @@ impl Heading {
         match self {
             Self::Attack => "Attack",
             Self::Riposte => "Riposte",
+            Self::Counter => "Counter-riposte",
         }
     }
 }
@@ -86,6 +90,7 @@ impl Key {
                 let (kind, found) = match self.heading {
                     Heading::Attack => ("attack", setup.attack_kind().name()),
                     Heading::Riposte => ("riposte", setup.riposte_kind().name()),
+                    Heading::Counter => ("counter", setup.counter_kind().name()),
                 };
                 refused(format!("`{name}` belongs to {}, and `{kind}` is {found}", self.belongs_to))
             }

@@ -1,14 +1,21 @@
 //! The rows.
 
-use super::Heading::{Attack, Riposte};
+use super::Heading::{Attack, Counter, Riposte};
 use super::Key;
-use super::field::{Radius, WhichAttack, WhichRiposte, augmentation, class, count, pairs, pixels, rate, share, switch, word};
+use super::field::{
+    Measure, Radius, WhichAttack, WhichCounter, WhichRiposte, augmentation, class, count, pairs, part, pixels, rate, share, size,
+    switch, word,
+};
+use super::places::{
+    cw, deep_fool, direction, loss, pgd, post_epsilon, post_step_size, post_steps, queries, restarts, square, steps, targets,
+};
 use crate::attack::{Loss, Start, Stop};
-use crate::post_train::{Direction, Perturbation};
-use crate::setup::Setup;
+use crate::post_train::Direction;
 
 /// Steps that a link may ask for.
 const STEPS: usize = 500;
+/// Queries that a link may ask for.
+const QUERIES: usize = 5000;
 /// Iterations of post-training that a link may ask for.
 const ITERATIONS: usize = 1000;
 /// Samples of a batch that a link may ask for.
@@ -32,21 +39,33 @@ macro_rules! key {
 #[rustfmt::skip] // A table.
 pub static KEYS: &[Key] = &[
     key!(Attack, "attack", [], "NAME", "The attack on the base model [default: pgd]", "", WhichAttack),
-    key!(Attack, "epsilon", ["eps"], "SIZE", "Radius of the L-infinity ball in pixel units: 0.3 or 8/255", "an attack", Radius),
-    key!(Attack, "step-size", ["step"], "SIZE", "Length of a step in pixel units", "an attack",
-        pixels(|s| Some(&mut s.attack.as_mut()?.step_size))),
-    key!(Attack, "steps", [], "N", "Number of steps", "an attack",
-        count::<0, STEPS>(|s| Some(&mut s.attack.as_mut()?.steps))),
-    key!(Attack, "start", [], "WHERE", "Where the attack begins", "an attack",
-        word::<Start>(|s| Some(&mut s.attack.as_mut()?.start))),
-    key!(Attack, "stop", [], "WHEN", "When an image stops moving", "an attack",
-        word::<Stop>(|s| Some(&mut s.attack.as_mut()?.stop))),
-    key!(Attack, "restarts", [], "N", "Independent starts; the strongest result of each image counts", "an attack",
-        count::<1, 16>(|s| Some(&mut s.attack.as_mut()?.restarts))),
-    key!(Attack, "loss", [], "NAME", "What the attack ascends", "an attack",
-        word::<Loss>(|s| Some(&mut s.attack.as_mut()?.loss))),
-    key!(Attack, "target", ["targeted"], "CLASS", "The class that the attack leads to, by its number [default: any but the label]", "an attack",
-        class(|s| s.attack.is_some().then_some(&mut s.target))),
+    key!(Attack, "norm", [], "NAME", "The norm of the perturbation that is made small", "`attack` cw and deepfool", Measure),
+    key!(Attack, "epsilon", ["eps"], "SIZE", "Radius of the L-infinity ball in pixel units: 0.3 or 8/255", "an attack in a ball", Radius),
+    key!(Attack, "step-size", ["step"], "SIZE", "Length of a step in pixel units", "`attack` pgd",
+        pixels(|s| Some(&mut pgd(s)?.step_size))),
+    key!(Attack, "steps", [], "N", "Number of steps", "an attack that takes steps", count::<0, STEPS>(steps)),
+    key!(Attack, "start", [], "WHERE", "Where the attack begins", "`attack` pgd", word::<Start>(|s| Some(&mut pgd(s)?.start))),
+    key!(Attack, "stop", [], "WHEN", "When an image stops moving", "`attack` pgd", word::<Stop>(|s| Some(&mut pgd(s)?.stop))),
+    key!(Attack, "restarts", [], "N", "Independent starts; the strongest result of each image counts", "an attack that draws",
+        count::<1, 16>(restarts)),
+    key!(Attack, "loss", [], "NAME", "What the attack ascends", "`attack` pgd, fgsm, apgd and apgd-t", word::<Loss>(loss)),
+    key!(Attack, "target", ["targeted"], "CLASS", "The class that the attack leads to, by its number [default: any but the label]", "an attack by PGD",
+        class(|s| s.pgd().is_some().then_some(&mut s.target))),
+    key!(Attack, "targets", [], "N", "Wrong classes that the attack leads to, one after the other, the likeliest first", "`attack` apgd-t, fab-t and auto",
+        count::<1, 9>(targets)),
+    key!(Attack, "queries", [], "N", "Windows that the Square attack tries", "`attack` square and auto", count::<1, QUERIES>(queries)),
+    key!(Attack, "window-share", [], "SHARE", "Share of the image that its first windows take", "`attack` square",
+        part(|s| Some(&mut square(s)?.share))),
+    key!(Attack, "schedule", [], "NAME", "How that share falls", "`attack` square", word(|s| Some(&mut square(s)?.schedule))),
+    key!(Attack, "colors", [], "NAME", "What its windows are filled with", "`attack` square", word(|s| Some(&mut square(s)?.colors))),
+    key!(Attack, "candidates", [], "N", "Likeliest classes that DeepFool considers, the image's own among them", "`attack` deepfool",
+        count::<2, 10>(|s| Some(&mut deep_fool(s)?.candidates))),
+    key!(Attack, "rounds", [], "N", "Values of the constant that the Carlini-Wagner attack tries", "`attack` cw", count::<1, 100>(|s| Some(&mut cw(s)?.rounds))),
+    key!(Attack, "constant", [], "WEIGHT", "The first of these values, the weight of the penalty for the right class", "`attack` cw",
+        rate(|s| Some(&mut cw(s)?.constant))),
+    key!(Attack, "confidence", [], "MARGIN", "By how much another logit should exceed the right one", "`attack` cw", size(|s| Some(&mut cw(s)?.confidence))),
+    key!(Attack, "attack-learning-rate", ["attack-lr"], "RATE", "Adam's in the Carlini-Wagner attack", "`attack` cw",
+        rate(|s| Some(&mut cw(s)?.learning_rate))),
 
     key!(Riposte, "riposte", ["train"], "NAME", "How the samples of the post-training are perturbed [default: fixed]", "", WhichRiposte),
     key!(Riposte, "direction", [], "WAY", "Which way the perturbation of `--riposte fixed` is added to the samples", "`riposte` fixed",
@@ -91,32 +110,14 @@ pub static KEYS: &[Key] = &[
         word(|s| Some(&mut s.riposte.as_mut()?.batch_norm))),
     key!(Riposte, "post-precision", [], "NAME", "What the activations of the post-training are stored as", "a riposte",
         word(|s| Some(&mut s.riposte.as_mut()?.precision))),
+
+    key!(Counter, "counter", [], "NAME", "The attack on the defense by someone who knows it [default: none]", "", WhichCounter),
+    key!(Counter, "counter-steps", [], "N", "Gradient steps of each of its ascents", "an attack on the defense",
+        count::<0, STEPS>(|s| Some(&mut s.counter.as_mut()?.steps))),
+    key!(Counter, "counter-rounds", [], "N", "Rounds of ascent and adaptation", "an attack on the defense",
+        count::<1, 64>(|s| Some(&mut s.counter.as_mut()?.rounds))),
+    key!(Counter, "counter-adaptations", [], "N", "Answers, each with other draws, by which the attacker chooses a point", "an attack on the defense",
+        count::<1, 16>(|s| Some(&mut s.counter.as_mut()?.adaptations))),
+    key!(Counter, "counter-judges", ["judges"], "N", "Answers, with draws that the attacker never saw, by which that point is judged", "an attack on the defense",
+        count::<1, 64>(|s| Some(&mut s.counter.as_mut()?.judges))),
 ];
-
-fn direction(setup: &mut Setup) -> Option<&mut Direction> {
-    match &mut setup.riposte.as_mut()?.perturbation {
-        Perturbation::Fixed(direction) => Some(direction),
-        Perturbation::Fast { .. } | Perturbation::Pgd { .. } | Perturbation::Normal => None,
-    }
-}
-
-fn post_epsilon(setup: &mut Setup) -> Option<&mut f32> {
-    match &mut setup.riposte.as_mut()?.perturbation {
-        Perturbation::Fast { epsilon, .. } | Perturbation::Pgd { epsilon, .. } => Some(epsilon),
-        Perturbation::Fixed(_) | Perturbation::Normal => None,
-    }
-}
-
-fn post_step_size(setup: &mut Setup) -> Option<&mut f32> {
-    match &mut setup.riposte.as_mut()?.perturbation {
-        Perturbation::Fast { step_size, .. } | Perturbation::Pgd { step_size, .. } => Some(step_size),
-        Perturbation::Fixed(_) | Perturbation::Normal => None,
-    }
-}
-
-fn post_steps(setup: &mut Setup) -> Option<&mut usize> {
-    match &mut setup.riposte.as_mut()?.perturbation {
-        Perturbation::Pgd { steps, .. } => Some(steps),
-        Perturbation::Fixed(_) | Perturbation::Fast { .. } | Perturbation::Normal => None,
-    }
-}

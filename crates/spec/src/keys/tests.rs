@@ -1,5 +1,5 @@
 use super::*;
-use crate::attack::{Loss, Pgd, Start, Stop};
+use crate::attack::{Attack, Cw, Loss, Pgd, Start, Stop};
 use crate::post_train::{Augmentation, BatchNormMode, Direction, Perturbation, PostTrain, TrainingData};
 
 #[test]
@@ -27,15 +27,21 @@ fn what_a_setting_prints_it_reads() {
     }
 }
 
+/// A preset's setup with each of the attacks.
+fn of_every_kind(preset: &Preset) -> Vec<Setup> {
+    AttackKind::ALL.iter().map(|kind| preset.with([("attack", kind.name())]).unwrap()).collect()
+}
+
 #[test]
 fn every_word_of_a_setting_and_every_alias_is_read_as_one_value() {
     for key in KEYS {
         let Kind::Words(words) = key.kind() else { continue };
         for word in words {
+            // In the first setup that has a place for it.
             let set = |text: &str| {
-                let mut setup = Preset::M_MNIST.setup();
-                key.set(&mut setup, &Preset::M_MNIST, text).unwrap();
-                setup
+                let setups = std::iter::once(Preset::M_MNIST.setup()).chain(of_every_kind(&Preset::M_MNIST));
+                let set = |mut setup: Setup| key.set(&mut setup, &Preset::M_MNIST, text).is_ok().then_some(setup);
+                setups.into_iter().find_map(set).unwrap()
             };
             assert_eq!(key.get(&set(word.name)).as_deref().unwrap_or("none"), word.name, "{key:?}");
             assert!(word.aliases.iter().all(|alias| set(alias) == set(word.name)), "{key:?} {word:?}");
@@ -49,14 +55,25 @@ fn every_word_of_a_setting_and_every_alias_is_read_as_one_value() {
 fn any_setup_is_its_preset_and_the_differences() {
     let other: &[(&str, &[&str])] = &[
         ("attack", &["none", "fgsm"]),
+        ("norm", &["l-infinity"]),
         ("epsilon", &["0.123", "7/255"]),
         ("step-size", &["0.05", "1/255"]),
         ("steps", &["1", "3"]),
         ("start", &["zero", "uniform"]),
         ("stop", &["never", "at-success"]),
         ("restarts", &["3"]),
-        ("loss", &["margin"]),
+        ("loss", &["margin", "dlr"]),
         ("target", &["7"]),
+        ("targets", &["3"]),
+        ("queries", &["100"]),
+        ("window-share", &["0.05"]),
+        ("schedule", &["relative"]),
+        ("colors", &["changing"]),
+        ("candidates", &["4"]),
+        ("rounds", &["3"]),
+        ("constant", &["0.1"]),
+        ("confidence", &["2.5"]),
+        ("attack-learning-rate", &["0.02"]),
         ("riposte", &["none", "fast", "pgd", "normal"]),
         ("direction", &["positive", "negative"]),
         ("search", &["targeted"]),
@@ -79,16 +96,22 @@ fn any_setup_is_its_preset_and_the_differences() {
         ("post-augmentation", &["none", "crop-flip", "crop-flip:2"]),
         ("post-batch-norm", &["frozen", "batch-statistics"]),
         ("post-precision", &["mixed"]),
+        ("counter", &["transfer", "all"]),
+        ("counter-steps", &["7"]),
+        ("counter-rounds", &["3"]),
+        ("counter-adaptations", &["2"]),
+        ("counter-judges", &["5"]),
     ];
     assert_eq!(other.iter().map(|(name, _)| *name).collect::<Vec<_>>(), KEYS.iter().map(|key| key.name).collect::<Vec<_>>());
     for preset in Preset::ALL {
         let mut all = preset.setup();
-        let mut walked = vec![all];
+        let kinds = of_every_kind(&preset);
+        let mut walked = kinds.clone();
         for (name, values) in other {
             for value in *values {
-                for start in [preset.setup(), all] {
-                    let mut changed = start;
-                    if apply(&mut changed, &preset, name, value).is_ok() {
+                for start in kinds.iter().chain([&all]) {
+                    let mut changed = *start;
+                    if apply(&mut changed, &preset, name, value).is_ok() && changed.check().is_ok() {
                         walked.push(changed);
                     }
                 }
@@ -97,7 +120,7 @@ fn any_setup_is_its_preset_and_the_differences() {
                 }
             }
         }
-        assert!(walked.len() > 60, "{}", walked.len());
+        assert!(walked.len() > 200, "{}", walked.len());
         for setup in walked {
             let differences = differences(&preset, &setup);
             let given = || differences.iter().map(|(name, value)| (*name, value.as_str()));
@@ -120,24 +143,52 @@ impl<'a, I: Iterator<Item = (&'a str, &'a str)>> RevInPlace<'a> for I {}
 #[test]
 fn settings_override_the_preset_and_nothing_else() {
     let setup = Preset::F_MNIST.with([("epsilon", "0.2"), ("stop", "never"), ("riposte", "fast"), ("post-iterations", "10")]);
-    let attack = Pgd { epsilon: 0.2, stop: Stop::Never, ..Preset::F_MNIST.attack };
+    let attack = Attack::Pgd(Pgd { epsilon: 0.2, stop: Stop::Never, ..Preset::F_MNIST.attack });
     let riposte = PostTrain { perturbation: Preset::F_MNIST.fast, iterations: 10, ..Preset::F_MNIST.post_train };
-    assert_eq!(setup, Ok(Setup { attack: Some(attack), target: None, riposte: Some(riposte) }));
+    assert_eq!(setup, Ok(Setup { attack: Some(attack), target: None, riposte: Some(riposte), counter: None }));
 }
 
 #[test]
 fn fgsm_is_one_step_of_the_given_radius() {
     let setup = Preset::M_MNIST.with([("epsilon", "0.1"), ("attack", "fgsm")]).unwrap();
-    assert_eq!(setup.attack, Some(Pgd::fgsm(0.1)));
+    assert_eq!(setup.attack, Some(Attack::Pgd(Pgd::fgsm(0.1))));
     let back = Preset::M_MNIST.with([("attack", "pgd"), ("epsilon", "0.1")]).unwrap();
-    assert_eq!(back.attack, Some(Pgd { epsilon: 0.1, ..Pgd::MNIST }));
+    assert_eq!(back.attack, Some(Attack::Pgd(Pgd { epsilon: 0.1, ..Pgd::MNIST })));
+}
+
+#[test]
+fn an_attack_by_its_name_has_its_standard_settings_and_the_radius_of_the_preset() {
+    for kind in AttackKind::ALL {
+        let setup = Preset::F_CIFAR.with([("attack", kind.name())]).unwrap();
+        assert_eq!(setup.attack_kind(), *kind);
+        assert!(setup.attack.and_then(|attack| attack.epsilon()).is_none_or(|epsilon| epsilon == 8.0 / 255.0), "{kind}");
+    }
+    let setup = Preset::M_MNIST.with([("norm", "linf"), ("steps", "7"), ("attack", "cw")]).unwrap();
+    assert_eq!(setup.attack, Some(Attack::Cw(Cw { steps: 7, ..Cw::L_INFINITY })), "the norm decides on the rest");
+}
+
+#[test]
+fn attacks_are_read_from_json_as_they_are_written_and_pgd_as_it_always_was() {
+    for kind in AttackKind::ALL.iter().filter(|kind| **kind != AttackKind::None) {
+        let attack = Attack::standard(*kind, 0.25);
+        let json = serde_json::to_string(&attack).unwrap();
+        assert_eq!(serde_json::from_str::<Option<Attack>>(&json).unwrap(), attack, "{json}");
+        assert_eq!(json.contains("kind"), !matches!(attack, Some(Attack::Pgd(_))), "{json}");
+        let unknown = json.replacen('{', r#"{"nothing":1,"#, 1);
+        assert!(serde_json::from_str::<Option<Attack>>(&unknown).is_err(), "{unknown}");
+    }
+    let old = r#"{"epsilon":0.3,"loss":"cross-entropy","restarts":1,"start":"zero","step_size":0.01,"steps":40,"stop":"never"}"#;
+    assert_eq!(serde_json::from_str::<Attack>(old).unwrap(), Attack::Pgd(Pgd::MNIST));
 }
 
 #[test]
 fn settings_that_would_be_ignored_are_refused() {
     let refused = |given: &[(&str, &str)]| Preset::M_MNIST.with(given.iter().copied()).unwrap_err().to_string();
     type Pairs = &'static [(&'static str, &'static str)];
-    let cases: [(Pairs, [&str; 2]); 7] = [
+    let cases: [(Pairs, [&str; 2]); 10] = [
+        (&[("queries", "3")], ["`queries`", "square and auto"]),
+        (&[("attack", "square"), ("step-size", "0.1")], ["`step-size`", "`attack` pgd"]),
+        (&[("attack", "cw"), ("epsilon", "0.1")], ["`epsilon`", "`attack` is cw"]),
         (&[("riposte", "fast"), ("direction", "both")], ["`direction`", "`riposte` fixed"]),
         (&[("post-epsilon", "0.1")], ["`post-epsilon`", "fast and pgd"]),
         (&[("riposte", "fast"), ("post-steps", "3")], ["`post-steps`", "`riposte` pgd"]),
@@ -156,7 +207,7 @@ fn settings_that_would_be_ignored_are_refused() {
 fn unknown_names_and_values_out_of_range_are_refused_in_a_sentence() {
     let refused = |name: &str, value: &str| Preset::M_MNIST.with([(name, value)]).unwrap_err().to_string();
     assert!(refused("nope", "1").contains("no setting `nope`"));
-    assert!(refused("loss", "hinge").contains("use cross-entropy, margin"));
+    assert!(refused("loss", "hinge").contains("use cross-entropy, margin, dlr"));
     assert!(refused("post-batch-size", "7").contains("even"));
     assert!(refused("post-momentum", "1").contains("below 1"));
     assert!(refused("epsilon", "8").contains("8/255"));
@@ -182,7 +233,7 @@ fn old_links_go_on_working() {
         stop: Stop::AtSuccess,
         loss: Loss::Margin,
     };
-    assert_eq!((setup.attack, setup.target), (Some(attack), Some(4)));
+    assert_eq!((setup.attack, setup.target), (Some(Attack::Pgd(attack)), Some(4)));
     let riposte = setup.riposte.unwrap();
     assert_eq!(riposte.search.attack, Pgd { epsilon: 0.1, step_size: 0.02, steps: 7, ..attack });
     assert_eq!(riposte.search.method.name(), "targeted");
@@ -221,7 +272,7 @@ fn old_flags_go_on_working() {
     let setup = Preset::M_MNIST.with(old).unwrap();
     let riposte = setup.riposte.unwrap();
     assert_eq!((riposte.batch_size, riposte.learning_rate, riposte.batch_norm), (32, 0.1, BatchNormMode::BatchStatistics));
-    assert_eq!((setup.attack.unwrap().stop, riposte.search.attack.stop), (Stop::AtSuccess, Stop::AtSuccess));
+    assert_eq!((setup.pgd().unwrap().stop, riposte.search.attack.stop), (Stop::AtSuccess, Stop::AtSuccess));
     assert_eq!(riposte.perturbation, Perturbation::Fixed(Direction::Positive));
 }
 

@@ -103,8 +103,13 @@ fn Setting(
         let (label, value) = (label.clone(), Signal::derive(move || shown.get().unwrap_or_default()));
         match key.kind() {
             Kind::Words(words) => {
-                // The page always has an attack and a defense.
-                let offered: Vec<Word> = words.into_iter().filter(|word| word.name != "none" || !decides(key)).collect();
+                // The page always has an attack and a defense, and the attack is by PGD.
+                let is_shown = |word: &Word| match key.name {
+                    "attack" => ["pgd", "fgsm"].contains(&word.name),
+                    "riposte" => word.name != "none",
+                    _ => true,
+                };
+                let offered: Vec<Word> = words.into_iter().filter(is_shown).collect();
                 let known = offered.clone();
                 let about = move || value.with(|value| known.iter().find(|word| word.name == value).map(|word| word.about));
                 view! {
@@ -118,7 +123,7 @@ fn Setting(
                 }
                 .into_any()
             }
-            Kind::Pixels | Kind::Rate | Kind::Share | Kind::Count { .. } | Kind::Class => {
+            Kind::Pixels | Kind::Rate | Kind::Share | Kind::Part | Kind::Size | Kind::Count { .. } | Kind::Class => {
                 view! { <Number label hint=key.help value set=move |text: &str| arena.set(key.name, text)/> }.into_any()
             }
         }
@@ -156,11 +161,6 @@ fn named(name: &str) -> &'static Key {
 
 fn value(arena: Arena, key: &Key) -> Option<String> {
     key.get(&arena.setup())
-}
-
-/// Whether a setting says whether there is an attack, or a defense, at all.
-fn decides(key: &Key) -> bool {
-    matches!(key.name, "attack" | "riposte")
 }
 
 /// `Search step size`

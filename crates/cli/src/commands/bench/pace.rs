@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use riposte::ToTensor;
+use riposte::attack;
 use riposte::defense::{Defense, Static};
 use riposte::evaluate::{Evaluation, Record};
 use riposte::models::Model;
@@ -64,12 +65,13 @@ impl Paces {
         let (stage, setup) = (hall.stage_of(task), task.cell.setup);
         let weights = &stage.source.sha256;
         let preset = riposte::spec::bench::preset(hall.dataset(task.subject), stage.source.architecture).preset();
-        let [attack, search] = ["", "search-"].map(|prefix| shortened(&setup, &preset, prefix));
+        let [short_attack, short_search] = ["", "search-"].map(|prefix| shortened(&setup, &preset, prefix));
         let attack_key = format!("{weights} {:?}", setup.attack);
-        let attack_pace = self.get(attack_key, || Ok(attack.1 * attack_seconds(&stage, &attack.0)?))?;
+        let attack_pace = self.get(attack_key, || Ok(short_attack.1 * attack_seconds(&stage, &short_attack.0)?))?;
         let Some(riposte) = setup.riposte else { return Ok(Pace { attack: attack_pace, search: 0.0, adapt: 0.0 }) };
         let search_key = format!("{weights} {:?}", riposte.search);
-        let search_pace = self.get(search_key, || Ok(search.1 * search_seconds(&stage, search.0.riposte.unwrap_or(riposte))?))?;
+        let search_pace =
+            self.get(search_key, || Ok(short_search.1 * search_seconds(&stage, short_search.0.riposte.unwrap_or(riposte))?))?;
         let PostTrain { perturbation, augmentation, batch_size, batch_norm, precision, .. } = riposte;
         let step_key = format!("{weights} {perturbation:?} {augmentation:?} {batch_size} {batch_norm:?} {precision:?}");
         let step_pace = match riposte.iterations {
@@ -113,11 +115,13 @@ fn attack_seconds(stage: &Stage, setup: &Setup) -> Result<f64> {
         target: setup.target,
         defense: None,
         natural: false,
+        counter: None,
     };
     let labels: Vec<usize> = (0..IMAGES).map(|index| stage.test.label(index)).collect();
     let each = timed(stage, || {
         let images = stage.test.images().to_tensor(0..IMAGES, &stage.device.device);
-        pollster::block_on(evaluation.prepare(images, &labels, &Seed(0).inputs(0..IMAGES as u64)))?;
+        let observe = async |_: attack::Progress| ControlFlow::Continue(());
+        pollster::block_on(evaluation.prepare(images, &labels, &Seed(0).inputs(0..IMAGES as u64), observe))?;
         Ok(())
     })?;
     Ok(each / IMAGES as f64)

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use burn::tensor::Tensor;
+use riposte::attack::counter::Event;
 use riposte::defense::{Answer, Defense, Gradients, Static};
 use riposte::evaluate::Evaluation;
 use riposte::models::Model;
@@ -93,7 +94,8 @@ fn time_row(stage: &Stage, key: &str, interrupt: &Interrupt) -> Result<Vec<Timin
     };
     let seconds = Mutex::new(0.0);
     let defense = Some(Timed { defense, seconds: &seconds });
-    let evaluation = Evaluation { model: stage.model, attack: setup.attack, target: setup.target, defense, natural: false };
+    let evaluation =
+        Evaluation { model: stage.model, attack: setup.attack, target: setup.target, defense, natural: false, counter: None };
     let bar = progress::bar(INPUTS as u64, &format!("Timing {key}"));
     let clock = Instant::now();
     let mut timings = Vec::new();
@@ -101,7 +103,7 @@ fn time_row(stage: &Stage, key: &str, interrupt: &Interrupt) -> Result<Vec<Timin
         interrupt.check()?;
         let image = stage.test.images().to_tensor(input..input + 1, &stage.model.device());
         let draws = [Seed(0).input(input as u64)];
-        let observe = async |_: Progress<'_, Model>| match interrupt.pressed() {
+        let observe = async |_: Event<'_, Model>| match interrupt.pressed() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };

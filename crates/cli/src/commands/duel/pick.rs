@@ -1,6 +1,7 @@
 //! Chooses the image of a duel when none is named: always the same one for the same settings.
 
 use anyhow::Result;
+use riposte::attack::Attack;
 use riposte::evaluate::{Evaluation, Record};
 use riposte::spec::units::print_pixels;
 
@@ -53,10 +54,11 @@ fn is_fooled(record: &Record) -> bool {
 fn evaluate(duel: &Duel, inputs: std::ops::Range<usize>, defend: bool, workers: &Workers) -> Result<Vec<Record>> {
     let evaluation = Evaluation {
         model: duel.model,
-        attack: Some(duel.attack),
+        attack: Some(Attack::Pgd(duel.attack)),
         target: duel.target,
         defense: defend.then_some(duel.riposte),
         natural: false,
+        counter: None,
     };
     let images = Inputs { test: duel.test, given: None, seed: duel.seed, batch: 32 };
     let mut records = Vec::new();

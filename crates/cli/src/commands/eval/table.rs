@@ -3,6 +3,8 @@
 use std::fmt::Write;
 
 use riposte::evaluate::Gain;
+use riposte::spec::Choice;
+use riposte::spec::counter::{CounterKind, Row};
 
 use super::Report;
 use crate::models::Source;
@@ -64,6 +66,20 @@ pub(super) fn of(report: &Report, dataset: DatasetId, source: &Source) -> String
     if let Some(perturbation) = summary.max_perturbation {
         line(format!("Largest change of a pixel by the attack: {perturbation:.4}"));
     }
+    if let Some(left) = &summary.counter {
+        line(String::new());
+        line(format!("Against an attacker who knows the defense ({} answers to each image that it never saw):", left.judges));
+        line(format!("{:<28}{:>7}  {:>9}  {:<16}  gain over the base, attacked", "", "always", "expected", "95 % interval"));
+        for row in &left.rows {
+            line(left_line(row));
+        }
+    }
+    for fooled in &summary.fooled {
+        line(format!("Fooled by {}: {} of the images that were still right", fooled.attack, fooled.images));
+    }
+    for raised in &summary.doubts {
+        line(format!("Doubt ({}), {} images: {}", raised.doubt, raised.images, raised.doubt.about()));
+    }
     if summary.nan_count > 0 {
         line(format!("Images with logits that are not numbers: {}", summary.nan_count));
     }
@@ -72,6 +88,15 @@ pub(super) fn of(report: &Report, dataset: DatasetId, source: &Source) -> String
     }
     text.truncate(text.trim_end().len());
     text
+}
+
+/// What is left after an attack on the defense.
+fn left_line(row: &Row) -> String {
+    let name = if row.after == CounterKind::None { "natural images".to_owned() } else { format!("after {}", row.after) };
+    let ([low, high], [gain, least, most]) = (row.interval, row.gain);
+    let interval = format!("{} to {}", percent(low), percent(high));
+    let gain = format!("{} ({} to {})", points(gain), points(least), points(most));
+    format!("{name:<28}{:>7}  {:>9}  {interval:<16}  {gain}", row.always, percent(row.accuracy))
 }
 
 fn gain_line(name: &str, gain: Gain) -> String {

@@ -1,0 +1,122 @@
+//! How good a point is for an attacker: by what the defense answers there.
+
+use std::cmp::Ordering;
+use std::ops::ControlFlow;
+
+use burn::tensor::Tensor;
+use riposte_spec::class::argmax;
+use riposte_spec::counter::CounterKind;
+
+use super::{Attacker, Event};
+use crate::Result;
+use crate::classifier::read;
+use crate::defense::Defense;
+use crate::post_train::Progress;
+use crate::rng::{Draws, Purpose};
+
+/// A point and what is known of it.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    /// `[1, channel, height, width]`
+    pub image: Tensor<4>,
+    pub score: Score,
+}
+
+/// What some answers say of a point.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Score {
+    /// How many were wrong, and how many there were.
+    pub fooled: [usize; 2],
+    /// Mean over the answers of the largest other logit minus the label's, over the spread of the logits.
+    pub margin: f32,
+    /// y' and y'' in the first.
+    pub pair: [usize; 2],
+}
+
+impl Score {
+    /// Whether all answers were wrong.
+    pub fn has_fallen(&self) -> bool {
+        self.fooled[0] == self.fooled[1]
+    }
+
+    /// Whether the attacker prefers it.
+    pub fn is_worse_than(&self, other: &Self) -> bool {
+        // Shares of wrong answers, without a division.
+        let shares = (self.fooled[0] * other.fooled[1]).cmp(&(other.fooled[0] * self.fooled[1]));
+        shares.then(self.margin.total_cmp(&other.margin)) == Ordering::Greater
+    }
+}
+
+impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker<'_, D, O> {
+    /// The best of some points `[1, channel, height, width]`: one answer to each, then as many as the settings say to each of the
+    /// best `finalists`.
+    pub(super) async fn best_of(&mut self, kind: CounterKind, points: Vec<Tensor<4>>, finalists: usize) -> Result<Found> {
+        let mut candidates = Vec::with_capacity(points.len());
+        if points.len() > finalists {
+            for image in points {
+                let (score, _) = self.score(image.clone(), 1).await?;
+                candidates.push(Found { image, score });
+            }
+            candidates.sort_by(|a, b| if a.score.is_worse_than(&b.score) { Ordering::Less } else { Ordering::Greater });
+        } else {
+            let unknown = Score { fooled: [0, 1], margin: 0.0, pair: [0, 0] };
+            candidates.extend(points.into_iter().map(|image| Found { image, score: unknown }));
+        }
+        let mut best: Option<Found> = None;
+        for (index, Found { image, .. }) in candidates.into_iter().take(finalists).enumerate() {
+            let (score, _) = self.score(image.clone(), self.attack.settings.adaptations).await?;
+            self.tell_of_round(kind, index, 1, &image, &score).await?;
+            if best.as_ref().is_none_or(|best| score.is_worse_than(&best.score)) {
+                best = Some(Found { image, score });
+            }
+        }
+        Ok(best.expect("there is at least one point"))
+    }
+
+    /// What `count` new answers say of an image `[1, channel, height, width]`, and the copies that gave them.
+    pub(super) async fn score(&mut self, image: Tensor<4>, count: usize) -> Result<(Score, Vec<D::Model>)> {
+        let draws: Vec<Draws> = (0..count).map(|_| self.next_draws(Purpose::Selection)).collect();
+        self.answers(image, &draws).await
+    }
+
+    /// The same of answers with the given draws. Where the answer does not depend on them, it is asked for once.
+    pub(super) async fn answers(&mut self, image: Tensor<4>, draws: &[Draws]) -> Result<(Score, Vec<D::Model>)> {
+        let (defense, label, count) = (self.attack.defense, self.subjected.label, draws.len());
+        let prepared = defense.prepare(image.repeat_dim(0, count), draws).await?;
+        let (mut fooled, mut margins, mut pair, mut copies) = (0, Vec::with_capacity(count), None, Vec::new());
+        for (prepared, draws) in prepared.into_iter().zip(draws) {
+            let settled = defense.is_settled(&prepared);
+            let observe = &mut self.observe;
+            let answer = defense
+                .respond(prepared, *draws, async |progress: Progress<'_, D::Model>| observe(Event::Answering(progress)).await)
+                .await?;
+            let logits = read(answer.logits).await?;
+            let class = argmax(&logits);
+            fooled += usize::from(class != label);
+            margins.push(normalized_margin(&logits, label));
+            pair.get_or_insert(match answer.neighbors {
+                Some(neighbors) => [neighbors.original[0], neighbors.neighbor[0]],
+                None => [class, class],
+            });
+            copies.extend(answer.adapted);
+            if settled {
+                fooled *= count;
+                break;
+            }
+        }
+        let margin = margins.iter().sum::<f32>() / margins.len() as f32;
+        Ok((Score { fooled: [fooled, count], margin, pair: pair.expect("there is at least one answer") }, copies))
+    }
+}
+
+/// Largest other logit minus the label's, over the distance of the largest logit to the third: comparable between models.
+fn normalized_margin(logits: &[f32], label: usize) -> f32 {
+    let others = logits.iter().enumerate().filter(|(class, _)| *class != label).map(|(_, logit)| *logit);
+    let margin = others.fold(f32::NEG_INFINITY, f32::max) - logits[label];
+    let mut sorted = logits.to_vec();
+    sorted.sort_by(|a, b| b.total_cmp(a));
+    match sorted.get(2) {
+        Some(third) => margin / (sorted[0] - third + 1e-12),
+        None => margin,
+    }
+}

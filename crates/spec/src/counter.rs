@@ -1,0 +1,247 @@
+//! Attacks on a defense by someone who knows that it adapts, and what came of them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::choice::choices;
+use crate::error::refused;
+use crate::record::Record;
+use crate::summary::{Z, paired_gain, wilson_interval};
+
+choices! {
+    /// What an attacker who knows the defense does.
+    pub enum CounterKind: "counter" {
+        /// Nothing: the defense meets the attack on the base model alone
+        None = "none",
+        /// The point of the attack on the base model, judged by many draws: a control
+        Attack = "attack",
+        /// The points that strong attacks find on the base model, each answered by the defense
+        Transfer = "transfer",
+        /// Points around which the search meets no other class, so that the wrong base model answers
+        Suppression = "suppression",
+        /// Points where the base model's class and its neighbor are both wrong, so that the copy adapts to two wrong classes
+        Decoy = "decoy",
+        /// Greedy model space attack on the mean over all copies that adapted so far (Chen et al. 2022)
+        GmsaAverage = "gmsa-average" | "gmsa-avg",
+        /// Greedy model space attack on the copy that resists most (Chen et al. 2022)
+        GmsaMinimum = "gmsa-minimum" | "gmsa-min",
+        /// Fixed-point attack: on the copies of the last round alone (Chen et al. 2022)
+        FixedPoint = "fixed-point" | "fpa",
+        /// One after the other on what still stands, and for each image the worst
+        All = "all",
+    }
+}
+
+impl CounterKind {
+    /// What [`All`](Self::All) does, in its order.
+    pub const SINGLE: [Self; 7] =
+        [Self::Attack, Self::Transfer, Self::Suppression, Self::Decoy, Self::GmsaAverage, Self::GmsaMinimum, Self::FixedPoint];
+}
+
+/// Settings of an attack on the defense. Its radius is that of the attack on the base model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counter {
+    /// What the attacker does.
+    pub kind: CounterKind,
+    /// Gradient steps of each ascent.
+    pub steps: usize,
+    /// Rounds of ascent and adaptation.
+    pub rounds: usize,
+    /// How often the defense answers a point before the attacker believes how good it is, each time with other draws: 1 to 256.
+    pub adaptations: usize,
+    /// How often the defense answers the point that the attacker chose, with draws that the attacker never saw: 1 to 256.
+    pub judges: usize,
+}
+
+impl Counter {
+    /// Eight rounds of 100 steps; points are chosen by 4 answers and judged by 16 others.
+    pub const STANDARD: Self = Self { kind: CounterKind::All, steps: 100, rounds: 8, adaptations: 4, judges: 16 };
+
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) naming the setting.
+    pub fn check(&self) -> Result<()> {
+        for (name, value, most) in [
+            ("counter rounds", self.rounds, 64),
+            ("counter adaptations", self.adaptations, 256),
+            ("counter judges", self.judges, 256),
+        ] {
+            if !(1..=most).contains(&value) {
+                return refused(format!("{name} must be between 1 and {most}, not {value}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What became of an image under the attacks on the defense.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Countered {
+    /// The natural image, judged as the attacked ones are: a control.
+    pub natural: Judged,
+    /// Points in the order in which they were found, each worse for the defense than the one before it by the attacker's own count.
+    pub points: Vec<Point>,
+}
+
+/// A point that an attacker chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Point {
+    /// Who found it.
+    pub kind: CounterKind,
+    /// How many of the answers that the attacker saw were wrong, and how many it saw.
+    pub fooled: [usize; 2],
+    /// What it is by other draws.
+    pub judged: Judged,
+}
+
+/// The defense on one image, by many draws.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Judged {
+    /// y': the class that the base model gives the image.
+    pub original: usize,
+    /// y'': the neighbor class in the first answer; equal to y' where there is none.
+    pub neighbor: usize,
+    /// How many answers were right.
+    pub right: usize,
+    /// How many there were.
+    pub of: usize,
+}
+
+impl Judged {
+    /// Share of the answers that were right.
+    pub fn share(&self) -> f64 {
+        self.right as f64 / self.of as f64
+    }
+
+    /// Whether most answers were right.
+    pub fn is_mostly_right(&self) -> bool {
+        2 * self.right > self.of
+    }
+}
+
+impl Countered {
+    /// The point that stands after the attacks up to `kind`: the worst so far. `None` before any point.
+    pub fn after(&self, kind: CounterKind) -> Option<&Point> {
+        let order = |kind: CounterKind| CounterKind::SINGLE.iter().position(|single| *single == kind);
+        self.points.iter().rev().find(|point| order(point.kind) <= order(kind))
+    }
+}
+
+/// What is left of a defense under the attacks on it: an accuracy that is expected over the draws, with the image as the unit of
+/// uncertainty.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Left {
+    /// Images.
+    pub images: usize,
+    /// Answers to each, by draws that the attacker never saw.
+    pub judges: usize,
+    /// The natural images, a control, then what is left after one attack and those before it.
+    pub rows: Vec<Row>,
+}
+
+/// The defense on one point of each image.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// After which attack; `none`: the natural images.
+    pub after: CounterKind,
+    /// Mean share of right answers.
+    pub accuracy: f64,
+    /// Its 95 % interval.
+    pub interval: [f64; 2],
+    /// Images with right answers alone.
+    pub always: usize,
+    /// Images with more right answers than wrong ones.
+    pub mostly: usize,
+    /// The accuracy minus the base model's under the attack on it, with its 95 % interval.
+    pub gain: [f64; 3],
+}
+
+impl Left {
+    /// Computes the figures from the lines; `None` if no defense was attacked.
+    pub fn of(records: &[Record]) -> Option<Self> {
+        let countered: Vec<(&Record, &Countered)> =
+            records.iter().filter_map(|record| Some((record, record.counter.as_ref()?))).collect();
+        let judges = countered.first()?.1.natural.of;
+        let happened = |kind: &CounterKind| countered.iter().any(|(_, c)| c.points.iter().any(|point| point.kind == *kind));
+        let kinds = std::iter::once(CounterKind::None).chain(CounterKind::SINGLE.into_iter().filter(happened));
+        let rows = kinds.map(|after| {
+            let judged = |countered: &Countered| countered.after(after).map_or(countered.natural, |point| point.judged);
+            Row::of(after, countered.iter().map(|(record, countered)| (*record, judged(countered))))
+        });
+        Some(Self { images: countered.len(), judges, rows: rows.collect() })
+    }
+}
+
+impl Row {
+    fn of<'a>(after: CounterKind, judged: impl Iterator<Item = (&'a Record, Judged)>) -> Self {
+        let judged: Vec<(&Record, Judged)> = judged.collect();
+        let base = |record: &Record| record.attacked.unwrap_or(record.natural) == record.label;
+        let shares: Vec<f64> = judged.iter().map(|(_, judged)| judged.share()).collect();
+        let gains: Vec<f64> = judged.iter().map(|(record, judged)| judged.share() - f64::from(u8::from(base(record)))).collect();
+        let always = judged.iter().filter(|(_, judged)| judged.right == judged.of).count();
+        let never = judged.iter().filter(|(_, judged)| judged.right == 0).count();
+        let [accuracy, low, high] = mean(&shares);
+        // Answers that do not depend on draws are counts, whose intervals do not shrink to a point at 0 and 1.
+        let certain = always + never == judged.len();
+        let interval = if certain { wilson_interval(always, judged.len()) } else { [low.max(0.0), high.min(1.0)] };
+        let count = |gain: f64| gains.iter().filter(|value| **value == gain).count();
+        let gain = if certain { paired_gain(count(1.0), count(-1.0), gains.len()) } else { mean(&gains) };
+        let mostly = judged.iter().filter(|(_, judged)| judged.is_mostly_right()).count();
+        Self { after, accuracy, interval, always, mostly, gain }
+    }
+}
+
+/// The mean of at least one value and its 95 % interval by the normal approximation.
+fn mean(values: &[f64]) -> [f64; 3] {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
+    let half = Z * (variance / count).sqrt();
+    [mean, mean - half, mean + half]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(right: usize) -> Judged {
+        Judged { original: 1, neighbor: 2, right, of: 4 }
+    }
+
+    /// The base model errs under its own attack on image 1 alone.
+    fn record(input: u64, points: &[(CounterKind, usize)]) -> Record {
+        let points = points.iter().map(|(kind, right)| Point { kind: *kind, fooled: [4 - right, 4], judged: judged(*right) });
+        let counter = Some(Countered { natural: judged(4), points: points.collect() });
+        Record { attacked: Some(3 - usize::from(input == 1)), counter, ..Record::of_input(input, 3, 3) }
+    }
+
+    #[test]
+    fn what_is_left_falls_from_attack_to_attack() {
+        let records = [
+            record(0, &[(CounterKind::Attack, 3), (CounterKind::Decoy, 2)]),
+            record(1, &[(CounterKind::Transfer, 0)]),
+            record(2, &[]),
+        ];
+        let left = Left::of(&records).unwrap();
+        let rows: Vec<(CounterKind, f64, usize, usize)> =
+            left.rows.iter().map(|row| (row.after, row.accuracy, row.always, row.mostly)).collect();
+        assert_eq!((left.images, left.judges), (3, 4));
+        assert_eq!(
+            rows,
+            [
+                (CounterKind::None, 1.0, 3, 3),
+                (CounterKind::Attack, 2.75 / 3.0, 2, 3),
+                (CounterKind::Transfer, 1.75 / 3.0, 1, 2),
+                (CounterKind::Decoy, 1.5 / 3.0, 1, 1),
+            ]
+        );
+        let gains: Vec<f64> = left.rows.iter().map(|row| row.gain[0]).collect();
+        assert_eq!(gains[0], 1.0 / 3.0);
+        assert!((gains[3] + 0.5 / 3.0).abs() < 1e-12, "{gains:?}");
+        assert!(left.rows.iter().all(|row| row.interval[0] <= row.accuracy && row.accuracy <= row.interval[1]));
+        assert_eq!(Left::of(&[]), None);
+    }
+}
