@@ -11,6 +11,7 @@ use riposte::evaluate::{Evaluation, Prepared, Record};
 use riposte::models::Model;
 use riposte::rng::Seed;
 
+use crate::given::Given;
 use crate::interrupt::Interrupt;
 use crate::workers::Workers;
 
@@ -18,6 +19,8 @@ use crate::workers::Workers;
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs<'a> {
     pub test: &'a Dataset,
+    /// Images that are gone through in the place of the test images whose numbers they have.
+    pub given: Option<&'a Given>,
     pub seed: Seed,
     /// Images attacked at once.
     pub batch: usize,
@@ -51,10 +54,14 @@ impl Inputs<'_> {
         let mut skip = done - aligned;
         let prepare = |batch: Range<usize>| {
             interrupt.check()?;
-            let images = self.test.images().to_tensor(batch.clone(), &riposte::Classifier::device(evaluation.model));
+            let device = riposte::Classifier::device(evaluation.model);
+            let images = match self.given {
+                Some(given) => given.tensor(batch.clone(), &device),
+                None => self.test.images().to_tensor(batch.clone(), &device),
+            };
             let labels: Vec<usize> = batch.clone().map(|index| self.test.label(index)).collect();
             let draws = self.seed.inputs(batch.map(|index| index as u64));
-            let observe = async |_: attack::Progress| match interrupt.pressed() {
+            let observe = async |_: attack::Progress| match interrupt.is_over() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             };
@@ -62,7 +69,7 @@ impl Inputs<'_> {
         };
         let defend = |input: Prepared<D::Prepared>| {
             interrupt.check()?;
-            let observe = async |_: Event<'_, Model>| match interrupt.pressed() {
+            let observe = async |_: Event<'_, Model>| match interrupt.is_over() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             };

@@ -37,3 +37,14 @@ fn sibling(path: &Path) -> PathBuf {
     name.push(format!(".{}.tmp", std::process::id()));
     path.with_file_name(name)
 }
+
+/// Makes a folder if it is not there, and sees whether files can be written to it.
+///
+/// # Errors
+/// If they cannot.
+pub fn check_folder(folder: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let probe = folder.join(format!(".{}.tmp", std::process::id()));
+    fs::write(&probe, b"")?;
+    fs::remove_file(&probe)
+}

@@ -2,22 +2,26 @@
 //!
 //! [`args`] is what the user types, [`settings`] what a run is made of, [`commands`] one file for each command.
 
+pub mod answers;
 pub mod args;
+pub mod arrays;
 pub mod bank;
 pub mod commands;
 pub mod dataset;
 pub mod device;
 pub mod evaluation;
+pub mod export;
 pub mod file;
+pub mod given;
 pub mod host;
 pub mod interrupt;
 pub mod models;
 pub mod output;
-pub mod paper;
 pub mod picture;
 pub mod progress;
 pub mod report;
 pub mod results;
+pub mod run;
 pub mod screen;
 pub mod settings;
 pub mod story;
@@ -40,6 +44,8 @@ pub fn main() -> ExitCode {
         Some(Command::Eval(args)) => commands::eval::run(args),
         Some(Command::Bank(args)) => commands::bank::run(args),
         Some(Command::Pareto(args)) => commands::pareto::run(args),
+        Some(Command::Bench(args)) => commands::bench::run(args),
+        Some(Command::Report(args)) => commands::report::run(args),
         Some(Command::Import(args)) => commands::import::run(args),
         Some(Command::Train(args)) => commands::train::run(args),
         Some(Command::Data(args)) => commands::data::run(args),

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::Result;
+use riposte::evaluate::Summary;
 use serde::Serialize;
 
 /// Prints one JSON object, indented, on standard output.
@@ -36,6 +37,19 @@ pub fn points(share: f64) -> String {
 /// `value` as JSON with each f32 as it is written, `0.3` and not `0.30000001192092896`.
 pub fn to_value(value: &impl Serialize) -> Result<serde_json::Value> {
     Ok(serde_json::from_str(&serde_json::to_string(value)?)?)
+}
+
+/// The accuracies of a run in a few words, for a progress bar.
+pub fn in_short(summary: &Summary) -> String {
+    let share = |count: usize| percent(count as f64 / summary.images as f64);
+    match (summary.robust_correct, summary.riposte_robust_correct) {
+        (Some(base), Some(riposte)) => format!("robust {} -> {}", share(base), share(riposte)),
+        (Some(base), None) => format!("robust {}", share(base)),
+        (None, _) => match summary.riposte_natural_correct {
+            Some(riposte) => format!("natural {} -> {}", share(summary.natural_correct), share(riposte)),
+            None => format!("natural {}", share(summary.natural_correct)),
+        },
+    }
 }
 
 #[cfg(test)]

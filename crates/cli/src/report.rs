@@ -1,6 +1,6 @@
-//! The report of a duel: one HTML file with everything in it.
+//! Reports: one HTML file with everything in it. Here that of a duel; that of a suite is `commands::report`.
 
-mod plot;
+pub mod plot;
 
 use std::fmt::Write;
 
@@ -50,16 +50,30 @@ pub fn html(story: &Story, colophon: &Colophon) -> Result<String> {
         ("{{command}}", escaped(&colophon.command)),
         ("{{version}}", format!("riposte {}, burn {}", env!("CARGO_PKG_VERSION"), env!("BURN_VERSION"))),
     ];
-    let (mut page, mut rest) = (String::new(), TEMPLATE);
+    Ok(filled(TEMPLATE, &parts))
+}
+
+/// The style sheet of every report.
+pub const STYLE: &str = include_str!("report/style.css");
+
+/// `template` with its markers filled: the style sheet, and `parts`.
+pub fn filled(template: &str, parts: &[(&str, String)]) -> String {
+    let style = [("{{style}}", STYLE.to_owned())];
+    let (mut page, mut rest) = (String::new(), template);
     // From left to right, so that a text which happens to hold a marker is not filled in turn.
     while let Some((at, (marker, text))) =
-        parts.iter().filter_map(|part| Some((rest.find(part.0)?, part))).min_by_key(|(at, _)| *at)
+        parts.iter().chain(&style).filter_map(|part| Some((rest.find(part.0)?, part))).min_by_key(|(at, _)| *at)
     {
         page += &rest[..at];
         page += text;
         rest = &rest[at + marker.len()..];
     }
-    Ok(page + rest)
+    page + rest
+}
+
+/// `text` as it stands in HTML.
+pub fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn pictures(story: &Story) -> Result<String> {
@@ -252,10 +266,6 @@ fn perturbation_in_words(perturbation: &Perturbation) -> String {
 
 fn data_uri(picture: &Picture) -> Result<String> {
     Ok(format!("data:image/png;base64,{}", STANDARD.encode(picture.png()?)))
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

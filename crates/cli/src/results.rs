@@ -2,8 +2,8 @@
 //! another device computed, or other batches, is a part with a header of its own: files of parts that follow each other are
 //! joined by writing one after the other.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -33,14 +33,15 @@ impl ResultsFile {
     /// cut off in the middle is dropped.
     ///
     /// # Errors
-    /// If the file is something else, was made with other settings or by another version, or cannot be read or written. It is
-    /// left as it is then.
+    /// If the file is something else, was made with other settings or by another version, if another process has it open, or if it
+    /// cannot be read or written. It is left as it is then.
     pub fn open(path: &Path, header: Header) -> Result<(Self, Vec<Record>)> {
         let open = || -> Result<_> {
             if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                 std::fs::create_dir_all(folder)?;
             }
             let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+            lock(&file)?;
             let held = read(&file, &header)?;
             file.set_len(held.length)?;
             file.seek(SeekFrom::End(0))?;
@@ -57,10 +58,9 @@ impl ResultsFile {
     }
 
     /// The parts without what they have from input `end` on.
-    pub fn parts_before(mut self, end: u64) -> Vec<Part> {
-        self.parts.retain(|part| part.first < end);
-        self.parts.iter_mut().for_each(|part| part.images = part.images.min(end - part.first));
-        self.parts
+    pub fn parts_before(&self, end: u64) -> Vec<Part> {
+        let before = self.parts.iter().filter(|part| part.first < end);
+        before.map(|part| Part { images: part.images.min(end - part.first), ..*part }).collect()
     }
 
     /// Number of the first input of the part that the next record belongs to.
@@ -93,6 +93,49 @@ impl ResultsFile {
     }
 }
 
+/// What a results file tells whoever does not go on with it.
+#[derive(Debug)]
+pub struct Lines {
+    /// Of its first part.
+    pub header: Header,
+    pub records: Vec<Record>,
+    pub parts: Vec<Part>,
+}
+
+impl Lines {
+    /// Reads `text`, that of one file or of several that follow each other; `None` if it has no record. A last line that was cut off
+    /// is left out.
+    ///
+    /// # Errors
+    /// If it is something else, or its parts leave a gap, overlap or have different settings.
+    pub fn parse(text: &[u8]) -> Result<Option<Self>> {
+        let line = text.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
+        if !line.ends_with(b"\n") {
+            ensure!(is_start_of_header(line), "it is not a results file of `riposte eval`");
+            return Ok(None);
+        }
+        let header: Header = serde_json::from_slice(line).context("it is not a results file of `riposte eval`")?;
+        ensure!(header.format == FORMAT, "it has the format `{}`, this program reads `{FORMAT}`", header.format);
+        let held = read(text, &header)?;
+        Ok((!held.records.is_empty()).then_some(Self { header, records: held.records, parts: held.parts }))
+    }
+}
+
+/// Keeps other processes from writing the file, until this one closes it or ends in whatever way.
+fn lock(file: &File) -> Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another run of this program is writing it; wait for its end, or take another file")
+        }
+        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
+            eprintln!("Note: files here cannot be locked; see to it that no other run writes the same one.");
+            Ok(())
+        }
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
 /// What a file holds.
 #[derive(Debug, Default)]
 struct Held {
@@ -102,9 +145,9 @@ struct Held {
     length: u64,
 }
 
-fn read(file: &File, header: &Header) -> Result<Held> {
+fn read(lines: impl Read, header: &Header) -> Result<Held> {
     let first = header.settings.first;
-    let mut reader = BufReader::new(file);
+    let mut reader = BufReader::new(lines);
     let (mut held, mut position) = (Held::default(), 0);
     for number in 1.. {
         let mut line = Vec::new();
@@ -218,6 +261,7 @@ mod tests {
             counter: None,
             post_samples: None,
             bank: None,
+            images_sha256: None,
         })
     }
 
@@ -316,7 +360,32 @@ mod tests {
         let (mut file, records) = ResultsFile::open(&path.0, header(0)).unwrap();
         assert_eq!(records, [record(0), record(1)]);
         file.append(&record(2)).unwrap();
+        drop(file);
         assert_eq!(ResultsFile::open(&path.0, header(0)).unwrap().1.len(), 3);
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_is_refused_until_it_is_closed() {
+        let path = Scratch::new("locked");
+        let (mut file, _) = ResultsFile::open(&path.0, header(0)).unwrap();
+        file.append(&record(0)).unwrap();
+        let error = error_of(&path.0, header(0));
+        assert!(error.contains("another run of this program is writing it"), "{error}");
+        drop(file);
+        assert_eq!(ResultsFile::open(&path.0, header(0)).unwrap().1, [record(0)]);
+    }
+
+    #[test]
+    fn files_are_read_without_knowing_their_settings() {
+        let (a, b) = (Scratch::new("read-a"), Scratch::new("read-b"));
+        write(&a.0, 0..2);
+        write(&b.0, 2..3);
+        let [a, b] = [&a, &b].map(|file| std::fs::read(&file.0).unwrap());
+        let lines = Lines::parse(&[a.clone(), b.clone()].concat()).unwrap().unwrap();
+        assert_eq!((lines.header, lines.records), (header(0), [0, 1, 2].map(record).to_vec()));
+        assert!(format!("{:#}", Lines::parse(&[b, a.clone()].concat()).unwrap_err()).contains("input 0, not 3"));
+        assert_eq!(Lines::parse(&a[..a.len() - 5]).unwrap().unwrap().records, [record(0)]);
+        assert!(Lines::parse(b"").unwrap().is_none() && Lines::parse(b"notes\n").is_err());
     }
 
     #[test]
@@ -365,8 +434,10 @@ mod tests {
         let part = |first, images, device| Part { first, images, device, batch: 128 };
         let parts = [part(3, 2, Processor::Cpu), part(5, 2, Processor::Gpu)];
         assert_eq!(file.parts(), parts);
+        drop(file);
         let (file, records) = ResultsFile::open(&path.0, other_header(Processor::Gpu, 3)).unwrap();
         assert_eq!((file.parts(), records.len(), file.part_begin()), (&parts[..], 4, 5));
+        drop(file);
         // A kill right after the header of the second part.
         let text = std::fs::read_to_string(&path.0).unwrap();
         let cut = text.lines().take(4).map(|line| format!("{line}\n")).collect::<String>();
@@ -374,6 +445,7 @@ mod tests {
         let (mut file, _) = ResultsFile::open(&path.0, header(3)).unwrap();
         file.append(&record(5)).unwrap();
         assert_eq!(file.parts(), [part(3, 3, Processor::Cpu)]);
+        drop(file);
         assert_eq!(ResultsFile::open(&path.0, header(3)).unwrap().0.parts(), [part(3, 3, Processor::Cpu)]);
     }
 
@@ -390,6 +462,7 @@ mod tests {
         let (file, records) = ResultsFile::open(&joined.0, header(0)).unwrap();
         assert_eq!(records, [0, 1, 2, 3].map(record));
         assert_eq!(file.part_begin(), 2);
+        drop(file);
         join(&[&b, &a]);
         assert!(error_of(&joined.0, header(0)).contains("it begins with input 2, not 0; use --first 2"));
         join(&[&a, &b, &b]);

@@ -8,12 +8,12 @@ use riposte::spec::setup::Setup;
 
 use crate::args::SettingFlags;
 
-/// The preset named `preset`, or the recommended one of `dataset`, with `flags` over it. Says on standard error what is allowed and
+/// The preset named `preset`, or the recommended one of `dataset`, with `flags` and then `added` over it. Says on standard error what is allowed and
 /// hardly meant.
 ///
 /// # Errors
 /// For a preset of another dataset, for settings out of range, and for such as would be ignored or contradict each other.
-pub fn resolve(preset: Option<PresetName>, dataset: DatasetId, flags: &SettingFlags) -> Result<Setup> {
+pub fn resolve(preset: Option<PresetName>, dataset: DatasetId, flags: &SettingFlags, added: &[(&str, &str)]) -> Result<Setup> {
     let name = preset.unwrap_or(dataset.recommended());
     let suited: Vec<&str> = name.datasets().iter().map(|dataset| dataset.name()).collect();
     ensure!(
@@ -21,7 +21,7 @@ pub fn resolve(preset: Option<PresetName>, dataset: DatasetId, flags: &SettingFl
         "--preset {name} is a setup for {}, and the images are --dataset {dataset}: change one of the two",
         suited.join(" and ")
     );
-    let setup = name.preset().with(flags.given())?;
+    let setup = name.preset().with(flags.given().chain(added.iter().copied()))?;
     let classes = dataset.classes().len();
     ensure!(
         setup.target.is_none_or(|target| target < classes),
@@ -46,7 +46,7 @@ mod tests {
     fn resolved(flags: &[&str]) -> Result<Setup> {
         let cli = Cli::try_parse_from(["riposte", "eval"].iter().chain(flags))?;
         let Some(Command::Eval(args)) = cli.command else { unreachable!("the command is `eval`") };
-        resolve(args.preset, args.data.dataset.unwrap_or(DatasetId::Mnist), &args.settings)
+        resolve(args.preset, args.data.dataset.unwrap_or(DatasetId::Mnist), &args.settings, &[])
     }
 
     #[test]

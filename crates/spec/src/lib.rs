@@ -9,7 +9,9 @@
 //! - [`dataset`], [`architecture`], [`card`]: what is attacked. [`train`]: how a base model is trained.
 //! - [`class`], [`outcome`]: what a classifier says, and how a duel ended.
 //! - [`record`], [`results`], [`summary`]: one line for each input, the file of such lines, the figures that follow from them;
-//!   [`doubt`]: what makes such a figure doubtful; [`counter`]: attacks on the defense, and what they leave of it.
+//!   [`doubt`]: what makes such a figure doubtful; [`counter`]: attacks on the defense, and what they leave of it;
+//!   [`speed`]: the times of answers.
+//! - [`bench`]: the paper's tables as cells; [`paper`]: its figures; [`verdict`]: what measured ones say of them.
 //! - [`pareto`]: forms of the defense side by side; what each costs is counted in [`work`].
 //! - [`units`]: numbers as people write them.
 
@@ -19,6 +21,7 @@
 pub mod architecture;
 pub mod attack;
 pub mod bank;
+pub mod bench;
 pub mod card;
 mod choice;
 pub mod class;
@@ -29,6 +32,7 @@ pub mod duel;
 mod error;
 pub mod keys;
 pub mod outcome;
+pub mod paper;
 pub mod pareto;
 pub mod post_train;
 pub mod preset;
@@ -36,9 +40,11 @@ pub mod record;
 pub mod results;
 pub mod search;
 pub mod setup;
+pub mod speed;
 pub mod summary;
 pub mod train;
 pub mod units;
+pub mod verdict;
 pub mod work;
 
 pub use choice::Choice;

@@ -150,5 +150,36 @@ pub fn paired_gain(won: usize, lost: usize, trials: usize) -> [f64; 3] {
     [(won as f64 - lost as f64) / trials as f64, (center - half).max(-1.0), (center + half).min(1.0)]
 }
 
+/// How likely `won` and `lost` are to be at least so uneven if neither verdict were better than the other: the exact two-sided test of
+/// McNemar (1947) on the inputs whose verdicts differ.
+pub fn mcnemar(won: usize, lost: usize) -> f64 {
+    let trials = won + lost;
+    // Logarithms of the binomial coefficients, one after the other: their values leave the range of floats.
+    let mut coefficient = 0.0;
+    let mut tail = 0.0;
+    for few in 0..=won.min(lost) {
+        if few > 0 {
+            coefficient += ((trials - few + 1) as f64 / few as f64).ln();
+        }
+        tail += (coefficient - trials as f64 * std::f64::consts::LN_2).exp();
+    }
+    (2.0 * tail).min(1.0)
+}
+
 /// 97.5 % quantile of the standard normal distribution.
 pub(crate) const Z: f64 = 1.959_963_984_540_054;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `scipy.stats.binomtest(k, n).pvalue`
+    #[test]
+    fn mcnemars_test_is_the_exact_binomial_one() {
+        for (won, lost, expected) in [(0, 0, 1.0), (3, 3, 1.0), (5, 0, 0.0625), (24, 7, 0.003_326_893), (7, 24, 0.003_326_893)] {
+            let p = mcnemar(won, lost);
+            assert!((p - expected).abs() < 1e-6, "{won} {lost}: {p}");
+        }
+        assert!(mcnemar(900, 700) < 1e-5 && mcnemar(900, 700) > 0.0);
+    }
+}

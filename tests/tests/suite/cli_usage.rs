@@ -12,7 +12,7 @@ fn the_version_is_one_line() {
 
 #[test]
 fn help_shows_examples_for_every_command() {
-    for command in ["duel", "eval", "import", "train", "data", "devices", "bench-speed"] {
+    for command in ["duel", "eval", "bench", "report", "import", "train", "data", "devices", "bench-speed"] {
         let help = output(&[command, "--help"]);
         assert!(help.contains("Examples:") && help.contains(&format!("riposte {command}")), "{help}");
     }
@@ -32,6 +32,10 @@ fn wrong_usage_ends_with_2_and_names_the_flag() {
         (&["duel", "--index", "1", "--pick", "failed"], "--pick"),
         (&["eval", "--preset", "no-such-preset"], "f-mnist"),
         (&["eval", "--loss", "hinge"], "cross-entropy"),
+        (&["bench"], "WHAT"),
+        (&["bench", "table7"], "table1"),
+        (&["bench", "all", "--shard", "4/4"], "3/4, the last"),
+        (&["bench", "all", "--budget", "soon"], "--budget"),
         (&["unknown"], "unknown"),
     ] {
         let message = failure(2, arguments);

@@ -1,10 +1,12 @@
 //! The command line as the user types it. Parsed once; [`crate::settings`] turns it into plain settings.
 
 mod bank;
+mod bench;
 mod data;
 mod model;
 mod pareto;
 mod parse;
+mod report;
 mod settings;
 mod source;
 mod work;
@@ -12,10 +14,12 @@ mod work;
 use clap::{Parser, Subcommand};
 
 pub use bank::{BankArgs, BankFlags};
+pub use bench::{Shard, SuiteArgs, What};
 pub use data::{DataArgsCommand, DataCommand};
 pub use model::{ImportArgs, TrainArgs, TrainMethod};
 pub use pareto::ParetoArgs;
 pub use parse::{choice, count};
+pub use report::ReportArgs;
 pub use settings::SettingFlags;
 pub use source::{DataArgs, DeviceArgs, ModelArgs, WidthArgs};
 pub use work::{BenchArgs, BenchTask, DevicesArgs, DuelArgs, EvalArgs, Layers, Pick, Switch};
@@ -56,6 +60,10 @@ pub enum Command {
     Bank(BankArgs),
     /// Compare forms of the riposte: what each gains, and what it costs
     Pareto(ParetoArgs),
+    /// Run the paper's tables, cell by cell: resumable, within a budget of time, in parts on several machines
+    Bench(SuiteArgs),
+    /// Tables, intervals and verdicts from a folder of results files: HTML, Markdown, JSON
+    Report(ReportArgs),
     /// Convert a PyTorch file (.pth, .pt) to safetensors
     Import(ImportArgs),
     /// Train a robust base model, with checkpoints and exact resume

@@ -9,6 +9,7 @@ use riposte::spec::preset::PresetName;
 
 use super::parse::{choice, count};
 use super::{BankFlags, DataArgs, DeviceArgs, ModelArgs, SettingFlags, WidthArgs};
+use crate::given::PixelRange;
 
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -76,14 +77,16 @@ Examples:
   riposte eval --images 1000 --out all.jsonl                the table of both
   riposte eval --bank fast-bank --images 1000     copies that `riposte bank` made answer
   riposte eval --weights fast.safetensors --dataset mnist --images 10000 --attack pgd --epsilon 0.3 --step-size 0.01 \\
-      --steps 40 --start zero --stop never --riposte none --device cpu --json")]
+      --steps 40 --start zero --stop never --riposte none --device cpu --json
+  riposte eval --dataset mnist --images 1000 --riposte none --export attacked.npz        for other programs, and from them:
+  riposte eval --dataset mnist --images-from theirs.npy")]
 pub struct EvalArgs {
-    /// How many test images
-    #[arg(long, short = 'n', value_name = "N", default_value = "100", value_parser = count)]
-    pub images: usize,
-    /// Number of the first one
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub first: usize,
+    /// How many test images [default: 100, or all of --images-from]
+    #[arg(long, short = 'n', value_name = "N", value_parser = count)]
+    pub images: Option<usize>,
+    /// Number of the first one [default: 0]
+    #[arg(long, value_name = "N")]
+    pub first: Option<usize>,
     /// A setup of the paper, or a light form of one, that sets everything; flags override it [default: the one recommended for the dataset]
     #[arg(long, value_name = "NAME", value_parser = choice::<PresetName>())]
     pub preset: Option<PresetName>,
@@ -94,6 +97,16 @@ pub struct EvalArgs {
     /// or batch size adds a header of its own
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Write the natural and the attacked images, labels and numbers to this file at the end: .safetensors or .npz
+    #[arg(long, value_name = "FILE")]
+    pub export: Option<PathBuf>,
+    /// Attacked images from a file instead of an attack: .safetensors, .npz or .npy, channels first or last; they stand for the test
+    /// images in order, from --first or the file's `numbers` on
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["export", "attack"])]
+    pub images_from: Option<PathBuf>,
+    /// The range that their pixels are meant in, where it cannot be told
+    #[arg(long, value_name = "RANGE", requires = "images_from")]
+    pub pixels: Option<PixelRange>,
     /// Images attacked at once [default: 128 on the CPU, 512 on a GPU]
     #[arg(long, value_name = "N", value_parser = count)]
     pub batch: Option<usize>,

@@ -25,7 +25,7 @@ use crate::workers::Workers;
 pub fn run(args: BankArgs) -> Result<()> {
     let source = Source::find(&args.model, args.data.dataset)?;
     let dataset = args.data.dataset.unwrap_or(source.dataset());
-    let setup = settings::resolve(args.preset, dataset, &args.settings)?;
+    let setup = settings::resolve(args.preset, dataset, &args.settings, &[])?;
     let Some(riposte) = setup.riposte else { bail!("a bank needs a riposte, and --riposte is none") };
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;

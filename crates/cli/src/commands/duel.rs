@@ -30,7 +30,7 @@ pub fn run(args: DuelArgs) -> Result<()> {
     let source = Source::find(&args.model, args.data.dataset)?;
     let dataset = args.data.dataset.unwrap_or(source.dataset());
     let folder = args.bank.folder()?;
-    let setup = settings::resolve(args.preset, dataset, &args.settings)?;
+    let setup = settings::resolve(args.preset, dataset, &args.settings, &[])?;
     let setup = folder.as_ref().map_or(Ok(setup), |folder| folder.setup(setup, &args.settings))?;
     let (Some(attack), Some(settings)) = (setup.pgd(), setup.riposte) else {
         bail!("a duel needs an attack by PGD and a riposte; `riposte eval` takes any attack, and does without");

@@ -5,26 +5,23 @@ mod table;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use riposte::bank::{Banked, Riposte};
-use riposte::evaluate::{Evaluation, Gain, Record, Summary, wilson_interval};
-use riposte::post_train::PostTraining;
-use riposte::rng::Seed;
-use riposte::spec::results::{Header, Part, Processor, Settings};
+use riposte::evaluate::{Gain, Record, Summary, wilson_interval};
+use riposte::spec::paper::Published;
+use riposte::spec::results::{Part, Settings};
 use riposte::spec::setup::Setup;
 use serde::Serialize;
 
 use crate::args::{EvalArgs, Switch};
 use crate::dataset::{self, Split};
 use crate::device::{self, Found};
-use crate::evaluation::Inputs;
+use crate::export;
+use crate::given::Given;
 use crate::interrupt::Interrupt;
 use crate::models::Source;
 use crate::output;
-use crate::paper::Published;
 use crate::progress;
-use crate::results::ResultsFile;
+use crate::run::{self, Run, Stage};
 use crate::settings;
-use crate::workers::Workers;
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -78,86 +75,74 @@ struct Versions {
 pub fn run(args: EvalArgs) -> Result<()> {
     let source = Source::find(&args.model, args.data.dataset)?;
     let dataset = args.data.dataset.unwrap_or(source.dataset());
+    let unattacked = [("attack", "none")];
+    let added = if args.images_from.is_some() { &unattacked[..] } else { &[] };
     let folder = args.bank.folder()?;
-    let setup = settings::resolve(args.preset, dataset, &args.settings)?;
+    let setup = settings::resolve(args.preset, dataset, &args.settings, added)?;
     let setup = folder.as_ref().map_or(Ok(setup), |folder| folder.setup(setup, &args.settings))?;
+    ensure!(args.export.is_none() || setup.attack.is_some(), "--export needs an attack, whose images it writes");
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
     let model = source.load(&device.device)?;
-    let (first, images) = (args.first, args.images);
+    let given = match &args.images_from {
+        Some(path) => Some(Given::read(path, dataset.image_shape(), args.pixels, args.first)?),
+        None => None,
+    };
+    let first = given.as_ref().map_or(args.first.unwrap_or(0), |given| given.first);
+    let images = args.images.unwrap_or(given.as_ref().map_or(100, Given::len));
     let end = first.saturating_add(images);
+    if let Some(given) = &given {
+        ensure!(images <= given.len(), "--images {images} are more than the {} of --images-from", given.len());
+    }
     let test = dataset::load(dataset, Split::Test, Some(end), args.data.data.as_deref())?;
     dataset::check_shape(&test, source.architecture)?;
     let all = dataset.size(Split::Test);
     ensure!(end <= test.len(), "{dataset} has {all} test images: {images} from number {first} on are more than there are");
+    given.as_ref().map_or(Ok(()), |given| given.check_labels(&test, images))?;
     let bank = folder.as_ref().map(|folder| folder.load(&source, &model)).transpose()?;
     let train = match setup.riposte {
         Some(_) if bank.is_none() => Some(dataset::pools(dataset, args.post_samples, args.data.data.as_deref())?),
         _ => None,
     };
     let threads = device::threads(args.device.threads);
-    let workers = if device.is_cpu() { Workers::on_cpu(threads)? } else { Workers::on_gpu() };
-    let batch = args.batch.unwrap_or(if device.is_cpu() { 128 } else { 512 });
-    let natural = args.natural == Switch::On;
-    let settings = Settings {
-        architecture: source.architecture,
-        weights_sha256: source.sha256.clone(),
+    let workers = run::workers(&device, threads)?;
+    let stage = Stage {
+        source: &source,
+        model: &model,
         dataset,
-        first: first as u64,
-        seed: args.seed,
-        device: processor(&device),
-        batch,
-        natural,
-        attack: setup.attack,
-        target: setup.target,
-        riposte: setup.riposte,
-        counter: setup.counter,
+        test: &test,
+        pools: train.as_ref(),
         post_samples: folder.as_ref().map_or(args.post_samples, |folder| folder.card.post_samples),
-        bank: folder.as_ref().map(|folder| folder.used(args.bank.bank_copy)),
+        bank: bank.as_ref().zip(folder.as_ref()).map(|(bank, folder)| (bank, folder.used(args.bank.bank_copy))),
+        device: &device,
+        workers: &workers,
+        batch: args.batch.unwrap_or(run::usual_batch(&device)),
+        given: given.as_ref(),
+        answers: None,
     };
-    let (mut file, mut records) = match &args.out {
-        Some(path) => {
-            let (file, records) = ResultsFile::open(path, Header::new(settings.clone()))?;
-            (Some(file), records)
-        }
-        None => (None, Vec::new()),
-    };
-    records.truncate(images);
-    let done = records.len();
-    let begin = file.as_ref().map_or(first, |file| file.part_begin() as usize).min(first + done);
-    if let (Some(file), Some(path), true) = (&file, &args.out, done > 0) {
+    let run = Run { setup, seed: args.seed, natural: args.natural == Switch::On, first, images };
+    let mut begun = stage.begin(run, args.out.as_deref())?;
+    let done = begun.records.len();
+    if let (Some(path), true) = (&args.out, done > 0) {
         eprintln!("Going on after {done} images in `{}`.", path.display());
-        if let Some(part) = file.parts().last().filter(|_| begin == first + done && done < images) {
+        let parts = begun.parts().unwrap_or_default();
+        if let Some(part) = parts.last().filter(|_| begun.part_begin() == first + done && done < images) {
             eprintln!("The last of them were computed otherwise ({}): what follows gets a header of its own.", part.how());
         }
     }
-    let defense = match (setup.riposte, &bank, &train) {
-        (Some(settings), Some(bank), _) => {
-            Some(Riposte::Banked(Banked { bank, search: settings.search, pick: args.bank.bank_copy }))
-        }
-        (Some(settings), None, Some(pools)) => Some(Riposte::Adapting(PostTraining { model: &model, pools, settings })),
-        _ => None,
-    };
-    let Setup { attack, target, counter, .. } = setup;
-    let evaluation = Evaluation { model: &model, attack, target, defense, natural, counter };
-    let inputs = Inputs { test: &test, seed: Seed(args.seed), batch };
     let interrupt = Interrupt::listen()?;
     let bar = progress::bar(images as u64, "Evaluating");
     bar.set_position(done as u64);
     let clock = Instant::now();
-    let outcome = inputs.evaluate(&evaluation, begin..end, first + done - begin, &workers, &interrupt, |record| {
-        if let Some(file) = &mut file {
-            file.append(&record)?;
-        }
-        records.push(record);
+    let outcome = stage.advance(&mut begun, images, &interrupt, |records| {
         bar.inc(1);
         if !bar.is_hidden() && records.len() % 16 == 0 {
-            bar.set_message(table::in_short(&Summary::of(&records)));
+            bar.set_message(output::in_short(&Summary::of(records)));
         }
-        Ok(())
     });
     let seconds = clock.elapsed().as_secs_f64();
     bar.finish_and_clear();
+    let records = &begun.records;
     if outcome.is_err() && interrupt.pressed() {
         match &args.out {
             Some(path) => {
@@ -167,16 +152,15 @@ pub fn run(args: EvalArgs) -> Result<()> {
         }
     }
     outcome?;
-    let parts = match file {
-        Some(file) => file.parts_before(end as u64),
-        None => vec![Part { first: first as u64, images: images as u64, device: processor(&device), batch }],
-    };
-    let report = Report::new(&records, done, seconds, &setup, &source, settings, parts, device, threads);
+    if let Some(path) = &args.export {
+        export::export(&stage, &run, records, path, &interrupt)?;
+        eprintln!("Images: `{}`.", path.display());
+    }
+    let settings = stage.settings(&run);
+    let whole = Part { images: images as u64, ..settings.part() };
+    let parts = begun.parts().unwrap_or_else(|| vec![whole]);
+    let report = Report::new(records, done, seconds, &setup, &source, settings, parts, device.clone(), threads);
     if args.json { output::json(&report) } else { output::line(&table::of(&report, dataset, &source)) }
-}
-
-fn processor(device: &Found) -> Processor {
-    if device.is_cpu() { Processor::Cpu } else { Processor::Gpu }
 }
 
 impl Report {

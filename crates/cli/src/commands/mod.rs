@@ -1,6 +1,7 @@
 //! One file for each command: it resolves its flags, calls the core, and shows what came out.
 
 pub mod bank;
+pub mod bench;
 pub mod bench_speed;
 pub mod data;
 pub mod devices;
@@ -8,4 +9,5 @@ pub mod duel;
 pub mod eval;
 pub mod import;
 pub mod pareto;
+pub mod report;
 pub mod train;

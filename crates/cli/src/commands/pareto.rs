@@ -48,7 +48,7 @@ pub fn run(args: ParetoArgs) -> Result<()> {
 fn measure(args: ParetoArgs) -> Result<()> {
     let source = Source::find(&args.model, args.data.dataset)?;
     let dataset = args.data.dataset.unwrap_or(source.dataset());
-    let setup = settings::resolve(args.preset, dataset, &args.settings)?;
+    let setup = settings::resolve(args.preset, dataset, &args.settings, &[])?;
     let Some(riposte) = setup.riposte else { bail!("forms of a riposte need one, and --riposte is none") };
     let preset = args.preset.unwrap_or(dataset.recommended()).preset();
     let named = args.form.iter().map(|text| Ok(forms(text, &setup, &preset)?)).collect::<Result<Vec<Vec<Form>>>>()?;
@@ -86,6 +86,7 @@ fn measure(args: ParetoArgs) -> Result<()> {
         counter: None,
         post_samples: args.post_samples,
         bank: None,
+        images_sha256: None,
     };
     let header = Header { format: FORMAT.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), settings, forms };
     let out = args.out.as_deref().expect("clap asks for it");

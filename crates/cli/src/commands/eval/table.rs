@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use riposte::evaluate::{Gain, Summary};
+use riposte::evaluate::Gain;
 use riposte::spec::Choice;
 use riposte::spec::counter::{CounterKind, Row};
 
@@ -10,19 +10,6 @@ use super::Report;
 use crate::models::Source;
 use crate::output::{percent, points};
 use riposte::spec::dataset::DatasetId;
-
-/// One line for a progress bar.
-pub(super) fn in_short(summary: &Summary) -> String {
-    let share = |count: usize| percent(count as f64 / summary.images as f64);
-    match (summary.robust_correct, summary.riposte_robust_correct) {
-        (Some(base), Some(riposte)) => format!("robust {} -> {}", share(base), share(riposte)),
-        (Some(base), None) => format!("robust {}", share(base)),
-        (None, _) => match summary.riposte_natural_correct {
-            Some(riposte) => format!("natural {} -> {}", share(summary.natural_correct), share(riposte)),
-            None => format!("natural {}", share(summary.natural_correct)),
-        },
-    }
-}
 
 /// All figures, in lines of at most 100 characters.
 pub(super) fn of(report: &Report, dataset: DatasetId, source: &Source) -> String {

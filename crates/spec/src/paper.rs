@@ -1,15 +1,22 @@
-//! The paper's figures, to stand beside measured ones: tables 1 and 2 of arXiv 2112.12431.
+//! The paper's figures, to stand beside measured ones (arXiv 2112.12431, all over 10,000 test images), and those that it quotes.
 
-use riposte::models::Architecture;
-use riposte::spec::preset::PresetName;
-use riposte::spec::setup::{RiposteKind, Setup};
 use serde::Serialize;
+
+use crate::architecture::{Architecture, Shortcut};
+use crate::preset::PresetName;
+use crate::setup::{RiposteKind, Setup};
+
+/// Test images behind each of the paper's accuracies.
+pub const IMAGES: usize = 10_000;
 
 /// What the paper reports for a setup.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Published {
+    /// Where it stands.
     pub table: &'static str,
+    /// The setup.
     pub preset: PresetName,
+    /// Its variant.
     pub riposte: RiposteKind,
     /// Accuracies of the base model: robust, natural.
     pub base: [f64; 2],
@@ -33,15 +40,14 @@ const ROWS: [Published; 9] = [
 impl Published {
     /// The paper's figures for `setup`, if it is one of the paper's on the architecture that it used there.
     pub fn of(setup: &Setup, architecture: Architecture) -> Option<Self> {
-        let preset = setup.preset()?;
-        let used = match preset.name {
-            PresetName::FMnist => architecture == Architecture::FastMnistCnn,
-            PresetName::MMnist => architecture == Architecture::MadryMnistCnn,
-            PresetName::FCifar => architecture == Architecture::PreActResNet { width: 64, blocks: 2 },
-            PresetName::MCifar => false,
-            PresetName::LightCifar | PresetName::InstantCifar | PresetName::LightMnist | PresetName::InstantMnist => false,
-        };
-        ROWS.into_iter().find(|row| used && row.preset == preset.name && row.riposte == setup.riposte_kind())
+        let preset = setup.preset()?.name;
+        let row = Self::in_row(preset, setup.riposte_kind())?;
+        (used(preset) == Some(architecture)).then_some(row)
+    }
+
+    /// The paper's figures for a variant of a preset.
+    pub fn in_row(preset: PresetName, riposte: RiposteKind) -> Option<Self> {
+        ROWS.into_iter().find(|row| row.preset == preset && row.riposte == riposte)
     }
 
     /// Gains in accuracy: robust, natural.
@@ -50,6 +56,40 @@ impl Published {
     }
 }
 
+/// The network that the paper has in a setup; `None` for a setup that is not the paper's.
+pub fn used(preset: PresetName) -> Option<Architecture> {
+    Some(match preset {
+        PresetName::FCifar => Architecture::PreActResNet { width: 64, blocks: 2 },
+        PresetName::MCifar => Architecture::WideResNet { depth: 34, widen: 10, shortcut: Shortcut::Pooling },
+        PresetName::FMnist => Architecture::FastMnistCnn,
+        PresetName::MMnist => Architecture::MadryMnistCnn,
+        PresetName::LightCifar | PresetName::InstantCifar | PresetName::LightMnist | PresetName::InstantMnist => return None,
+    })
+}
+
+/// A defense of others that Tables 1 and 2 quote.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Quoted {
+    /// Who.
+    pub name: &'static str,
+    /// Robust and natural accuracy.
+    pub accuracies: [f64; 2],
+}
+
+/// What Table 1 quotes.
+pub const QUOTED_CIFAR10: [Quoted; 3] = [
+    Quoted { name: "TRADES (Zhang et al. 2019b)", accuracies: [0.5661, 0.8492] },
+    Quoted { name: "Kurakin et al. 2017", accuracies: [0.4589, 0.8525] },
+    Quoted { name: "UAT++ (Uesato et al. 2019), 80M more images", accuracies: [0.6365, 0.8646] },
+];
+
+/// What Table 2 quotes.
+pub const QUOTED_MNIST: [Quoted; 3] = [
+    Quoted { name: "TRADES (Zhang et al. 2019b)", accuracies: [0.9607, 0.9948] },
+    Quoted { name: "Madry et al., as reproduced by Zhang et al. 2019b", accuracies: [0.9601, 0.9936] },
+    Quoted { name: "YOPO (Zhang et al. 2019a)", accuracies: [0.9627, 0.9946] },
+];
+
 const fn row(table: &'static str, preset: PresetName, riposte: RiposteKind, base: [f64; 2], defended: [f64; 2]) -> Published {
     Published { table, preset, riposte, base, defended }
 }
@@ -57,7 +97,7 @@ const fn row(table: &'static str, preset: PresetName, riposte: RiposteKind, base
 #[cfg(test)]
 mod tests {
     use super::*;
-    use riposte::presets::Preset;
+    use crate::preset::Preset;
 
     #[test]
     fn the_paper_is_quoted_for_its_own_setup_alone() {

@@ -1,0 +1,47 @@
+//! `riposte bench`: the paper's tables, cell by cell. Each cell is a run as `riposte eval` makes it, with a results file of its own.
+
+mod hall;
+mod pace;
+mod plan;
+mod speed;
+mod tasks;
+mod work;
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::args::SuiteArgs;
+use crate::interrupt::Interrupt;
+use crate::{file, output};
+use hall::Hall;
+
+/// # Errors
+/// For unknown models, missing files, other results where these should go; [`riposte::Error::Cancelled`] after Ctrl-C.
+pub fn run(args: SuiteArgs) -> Result<()> {
+    let deadline = args.budget.map(|budget| Instant::now() + budget);
+    let subjects = tasks::subjects(&args)?;
+    let hall = Hall::open(&args, subjects)?;
+    let tasks = tasks::of(&args, &hall)?;
+    let speeds = speed::of(&args, &hall);
+    ensure!(
+        !tasks.is_empty() || !speeds.is_empty(),
+        "no cell is left: look at the names that `riposte bench plan` shows without --only"
+    );
+    let interrupt = Interrupt::listen()?;
+    if args.is_plan() {
+        let plan = plan::Plan::new(&hall, &tasks, &interrupt)?;
+        return if args.json { output::json(&plan) } else { output::line(&plan.table(&args.out)) };
+    }
+    file::check_folder(&args.out).with_context(|| format!("cannot write to `{}`", args.out.display()))?;
+    let outcome = work::run(&hall, &tasks, &interrupt, deadline);
+    let outcome = outcome.and_then(|done| {
+        speed::run(&hall, &speeds, &args.out, &interrupt, deadline)?;
+        Ok(done)
+    });
+    if interrupt.pressed() {
+        eprintln!("What was done is in `{}`; the same command goes on.", args.out.display());
+    }
+    let done = outcome?;
+    if args.json { output::json(&done) } else { output::line(&done.in_words(&args.out)) }
+}

@@ -1,0 +1,188 @@
+//! What a folder of results files holds: runs, each from one file or from the parts of several machines.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use riposte::evaluate::Record;
+use riposte::spec::bench::{Protocol, ROWS, Row, preset};
+use riposte::spec::preset::PresetName;
+use riposte::spec::results::{self, Header, Part, Settings};
+use riposte::spec::speed::{self, Head, Timing};
+use riposte::spec::{Choice, keys};
+use riposte::zoo;
+
+use crate::file;
+use crate::results::Lines;
+
+/// Everything that a report is made of.
+pub(super) struct Gathered {
+    /// In the order of the suite's rows.
+    pub runs: Vec<Measured>,
+    pub speeds: Vec<Timed>,
+    /// Files that are no results.
+    pub others: Vec<PathBuf>,
+}
+
+/// One run.
+pub(super) struct Measured {
+    pub model: String,
+    pub settings: Settings,
+    pub version: String,
+    pub records: Vec<Record>,
+    pub parts: Vec<Part>,
+    pub preset: PresetName,
+    /// Which cell of the suite it is; `None`: another one.
+    pub cell: Option<(&'static Row, Protocol)>,
+    pub files: Vec<PathBuf>,
+}
+
+/// The times of a model's answers.
+pub(super) struct Timed {
+    pub model: String,
+    pub head: Head,
+    pub timings: Vec<Timing>,
+}
+
+/// A file before its kind is known.
+struct Found {
+    path: PathBuf,
+    text: Vec<u8>,
+    header: Header,
+}
+
+/// Reads the folder's `.jsonl` files. Files of the same run that follow each other are joined.
+///
+/// # Errors
+/// If a file cannot be read or is damaged, if parts of a run leave a gap or overlap, or if there are no results at all.
+pub(super) fn gather(folder: &Path) -> Result<Gathered> {
+    let cannot = || format!("cannot read the folder `{}`", folder.display());
+    let entries = std::fs::read_dir(folder).with_context(cannot)?.collect::<std::io::Result<Vec<_>>>().with_context(cannot)?;
+    let mut paths: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    paths.sort();
+    let (mut found, mut speeds, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    for path in paths {
+        let text = file::read(&path)?;
+        let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        if let Ok(head) = serde_json::from_slice::<Head>(line)
+            && head.format == speed::FORMAT
+        {
+            speeds.push(timed(&path, &text, head)?);
+        } else if let Ok(header) = serde_json::from_slice::<Header>(line)
+            && header.format == results::FORMAT
+        {
+            found.push(Found { path, text, header });
+        } else if !line.is_empty() {
+            others.push(path);
+        }
+    }
+    let mut runs: Vec<Measured> = Vec::new();
+    while let Some(first) = found.first() {
+        let settings = first.header.settings.clone();
+        let (mut same, rest): (Vec<_>, Vec<_>) = found.into_iter().partition(|other| other.header.settings.same_run(&settings));
+        found = rest;
+        same.sort_by_key(|found| found.header.settings.first);
+        runs.extend(joined(same)?);
+    }
+    ensure!(!runs.is_empty() || !speeds.is_empty(), "`{}` has no results of `riposte bench` or `riposte eval`", folder.display());
+    let rank = |run: &Measured| {
+        let row = |(row, protocol): (&Row, Protocol)| (ROWS.iter().position(|other| other == row), protocol == Protocol::Strict);
+        (run.cell.is_none(), run.cell.map(row), run.model.clone(), run.settings.seed)
+    };
+    runs.sort_by_key(rank);
+    Ok(Gathered { runs, speeds, others })
+}
+
+/// One run from the files of its parts; `None` if they hold no record.
+fn joined(parts: Vec<Found>) -> Result<Option<Measured>> {
+    let names = || parts.iter().map(|found| format!("`{}`", found.path.display())).collect::<Vec<_>>().join(", ");
+    let whole: Vec<&Found> = parts.iter().filter(|found| found.text.contains(&b'\n')).collect();
+    let text: Vec<u8> = whole.iter().flat_map(|found| whole_lines(&found.text)).copied().collect();
+    let Some(lines) = Lines::parse(&text).with_context(|| format!("cannot join {}", names()))? else { return Ok(None) };
+    let settings = lines.header.settings;
+    let preset = preset(settings.dataset, settings.architecture);
+    let cell = ROWS.iter().flat_map(|row| Protocol::ALL.iter().map(move |protocol| (row, *protocol))).find(|(row, protocol)| {
+        let same = |setup| setup == settings.setup();
+        row.setup(preset, *protocol).is_ok_and(same)
+    });
+    let files: Vec<PathBuf> = parts.into_iter().map(|found| found.path).collect();
+    let model = model(&settings.weights_sha256, &files[0], cell);
+    Ok(Some(Measured {
+        model,
+        version: lines.header.version,
+        records: lines.records,
+        parts: lines.parts,
+        preset,
+        cell,
+        files,
+        settings,
+    }))
+}
+
+/// A file's text without a last line that was cut off.
+fn whole_lines(text: &[u8]) -> &[u8] {
+    let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    &text[..end]
+}
+
+fn timed(path: &Path, text: &[u8], head: Head) -> Result<Timed> {
+    let lines = text.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.is_empty());
+    let timings = lines
+        .map(|line| serde_json::from_slice(line).with_context(|| format!("`{}` is damaged", path.display())))
+        .collect::<Result<_>>()?;
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let model = in_zoo(&head.weights_sha256).unwrap_or_else(|| stem.trim_end_matches("-speed").to_owned());
+    Ok(Timed { model, head, timings })
+}
+
+/// The name of the model with these weights: its id in the zoo, or what the file's name says.
+fn model(sha256: &str, path: &Path, cell: Option<(&Row, Protocol)>) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let of_cell = |(row, protocol): (&Row, Protocol)| {
+        let end = stem.rfind(&format!("-{}-{protocol}-seed", row.key))?;
+        Some(stem[..end].to_owned())
+    };
+    in_zoo(sha256).or_else(|| cell.and_then(of_cell)).unwrap_or_else(|| format!("weights {}", &sha256[..sha256.len().min(8)]))
+}
+
+fn in_zoo(sha256: &str) -> Option<String> {
+    zoo::cards().into_iter().find(|card| card.sha256 == sha256).map(|card| card.id)
+}
+
+impl Measured {
+    /// What a person calls the run.
+    pub fn name(&self) -> String {
+        match self.cell {
+            Some((row, protocol)) => format!("{} {}, {protocol} protocol, seed {}", self.model, row.name, self.settings.seed),
+            None => format!("{}, {}", self.model, self.files[0].file_stem().unwrap_or_default().to_string_lossy()),
+        }
+    }
+
+    /// The command that makes the first of its files again.
+    pub fn command(&self) -> String {
+        let Settings { seed, natural, first, architecture, .. } = &self.settings;
+        let id = in_zoo(&self.settings.weights_sha256);
+        let model = id.map_or_else(|| format!("--weights FILE --architecture {architecture}"), |id| format!("--model {id}"));
+        let mut command = format!("riposte eval {model} --dataset {} --preset {}", self.settings.dataset, self.preset);
+        for (key, value) in keys::differences(&self.preset.preset(), &self.settings.setup()) {
+            command += &format!(" --{key} {value}");
+        }
+        if !natural {
+            command += " --natural off";
+        }
+        if let Some(samples) = self.settings.post_samples {
+            command += &format!(" --post-samples {samples}");
+        }
+        if *first > 0 {
+            command += &format!(" --first {first}");
+        }
+        command + &format!(" --seed {seed} --images {}", self.records.len())
+    }
+
+    /// What it was computed on.
+    pub fn how(&self) -> String {
+        let words: Vec<String> = self.parts.iter().map(Part::how).collect();
+        let distinct = words.iter().enumerate().filter(|(index, word)| !words[..*index].contains(word));
+        distinct.map(|(_, word)| word.as_str()).collect::<Vec<_>>().join("; ")
+    }
+}

@@ -1,0 +1,133 @@
+//! `riposte bench`: its cells are runs of `riposte eval`, and whatever interrupts it loses no line.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use tempfile::tempdir;
+
+use crate::cli_program::{failure, json, output, riposte, text};
+
+/// Few images of few cells of the model that comes with the program for the digits, on the CPU.
+fn arguments<'a>(what: &[&'a str], out: &'a Path, only: &'a str, images: &'a str) -> Vec<&'a str> {
+    let flags = ["--dataset", "digits", "--device", "cpu", "--seeds", "1", "--only", only, "--images", images];
+    [&["bench"], what, &flags, &["--search-images", images, "--out", text(out)]].concat()
+}
+
+/// The cells that only search.
+fn search<'a>(out: &'a Path, images: &'a str) -> Vec<&'a str> {
+    arguments(&["table4"], out, "untargeted", images)
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_cell_is_what_eval_writes_with_the_same_settings() {
+    let folder = tempdir().unwrap();
+    let (out, single) = (folder.path().join("bench"), folder.path().join("single.jsonl"));
+    output(&arguments(&["table2"], &out, "fixed-paper", "6"));
+    let [cell] = &files(&out)[..] else { panic!("one cell, one file") };
+    assert!(cell.ends_with("digits-robust-fixed-paper-seed0.jsonl"));
+    let eval = ["eval", "--dataset", "digits", "--preset", "f-mnist", "--device", "cpu", "--images", "6", "--out", text(&single)];
+    output(&eval);
+    assert_eq!(fs::read_to_string(cell).unwrap(), fs::read_to_string(&single).unwrap());
+}
+
+#[test]
+fn a_suite_goes_on_after_a_kill_and_its_files_equal_those_of_one_run() {
+    let folder = tempdir().unwrap();
+    let (whole, killed) = (folder.path().join("whole"), folder.path().join("killed"));
+    output(&search(&whole, "300"));
+    let mut kills = 0;
+    // Kills at moments that depend on the machine's load; the last run is left alone.
+    for milliseconds in [150, 300, 600, 900] {
+        let mut run = riposte(&search(&killed, "300")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_millis(milliseconds) && run.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        kills += usize::from(run.try_wait().unwrap().is_none());
+        let _ = run.kill();
+        run.wait().unwrap();
+    }
+    assert!(kills > 0, "no run took 150 ms");
+    output(&search(&killed, "300"));
+    for (whole, killed) in files(&whole).iter().zip(files(&killed)) {
+        assert_eq!(whole.file_name(), killed.file_name());
+        assert_eq!(fs::read_to_string(whole).unwrap(), fs::read_to_string(killed).unwrap());
+    }
+}
+
+#[test]
+fn a_second_process_on_the_same_file_is_refused() {
+    let folder = tempdir().unwrap();
+    output(&search(folder.path(), "3"));
+    let path = files(folder.path()).remove(0);
+    let held = File::open(&path).unwrap();
+    held.lock().unwrap();
+    let message = failure(1, &search(folder.path(), "5"));
+    assert!(message.contains(text(&path)) && message.contains("another run of this program is writing it"), "{message}");
+    let eval = ["eval", "--dataset", "digits", "--device", "cpu", "--images", "3", "--out", text(&path)];
+    assert!(failure(1, &eval).contains("another run of this program is writing it"));
+    drop(held);
+    output(&search(folder.path(), "5"));
+}
+
+#[test]
+fn the_plan_shows_what_is_done_and_writes_nothing() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("bench");
+    let plan = || json(&[arguments(&["plan", "table4"], &out, "untargeted", "8"), vec!["--json"]].concat());
+    let cells = |plan: &serde_json::Value| plan["cells"].as_array().unwrap().clone();
+    let before = plan();
+    assert!(!out.exists());
+    assert_eq!(cells(&before).len(), 2);
+    assert!(before["seconds"].as_f64().unwrap() > 0.0 && cells(&before).iter().all(|cell| cell["done"] == 0));
+    output(&search(&out, "8"));
+    let after = plan();
+    assert!(after["seconds"] == 0.0 && cells(&after).iter().all(|cell| cell["done"] == 8), "{after}");
+}
+
+#[test]
+fn a_budget_that_nothing_fits_into_ends_well_and_says_so() {
+    let folder = tempdir().unwrap();
+    let said = output(&[arguments(&["table2"], folder.path(), "fixed", "2000"), vec!["--budget", "1ms"]].concat());
+    assert!(said.contains("nothing yet") && said.contains("0 of 2 cells are complete"), "{said}");
+}
+
+#[test]
+fn the_shards_of_a_cell_joined_are_the_cell() {
+    let folder = tempdir().unwrap();
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    output(&search(&whole, "10"));
+    for shard in ["0/3", "1/3", "2/3"] {
+        output(&[search(&parts, "10"), vec!["--shard", shard]].concat());
+    }
+    let records = |files: &[PathBuf]| -> Vec<String> {
+        let lines =
+            files.iter().flat_map(|path| fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect::<Vec<_>>());
+        lines.filter(|line| line.starts_with(r#"{"input""#)).collect()
+    };
+    let (whole, parts) = (files(&whole), files(&parts));
+    assert_eq!((whole.len(), parts.len()), (2, 6));
+    for (cell, parts) in whole.iter().zip(parts.chunks(3)) {
+        assert_eq!(records(std::slice::from_ref(cell)), records(parts));
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_said_in_a_sentence() {
+    let folder = tempdir().unwrap();
+    assert!(failure(1, &arguments(&["table2"], folder.path(), "no-such-cell", "2")).contains("no cell is left"));
+    let twice = ["bench", "table2", "--models", "digits-robust,digits-robust", "--dataset", "digits"];
+    assert!(failure(1, &twice).contains("two models would write the same files"));
+    assert!(failure(1, &["bench", "table1", "--models", "digits-robust"]).contains("no model of the datasets of table1"));
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    assert!(failure(1, &search(&file.join("below"), "2")).contains("cannot write to"));
+}
