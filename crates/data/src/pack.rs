@@ -1,7 +1,7 @@
 //! Packs: some images of a dataset in a small file, for the page.
 //!
 //! The official training sets are 47 and 154 MB of pixels; a visitor needs some thousands, and a gallery. A pack is a safetensors
-//! file (`images` u8 [n, channel, height, width], `labels` u8 [n], `numbers` u32 [n]), gzipped, with the images in the set's own
+//! file (`images` u8 `[n, channel, height, width]`, `labels` u8 `[n]`, `numbers` u32 `[n]`), gzipped, with the images in the set's own
 //! order.
 
 use std::io::{Read, Write};

@@ -256,8 +256,9 @@ mod tests {
 
     #[test]
     fn every_row_fits_every_preset_and_no_two_cells_are_the_same_run() {
-        for preset in PresetName::ALL {
-            let cells = all(2, preset.datasets()[0], paper::used(*preset));
+        let papers = PresetName::ALL.iter().filter_map(|preset| Some((preset, paper::used(*preset)?)));
+        for (preset, architecture) in papers {
+            let cells = all(2, preset.datasets()[0], architecture);
             for (index, cell) in cells.iter().enumerate() {
                 cell.setup.check().unwrap();
                 let same = |other: &Cell| (other.setup, other.seed) == (cell.setup, cell.seed);

@@ -11,7 +11,7 @@
 //! - [`record`], [`results`], [`summary`]: one line for each input, the file of such lines, the figures that follow from them;
 //!   [`doubt`]: what makes such a figure doubtful; [`counter`]: attacks on the defense, and what they leave of it;
 //!   [`speed`]: the times of answers.
-//! - [`bench`]: the paper's tables as cells; [`paper`]: its figures; [`verdict`]: what measured ones say of them.
+//! - [`mod@bench`]: the paper's tables as cells; [`paper`]: its figures; [`verdict`]: what measured ones say of them.
 //! - [`pareto`]: forms of the defense side by side; what each costs is counted in [`work`].
 //! - [`units`]: numbers as people write them.
 

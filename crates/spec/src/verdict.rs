@@ -21,8 +21,8 @@ choices! {
 /// The rule behind a [`Verdict`], for people.
 pub const RULE: &str = "A figure is reproduced if the 95 % interval of its difference from the paper's contains 0, and if either this \
     interval lies within 1 point of 0 or the figure is a gain whose own interval does not contain 0. It is not reproduced if the \
-    interval of the difference does not contain 0. Otherwise it is not decidable at this size. A table is reproduced if no figure of it \
-    is not reproduced and at least one is reproduced. Gains are compared, and not accuracies, because the paper's weights are not public. \
+    interval of the difference does not contain 0. Otherwise it is not decidable at this size. A table is reproduced if more than half \
+    of its figures are and none is not reproduced. Gains are compared, and not accuracies, because the paper's weights are not public. \
     The paper's figures have intervals of their own, over 10,000 images; it does not tell how many answers a gain changed, so its two \
     accuracies count as independent, which makes the interval of the difference too wide rather than too narrow.";
 
@@ -77,7 +77,13 @@ impl Difference {
 impl Verdict {
     /// Of a table from those of its figures; `None` for none.
     pub fn of_all(figures: &[Self]) -> Option<Self> {
-        [Self::NotReproduced, Self::Reproduced, Self::NotDecidable].into_iter().find(|verdict| figures.contains(verdict))
+        let reproduced = figures.iter().filter(|verdict| **verdict == Self::Reproduced).count();
+        match figures {
+            [] => None,
+            _ if figures.contains(&Self::NotReproduced) => Some(Self::NotReproduced),
+            _ if 2 * reproduced > figures.len() => Some(Self::Reproduced),
+            _ => Some(Self::NotDecidable),
+        }
     }
 }
 
@@ -118,9 +124,10 @@ mod tests {
     }
 
     #[test]
-    fn one_figure_that_is_not_reproduced_decides_a_table() {
+    fn one_figure_that_is_not_reproduced_decides_a_table_and_most_others_have_to_be() {
         use Verdict::{NotDecidable, NotReproduced, Reproduced};
-        assert_eq!(Verdict::of_all(&[Reproduced, NotDecidable]), Some(Reproduced));
+        assert_eq!(Verdict::of_all(&[Reproduced, Reproduced, NotDecidable]), Some(Reproduced));
+        assert_eq!(Verdict::of_all(&[Reproduced, NotDecidable]), Some(NotDecidable));
         assert_eq!(Verdict::of_all(&[Reproduced, NotReproduced]), Some(NotReproduced));
         assert_eq!(Verdict::of_all(&[NotDecidable]), Some(NotDecidable));
         assert_eq!(Verdict::of_all(&[]), None);

@@ -72,10 +72,10 @@ fn apgd_walks_as_its_algorithm_says() {
         let path = attack.attack(&subject, natural.clone(), &goal, &draws(1, &[3, 1, 4, 1])).unwrap();
         let path: Vec<(Vec<f32>, Vec<f32>)> = path.map(|step| (values(step.images), values(step.logits))).collect();
         assert_eq!(path.len(), 101);
-        for row in 0..4 {
+        for (row, label) in labels.iter().enumerate() {
             let part = |step: usize| path[step].0[row * 36..][..36].to_vec();
-            let x0 = values(natural.clone().slice([row..row + 1]));
-            let goal = Goal::Untargeted { labels: vec![labels[row]] };
+            let x0 = values(natural.clone().narrow(0, row, 1));
+            let goal = Goal::Untargeted { labels: vec![*label] };
             let look = |x: &[f32]| {
                 let point = Tensor::from_data(TensorData::new(x.to_vec(), [1, 1, 6, 6]), &Device::flex());
                 let (value, gradient) = riposte::attack::input_gradient(&subject, point, &goal, loss);
@@ -160,7 +160,7 @@ fn images_attacked_together_end_where_they_end_alone_to_the_last_bit() {
         let together = run(attack, &subject, natural.clone(), &labels, &inputs);
         let (points, fates) = (values(together.end.images), together.fates);
         for row in 0..6 {
-            let image = natural.clone().slice([row..row + 1]);
+            let image = natural.clone().narrow(0, row, 1);
             let alone = run(attack, &subject, image, &labels[row..=row], &inputs[row..=row]);
             assert_eq!(alone.fates, fates[row..=row], "{attack:?}");
             assert_eq!(values(alone.end.images), points[row * 49..][..49], "{attack:?}");

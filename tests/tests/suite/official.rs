@@ -10,16 +10,15 @@ use riposte_harness::Need;
 pub static OFFICIAL: Need = Need::new("the official data and weights", "RIPOSTE_REQUIRE_DATA", || {
     let Shared(folder) = shared();
     let whole = folder.join("data").is_dir() && folder.join("weights").is_dir();
-    if whole { Ok(()) } else { Err(format!("{} does not hold data/ and weights/", folder.display())) }
+    if whole { Ok(()) } else { Err(format!("RIPOSTE_SHARED, `{}`, does not hold data/ and weights/", folder.display())) }
 });
 
 /// The folder with `data/` and `weights/`.
 pub struct Shared(PathBuf);
 
-/// `RIPOSTE_SHARED`, or `shared` beside the workspace: whole for a test that needs [`OFFICIAL`].
+/// What `RIPOSTE_SHARED` names: whole for a test that needs [`OFFICIAL`].
 pub fn shared() -> Shared {
-    let beside = crate::package().join("../../shared");
-    Shared(std::env::var_os("RIPOSTE_SHARED").map_or(beside, PathBuf::from))
+    Shared(std::env::var_os("RIPOSTE_SHARED").unwrap_or_default().into())
 }
 
 impl Shared {

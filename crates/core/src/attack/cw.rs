@@ -69,6 +69,7 @@ pub struct CwRun<'a, S> {
 
 /// What changes from round to round.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a run has one")]
 enum Search {
     Constant(Constant),
     Bound(Bound),

@@ -60,7 +60,7 @@ impl Model {
     /// A model with the parameters of `weights`, on `device`.
     ///
     /// # Errors
-    /// [`Error::MissingKey`], [`Error::Shape`] or [`Error::UnexpectedKeys`] if the weights belong to another architecture.
+    /// [`Error::MissingKey`](crate::Error::MissingKey), [`Error::Shape`](crate::Error::Shape) or [`Error::UnexpectedKeys`](crate::Error::UnexpectedKeys) if the weights belong to another architecture.
     pub fn from_weights(architecture: Architecture, weights: &StateDict, device: &Device) -> Result<Self> {
         Self::build(architecture, Source::Weights(weights), device, LayerPath::Kernels)
     }
@@ -79,7 +79,7 @@ impl Model {
     /// The parameters and buffers, read back from the device.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device fails.
+    /// [`Error::Device`](crate::Error::Device) if the device fails.
     pub async fn weights(&self) -> Result<StateDict> {
         let mut tensors = Collect::default();
         self.visit(&mut tensors);
