@@ -25,7 +25,7 @@ pub struct Layer {
 /// Every layer of every network, on one image as attacks have it and on several as post-training has it.
 pub fn all() -> Vec<Layer> {
     let mut layers = Vec::new();
-    for network in &NETWORKS {
+    for network in NETWORKS {
         // The page's own network is trained with 256 samples.
         let batches = if network.architecture == "fast-mnist-cnn" { [1, 256] } else { [1, 3] };
         for batch in batches {
