@@ -9,9 +9,22 @@ use tempfile::tempdir;
 
 use crate::cli_program::{failure, json, output, riposte, text};
 
-/// Few images of few cells of the model that comes with the program for the digits, on the CPU.
+/// Few images of few cells of the robust model that comes with the program for the digits, on the CPU.
 fn arguments<'a>(what: &[&'a str], out: &'a Path, only: &'a str, images: &'a str) -> Vec<&'a str> {
-    let flags = ["--dataset", "digits", "--device", "cpu", "--seeds", "1", "--only", only, "--images", images];
+    let flags = [
+        "--models",
+        "digits-robust",
+        "--dataset",
+        "digits",
+        "--device",
+        "cpu",
+        "--seeds",
+        "1",
+        "--only",
+        only,
+        "--images",
+        images,
+    ];
     [&["bench"], what, &flags, &["--search-images", images, "--out", text(out)]].concat()
 }
 
