@@ -261,6 +261,7 @@ mod tests {
             counter: None,
             post_samples: None,
             bank: None,
+            counter_bank: None,
             images_sha256: None,
         })
     }

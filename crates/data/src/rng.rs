@@ -67,9 +67,10 @@ impl Draws {
         self.seed.stream(purpose, self.input << 8 | restart as u64 & 0xff)
     }
 
-    /// Other draws for the same input: what a defense takes when it is asked again, for answer number `number` of `purpose`.
-    pub fn again(self, purpose: Purpose, number: u16) -> Self {
-        Self { seed: Seed(self.run(purpose, number).next_u64()), ..self }
+    /// Other draws for the same input: what a defense takes when it is asked again, for answer number `number` (less than 2^24) of
+    /// `purpose`, for an input less than 2^40.
+    pub fn again(self, purpose: Purpose, number: u32) -> Self {
+        Self { seed: Seed(self.seed.stream(purpose, self.input << 24 | u64::from(number)).next_u64()), ..self }
     }
 
     /// The input's stream of `purpose` in run number `run` of an attack that makes many, for an input less than 2^48.

@@ -14,6 +14,7 @@ mod deepfool;
 mod fab;
 mod goal;
 mod pgd;
+pub mod rays;
 mod rows;
 mod square;
 mod standing;

@@ -86,6 +86,8 @@ impl Hall {
             workers: &self.workers,
             batch: self.batch,
             bank: None,
+            known: None,
+            points: None,
             given: None,
             answers: Some(&self.answers),
         }
