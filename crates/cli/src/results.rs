@@ -122,7 +122,7 @@ impl Lines {
 }
 
 /// Keeps other processes from writing the file, until this one closes it or ends in whatever way.
-fn lock(file: &File) -> Result<()> {
+pub fn lock(file: &File) -> Result<()> {
     match file.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {

@@ -43,6 +43,8 @@ pub enum Purpose {
     Selection = 12,
     /// Answers of a defense by which that point is judged.
     Judgment = 13,
+    /// Coordinates and directions of those who can only ask.
+    Queries = 14,
 }
 
 /// What the draws for one input depend on: the seed of the run and the number of the input in its dataset; not the batch that it

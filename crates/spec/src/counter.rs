@@ -253,7 +253,7 @@ impl Row {
 }
 
 /// The mean of at least one value and its 95 % interval by the normal approximation.
-fn mean(values: &[f64]) -> [f64; 3] {
+pub fn mean(values: &[f64]) -> [f64; 3] {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
