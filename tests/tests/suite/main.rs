@@ -35,6 +35,7 @@ mod light;
 mod mixed_precision;
 mod official;
 mod properties;
+mod recipes;
 
 fn main() -> std::process::ExitCode {
     riposte_harness::run()
