@@ -109,7 +109,7 @@ fn an_attack_on_a_riposte_that_cannot_be_is_refused() {
         (&["eval", "--counter", "fpa", "--attack", "none"], "needs an attack in a ball"),
         (&["eval", "--counter", "fpa", "--target", "3"], "contradicts `target`"),
         (&["eval", "--counter-rounds", "3"], "an attack on the defense"),
-        (&["duel", "--counter", "fpa"], "`riposte eval` takes --counter"),
+        (&["duel", "--counter", "fpa", "--target", "3"], "contradicts `target`"),
     ] {
         let error = failure(1, &[flags, &["--dataset", "digits"]].concat());
         assert!(error.contains(expected), "{flags:?}: {error}");
