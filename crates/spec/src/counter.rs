@@ -1,6 +1,10 @@
 //! Attacks on a defense by someone who knows that it adapts, and what came of them.
 
+mod course;
+
 use serde::{Deserialize, Serialize};
+
+pub use course::{Course, Ending, Judgment, Round};
 
 use crate::Result;
 use crate::choice::choices;
@@ -55,6 +59,22 @@ impl CounterKind {
         Self::Square,
         Self::RayS,
     ];
+
+    /// Whether it takes turns with the defense: a point, a new copy, a point against that copy.
+    pub fn goes_in_rounds(self) -> bool {
+        match self {
+            Self::Trajectory | Self::GmsaAverage | Self::GmsaMinimum | Self::FixedPoint => true,
+            Self::None
+            | Self::Attack
+            | Self::Transfer
+            | Self::Suppression
+            | Self::Decoy
+            | Self::Bank
+            | Self::Square
+            | Self::RayS
+            | Self::All => false,
+        }
+    }
 }
 
 /// Settings of an attack on the defense. Its radius is that of the attack on the base model.
@@ -79,6 +99,43 @@ impl Counter {
     /// Eight rounds of 100 steps, and 200 queries; points are chosen by 4 answers and judged by 16 others.
     pub const STANDARD: Self = Self { kind: CounterKind::All, steps: 100, rounds: 8, adaptations: 4, queries: 200, judges: 16 };
 
+    /// One image, watched: a riposte a round, and four judges.
+    pub const DUEL: Self = Self { kind: CounterKind::GmsaMinimum, steps: 30, rounds: 5, adaptations: 1, queries: 50, judges: 4 };
+
+    /// What it may take at most with a defense whose search takes so many steps.
+    pub fn effort(&self, search_steps: usize) -> Effort {
+        let Self { kind, steps, rounds, adaptations, queries, judges } = *self;
+        // Each round climbs from a random start and from the last point, against the base model and the copies so far.
+        let climbs = |models: usize| 2 * steps * models;
+        let of_attacker = match kind {
+            CounterKind::None => Effort::default(),
+            CounterKind::Attack => Effort { gradients: 0, answers: adaptations },
+            // Two climbs, one to each wrong class, and about as much for the queries; all their ends get an answer, three get more.
+            CounterKind::Transfer => Effort { gradients: 20 * steps, answers: 22 + 3 * adaptations },
+            // Each gradient of the three climbs is behind a search.
+            CounterKind::Suppression | CounterKind::Decoy => {
+                Effort { gradients: 3 * steps * (search_steps + 1), answers: 3 + adaptations }
+            }
+            CounterKind::Trajectory => Effort { gradients: steps * adaptations, answers: rounds * adaptations },
+            // Six pairs in two orders; each gradient is one of the copies, of the base model, and one behind a search.
+            CounterKind::Bank => Effort { gradients: 12 * steps * (search_steps + 3), answers: 12 + 3 * adaptations },
+            CounterKind::Square | CounterKind::RayS => Effort { gradients: 0, answers: queries + 2 * adaptations },
+            CounterKind::GmsaAverage | CounterKind::GmsaMinimum => Effort {
+                gradients: (0..rounds).map(|round| climbs(1 + round * adaptations)).sum(),
+                answers: rounds * adaptations,
+            },
+            CounterKind::FixedPoint => Effort { gradients: rounds * climbs(adaptations), answers: rounds * adaptations },
+            CounterKind::All => {
+                CounterKind::SINGLE.iter().map(|kind| Self { kind: *kind, judges: 0, ..*self }.effort(search_steps)).fold(
+                    Effort::default(),
+                    |sum, one| Effort { gradients: sum.gradients + one.gradients, answers: sum.answers + one.answers + judges },
+                )
+            }
+        };
+        // The natural image is judged, and the point that stands.
+        Effort { answers: of_attacker.answers + 2 * judges, ..of_attacker }
+    }
+
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) naming the setting.
     pub fn check(&self) -> Result<()> {
@@ -93,6 +150,15 @@ impl Counter {
         }
         Ok(())
     }
+}
+
+/// What an attack on a defense takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Passes of one image forth and back through one model.
+    pub gradients: usize,
+    /// Answers of the defense.
+    pub answers: usize,
 }
 
 /// What became of an image under the attacks on the defense.

@@ -199,10 +199,8 @@ fn a_defense_that_swaps_the_model_falls_as_that_model_does() {
         for kind in [CounterKind::FixedPoint, CounterKind::GmsaMinimum, CounterKind::GmsaAverage] {
             let mut copies = Vec::new();
             let observe = async |event: Event<'_, Model>| {
-                if let Event::Round(round) = event {
-                    assert!(
-                        values(distance(Norm::LInfinity, subject.image.clone(), round.image.clone()))[0] <= EPSILON + ROUNDING
-                    );
+                if let Event::Round { round, image } = event {
+                    assert!(values(distance(Norm::LInfinity, subject.image.clone(), image.clone()))[0] <= EPSILON + ROUNDING);
                     copies.push(round.copies);
                 }
                 ControlFlow::Continue(())
@@ -339,7 +337,7 @@ fn a_defense_that_never_adapts_is_judged_by_one_answer_and_falls_as_the_model() 
     let subject = subjected(&model, 2);
     let mut rounds = 0;
     let observe = async |event: Event<'_, Model>| {
-        rounds += usize::from(matches!(event, Event::Round(_)));
+        rounds += usize::from(matches!(event, Event::Round { .. }));
         ControlFlow::Continue(())
     };
     let countered = run(&model, &Static(&model), FEW, &subject, observe).unwrap();
@@ -362,9 +360,9 @@ fn a_post_training_that_does_not_move_is_attacked_as_the_model_itself() {
         let subject = subjected(&model, 3);
         let settings = Counter { kind, rounds: 1, ..FEW };
         let mut ends = Vec::new();
-        let mut keep = |round: Event<'_, Model>| {
-            if let Event::Round(round) = round {
-                ends.push(values(round.image.clone()));
+        let mut keep = |event: Event<'_, Model>| {
+            if let Event::Round { image, .. } = event {
+                ends.push(values(image.clone()));
             }
         };
         let still = run(&model, &Static(&model), settings, &subject, async |event| {
@@ -402,10 +400,10 @@ fn an_attack_on_a_defense_stops_when_told() {
         let mut events = 0;
         let observe = async |_: Event<'_, Model>| {
             events += 1;
-            if events == 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if events == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let result = run(&base, &defense, Counter { kind, ..FEW }, &subject, observe);
-        // What searches nothing gives these no hold, and no event.
+        // What searches nothing gives these no hold, and no event after the judgment of the image itself.
         let none = [CounterKind::Suppression, CounterKind::Decoy, CounterKind::Bank].contains(&kind);
         match result {
             Err(Error::Cancelled) => assert!(!none, "{kind}"),

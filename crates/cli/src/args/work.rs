@@ -18,6 +18,7 @@ Examples:
   riposte duel --index 7 --epsilon 0.2
   riposte duel --pick answered                    the first fooled digit that the riposte answers rightly
   riposte duel --dataset mnist --weights fast.pth --architecture fast-mnist-cnn --preset f-mnist --riposte fast
+  riposte duel --index 7 --counter gmsa-minimum   then an attacker who knows that the model adapts, round by round
   riposte duel --json --out none | jq .answer")]
 pub struct DuelArgs {
     /// Number of the test image [default: the one that the model's card opens with, or chosen by --pick]

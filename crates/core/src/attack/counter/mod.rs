@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
 use riposte_spec::attack::Loss;
-use riposte_spec::counter::{Cost, Counter, CounterKind, Countered, Judged, Point};
+use riposte_spec::counter::{Cost, Counter, CounterKind, Countered, Judged, Judgment, Point, Round};
 
 pub use committee::{Committee, Rule};
 pub use search::{Look, Searched};
@@ -77,7 +77,19 @@ pub enum Event<'a, C> {
     /// The defense answers a point of the attacker, or a judge's question.
     Answering(Progress<'a, C>),
     /// The attacker has seen what the defense answers at a point.
-    Round(Round<'a>),
+    Round {
+        /// What it has seen.
+        round: Round,
+        /// The point, `[1, channel, height, width]`.
+        image: &'a Tensor<4>,
+    },
+    /// A point was judged by draws that the attacker never saw.
+    Judged {
+        /// What came of it.
+        judgment: Judgment,
+        /// The point, `[1, channel, height, width]`.
+        image: &'a Tensor<4>,
+    },
     /// All attacks are over.
     Ended {
         /// Those of the image.
@@ -85,23 +97,6 @@ pub enum Event<'a, C> {
         /// The worst point, `[1, channel, height, width]`.
         image: &'a Tensor<4>,
     },
-}
-
-/// What an attacker has seen of the defense at a point that it chose.
-#[derive(Debug)]
-pub struct Round<'a> {
-    /// Which attack.
-    pub kind: CounterKind,
-    /// Which round of it, from 0.
-    pub index: usize,
-    /// How many copies the attacker climbed against in it.
-    pub copies: usize,
-    /// The point, `[1, channel, height, width]`.
-    pub image: &'a Tensor<4>,
-    /// y' and y'' in the first answer.
-    pub pair: [usize; 2],
-    /// How many answers were wrong, and how many there were.
-    pub fooled: [usize; 2],
 }
 
 impl<D: Defense> CounterAttack<'_, D> {
@@ -119,7 +114,7 @@ impl<D: Defense> CounterAttack<'_, D> {
     ) -> Result<Ended> {
         self.settings.check()?;
         let mut attacker = Attacker { attack: self, subjected, observe, selections: 0, judgments: 0, cost: Cost::default() };
-        let natural = attacker.judge(subjected.image.clone()).await?;
+        let natural = attacker.judge(None, 0, subjected.image.clone()).await?;
         let kinds: &[CounterKind] = match &self.settings.kind {
             CounterKind::None => &[],
             CounterKind::All => &CounterKind::SINGLE,
@@ -134,7 +129,7 @@ impl<D: Defense> CounterAttack<'_, D> {
             let Some(found) = attacker.attack(*kind).await? else { continue };
             tried.push(*kind);
             if worst.as_ref().is_none_or(|worst| found.score.is_worse_than(&worst.score)) {
-                let judged = attacker.judge(found.image.clone()).await?;
+                let judged = attacker.judge(Some(*kind), found.round, found.image.clone()).await?;
                 points.push(Point { kind: *kind, fooled: found.score.fooled, judged });
                 worst = Some(found);
             }
@@ -209,8 +204,8 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
         image: &Tensor<4>,
         score: &Score,
     ) -> Result<()> {
-        let Score { pair, fooled, .. } = *score;
-        self.tell(Event::Round(Round { kind, index, copies, image, pair, fooled })).await
+        let Score { pair, fooled, answer, truth, .. } = *score;
+        self.tell(Event::Round { round: Round { kind, index, copies, pair, answer, truth, fooled }, image }).await
     }
 
     async fn tell(&mut self, event: Event<'_, D::Model>) -> Result<()> {
@@ -218,12 +213,13 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
     }
 
     /// The defense on an image, by draws that the attacker has not seen.
-    async fn judge(&mut self, image: Tensor<4>) -> Result<Judged> {
+    async fn judge(&mut self, kind: Option<CounterKind>, round: usize, image: Tensor<4>) -> Result<Judged> {
         let of = self.attack.settings.judges;
         let draws = (0..of).map(|_| self.next_draws(Purpose::Judgment)).collect::<Vec<_>>();
-        let score = self.answers(image, &draws).await?.score;
-        let [original, neighbor] = score.pair;
-        Ok(Judged { original, neighbor, right: of - score.fooled[0], of })
+        let Score { pair: [original, neighbor], fooled, answer, truth, .. } = self.answers(image.clone(), &draws).await?.score;
+        let judged = Judged { original, neighbor, right: of - fooled[0], of };
+        self.tell(Event::Judged { judgment: Judgment { kind, round, judged, answer, truth }, image: &image }).await?;
+        Ok(judged)
     }
 
     /// Draws that neither attacker nor judges have had.

@@ -96,7 +96,7 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
         self.tell_of_round(kind, index, known, point, &score).await?;
         tally.falls = if score.has_fallen() { tally.falls + 1 } else { 0 };
         if tally.best.as_ref().is_none_or(|best| score.is_worse_than(&best.score)) {
-            tally.best = Some(Found { image: point.clone(), score });
+            tally.best = Some(Found { image: point.clone(), score, round: index });
         }
         Ok(copies)
     }
