@@ -70,7 +70,7 @@ impl Folder {
     pub fn load(&self, source: &Source, model: &Model) -> Result<Bank<Model>> {
         let BankCard { architecture, weights_sha256, draws, riposte, .. } = &self.card;
         ensure!(
-            (*architecture, weights_sha256) == (source.architecture, &source.sha256),
+            (*architecture, weights_sha256) == (source.architecture, &source.identity()?),
             "the bank in `{}` belongs to other weights than `{}`: a {architecture} with SHA-256 {weights_sha256}",
             self.path.display(),
             source.name,

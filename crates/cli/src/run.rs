@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use riposte::bank::{Bank, BankUse, Banked, Riposte};
 use riposte::data::Dataset;
 use riposte::data::pool::ClassPools;
-use riposte::defense::Defense;
-use riposte::evaluate::{Evaluation, Record};
+use riposte::defense::{Defense, Static};
+use riposte::evaluate::{Evaluation, Record, wilson_interval};
 use riposte::models::Model;
 use riposte::post_train::PostTraining;
 use riposte::rng::Seed;
@@ -21,7 +21,8 @@ use crate::device::Found;
 use crate::evaluation::{Inputs, Points};
 use crate::given::Given;
 use crate::interrupt::Interrupt;
-use crate::models::Source;
+use crate::models::{Source, hexadecimal};
+use crate::output::percent;
 use crate::results::ResultsFile;
 use crate::workers::Workers;
 
@@ -34,6 +35,8 @@ pub struct Stage<'a> {
     pub test: &'a Dataset,
     /// `None` where no run has a defense.
     pub pools: Option<&'a ClassPools>,
+    /// Of the images of both.
+    pub hashes: Hashes,
     /// The pools hold the first so many training samples; `None`: all.
     pub post_samples: Option<usize>,
     pub device: &'a Found,
@@ -50,6 +53,13 @@ pub struct Stage<'a> {
     pub given: Option<&'a Given>,
     /// Where answers are remembered; `None`: nowhere.
     pub answers: Option<&'a Answers>,
+}
+
+/// SHA-256 of images and labels that were read from files; `None` of those that the program draws.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hashes {
+    pub test: Option<[u8; 32]>,
+    pub pool: Option<[u8; 32]>,
 }
 
 /// A run: what is done to which images.
@@ -85,7 +95,10 @@ impl Stage<'_> {
         Settings {
             architecture: self.source.architecture,
             weights_sha256: self.source.sha256.clone(),
+            reading: self.source.reading.clone(),
             dataset: self.dataset,
+            test_sha256: self.hashes.test.map(hexadecimal),
+            pool_sha256: self.hashes.pool.filter(|_| run.setup.riposte.is_some() && self.bank.is_none()).map(hexadecimal),
             first: run.first as u64,
             seed: run.seed,
             device: self.processor(),
@@ -140,6 +153,34 @@ impl Stage<'_> {
             None => self.evaluate(run, begin..end.max(begin), next - begin, interrupt, sink),
             Some(given) => self.judge(run, given, begin..end.max(begin), next - begin, interrupt, &mut sink),
         }
+    }
+
+    /// Measures the base model on the natural images of a run, and compares with what is known of it.
+    ///
+    /// # Errors
+    /// If `expected` (0 to 1) is outside the 95 % Wilson interval of what is found and more than half a percentage point from it;
+    /// [`riposte::Error::Cancelled`] when interrupted; an error of the core.
+    pub fn expect_accuracy(&self, run: &Run, expected: f64, interrupt: &Interrupt) -> Result<()> {
+        let natural = Setup { attack: None, target: None, riposte: None, counter: None };
+        let evaluation = evaluation(self.model, &natural, None::<Static<'_, Model>>, true);
+        let mut records = Vec::with_capacity(run.images);
+        self.inputs(run).evaluate(&evaluation, run.first..run.end(), 0, self.workers, interrupt, |record| {
+            records.push(record);
+            Ok(())
+        })?;
+        let (right, all) = (records.iter().filter(|record| record.natural == record.label).count(), records.len());
+        let [low, high] = wilson_interval(right, all);
+        let found = right as f64 / all as f64;
+        let is_known = (low..=high).contains(&expected) || (found - expected).abs() <= 0.005;
+        ensure!(
+            is_known,
+            "the base model is right on {right} of {all} natural images, {}, and --expect-accuracy says {}: are its architecture and \
+             its normalization ({}) those that it was trained with, and the images those that the figure is of?",
+            percent(found),
+            percent(expected),
+            self.source.computation()
+        );
+        Ok(())
     }
 
     /// Attacks the images of a run and hands them to `defense`.
@@ -227,7 +268,7 @@ impl Stage<'_> {
         // An attack on the defense needs the copies behind its answers.
         let answers = self.answers.filter(|_| run.setup.counter.is_none());
         let bank = self.bank.map(|(_, used)| used);
-        let subject = (&self.source.sha256, self.dataset, self.post_samples, run.setup.riposte, bank);
+        let subject = (self.source.identity()?, self.dataset, self.post_samples, run.setup.riposte, bank);
         Ok(Some(Remembering::new(defense, self.known.map(|(known, _)| known), &subject, answers)?))
     }
 

@@ -238,10 +238,11 @@ impl Table {
 pub fn preset(dataset: DatasetId, architecture: Architecture) -> PresetName {
     let [fast, madry] = [dataset.presets()[0], dataset.presets()[1]];
     match architecture {
-        Architecture::MadryMnistCnn | Architecture::WideResNet { .. } => madry,
+        Architecture::MadryMnistCnn | Architecture::WideResNet { .. } | Architecture::DmWideResNet { .. } => madry,
         Architecture::FastMnistCnn
         | Architecture::TradesMnistCnn
         | Architecture::PreActResNet { .. }
+        | Architecture::ResNet { .. }
         | Architecture::ResNet4b
         | Architecture::CnnA => fast,
     }
@@ -251,6 +252,7 @@ pub fn preset(dataset: DatasetId, architecture: Architecture) -> PresetName {
 mod tests {
     use super::*;
     use crate::Choice;
+    use crate::architecture::PreActForm;
     use crate::paper;
 
     fn all(seeds: u64, dataset: DatasetId, architecture: Architecture) -> Vec<Cell> {
@@ -284,7 +286,7 @@ mod tests {
     #[test]
     fn natural_images_are_defended_once_where_both_protocols_answer_them_alike() {
         let natural = |cells: &[Cell]| [0, 1].map(|index| cells[index].natural);
-        let network = Architecture::PreActResNet { width: 16, blocks: 2 };
+        let network = Architecture::PreActResNet { width: 16, blocks: 2, form: PreActForm::Fast };
         assert_eq!(natural(&all(1, DatasetId::Cifar10, network)), [true, false]);
         assert_eq!(natural(&all(1, DatasetId::Mnist, Architecture::FastMnistCnn)), [true, true]);
         let strict = Suite { tables: Table::ALL, protocols: &[Protocol::Strict], seeds: 1 };

@@ -31,6 +31,7 @@ pub mod doubt;
 pub mod duel;
 mod error;
 pub mod keys;
+pub mod normalization;
 pub mod outcome;
 pub mod paper;
 pub mod pareto;

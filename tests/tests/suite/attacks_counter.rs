@@ -227,8 +227,8 @@ fn an_attacker_who_only_asks_or_follows_the_copies_fools_a_swapped_model() {
             let defense = Other { base: &base, other: other.clone() };
             let mut known = Vec::new();
             let observe = async |event: Event<'_, Model>| {
-                if let Event::Round(round) = event {
-                    let change = values(distance(Norm::LInfinity, subject.image.clone(), round.image.clone()))[0];
+                if let Event::Round { round, image } = event {
+                    let change = values(distance(Norm::LInfinity, subject.image.clone(), image.clone()))[0];
                     assert!(change <= EPSILON + ROUNDING, "{kind}: {change}");
                     known.push(round.copies);
                 }

@@ -38,6 +38,9 @@ fn write(path: &Path, index: usize, inputs: std::ops::Range<u64>) {
     let settings = Settings {
         architecture: Architecture::FastMnistCnn,
         weights_sha256: "0123456789".to_owned(),
+        reading: Default::default(),
+        test_sha256: None,
+        pool_sha256: None,
         dataset: DatasetId::Mnist,
         first: inputs.start,
         seed: cell.seed,

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use riposte::attack::{Attacks, Goal, Loss, Pgd, Start, Stop};
-use riposte::models::{Architecture, Model, Shortcut};
+use riposte::models::{Architecture, Model, Nonlinearity, PreActForm, Shortcut};
 use riposte::neighbor::{NeighborSearch, SearchMethod, Searches};
 use riposte::optimizer::{Optimizer, ParameterGradients};
 use riposte::post_train::{Adaptation, BatchNormMode, Direction, Perturbation, PostTrain};
@@ -179,7 +179,7 @@ fn post_training_follows_pytorchs_trajectory(case: &Case) {
     }
 }
 
-const TINY: Architecture = Architecture::PreActResNet { width: 4, blocks: 1 };
+const TINY: Architecture = Architecture::PreActResNet { width: 4, blocks: 1, form: PreActForm::Fast };
 
 const F_SEARCH: Pgd = Pgd {
     epsilon: 8.0 / 255.0,
@@ -209,7 +209,7 @@ const VARIANTS: [(&str, Perturbation); 6] = [
 const FEW_VARIANTS: [(&str, Perturbation); 2] = [VARIANTS[3], VARIANTS[4]];
 
 const fn tiny_wide_resnet(shortcut: Shortcut) -> Architecture {
-    Architecture::WideResNet { depth: 10, widen: 2, shortcut }
+    Architecture::WideResNet { depth: 10, widen: 2, shortcut, nonlinearity: Nonlinearity::Leaky }
 }
 
 /// How many times more than rounding alone a trajectory may be off: in `fast` and `pgd` a sign that rounding flips moves a pixel of
@@ -278,7 +278,8 @@ const IMPORTED: [(&str, Architecture, &str); 4] = [
 
 #[test]
 fn every_golden_file_is_read() {
-    let read = SYNTHETIC.map(|(name, _)| name).into_iter().chain(IMPORTED.map(|(name, ..)| name)).chain(["formula", "recipes"]);
+    let others = ["forms", "formula", "recipes"];
+    let read = SYNTHETIC.map(|(name, _)| name).into_iter().chain(IMPORTED.map(|(name, ..)| name)).chain(others);
     let mut read: Vec<String> = read.map(|name| format!("{name}.safetensors")).collect();
     let folder = std::fs::read_dir(crate::package().join("golden")).unwrap();
     let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());

@@ -29,6 +29,7 @@ mod data_official;
 mod data_server;
 mod devices;
 mod documents;
+mod forms;
 mod formula;
 mod golden;
 mod light;

@@ -18,7 +18,8 @@ fn trainer(config: TrainConfig) -> Trainer {
 #[test]
 fn every_recipe_lowers_its_loss_and_goes_on_from_a_checkpoint() {
     for method in Method::ALL {
-        let mut config = TrainConfig { epochs: 10, batch_size: 20, micro_batch: 20, ramp: 0.0, ..TrainConfig::of(*method, false) };
+        let mut config =
+            TrainConfig { epochs: 10, batch_size: 20, micro_batch: 20, ramp: 0.0, ..TrainConfig::of(*method, false) };
         // A small radius and few steps: what is tested is that the recipe trains, not how well.
         config.inner = InnerAttack { epsilon: config.inner.epsilon.min(0.05), steps: config.inner.steps.min(3), ..config.inner };
         config.inner.step_size = config.inner.step_size.min(config.inner.epsilon);

@@ -10,25 +10,29 @@ use riposte::spec::train::Method;
 use riposte::spec::units::{parse_pixels, parse_positive, parse_share};
 
 use super::parse::{choice, count, folder};
-use super::{DeviceArgs, WidthArgs};
+use super::{DeviceArgs, ReadingArgs, WidthArgs};
 
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
-  riposte import fast.pth --architecture fast-mnist-cnn -o fast.safetensors
-  riposte import resnet.pt --architecture preact-resnet18 -o resnet.safetensors --half")]
+  riposte import fast.pth                         says what it is, and writes fast.safetensors
+  riposte import trades.pt --architecture wrn-34-10-conv-relu -o trades.safetensors
+  riposte import resnet.pt --architecture preact-resnet18 -o resnet.safetensors --half
+  riposte import checkpoint.pt --state ema --mean 0.4914,0.4822,0.4465 --std 0.2471,0.2435,0.2616 --architecture resnet18")]
 pub struct ImportArgs {
     /// The PyTorch file
     #[arg(value_name = "FILE")]
     pub input: PathBuf,
-    /// What the weights belong to
+    /// What the weights belong to [default: the architecture that they fit, if they fit one alone]
     #[arg(long, value_name = "NAME")]
-    pub architecture: Architecture,
+    pub architecture: Option<Architecture>,
     #[command(flatten)]
     pub width: WidthArgs,
-    /// Where to write
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+    /// Where to write [default: the file's name with .safetensors, in the current folder]
     #[arg(long, short, value_name = "FILE")]
-    pub out: PathBuf,
+    pub out: Option<PathBuf>,
     /// Store 16-bit floats; biases and batch normalization stay 32-bit
     #[arg(long)]
     pub half: bool,

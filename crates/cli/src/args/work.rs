@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use riposte::models::Architecture;
 use riposte::precision::Precision;
 use riposte::spec::preset::PresetName;
+use riposte::spec::units::parse_share;
 
 use super::parse::{choice, count};
 use super::{BankFlags, DataArgs, DeviceArgs, ModelArgs, SettingFlags, WidthArgs};
@@ -109,6 +110,10 @@ pub struct EvalArgs {
     /// The range that their pixels are meant in, where it cannot be told
     #[arg(long, value_name = "RANGE", requires = "images_from")]
     pub pixels: Option<PixelRange>,
+    /// The base model's known accuracy on natural images, from 0 to 1: measured before anything else, and an error where it cannot
+    /// be, as after a wrong guess of what a weights file does not say
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    pub expect_accuracy: Option<f32>,
     /// Images attacked at once [default: 128 on the CPU, 512 on a GPU]
     #[arg(long, value_name = "N", value_parser = count)]
     pub batch: Option<usize>,

@@ -24,7 +24,7 @@ use crate::interrupt::Interrupt;
 use crate::models::Source;
 use crate::output;
 use crate::progress;
-use crate::run::{self, Run, Stage};
+use crate::run::{self, Hashes, Run, Stage};
 use crate::settings;
 
 /// What `--json` prints.
@@ -98,10 +98,10 @@ pub fn run(args: EvalArgs) -> Result<()> {
     if let Some(given) = &given {
         ensure!(images <= given.len(), "--images {images} are more than the {} of --images-from", given.len());
     }
-    let test = dataset::load(dataset, Split::Test, Some(end), args.data.data.as_deref())?;
+    let (test, test_hash) = dataset::load_hashed(dataset, Split::Test, Some(end), args.data.data.as_deref())?;
     dataset::check_shape(&test, source.architecture)?;
-    let all = dataset.size(Split::Test);
-    ensure!(end <= test.len(), "{dataset} has {all} test images: {images} from number {first} on are more than there are");
+    let all = test.len();
+    ensure!(end <= all, "there are {all} test images of {dataset} here: {images} from number {first} on are more");
     given.as_ref().map_or(Ok(()), |given| given.check_labels(&test, images))?;
     let bank = folder.as_ref().map(|folder| folder.load(&source, &model)).transpose()?;
     let train = match setup.riposte {
@@ -127,6 +127,7 @@ pub fn run(args: EvalArgs) -> Result<()> {
         dataset,
         test: &test,
         pools: train.as_ref(),
+        hashes: Hashes { test: test_hash, pool: train.as_ref().and_then(|pools| dataset::hash(dataset, pools.samples())) },
         post_samples: folder.as_ref().map_or(args.post_samples, |folder| folder.card.post_samples),
         bank: bank.as_ref().zip(folder.as_ref()).map(|(bank, folder)| (bank, folder.used(args.bank.bank_copy))),
         known: known.as_ref().zip(attackers.as_ref()).map(|(bank, folder)| (bank, folder.used(Pick::Mean))),
@@ -138,6 +139,10 @@ pub fn run(args: EvalArgs) -> Result<()> {
         answers: None,
     };
     let run = Run { setup, seed: args.seed, natural: args.natural == Switch::On, first, images };
+    let interrupt = Interrupt::listen()?;
+    if let Some(expected) = args.expect_accuracy {
+        stage.expect_accuracy(&run, f64::from(expected), &interrupt)?;
+    }
     let mut begun = stage.begin(run, args.out.as_deref())?;
     let done = begun.records.len();
     if let (Some(path), true) = (&args.out, done > 0) {
@@ -147,7 +152,6 @@ pub fn run(args: EvalArgs) -> Result<()> {
             eprintln!("The last of them were computed otherwise ({}): what follows gets a header of its own.", part.how());
         }
     }
-    let interrupt = Interrupt::listen()?;
     let bar = progress::bar(images as u64, "Evaluating");
     bar.set_position(done as u64);
     let clock = Instant::now();

@@ -123,7 +123,7 @@ impl Plan {
         let dataset = self.dataset.title();
         let net = match self.architecture {
             Architecture::FastMnistCnn => "small CNN".to_owned(),
-            Architecture::PreActResNet { width: 64, blocks: 2 } => "PreActResNet-18".to_owned(),
+            Architecture::PreActResNet { width: 64, blocks: 2, .. } => "PreActResNet-18".to_owned(),
             Architecture::PreActResNet { width, .. } if width < 64 => "narrow PreActResNet".to_owned(),
             other => other.to_string(),
         };
