@@ -76,10 +76,8 @@ impl<D: Defense> Compared<'_, D> {
                 }
             });
         }
-        let [first, second] = match estimates.try_into() {
-            Ok(both) => both,
-            Err(_) => [Vec::new(), Vec::new()],
-        };
+        // Without a probe there are none.
+        let [first, second]: [Vec<f64>; 2] = estimates.try_into().unwrap_or_default();
         let differing = first.iter().zip(&second).filter(|(a, b)| sign(**a) != sign(**b)).count();
         Ok(Signs { input: self.draws.input, estimate, draws: drawn, pixels: first.len(), differing, answers: asked })
     }
