@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use riposte_protocol::{Case, Manifest, ends_well};
+use riposte_protocol::{Case, Manifest};
 use riposte_spec::dataset::DatasetId;
 
 use crate::content::{digest, gzip};
@@ -95,7 +95,7 @@ fn html_of(case: &Case, dataset: DatasetId) -> String {
     };
     let pictures: String = case.pictures.iter().zip(&captions).map(|(path, caption)| figure(path, caption)).collect();
     let [.., (answers, answer)] = &captions;
-    let look = if ends_well(case.outcome) { "good" } else { "bad" };
+    let look = if case.ends_well() { "good" } else { "bad" };
     format!(
         r#"<section class="case" aria-label="A prepared case"><p class="case-verdict {look}">{}</p><div class="case-pictures">{pictures}<figure class="case-answer"><span class="case-arrow" aria-hidden="true">&rarr;</span><figcaption>{answers} <b>{answer}</b></figcaption></figure></div></section>"#,
         case.verdict(dataset)
