@@ -4,6 +4,7 @@
 //! images and the amount of training that the page has, and the first that ends as wanted is taken.
 
 mod sequence;
+mod share;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -249,6 +250,20 @@ impl Arena {
         Ok(Some(duels))
     }
 
+    /// The picture that other sites show of a link to the page, from the duels that come with the project: it is made of digits that the
+    /// project drew itself.
+    pub fn share_picture(&self) -> Result<Option<Vec<u8>>> {
+        let mut files: Vec<PathBuf> = std::fs::read_dir(&self.kept)?.flatten().map(|entry| entry.path()).collect();
+        files.sort();
+        for path in files {
+            let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            let Some(line) = text.lines().next() else { continue };
+            let duel: Fought = serde_json::from_str(line).with_context(|| path.display().to_string())?;
+            return share::picture(&duel).map(Some);
+        }
+        Ok(None)
+    }
+
     /// Fights the duels that come with the project, and writes them to its folder.
     pub fn keep_all(&self, models: &Path) -> Result<()> {
         let cards: Vec<Weighed> =
@@ -287,16 +302,11 @@ impl Fought {
     }
 
     fn case(&self, model: &str, write: &impl Fn(&str, &[u8]) -> Result<String>) -> Result<Case> {
-        let [channels, height, width] = self.shape;
-        let [image, attacked] = self.pixels.each_ref().map(|levels| {
-            let pixels = levels.iter().map(|level| f32::from(*level) / 255.0).collect();
-            Picture { channels, height, width, pixels }
+        let mut names = ["image", "change", "attacked"].into_iter();
+        let [image, change, attacked] = self.pictures().map(|(picture, ink)| {
+            let what = names.next().unwrap_or_default();
+            write(&format!("case-{model}-{}-{what}.png", self.outcome), &png(&picture, ink)?)
         });
-        let change = attacked.minus(&image);
-        let pictures = [("image", image, Ink::Image), ("change", change, self.ink()), ("attacked", attacked, Ink::Image)];
-        let written = pictures
-            .map(|(what, picture, ink)| write(&format!("case-{model}-{}-{what}.png", self.outcome), &png(&picture, ink)?));
-        let [image, change, attacked] = written;
         Ok(Case {
             outcome: self.outcome,
             image: self.image,
@@ -368,13 +378,18 @@ fn odds(opening: &Opening, records: &[Record]) -> Odds {
 }
 
 fn png(picture: &Picture, ink: Ink) -> Result<Vec<u8>> {
+    encoded(&picture.rgba(ink), picture.width, picture.height)
+}
+
+/// Pixels of red, green, blue and opacity, row by row.
+fn encoded(rgba: &[u8], width: usize, height: usize) -> Result<Vec<u8>> {
     let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, u32::try_from(picture.width)?, u32::try_from(picture.height)?);
+    let mut encoder = png::Encoder::new(&mut file, u32::try_from(width)?, u32::try_from(height)?);
     encoder.set_color(png::ColorType::Rgba);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::High);
     let mut writer = encoder.write_header()?;
-    writer.write_image_data(&picture.rgba(ink))?;
+    writer.write_image_data(rgba)?;
     writer.finish()?;
     Ok(file)
 }

@@ -51,6 +51,9 @@ pub fn fill(site: &Path, library: &Library, models: &Path, arena: &Arena) -> Res
             manifest.sequences.extend(arena.sequence(undefended, hardened, &last, training_images, picture)?);
         }
     }
+    if let Some(picture) = arena.share_picture()? {
+        write(&assets, "share.png", &picture)?;
+    }
     ensure!(!manifest.models.is_empty(), "{} holds no model for the images at hand: nothing could be attacked", models.display());
     write(&assets, "manifest.json", &serde_json::to_vec(&manifest)?).map(drop)
 }
