@@ -118,6 +118,54 @@ for (const dataset of ['digits', 'mnist', 'cifar10']) {
     await context.close();
   });
 
+  test(`the prepared case of ${dataset} that fell to an attacker who knows falls here, too`, async (context_) => {
+    if (await lacks(site.server, dataset, context_)) return;
+    const { fell, cases } = await prepared(dataset);
+    assert.ok(fell, 'there is one');
+    assert.equal(fell.outcome, 'answered', 'the attack that does not know of the defense lost');
+    assert.ok(cases.every(({ image }) => image !== fell.image));
+    const { page, context, complaints } = await visit(site.browser, `${site.server.address}#dataset=${dataset}`, { reducedMotion: 'reduce' });
+    page.setDefaultTimeout(300_000);
+    const arena = new Arena(page);
+    await arena.ready();
+    const button = panel(page).getByRole('button', { name: 'Fell to an attacker who knows' });
+    await button.click();
+    await page.waitForFunction((image) => location.hash.includes(`image=test%3A${image}&`), fell.image);
+    assert.equal(await button.getAttribute('aria-pressed'), 'true');
+    assert.equal(await panel(page).locator('button[aria-pressed=true]').count(), 1);
+    await loaded(page);
+    const verdict = await panel(page).locator('.case-verdict').innerText();
+    assert.match(verdict, /^Fell to an attacker who knows\. The attack of act I was answered with .* and that is right\. The defense falls to the point of round \d: /);
+    await arena.ready();
+    const records = await arena.element.evaluateHandle((element) => {
+      const records = [];
+      element.addEventListener('riposte', ({ detail }) => records.push(detail));
+      return records;
+    });
+    const started = performance.now();
+    await panel(page).getByRole('button', { name: 'Run it yourself' }).click();
+    await panel(page).getByText('You ran it').waitFor();
+    console.log(`${dataset}, fell: ${((performance.now() - started) / 1000).toFixed(1)} s`);
+    assert.match(await panel(page).locator('.phase').innerText(), /came out the same, in \d rounds/);
+    const { counter } = (await records.jsonValue()).at(-1);
+    for (const [place, { answer, pair, fooled, truth }] of fell.course.rounds.entries()) {
+      const here = counter.rounds[place];
+      assert.deepEqual([here.answer, here.pair, here.fooled], [answer, pair, fooled]);
+      // As of the probabilities above.
+      assert.ok(Math.abs(here.truth - truth) < 0.05, `${here.truth} and ${truth}`);
+    }
+    // Its own headline says the same as the case.
+    assert.ok(verdict.endsWith(await arena.counter.locator('.headline').innerText()));
+    await screenshot(page, `case-fell-${dataset}`);
+    // And its link brings it back.
+    const link = page.url();
+    await page.goto('about:blank');
+    await page.goto(link.replace(/&run=3/, ''));
+    await panel(page).locator('.case-verdict').filter({ hasText: /^Fell to an attacker who knows/ }).waitFor();
+    assert.deepEqual(complaints, []);
+    await context.close();
+  });
+
   test(`how often the duels over ${dataset} end in each way is said, and which way has no case`, async (context_) => {
     if (await lacks(site.server, dataset, context_)) return;
     const { odds, cases } = await prepared(dataset);

@@ -2,6 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { Arena, lacks, nextResult, portraits, screenshot, stage, visit } from './browser.js';
@@ -168,5 +171,70 @@ test('attributes set the attacker, too', async () => {
   await arena.ready();
   assert.equal(await arena.counter.getByRole('combobox', { name: /^The attacker/ }).inputValue(), 'suppression');
   await page.waitForFunction(() => /counter=suppression&counter-judges=2/.test(location.hash));
+  await context.close();
+});
+
+test('a record is loaded back: the page\u2019s own, and one of the native program', async () => {
+  const { page, context, complaints, arena } = await attacked(`#dataset=digits&image=test:5&${SHORT}&counter=fixed-point&counter-steps=3&counter-rounds=2`);
+  await arena.runRiposte();
+  const result = nextResult(page);
+  await arena.runCounter();
+  const saved = await result;
+  const load = async (record) => {
+    await page.goto('about:blank');
+    await page.goto(`${site.server.address}#dataset=digits&image=test:1`);
+    await arena.ready();
+    await arena.attack.getByRole('tab', { name: 'Upload' }).click();
+    await arena.attack.locator('input[type=file]').setInputFiles({ name: 'riposte-run.json', mimeType: 'application/json', buffer: Buffer.from(record) });
+  };
+  await load(JSON.stringify(saved));
+  await arena.counter.locator('.headline').waitFor();
+  const again = async () => {
+    const download = page.waitForEvent('download');
+    await page.getByRole('button', { name: 'Save record (JSON)' }).click();
+    const chunks = [];
+    for await (const chunk of await (await download).createReadStream()) chunks.push(chunk);
+    return JSON.parse(Buffer.concat(chunks));
+  };
+  const loaded = await again();
+  for (const field of ['index', 'seed', 'attack', 'riposte', 'attacked', 'race', 'answer', 'counter']) assert.deepEqual(loaded[field], saved[field], field);
+
+  // The native program fights it again, and its own record is loaded as well.
+  const folder = await mkdtemp(join(tmpdir(), 'riposte-'));
+  await writeFile(join(folder, 'record.json'), JSON.stringify(saved));
+  const { stdout, stderr } = await run(riposte, ['duel', '--replay', join(folder, 'record.json'), '--device', 'cpu', '--json', '--out', 'none']);
+  assert.match(stderr, /It came out as the record says/);
+  const native = JSON.parse(stdout);
+  assert.deepEqual([native.index, native.seed, native.riposte], [saved.index, saved.seed, saved.riposte]);
+  await load(stdout);
+  await arena.counter.locator('.headline').waitFor();
+  assert.deepEqual((await again()).counter, saved.counter);
+  await rm(folder, { recursive: true });
+
+  for (const [record, words] of [['{', /is not JSON/], ['{"link": null}', /is no record of a duel/], ['{"link": "https://example.org/#nothing"}', /leads to no run/]]) {
+    await load(record);
+    await arena.attack.locator('.trouble').getByText(words).waitFor();
+    assert.match(page.url(), /image=test%3A1&|image=test:1/);
+  }
+  assert.deepEqual(complaints, []);
+  await context.close();
+});
+
+test('steps play in slow motion, and the change is shown as strong as it is', async () => {
+  const { page, context, arena } = await attacked(`#dataset=digits&image=test:3&${SHORT}`);
+  await arena.settled(arena.attack);
+  const slow = arena.attack.getByRole('button', { name: 'Slow' });
+  await slow.click();
+  assert.equal(await slow.getAttribute('aria-pressed'), 'true');
+  const started = performance.now();
+  await arena.attack.getByRole('button', { name: 'Play the steps' }).click();
+  await arena.settled(arena.attack);
+  // Five steps of 420 ms; without it, of 70.
+  assert.ok(performance.now() - started > 1800, `${performance.now() - started}`);
+  const change = arena.attack.locator('.triptych canvas').nth(1);
+  const before = await change.evaluate((canvas) => canvas.toDataURL());
+  await arena.attack.getByRole('button', { name: 'As strong as it is' }).click();
+  await arena.attack.getByText('The change, as strong as it is').waitFor();
+  assert.notEqual(await change.evaluate((canvas) => canvas.toDataURL()), before);
   await context.close();
 });

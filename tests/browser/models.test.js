@@ -75,23 +75,40 @@ test('a larger model says what it costs before it is fetched; the smallest one o
   await context.close();
 });
 
-test('the light amount of post-training is what this device does in a few seconds', async (context_) => {
+test('CIFAR-10 opens on the light form of its preset, and the full one is a click away, with its time', async (context_) => {
   if (await lacks(site.server, 'cifar10', context_)) return;
   const { page, context } = await visit(site.browser, `${site.server.address}#dataset=cifar10`);
   const arena = new Arena(page);
   await arena.ready();
+  await page.waitForFunction(() => location.hash.includes('preset=light-cifar&'));
+  assert.ok(!page.url().includes('post-'), 'it is the preset as it is');
   // An attack first: what is measured must not keep it waiting.
   await arena.runAttack();
   const amount = arena.riposte.getByRole('combobox', { name: 'Post-training' });
-  const light = amount.locator('option').filter({ hasText: /light: .*(about|under)/ });
-  await light.waitFor({ state: 'attached', timeout: 300_000 });
-  const words = await light.innerText();
-  console.log(words);
-  const [, iterations, batch, seconds] = words.match(/(\d+) \u00d7 (\d+), (?:under a second|about (\d+) s)/);
-  assert.ok((seconds ?? 0) <= 5 || (iterations === '10' && batch === '32'), words);
-  await amount.selectOption('light');
-  await page.waitForFunction(([k, m]) => location.hash.includes(`post-iterations=${k}&`) && location.hash.includes(`post-batch-size=${m}`), [iterations, batch]);
-  await arena.riposte.getByText(/Less than in the paper/).waitFor();
+  assert.equal(await amount.inputValue(), 'light-cifar');
+  const options = amount.locator('option');
+  await options.filter({ hasText: /^full: 50 \u00d7 256 images, about/ }).waitFor({ state: 'attached', timeout: 300_000 });
+  const words = await options.allInnerTexts();
+  console.log(words.join('; '));
+  const seconds = (text) => (/under a second/.test(text) ? 0 : Number(text.match(/about (\d+)/)[1]) * { s: 1, min: 60, h: 3600 }[text.match(/about \d+ (\w+)/)[1]]);
+  assert.ok(seconds(words[1]) <= 10 && seconds(words[0]) > 10 * seconds(words[1]), words.join(', '));
+  await arena.riposte.getByText(/Less than in the paper, whose form trains for \d+ times as long/).waitFor();
+  await arena.riposte.getByText('Light: a little of the work, most of the gain').waitFor();
+  await amount.selectOption('f-cifar');
+  await page.waitForFunction(() => location.hash.includes('preset=f-cifar&') && !location.hash.includes('post-'));
+  assert.equal(await arena.riposte.getByText(/Less than in the paper/).count(), 0);
+  await arena.riposte.getByRole('button', { name: /^Train less: / }).click();
+  await page.waitForFunction(() => location.hash.includes('preset=light-cifar&'));
+  await context.close();
+});
+
+test('a link that asks for the paper\u2019s amount gets it', async (context_) => {
+  if (await lacks(site.server, 'cifar10', context_)) return;
+  const { page, context } = await visit(site.browser, `${site.server.address}?device=cpu#dataset=cifar10&preset=f-cifar`);
+  const arena = new Arena(page);
+  await arena.ready();
+  const amount = arena.riposte.getByRole('combobox', { name: 'Post-training' });
+  assert.equal(await amount.inputValue(), 'f-cifar');
   await context.close();
 });
 
@@ -103,7 +120,7 @@ test('no amount of post-training is offered twice', async (context_) => {
   await arena.runAttack();
   const options = arena.riposte.getByRole('combobox', { name: 'Post-training' }).locator('option');
   await options.filter({ hasText: /about|under/ }).first().waitFor({ state: 'attached', timeout: 300_000 });
-  const amounts = (await options.allInnerTexts()).map((words) => words.match(/\d+ \u00d7 \d+/)[0]);
+  const amounts = (await options.allInnerTexts()).map((words) => words.match(/: (.* images)/)[1]);
   assert.equal(new Set(amounts).size, amounts.length, amounts.join(', '));
   await context.close();
 });

@@ -6,6 +6,7 @@ use crate::attack::{Attack, Pgd};
 use crate::class::Prediction;
 use crate::counter::Course;
 use crate::dataset::DatasetId;
+use crate::keys;
 use crate::outcome::Outcome;
 use crate::post_train::PostTrain;
 use crate::preset::PresetName;
@@ -22,7 +23,7 @@ pub struct Duel {
     pub device: Option<Device>,
     /// The command that repeats it; none for an image that is in no test set.
     pub command: Option<String>,
-    /// The address of a page that repeats it.
+    /// The address of a page that repeats it; from the native program, which has no page, its end from `#` on.
     pub link: Option<String>,
     /// Whose classes these are, and whose test image.
     pub dataset: DatasetId,
@@ -46,6 +47,9 @@ pub struct Duel {
     pub target: Option<usize>,
     /// The defense.
     pub riposte: PostTrain,
+    /// It draws its samples from the first so many training images; none: from all.
+    #[serde(default)]
+    pub post_samples: Option<usize>,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// The base model on the image.
@@ -101,7 +105,35 @@ impl From<&Prediction> for Opinion {
     }
 }
 
+/// The native command of a duel over a test image.
+pub fn command(
+    dataset: DatasetId,
+    model: &str,
+    index: u64,
+    preset: PresetName,
+    seed: u64,
+    post_samples: Option<usize>,
+    setup: &Setup,
+) -> String {
+    let mut command = format!("riposte duel --dataset {dataset} --model {model} --index {index} --preset {preset} --seed {seed}");
+    let samples = post_samples.map(|samples| ("post-samples", samples.to_string()));
+    for (name, value) in samples.into_iter().chain(keys::differences(&preset.preset().for_duel(), setup)) {
+        command.push_str(&format!(" --{name} {value}"));
+    }
+    command
+}
+
 impl Duel {
+    /// What differs from the preset, as in a duel's command and address: names and values.
+    pub fn differences(&self) -> Vec<(&'static str, String)> {
+        keys::differences(&self.preset.preset().for_duel(), &self.setup())
+    }
+
+    /// The native command that repeats it; none for an image that is in no test set.
+    pub fn repeating(&self) -> Option<String> {
+        Some(command(self.dataset, &self.model, self.index?, self.preset, self.seed, self.post_samples, &self.setup()))
+    }
+
     /// The attack, the defense, and the attack on that.
     pub fn setup(&self) -> Setup {
         let counter = self.counter.as_ref().map(|course| course.settings);

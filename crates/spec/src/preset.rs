@@ -234,11 +234,56 @@ impl PresetName {
         }
     }
 
+    /// The same attack and search with more and with less post-training: as in the paper, then the light forms.
+    pub fn forms(self) -> &'static [Self] {
+        match self {
+            Self::FCifar | Self::LightCifar | Self::InstantCifar => &[Self::FCifar, Self::LightCifar, Self::InstantCifar],
+            Self::FMnist | Self::LightMnist | Self::InstantMnist => &[Self::FMnist, Self::LightMnist, Self::InstantMnist],
+            Self::MCifar => &[Self::MCifar],
+            Self::MMnist => &[Self::MMnist],
+        }
+    }
+
+    /// The light form of it; the same where there is none.
+    pub fn light(self) -> Self {
+        *self.forms().get(1).unwrap_or(&self)
+    }
+
     /// The datasets that it suits.
     pub fn datasets(self) -> &'static [DatasetId] {
         match self {
             Self::FCifar | Self::MCifar | Self::LightCifar | Self::InstantCifar => &[DatasetId::Cifar10],
             Self::FMnist | Self::MMnist | Self::LightMnist | Self::InstantMnist => &[DatasetId::Mnist, DatasetId::Digits],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Choice;
+
+    #[test]
+    fn forms_differ_in_their_post_training_alone_the_lighter_the_later() {
+        for preset in PresetName::ALL {
+            let forms: Vec<Preset> = preset.forms().iter().map(|form| form.preset()).collect();
+            assert!(preset.forms().contains(preset) && forms.iter().all(|form| form.name.forms() == preset.forms()));
+            for pair in forms.windows(2) {
+                let [more, less] = [pair[0], pair[1]];
+                assert_eq!(
+                    (more.attack, more.post_train.search, more.name.datasets()),
+                    (less.attack, less.post_train.search, less.name.datasets())
+                );
+                let network = "fast-mnist-cnn".parse().unwrap();
+                assert!(
+                    less.post_train.adaptation_work(network) < more.post_train.adaptation_work(network),
+                    "{} {}",
+                    more.name,
+                    less.name
+                );
+            }
+        }
+        assert_eq!(PresetName::FCifar.light(), PresetName::LightCifar);
+        assert_eq!(PresetName::MMnist.light(), PresetName::MMnist);
     }
 }

@@ -5,6 +5,11 @@ use crate::post_train::{Parameters, Perturbation, PostTrain, Samples};
 use crate::search::SearchMethod;
 
 impl Architecture {
+    /// Whether the paper's amount of post-training takes a visitor's processor minutes.
+    pub fn is_heavy(self) -> bool {
+        self.multiply_accumulates() > 5_000_000
+    }
+
     /// Multiply-accumulates of one forward pass of one image through each of its parts: what comes before the last stage, the last
     /// stage, the head.
     pub fn parts(self) -> [u64; 3] {

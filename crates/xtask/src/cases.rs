@@ -4,6 +4,7 @@
 //! images and the amount of training that the page has, and the first that ends as wanted is taken.
 
 mod sequence;
+mod share;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use riposte_protocol::{Case, Ink, Odds, Picture, Prepared, Said, TRAINING_IMAGES};
 use riposte_spec::Choice as _;
 use riposte_spec::card::{ModelCard, Opening};
+use riposte_spec::counter::{Counter, Course};
 use riposte_spec::dataset::DatasetId;
 use riposte_spec::outcome::Outcome;
 use riposte_spec::preset::PresetName;
@@ -26,10 +28,9 @@ use crate::site;
 const TRIES: usize = 6;
 /// By how much the defense's answer is to lead: two classes of about the same probability could change places on another device.
 const CLEAR: f32 = 0.1;
-/// Multiply-accumulates from which the paper's amount of training takes a visitor's processor minutes, and the amount that takes seconds.
-const HEAVY: u64 = 5_000_000;
-const LIGHT: [(&str, &str); 2] = [("post-iterations", "20"), ("post-batch-size", "32")];
-/// Beyond, even that takes minutes.
+/// Probability of the right class up to which a defense has clearly fallen.
+const FALLEN: f32 = 0.3;
+/// Multiply-accumulates from which even the light form takes minutes.
 const TOO_HEAVY: u64 = 200_000_000;
 
 /// What fights duels.
@@ -68,11 +69,14 @@ struct Fought {
     preset: PresetName,
     settings: Vec<(String, String)>,
     said: [Said; 3],
+    /// The attack on the defense, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    course: Option<Course>,
     /// By how much the defense finds its answer more probable than any other class.
     lead: f32,
     /// Channels, height, width.
     shape: [usize; 3],
-    /// The image and the attacked image, in levels of 255.
+    /// The image and the attacked image, or where there is a course its point that stands, in levels of 255.
     pixels: [Vec<u8>; 2],
 }
 
@@ -84,6 +88,7 @@ struct Facts {
     natural: Opinion,
     attacked: Opinion,
     answer: Opinion,
+    counter: Option<Course>,
     images: Images,
 }
 
@@ -97,6 +102,8 @@ struct Opinion {
 struct Images {
     natural: Pixels,
     attacked: Pixels,
+    #[serde(default)]
+    rounds: Vec<Pixels>,
 }
 
 #[derive(Deserialize)]
@@ -113,20 +120,24 @@ impl Arena {
     }
 
     /// The cases of a model, whose pictures `write` puts into the site; none where nothing was measured of it, or nothing can be fought.
+    /// They are over test images of the numbers `held`, which the page has; over any where there is no such list.
     pub fn prepare(
         &self,
         card: &ModelCard,
         weights: &Path,
         training_images: usize,
+        held: Option<&[u32]>,
         write: impl Fn(&str, &[u8]) -> Result<String>,
     ) -> Result<Option<Prepared>> {
         let (Some(opening), true) = (&card.opening, card.architecture.multiply_accumulates() < TOO_HEAVY) else {
             return Ok(None);
         };
         let Some(records) = measured(&self.results, card, opening)? else { return Ok(None) };
+        let is_held = |record: &Record| held.is_none_or(|held| held.iter().any(|number| u64::from(*number) == record.input));
+        let at_hand: Vec<Record> = records.iter().filter(|record| is_held(record)).cloned().collect();
         let fought = match self.kept(&card.id, &[card])? {
             Some(kept) => kept,
-            None if self.program.is_some() => self.fight_all(card, opening, weights, training_images, &records)?,
+            None if self.program.is_some() => self.fight_all(card, opening, weights, training_images, &at_hand)?,
             None => {
                 eprintln!(
                     "The site does without prepared cases of {}: they need the program that RIPOSTE_BINARY names.",
@@ -135,11 +146,13 @@ impl Arena {
                 return Ok(None);
             }
         };
+        let (fell, fought): (Vec<_>, Vec<_>) = fought.iter().partition(|duel| duel.course.is_some());
         let cases = fought.iter().map(|duel| duel.case(&card.id, &write)).collect::<Result<Vec<_>>>()?;
-        Ok((!cases.is_empty()).then(|| Prepared { odds: odds(opening, &records), cases }))
+        let fell = fell.first().map(|duel| duel.case(&format!("{}-fell", card.id), &write)).transpose()?;
+        Ok((!cases.is_empty()).then(|| Prepared { odds: odds(opening, &records), cases, fell }))
     }
 
-    /// One duel for each way to end, where one is found.
+    /// One duel for each way to end, where one is found; and one over an image that was saved, until the attacker knew of the defense.
     fn fight_all(
         &self,
         card: &ModelCard,
@@ -148,23 +161,27 @@ impl Arena {
         training_images: usize,
         records: &[Record],
     ) -> Result<Vec<Fought>> {
-        let heavy = card.architecture.multiply_accumulates() > HEAVY;
-        let settings: Vec<(String, String)> =
-            if heavy { LIGHT.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec() } else { Vec::new() };
-        let mut found = Vec::new();
+        // As the page opens with it.
+        let preset = if card.architecture.is_heavy() { opening.preset.light() } else { opening.preset };
+        let terms = |image: u64| Terms { preset, seed: opening.seed, image };
+        let mut found: Vec<Fought> = Vec::new();
         for wanted in Outcome::ALL {
             for image in candidates(records, opening, *wanted).take(TRIES) {
-                let duel = self.fight(
-                    card,
-                    weights,
-                    training_images,
-                    Terms { preset: opening.preset, seed: opening.seed, image },
-                    &settings,
-                )?;
+                let duel = self.fight(card, weights, training_images, terms(image), &[])?;
                 if duel.outcome == *wanted && duel.lead >= CLEAR {
                     found.push(duel);
                     break;
                 }
+            }
+        }
+        let counter = [("counter".to_owned(), Counter::DUEL.kind.name().to_owned())];
+        let is_new = |image: &u64| found.iter().all(|duel| u64::from(duel.image) != *image);
+        let saved: Vec<u64> = candidates(records, opening, Outcome::Answered).filter(is_new).take(TRIES).collect();
+        for image in saved {
+            let duel = self.fight(card, weights, training_images, terms(image), &counter)?;
+            if duel.outcome == Outcome::Answered && duel.has_clearly_fallen() {
+                found.push(duel);
+                break;
             }
         }
         Ok(found)
@@ -200,6 +217,8 @@ impl Arena {
         let output = command.output().with_context(|| program.display().to_string())?;
         ensure!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
         let facts: Facts = serde_json::from_slice(&output.stdout).with_context(|| format!("what {command:?} printed"))?;
+        let stands = facts.counter.as_ref().and_then(Course::standing);
+        let last = stands.and_then(|place| facts.images.rounds.get(place)).unwrap_or(&facts.images.attacked);
         let fought = Fought {
             weights_sha256: card.sha256.clone(),
             outcome: facts.outcome,
@@ -211,8 +230,9 @@ impl Arena {
             said: [&facts.natural, &facts.attacked, &facts.answer].map(Opinion::said),
             lead: facts.answer.lead(),
             shape: facts.images.natural.shape,
-            pixels: [&facts.images.natural, &facts.images.attacked]
+            pixels: [&facts.images.natural, last]
                 .map(|image| image.values.iter().map(|value| (value * 255.0).round() as u8).collect()),
+            course: facts.counter,
         };
         std::fs::create_dir_all(&self.cache)?;
         std::fs::write(&cached, serde_json::to_vec(&fought)?).with_context(|| cached.display().to_string())?;
@@ -228,6 +248,20 @@ impl Arena {
         let stale = duels.iter().any(|duel| cards.iter().all(|card| duel.weights_sha256 != card.sha256));
         ensure!(!stale, "{} is of other weights: run `cargo xtask cases`", path.display());
         Ok(Some(duels))
+    }
+
+    /// The picture that other sites show of a link to the page, from the duels that come with the project: it is made of digits that the
+    /// project drew itself.
+    pub fn share_picture(&self) -> Result<Option<Vec<u8>>> {
+        let mut files: Vec<PathBuf> = std::fs::read_dir(&self.kept)?.flatten().map(|entry| entry.path()).collect();
+        files.sort();
+        for path in files {
+            let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            let Some(line) = text.lines().next() else { continue };
+            let duel: Fought = serde_json::from_str(line).with_context(|| path.display().to_string())?;
+            return share::picture(&duel).map(Some);
+        }
+        Ok(None)
     }
 
     /// Fights the duels that come with the project, and writes them to its folder.
@@ -261,17 +295,18 @@ impl Fought {
         Terms { preset: self.preset, seed: self.seed.into(), image: self.image.into() }
     }
 
+    /// Whether no fresh draw, and hardly another device, would have it otherwise.
+    fn has_clearly_fallen(&self) -> bool {
+        let verdict = self.course.as_ref().filter(|course| course.ending(self.label).is_a_fall()).and_then(Course::verdict);
+        verdict.is_some_and(|verdict| verdict.judged.right == 0 && verdict.truth <= FALLEN)
+    }
+
     fn case(&self, model: &str, write: &impl Fn(&str, &[u8]) -> Result<String>) -> Result<Case> {
-        let [channels, height, width] = self.shape;
-        let [image, attacked] = self.pixels.each_ref().map(|levels| {
-            let pixels = levels.iter().map(|level| f32::from(*level) / 255.0).collect();
-            Picture { channels, height, width, pixels }
+        let mut names = ["image", "change", "attacked"].into_iter();
+        let [image, change, attacked] = self.pictures().map(|(picture, ink)| {
+            let what = names.next().unwrap_or_default();
+            write(&format!("case-{model}-{}-{what}.png", self.outcome), &png(&picture, ink)?)
         });
-        let change = attacked.minus(&image);
-        let pictures = [("image", image, Ink::Image), ("change", change, self.ink()), ("attacked", attacked, Ink::Image)];
-        let written = pictures
-            .map(|(what, picture, ink)| write(&format!("case-{model}-{}-{what}.png", self.outcome), &png(&picture, ink)?));
-        let [image, change, attacked] = written;
         Ok(Case {
             outcome: self.outcome,
             image: self.image,
@@ -280,6 +315,7 @@ impl Fought {
             preset: self.preset,
             settings: self.settings.clone(),
             said: self.said,
+            course: self.course.clone(),
             pictures: [image?, change?, attacked?],
         })
     }
@@ -287,7 +323,7 @@ impl Fought {
     /// The change is shown at its full strength, whatever that is.
     fn ink(&self) -> Ink {
         let settings = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let attack = self.preset.preset().with_link(settings).0.pgd();
+        let attack = self.preset.preset().for_duel().with_link(settings).0.pgd();
         Ink::Change { scale: attack.map_or(1.0, |attack| attack.epsilon) }
     }
 }
@@ -342,13 +378,18 @@ fn odds(opening: &Opening, records: &[Record]) -> Odds {
 }
 
 fn png(picture: &Picture, ink: Ink) -> Result<Vec<u8>> {
+    encoded(&picture.rgba(ink), picture.width, picture.height)
+}
+
+/// Pixels of red, green, blue and opacity, row by row.
+fn encoded(rgba: &[u8], width: usize, height: usize) -> Result<Vec<u8>> {
     let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, u32::try_from(picture.width)?, u32::try_from(picture.height)?);
+    let mut encoder = png::Encoder::new(&mut file, u32::try_from(width)?, u32::try_from(height)?);
     encoder.set_color(png::ColorType::Rgba);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::High);
     let mut writer = encoder.write_header()?;
-    writer.write_image_data(&picture.rgba(ink))?;
+    writer.write_image_data(rgba)?;
     writer.finish()?;
     Ok(file)
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use riposte_protocol::{Case, Manifest, ends_well};
+use riposte_protocol::{Case, Manifest};
 use riposte_spec::dataset::DatasetId;
 
 use crate::content::{digest, gzip};
@@ -43,7 +43,8 @@ pub enum Budgets {
 const TEXTS: [&str; 4] = ["html", "css", "js", "json"];
 
 /// Finishes the site in a folder.
-pub fn finish(site: &Path, profile: Profile, budgets: Budgets) -> Result<()> {
+/// `address` is where the site will be.
+pub fn finish(site: &Path, profile: Profile, budgets: Budgets, address: Option<&str>) -> Result<()> {
     let assets = site.join("assets");
     if profile == Profile::Release {
         for (part, budget) in BUDGETS {
@@ -52,6 +53,7 @@ pub fn finish(site: &Path, profile: Profile, budgets: Budgets) -> Result<()> {
     }
     tell_size(&assets)?;
     show_first_case(site, &assets)?;
+    address_pages(site, address)?;
     name_by_content(site, &assets)
 }
 
@@ -71,6 +73,26 @@ fn tell_size(assets: &Path) -> Result<()> {
     ensure!(text.contains(BLANK), "{} has no {BLANK}", script.display());
     let size = read(&assets.join("riposte-engine_bg.wasm"))?.len();
     write(&script, text.replace(BLANK, &size.to_string()).as_bytes())
+}
+
+/// What refers to a page from outside needs its whole address; without one such lines are left out.
+fn address_pages(site: &Path, address: Option<&str>) -> Result<()> {
+    const BLANK: &str = "SITE_ADDRESS";
+    for path in files_in(site)?.into_iter().filter(|path| is_text(path)) {
+        let text = read_text(&path)?;
+        if text.contains(BLANK) {
+            let told = match address {
+                Some(address) => text.replace(BLANK, address.trim_end_matches('/')),
+                None => text
+                    .lines()
+                    .filter(|line| !line.contains(BLANK) && !line.contains("og:image:"))
+                    .map(|line| line.to_owned() + "\n")
+                    .collect(),
+            };
+            write(&path, told.as_bytes())?;
+        }
+    }
+    Ok(())
 }
 
 /// Puts the case that the page opens with into the page itself: it is seen before any code has arrived.
@@ -95,7 +117,7 @@ fn html_of(case: &Case, dataset: DatasetId) -> String {
     };
     let pictures: String = case.pictures.iter().zip(&captions).map(|(path, caption)| figure(path, caption)).collect();
     let [.., (answers, answer)] = &captions;
-    let look = if ends_well(case.outcome) { "good" } else { "bad" };
+    let look = if case.ends_well() { "good" } else { "bad" };
     format!(
         r#"<section class="case" aria-label="A prepared case"><p class="case-verdict {look}">{}</p><div class="case-pictures">{pictures}<figure class="case-answer"><span class="case-arrow" aria-hidden="true">&rarr;</span><figcaption>{answers} <b>{answer}</b></figcaption></figure></div></section>"#,
         case.verdict(dataset)
@@ -232,7 +254,7 @@ mod tests {
         for (path, content) in files {
             std::fs::write(folder.path().join(path), content).unwrap();
         }
-        let result = finish(folder.path(), Profile::Debug, Budgets::Kept);
+        let result = finish(folder.path(), Profile::Debug, Budgets::Kept, None);
         (folder, result)
     }
 
@@ -275,6 +297,23 @@ mod tests {
         assert_ne!(name(&old, "serif-"), name(&new, "serif-"));
         assert_ne!(name(&old, "site-"), name(&new, "site-"), "what refers to another name is another content");
         assert_eq!(name(&old, "worker-"), name(&new, "worker-"), "what did not change keeps its name");
+    }
+
+    #[test]
+    fn the_picture_of_a_link_has_the_address_of_the_site_or_is_left_out() {
+        let page = "<head>\n<meta property=\"og:image\" content=\"SITE_ADDRESS/assets/share.png\">\n<meta property=\"og:image:alt\" content=\"\">\n</head><div data-first-case></div>\n";
+        for (address, expected) in [(Some("https://example.org/riposte/"), true), (None, false)] {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::create_dir_all(folder.path().join("assets")).unwrap();
+            for (path, content) in with_engine(&[("index.html", page), ("assets/share.png", "picture")]) {
+                std::fs::write(folder.path().join(path), content).unwrap();
+            }
+            finish(folder.path(), Profile::Debug, Budgets::Kept, address).unwrap();
+            let page = read_text(&folder.path().join("index.html")).unwrap();
+            assert_eq!(page.contains("content=\"https://example.org/riposte/assets/share-"), expected, "{page}");
+            assert_eq!(page.contains("og:image"), expected, "{page}");
+            assert!(!page.contains("SITE_ADDRESS"));
+        }
     }
 
     #[test]

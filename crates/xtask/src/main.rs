@@ -94,6 +94,8 @@ enum Hook {
         profile: Profile,
         #[arg(long, env = "RIPOSTE_BUDGETS", value_enum, default_value_t = Budgets::Kept)]
         budgets: Budgets,
+        #[arg(long, env = "RIPOSTE_ADDRESS")]
+        address: Option<String>,
     },
 }
 
@@ -109,7 +111,9 @@ fn main() -> Result<()> {
             let arena = Arena::new(&root, program, data.clone());
             site::fill(&site, &Library::new(data, mirror.as_deref())?, &root.join(models), &arena)
         }
-        Command::Hook(Hook::Finish { site, profile, budgets }) => finish::finish(&site, profile, budgets),
+        Command::Hook(Hook::Finish { site, profile, budgets, address }) => {
+            finish::finish(&site, profile, budgets, address.as_deref())
+        }
     }
 }
 

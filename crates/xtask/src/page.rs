@@ -24,6 +24,9 @@ pub struct Page {
     /// The native program, which fights the duels that the page shows at once; built where none is named.
     #[arg(long, env = "RIPOSTE_BINARY")]
     program: Option<PathBuf>,
+    /// Address that the site will have: other sites show a picture of a link only where they are told a whole address of it.
+    #[arg(long, env = "RIPOSTE_ADDRESS")]
+    address: Option<String>,
     /// Keep the names of functions, for a profiler: larger files, over their budgets. Compiles the page anew.
     #[arg(long)]
     names: bool,
@@ -65,6 +68,9 @@ impl Page {
         );
         if let Some(data) = &self.data {
             trunk.env("RIPOSTE_DATA", std::path::absolute(data)?);
+        }
+        if let Some(address) = &self.address {
+            trunk.env("RIPOSTE_ADDRESS", address);
         }
         if self.names {
             trunk.env("RIPOSTE_BUDGETS", "waived");

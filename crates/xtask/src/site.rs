@@ -25,7 +25,9 @@ pub fn fill(site: &Path, library: &Library, models: &Path, arena: &Arena) -> Res
         if models.is_empty() {
             continue;
         }
-        match packs(library, dataset) {
+        let packs = packs(library, dataset);
+        let held = packs.as_ref().ok().and_then(Option::as_ref).map(|packs| packs.test.numbers().to_vec());
+        match packs {
             Ok(packs) => manifest.datasets.push(describe(&assets, dataset, packs)?),
             Err(error) => {
                 eprintln!("The site does without {}: {error:#}.", dataset.title());
@@ -37,7 +39,7 @@ pub fn fill(site: &Path, library: &Library, models: &Path, arena: &Arena) -> Res
         for (weights, card) in &models {
             let content = std::fs::read(weights).with_context(|| weights.display().to_string())?;
             let asset = write(&assets, &format!("{}.safetensors", card.id), &content)?;
-            let prepared = arena.prepare(card, weights, training_images, picture)?;
+            let prepared = arena.prepare(card, weights, training_images, held.as_deref(), picture)?;
             manifest.models.push(ModelEntry { card: card.clone(), weights: asset, prepared });
         }
         let undefended = models.iter().find(|(_, card)| card.is_undefended());
@@ -48,6 +50,9 @@ pub fn fill(site: &Path, library: &Library, models: &Path, arena: &Arena) -> Res
         if let (Some(undefended), Some((hardened, last))) = (undefended, hardened) {
             manifest.sequences.extend(arena.sequence(undefended, hardened, &last, training_images, picture)?);
         }
+    }
+    if let Some(picture) = arena.share_picture()? {
+        write(&assets, "share.png", &picture)?;
     }
     ensure!(!manifest.models.is_empty(), "{} holds no model for the images at hand: nothing could be attacked", models.display());
     write(&assets, "manifest.json", &serde_json::to_vec(&manifest)?).map(drop)

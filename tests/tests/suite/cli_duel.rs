@@ -5,7 +5,7 @@ use std::path::Path;
 use riposte::models::Architecture;
 use tempfile::tempdir;
 
-use crate::cli_program::{json, output, text, weights};
+use crate::cli_program::{failure, json, output, text, weights};
 
 fn arguments<'a>(weights: &'a Path, report: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     let base = [
@@ -103,4 +103,46 @@ fn a_duel_with_an_attack_on_the_defense_tells_its_rounds_and_how_it_ended() {
     assert!(story.contains("The counter-riposte (gmsa-average) knows that the model adapts. Round 1: the riposte"), "{story}");
     let page = std::fs::read_to_string(&report).unwrap();
     assert!(page.contains("<h2>The counter-riposte</h2>") && page.contains("gmsa-average, 3 steps an ascent, 2 rounds"));
+}
+
+#[test]
+fn a_record_is_replayed_with_every_setting_that_it_has() {
+    let folder = tempdir().unwrap();
+    let (record, report) = (folder.path().join("record.json"), folder.path().join("report.html"));
+    let settings = ["--steps", "4", "--step-size", "0.1", "--post-iterations", "3", "--post-batch", "16", "--counter", "fpa"];
+    let base =
+        ["duel", "--dataset", "digits", "--device", "cpu", "--out", text(&report), "--json", "--index", "7", "--seed", "5"];
+    let more = ["--post-samples", "500", "--counter-steps", "2", "--counter-rounds", "2", "--counter-judges", "2"];
+    let first = json(&[&base[..], &settings, &more].concat());
+    std::fs::write(&record, first.to_string()).unwrap();
+    let again = json(&["duel", "--replay", text(&record), "--device", "cpu", "--out", "none", "--json"]);
+    for field in
+        ["index", "seed", "model", "preset", "attack", "riposte", "post_samples", "attacked", "answer", "race", "counter", "link"]
+    {
+        assert_eq!(first[field], again[field], "{field}");
+    }
+    // The command that it gives, in place of one that needs the file, does the same.
+    let command = again["command"].as_str().unwrap();
+    assert!(
+        command.contains("--index 7") && command.contains("--counter fixed-point") && !command.contains("--replay"),
+        "{command}"
+    );
+    let words: Vec<&str> = command.split(' ').skip(1).chain(["--device", "cpu", "--out", "none", "--json"]).collect();
+    assert_eq!(json(&words)["counter"], first["counter"]);
+    let link = again["link"].as_str().unwrap();
+    assert!(link.starts_with("#dataset=digits&model=digits-robust&image=test:7&") && link.ends_with("&run=3"), "{link}");
+    let story = output(&["--replay", text(&record), "--device", "cpu", "--out", "none"]);
+    assert!(story.contains("It came out as the record says."), "{story}");
+
+    let refused = |words: &[&str]| failure(1, &[&["duel", "--replay", text(&record), "--out", "none"], words].concat());
+    assert!(refused(&["--epsilon", "0.1"]).contains("leave out --epsilon"));
+    let mut other = first.clone();
+    other["weights_sha256"] = "0".repeat(64).into();
+    std::fs::write(&record, other.to_string()).unwrap();
+    assert!(refused(&[]).contains("other weights"));
+    other["index"] = serde_json::Value::Null;
+    std::fs::write(&record, other.to_string()).unwrap();
+    assert!(refused(&[]).contains("in no test set"));
+    std::fs::write(&record, "{}").unwrap();
+    assert!(refused(&[]).contains("is not a record of a duel"));
 }

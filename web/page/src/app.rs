@@ -121,8 +121,9 @@ fn Offered() -> impl IntoView {
     let offered = Memo::new(move |_| arena.offer.get().and_then(|offer| arena.wiring.entry_of(&offer)));
     let time = move || {
         let (iterations, batch) = arena.riposte.with(|riposte| (riposte.iterations, riposte.batch_size));
-        let work = |entry: ModelEntry| entry.card.architecture.multiply_accumulates() as f64;
-        let seconds = arena.post_training_seconds(&arena.riposte.get())?;
+        let riposte = arena.riposte.get();
+        let seconds = arena.post_training_seconds(&riposte)?;
+        let work = |entry: ModelEntry| riposte.adaptation_work(entry.card.architecture) as f64;
         Some(format!(
             "A riposte of {iterations} \u{00d7} {batch} images will take {} on this device, where this one takes {}: estimated from its speed.",
             about(seconds * work(offered.get()?) / work(arena.model_entry())),

@@ -29,6 +29,22 @@ pub fn restore(arena: Arena) {
     }
 }
 
+/// Leads where the link of a record led: the element begins anew there. Otherwise it says why not.
+pub fn follow_record(arena: Arena, text: &str) -> Result<(), &'static str> {
+    let prefix = arena.wiring.prefix().ok_or("This experiment keeps its state to itself: load the record on the main page.")?;
+    let record = js_sys::JSON::parse(text).map_err(|_| "The file is not JSON.")?;
+    let link = js_sys::Reflect::get(&record, &"link".into()).ok().and_then(|link| link.as_string());
+    let link = link.ok_or("The file is no record of a duel, or one of a model that no page has.")?;
+    let keys = link.split_once('#').map_or("", |(_, keys)| keys);
+    // The element that wrote it may have had a name of its own.
+    let of_writer = keys.split('&').find_map(|pair| pair.split_once("dataset=")).map(|(before, _)| before);
+    let of_writer = of_writer.ok_or("The link in the record leads to no run.")?;
+    let own = keys.split('&').filter_map(|pair| pair.strip_prefix(of_writer)).filter(|pair| pair.contains('='));
+    let others = raw_address().into_iter().filter(|(key, _)| !is_own(key, &prefix)).map(|(key, value)| format!("{key}={value}"));
+    let address = others.chain(own.map(|pair| format!("{prefix}{pair}"))).collect::<Vec<_>>().join("&");
+    window().location().set_hash(&address).map_err(|_| "The browser refused the address.")
+}
+
 /// Whether the address asks for something else than what is shown: a link was followed, or the visitor went back or typed.
 pub fn asks_otherwise(arena: Arena) -> bool {
     let Some(prefix) = arena.wiring.prefix() else { return false };

@@ -1,15 +1,14 @@
 //! What follows from what: a model brings its settings, an image is classified, a change undoes what was built on it.
 
 use leptos::prelude::*;
-use riposte_protocol::{DeviceKind, Event, Picture, Request};
+use riposte_protocol::{Event, Picture, Request};
 use riposte_spec::Choice as _;
 use riposte_spec::attack::{Attack, Start};
 use riposte_spec::counter::Counter;
-use riposte_spec::keys::Key;
+use riposte_spec::keys::{Heading, Key};
 use riposte_spec::preset::PresetName;
 use riposte_spec::setup::Setup;
 
-use crate::client::Engine;
 use crate::hunt::Chase;
 use crate::link::{ImageKey, Link, left_out, refusal};
 use crate::state::{Arena, Load, Origin, Subject, samples_worth};
@@ -18,11 +17,7 @@ use crate::trace::Phase;
 /// Keeps an element in order for its whole life. The first model takes its settings and its image from the link.
 pub fn keep(arena: Arena, link: Link) {
     open_models(arena);
-    let amount = link.settings.keys().filter_map(|name| Key::named(name)).any(|key| AMOUNT.contains(&key.name));
     settle_models(arena, link);
-    if !amount {
-        train_less_where_it_takes_long(arena);
-    }
     classify_images(arena);
     hunt(arena);
     drop_what_is_void(arena);
@@ -93,15 +88,23 @@ fn settle(arena: Arena, link: &Link) {
         arena.case.set(Some(0));
         return arena.set_as(&case);
     }
-    let name = wanted.or(opening.as_ref().map(|opening| opening.preset)).unwrap_or(dataset.recommended());
+    // A first answer should not take minutes: a large model opens with the light form, which is said beside the choice.
+    let own = opening.as_ref().map_or(dataset.recommended(), |opening| opening.preset);
+    let heavy = untrack(|| arena.model_entry()).card.architecture.is_heavy();
+    let name = wanted.unwrap_or(if heavy { own.light() } else { own });
     let preset = name.preset().for_duel();
-    let (setup, refused) = preset.with_link(link.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+    let given = || link.settings.iter().filter_map(|(name, value)| Some((Key::named(name)?, value)));
+    // Act III always has an attacker: what is said of it needs no name of one.
+    let is_of_attacker = |(key, _): (&Key, &String)| key.heading == Heading::Counter;
+    let attacker = (given().any(is_of_attacker) && !given().any(|(key, _)| key.name == "counter"))
+        .then(|| ("counter", Counter::DUEL.kind.name()));
+    let settings = link.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).chain(attacker);
+    let (setup, refused) = preset.with_link(settings);
     notices.extend(refused.into_iter().map(|refused| left_out(refused.name, refused.value, &refused.why.to_string())));
     if setup.pgd().is_none() || setup.riposte.is_none() {
         notices.push("This page always attacks, by PGD, and always defends: what the link says of that was left out.".to_owned());
     }
-    let is_none = |(key, value): (&String, &String)| Key::named(key).is_some_and(|key| key.name == "counter") && value == "none";
-    if link.settings.iter().any(is_none) {
+    if given().any(|(key, value)| key.name == "counter" && value == "none") {
         notices.push(left_out("counter", "none", "act III always has an attacker; acts = \u{201c}12\u{201d} leaves it out"));
     }
     if let Some(target) = setup.target.filter(|target| *target >= dataset.classes().len()) {
@@ -164,28 +167,6 @@ fn settle_image(arena: Arena, link: Link) {
             arena.choose_test_image(opening);
         }
     }
-}
-
-/// The settings of how much the defense trains.
-const AMOUNT: [&str; 2] = ["post-iterations", "post-batch-size"];
-/// Iterations and samples in each with which a processor answers a photograph in seconds.
-const LIGHT: (usize, usize) = (20, 32);
-/// Multiply-accumulates from which the paper's amount of post-training takes a processor minutes.
-const HEAVY: u64 = 5_000_000;
-
-/// A first answer should not take minutes: on a processor a large model opens with less training than the paper's, which is said beside
-/// the choice.
-fn train_less_where_it_takes_long(arena: Arena) {
-    let engine = arena.wiring.with_client(|client| client.engine());
-    Effect::new(move |_| {
-        let on_cpu = matches!(engine.get(), Engine::Ready(device) if device.kind == DeviceKind::Cpu);
-        let preset = arena.preset.get().preset().post_train;
-        let heavy = arena.model_entry().card.architecture.multiply_accumulates() > HEAVY;
-        let untouched = arena.riposte.with_untracked(|riposte| *riposte == preset);
-        if on_cpu && heavy && untouched {
-            arena.riposte.update(|riposte| (riposte.iterations, riposte.batch_size) = LIGHT);
-        }
-    });
 }
 
 fn classify_images(arena: Arena) {

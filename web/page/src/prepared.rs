@@ -1,9 +1,9 @@
 //! The prepared cases of a model: duels that were fought when the site was built, shown at once, and repeated on demand.
 
 use leptos::prelude::*;
-use riposte_protocol::{Case, Prepared, Sequence, Step, ends_well, name_of};
+use riposte_protocol::{Case, FELL, Prepared, Sequence, Step, name_of};
 use riposte_spec::Choice as _;
-use riposte_spec::counter::Counter;
+use riposte_spec::counter::{Counter, Course};
 use riposte_spec::outcome::Outcome;
 use riposte_spec::setup::Setup;
 
@@ -41,7 +41,7 @@ pub fn PreparedCases() -> impl IntoView {
 #[component]
 fn Shown(case: Case) -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let look = if ends_well(case.outcome) { "case-verdict good" } else { "case-verdict bad" };
+    let look = if case.ends_well() { "case-verdict good" } else { "case-verdict bad" };
     let verdict = case.verdict(arena.dataset());
     let base = arena.wiring.base();
     let [.., (answers, answer)] = case.captions(arena.dataset());
@@ -72,25 +72,28 @@ fn Shown(case: Case) -> impl IntoView {
 #[component]
 fn Repeat(case: Case) -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let [attacked, riposted, _] = arena.runs.phases();
-    let running = move || {
-        arena.runs.pending.get() > 0 || matches!(attacked.get(), Phase::Running(_)) || matches!(riposted.get(), Phase::Running(_))
-    };
+    let phases = arena.runs.phases();
+    let [attacked, riposted, countered] = phases;
+    let counters = case.course.is_some();
+    let running = move || arena.runs.pending.get() > 0 || phases.iter().any(|phase| matches!(phase.get(), Phase::Running(_)));
     let run = move |_| {
         if running() {
             arena.runs.pending.set(0);
             arena.stop_attack();
             arena.wiring.cancel(arena.runs.riposted.run.get_untracked());
+            arena.wiring.cancel(arena.runs.countered.run.get_untracked());
         } else {
             arena.repeat_case();
         }
     };
     let told = {
         let case = case.clone();
-        move || match (attacked.get(), riposted.get()) {
-            (Phase::Running(_), _) => "Attacking: act I shows each step.".to_owned(),
-            (_, Phase::Running(_)) => "The defense adapts: act II shows how.".to_owned(),
-            (Phase::Done, Phase::Done) => comparison(arena, &case).unwrap_or_default(),
+        move || match (attacked.get(), riposted.get(), countered.get()) {
+            (Phase::Running(_), ..) => "Attacking: act I shows each step.".to_owned(),
+            (_, Phase::Running(_), _) => "The defense adapts: act II shows how.".to_owned(),
+            (.., Phase::Running(_)) => "The attacker and the defense take turns: act III shows each round.".to_owned(),
+            (.., Phase::Done) if counters => outlook(arena, &case).unwrap_or_default(),
+            (Phase::Done, Phase::Done, _) if !counters => comparison(arena, &case).unwrap_or_default(),
             _ if running() => "It begins as soon as the classifier is here.".to_owned(),
             _ => "Computed when this site was built; your own device has not done it yet.".to_owned(),
         }
@@ -111,6 +114,18 @@ fn Repeat(case: Case) -> impl IntoView {
             </Show>
         </div>
     }
+}
+
+/// What came of the attack on the defense here, beside what was prepared.
+fn outlook(arena: Arena, case: &Case) -> Option<String> {
+    let (ending, course) = arena.runs.countered.end()?;
+    let then = case.course.as_ref()?;
+    let answer = |course: &Course| course.verdict().map(|verdict| verdict.answer);
+    Some(if ending == then.ending(case.label) && answer(&course) == answer(then) {
+        format!("You ran it, and it came out the same, in {} rounds.", course.rounds.len())
+    } else {
+        "You ran it, and it came out otherwise: devices round differently. Act III shows each round.".to_owned()
+    })
 }
 
 /// What came of it here, beside what was prepared.
@@ -141,8 +156,24 @@ fn comparison(arena: Arena, case: &Case) -> Option<String> {
 #[component]
 fn Kinds(prepared: Prepared) -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let Prepared { odds, cases } = prepared;
-    let stands = Memo::new(move |_| arena.case_that_stands().map(|case| case.outcome));
+    let Prepared { odds, cases, fell } = prepared;
+    let cases_preset = cases.first().map(|case| case.preset);
+    let case_that_stands = Memo::new(move |_| arena.case_that_stands());
+    let stands = move || case_that_stands.get().filter(|case| case.course.is_none()).map(|case| case.outcome);
+    let fell = fell.map(|_| {
+        view! {
+            <button
+                type="button"
+                class="plain"
+                aria-pressed=move || case_that_stands.with(|case| case.as_ref().is_some_and(|case| case.course.is_some())).to_string()
+                on:click=move |_| if let Some(place) = untrack(|| arena.cases().iter().position(|case| case.course.is_some())) {
+                    arena.take_case(place);
+                }
+            >
+                {FELL}
+            </button>
+        }
+    });
     let lacking: Vec<String> = Outcome::ALL
         .iter()
         .filter(|outcome| cases.iter().all(|case| case.outcome != **outcome))
@@ -154,7 +185,7 @@ fn Kinds(prepared: Prepared) -> impl IntoView {
             <button
                 type="button"
                 class="plain"
-                aria-pressed=move || (stands.get() == Some(outcome)).to_string()
+                aria-pressed=move || (stands() == Some(outcome)).to_string()
                 on:click=move |_| arena.take_case(place)
             >
                 {name_of(outcome)} " " <small>{thousands(count)}</small>
@@ -162,6 +193,7 @@ fn Kinds(prepared: Prepared) -> impl IntoView {
         }
     });
     let images = thousands(odds.images);
+    let others = cases_preset.filter(|preset| *preset != odds.preset).map(|preset| format!(" The cases here are with {preset}."));
     let lacking = (!lacking.is_empty()).then(|| {
         format!(
             " No case is shown of {}: none was found that is clear and that the classifier saw rightly before the attack.",
@@ -169,9 +201,9 @@ fn Kinds(prepared: Prepared) -> impl IntoView {
         )
     });
     view! {
-        <div class="kinds" role="group" aria-label="Prepared cases, by how they end">{buttons.collect_view()}</div>
+        <div class="kinds" role="group" aria-label="Prepared cases, by how they end">{buttons.collect_view()} {fell}</div>
         <p class="hint">
-            {format!("How {images} test images ended, each attacked and defended with preset {}.", odds.preset)} {lacking}
+            {format!("How {images} test images ended, each attacked and defended with preset {}.", odds.preset)} {others} {lacking}
         </p>
     }
 }
@@ -210,12 +242,18 @@ fn Steps(sequence: Sequence) -> impl IntoView {
     }
 }
 
+/// As the element has it: without the attack on the defense that a duel begins with.
+fn case_setup(case: &Case) -> Setup {
+    let setup = case.setup();
+    Setup { counter: setup.counter.filter(|counter| *counter != Counter::DUEL), ..setup }
+}
+
 impl Arena {
     /// The cases of the model: the prepared ones, then those of the sequence that it is a part of.
     pub fn cases(self) -> Vec<Case> {
         let model = self.model_entry();
         let id = model.card.id;
-        let prepared = model.prepared.map_or_else(Vec::new, |prepared| prepared.cases);
+        let prepared = model.prepared.map_or_else(Vec::new, |prepared| prepared.cases.into_iter().chain(prepared.fell).collect());
         let steps = self.sequence().map_or_else(Vec::new, |sequence| sequence.steps.to_vec());
         let steps = steps.into_iter().filter(|step| step.model == id).map(|step| step.case);
         prepared.into_iter().chain(steps).collect()
@@ -257,7 +295,7 @@ impl Arena {
         self.on_attacked.get()
             && self.seed.get() == case.seed
             && self.preset.get() == case.preset
-            && self.whole_setup() == case.setup()
+            && self.whole_setup() == case_setup(case)
     }
 
     /// The place of the case with this image and the settings as they are.
@@ -311,8 +349,15 @@ impl Arena {
 
     /// Fights the duel of the case that stands.
     pub fn repeat_case(self) {
-        let [_, defends, _] = self.wiring.acts();
+        let [_, defends, counters] = self.wiring.acts();
+        let counters = counters && untrack(|| self.case_that_stands()).is_some_and(|case| case.course.is_some());
         self.attacked_is_void();
-        self.runs.pending.set(if defends { 2 } else { 1 });
+        self.runs.pending.set(if counters {
+            3
+        } else if defends {
+            2
+        } else {
+            1
+        });
     }
 }

@@ -4,8 +4,7 @@ use js_sys::{JSON, Object};
 use leptos::prelude::*;
 use riposte_protocol::{DeviceKind, Picture, Work};
 use riposte_spec::dataset::DatasetId;
-use riposte_spec::duel::{Device, Duel, Opinion};
-use riposte_spec::keys;
+use riposte_spec::duel::{self, Device, Duel, Opinion};
 use riposte_spec::outcome::Outcome;
 use riposte_spec::preset::PresetName;
 use riposte_spec::record::Record;
@@ -32,19 +31,13 @@ pub fn indented(record: &Object) -> Option<String> {
 /// The native command that repeats the run; none for a picture that only this page has.
 pub fn command(arena: Arena) -> Option<String> {
     let Origin::Test(number) = arena.subject.get()?.origin else { return None };
-    let (dataset, model, preset) = (arena.dataset(), arena.model.get(), arena.preset.get());
-    let (seed, samples) = (arena.seed.get(), arena.dataset_entry().training_images);
-    let mut command = format!(
-        "riposte duel --dataset {dataset} --model {model} --index {number} --preset {preset} --seed {seed} --post-samples {samples}"
-    );
-    // One that attacks the defense as a duel does is named where it was made.
+    // An attack on the defense that is as a duel begins with it is named where it was made.
     let countered = arena.runs.countered.course.with(|course| course.as_ref().map(|course| course.settings));
     let whole = arena.whole_setup();
     let setup = Setup { counter: whole.counter.or(countered), ..whole };
-    for (name, value) in keys::differences(&arena.base(), &setup) {
-        command.push_str(&format!(" --{name} {value}"));
-    }
-    Some(command)
+    let samples = Some(arena.dataset_entry().training_images);
+    let (model, seed) = (arena.model.get(), arena.seed.get().into());
+    Some(duel::command(arena.dataset(), &model, number.into(), arena.preset.get(), seed, samples, &setup))
 }
 
 /// The records of many duels, with the settings that all have in common.
@@ -178,6 +171,7 @@ fn pieces(arena: Arena, act: Option<usize>) -> (Duel, OfThePage) {
         attack: arena.attack.get(),
         target: arena.target.get(),
         riposte: arena.riposte.get(),
+        post_samples: Some(arena.dataset_entry().training_images),
         outcome,
         natural: natural.as_ref().map(Opinion::from),
         attacked: end.as_ref().map(|end| Opinion::from(&end.prediction)),

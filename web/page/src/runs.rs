@@ -171,7 +171,7 @@ impl Arena {
             Engine::Ready(device) => device.kind == DeviceKind::Cpu,
             Engine::Starting | Engine::Lost { .. } => false,
         });
-        on_cpu || self.model_entry().card.architecture.multiply_accumulates() > 5_000_000
+        on_cpu || self.model_entry().card.architecture.is_heavy()
     }
 
     /// Asks the engine how long a sample takes.

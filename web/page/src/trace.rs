@@ -26,10 +26,13 @@ pub struct Playhead {
     /// The step shown, below `count` where there is one.
     pub at: RwSignal<usize>,
     pub playing: RwSignal<bool>,
+    /// In slow motion.
+    pub slow: RwSignal<bool>,
     timer: StoredValue<Option<IntervalHandle>, LocalStorage>,
 }
 
 const STEP: Duration = Duration::from_millis(70);
+const SLOW_STEP: Duration = Duration::from_millis(420);
 
 impl Playhead {
     fn new() -> Self {
@@ -37,6 +40,7 @@ impl Playhead {
             count: RwSignal::new(0),
             at: RwSignal::new(0),
             playing: RwSignal::new(false),
+            slow: RwSignal::new(false),
             timer: StoredValue::new_local(None),
         };
         on_cleanup(move || playhead.halt());
@@ -62,7 +66,15 @@ impl Playhead {
                 self.at.set(at + 1);
             }
         };
-        self.timer.set_value(set_interval_with_handle(tick, STEP).ok());
+        self.timer.set_value(set_interval_with_handle(tick, if self.slow.get_untracked() { SLOW_STEP } else { STEP }).ok());
+    }
+
+    /// Changes the pace, in the midst of it too.
+    pub fn toggle_slow(self) {
+        self.slow.update(|slow| *slow = !*slow);
+        if self.playing.get_untracked() {
+            self.play();
+        }
     }
 
     /// Stops where it is.
@@ -275,8 +287,7 @@ impl CounterTrace {
     /// The round that stands, by its place, of one that is done.
     pub fn standing(self) -> Option<usize> {
         let (_, course) = self.end()?;
-        let verdict = *course.verdict()?;
-        course.rounds.iter().position(|round| Some(round.kind) == verdict.kind && round.index == verdict.round)
+        course.standing()
     }
 
     pub fn hear(self, event: &Event) {

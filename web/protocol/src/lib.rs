@@ -22,5 +22,5 @@ pub use event::{DeviceKind, DeviceNotice, Event, IterationData, Notice, Sample, 
 pub use manifest::{Asset, DatasetEntry, Manifest, ModelEntry, Sequence, Step};
 pub use picture::{Ink, Picture};
 pub use plane::Plane;
-pub use prepared::{Case, Odds, Prepared, Said, ends_well, name_of, percent};
+pub use prepared::{Case, FELL, Odds, Prepared, Said, ends_well, name_of, percent};
 pub use request::{DevicePreference, Input, Request, RunId};

@@ -1,5 +1,6 @@
 //! Duels that were fought when the site was built: they are shown before anything is computed.
 
+use riposte_spec::counter::Course;
 use riposte_spec::dataset::DatasetId;
 use riposte_spec::outcome::Outcome;
 use riposte_spec::preset::PresetName;
@@ -13,6 +14,8 @@ pub struct Prepared {
     pub odds: Odds,
     /// In the order of [`Outcome`]'s values. A way to end of which there is no case is left out.
     pub cases: Vec<Case>,
+    /// One that was saved, until the attacker knew of the defense.
+    pub fell: Option<Case>,
 }
 
 /// How often a duel ended in each way.
@@ -39,7 +42,9 @@ pub struct Case {
     pub settings: Vec<(String, String)>,
     /// The classifier on the image, the classifier on the attacked image, the defense on the attacked image.
     pub said: [Said; 3],
-    /// Files of the site: the image, the change, the attacked image.
+    /// The attack on the defense by someone who knows that it adapts, where that is what the case shows.
+    pub course: Option<Course>,
+    /// Files of the site: the image, the change, the attacked image; where there is a course, the point that stands there.
     pub pictures: [String; 3],
 }
 
@@ -68,6 +73,15 @@ impl Case {
     pub fn captions(&self, dataset: DatasetId) -> [(&'static str, String); 4] {
         let [natural, attacked, answer] = self.said.map(|said| said.told(dataset));
         let epsilon = self.setup().pgd().map_or(0.0, |attack| attack.epsilon);
+        if let Some(verdict) = self.course.as_ref().and_then(Course::verdict) {
+            let name = |class: usize| dataset.classes().get(class).copied().unwrap_or_default().to_owned();
+            return [
+                ("The image, seen as", natural),
+                ("A change of at most", print_pixels(epsilon)),
+                ("The knowing attacker\u{2019}s point, seen as", name(verdict.judged.original)),
+                ("The defense answers", name(verdict.answer)),
+            ];
+        }
         [
             ("The image, seen as", natural),
             ("A change of at most", print_pixels(epsilon)),
@@ -81,6 +95,10 @@ impl Case {
         let name = |class: usize| format!("\u{201c}{}\u{201d}", dataset.classes().get(class).copied().unwrap_or_default());
         let [_, attacked, answer] = self.said.map(|said| name(said.class));
         let label = name(self.label);
+        if let Some(course) = &self.course {
+            let sentence = course.sentence(self.label, name).replace('\'', "\u{2019}");
+            return format!("{FELL}. The attack of act I was answered with {answer}, and that is right. {sentence}");
+        }
         let attack = match self.outcome {
             Outcome::Answered | Outcome::Failed | Outcome::NoNeighbor => {
                 format!("The attack makes the classifier say {attacked}.")
@@ -104,6 +122,19 @@ impl Said {
     fn told(self, dataset: DatasetId) -> String {
         let name = dataset.classes().get(self.class).copied().unwrap_or_default();
         format!("{name} ({})", percent(self.probability))
+    }
+}
+
+/// What a case with a course is called.
+pub const FELL: &str = "Fell to an attacker who knows";
+
+impl Case {
+    /// Whether the defense's last answer is right.
+    pub fn ends_well(&self) -> bool {
+        match &self.course {
+            Some(course) => !course.ending(self.label).is_a_fall(),
+            None => ends_well(self.outcome),
+        }
     }
 }
 

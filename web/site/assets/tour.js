@@ -4,7 +4,7 @@ const CARDS = [
   ['.case-verdict', 'One duel, in a sentence', 'An attack changes an image so that a classifier errs. The defense adapts the classifier to that one image before it answers. How this duel ended stands here.'],
   ['.case-pictures', 'What was changed', 'The image, the change made visible, and the attacked image. No pixel changed by more than the number under the second picture; black is 0 and white is 1.'],
   ['.case .run', 'Do not believe it: run it', 'What you saw was computed when this site was built. This button computes it again, on your device.'],
-  ['.case [role=group]', 'Five ways to end', 'The defense saves some images, fails on some, is not needed for most, and spoils a few. The numbers say how often each happens.'],
+  ['.case [role=group]', 'Five ways to end', 'The defense saves some images, fails on some, is not needed for most, and spoils a few. The numbers say how often each happens; the last button shows one that fell to an attacker who knows.'],
   ['.case ol.kinds', 'Three classifiers', 'An ordinary classifier falls to a change that hardly shows. Training with attacks makes it hold. The third one also adapts to each image.'],
   ['.act.attack .subject', 'Choose the image', 'Take another test image, draw one, or upload a picture. It stays on your device.'],
   ['.act.attack .setup', 'Choose the attack', 'How much may each pixel change? With more, more images fall, and the change is easier to see.'],

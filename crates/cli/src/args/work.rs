@@ -20,6 +20,7 @@ Examples:
   riposte duel --pick answered                    the first fooled digit that the riposte answers rightly
   riposte duel --dataset mnist --weights fast.pth --architecture fast-mnist-cnn --preset f-mnist --riposte fast
   riposte duel --index 7 --counter gmsa-minimum   then an attacker who knows that the model adapts, round by round
+  riposte duel --replay riposte-run.json          what the page saved, here
   riposte duel --json --out none | jq .answer")]
 pub struct DuelArgs {
     /// Number of the test image [default: the one that the model's card opens with, or chosen by --pick]
@@ -40,9 +41,12 @@ pub struct DuelArgs {
     /// Print one JSON object on standard output instead of the story
     #[arg(long)]
     pub json: bool,
-    /// Put the pixels of the three images into that object, too
+    /// Put the pixels of the images into that object, too
     #[arg(long, requires = "json")]
     pub images: bool,
+    /// Fight the duel of a record again, which the page or --json wrote: image, model, seed and every setting are those of the record
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["index", "pick", "preset", "seed", "dataset", "post_samples", "bank"])]
+    pub replay: Option<PathBuf>,
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]

@@ -3,6 +3,7 @@
 mod counter;
 mod pick;
 mod play;
+mod replay;
 
 use std::path::Path;
 use std::time::Instant;
@@ -13,6 +14,7 @@ use riposte::post_train::PostTraining;
 use riposte::rng::Seed;
 use riposte::spec::duel::{Duel as Record, Opinion};
 use riposte::spec::preset::PresetName;
+use riposte::spec::setup::Setup;
 use serde::Serialize;
 
 use crate::args::{DuelArgs, Pick};
@@ -28,10 +30,17 @@ use play::Duel;
 /// # Errors
 /// For settings out of range, missing files, an image that is not there.
 pub fn run(args: DuelArgs) -> Result<()> {
+    let (args, replayed) = match args.replay.clone() {
+        Some(path) => replay::of(args, &path).map(|(args, record)| (args, Some(record)))?,
+        None => (args, None),
+    };
     let source = Source::find(&args.model, args.data.dataset)?;
     let dataset = args.data.dataset.unwrap_or(source.dataset());
     let folder = args.bank.folder()?;
-    let setup = settings::resolve_for_duel(args.preset, dataset, &args.settings)?;
+    let setup = match &replayed {
+        Some(record) => replay::check(record, &source).map(|()| record.setup())?,
+        None => settings::resolve_for_duel(args.preset, dataset, &args.settings)?,
+    };
     let setup = folder.as_ref().map_or(Ok(setup), |folder| folder.setup(setup, &args.settings))?;
     let (Some(attack), Some(settings)) = (setup.pgd(), setup.riposte) else {
         bail!("a duel needs an attack by PGD and a riposte; `riposte eval` takes any attack, and does without");
@@ -67,7 +76,7 @@ pub fn run(args: DuelArgs) -> Result<()> {
         seed: Seed(args.seed),
     };
     let mut screen = Screen::new(args.json);
-    let opening = source.opening(dataset, &setup).filter(|_| bank.is_none());
+    let opening = source.opening(dataset, &Setup { counter: None, ..setup }).filter(|_| bank.is_none());
     let index = match (args.index, args.pick, opening) {
         (Some(index), ..) => index,
         (None, None, Some(opening)) if opening.seed == args.seed => opening.image as usize,
@@ -87,15 +96,22 @@ pub fn run(args: DuelArgs) -> Result<()> {
     if let Some(opening) = opening {
         screen.say(&opening.counts.sentence())?;
     }
-    let colophon = Colophon { command: command(&args, &source, index), device: device.to_string(), seed: args.seed };
+    let mut colophon = Colophon { command: command(&args, &source, index), device: device.to_string(), seed: args.seed };
+    let preset = args.preset.unwrap_or(dataset.recommended());
+    let mut record = record(&story, &colophon, &source, preset, &device, seconds);
+    record.post_samples = args.post_samples;
+    record.link = source.card.as_ref().and_then(|_| fragment(&record));
+    if let (Some(before), Some(command)) = (&replayed, record.repeating()) {
+        screen.say(&replay::comparison(before, &record))?;
+        (colophon.command, record.command) = (command.clone(), Some(command));
+    }
     if args.out != Path::new("none") {
         file::write_atomically(&args.out, report::html(&story, &colophon)?.as_bytes())?;
         screen.say(&format!("Report: {}", args.out.display()))?;
     }
     if args.json {
-        let preset = args.preset.unwrap_or(dataset.recommended());
         output::json(&Facts {
-            duel: record(&story, &colophon, &source, preset, &device, seconds),
+            duel: record,
             verdict: story.verdict(),
             natural_answer: story.natural_answer,
             images: args.images.then(|| Images::of(&story)),
@@ -170,6 +186,7 @@ fn record(story: &Story, colophon: &Colophon, source: &Source, preset: PresetNam
         attack: story.attack,
         target: story.target,
         riposte: story.riposte,
+        post_samples: None,
         outcome: Some(story.outcome()),
         natural: view(&story.image),
         attacked: view(&story.attacked),
@@ -184,6 +201,16 @@ fn record(story: &Story, colophon: &Colophon, source: &Source, preset: PresetNam
         counter: story.counter.as_ref().map(|counter| counter.course.clone()),
         seconds,
     }
+}
+
+/// The end of a page's address that leads to the duel.
+fn fragment(record: &Record) -> Option<String> {
+    let Record { dataset, model, preset, seed, .. } = record;
+    let mut fragment = format!("#dataset={dataset}&model={model}&image=test:{}&preset={preset}&seed={seed}", record.index?);
+    for (name, value) in record.differences() {
+        fragment += &format!("&{name}={value}");
+    }
+    Some(format!("{fragment}&run={}", if record.counter.is_some() { 3 } else { 2 }))
 }
 
 /// The command that repeats the duel: as it was given, with the image that was chosen.

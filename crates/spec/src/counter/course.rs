@@ -94,6 +94,12 @@ impl Course {
         self.judgments.iter().rfind(|judgment| judgment.kind.is_some())
     }
 
+    /// The place of its round.
+    pub fn standing(&self) -> Option<usize> {
+        let verdict = self.verdict()?;
+        self.rounds.iter().position(|round| Some(round.kind) == verdict.kind && round.index == verdict.round)
+    }
+
     /// How it ended for an image with this label.
     pub fn ending(&self, label: usize) -> Ending {
         if self.judgments.first().is_some_and(|natural| !natural.judged.is_mostly_right()) {

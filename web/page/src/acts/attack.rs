@@ -150,7 +150,9 @@ pub fn Triptych(
     let change = Signal::derive(move || Some(result.get()?.minus(&original.get()?)));
     let epsilon = move || arena.attack.with(|attack| attack.epsilon).max(1e-6);
     // Without a strength yet, or with none, there is nothing to magnify.
+    let as_it_is = RwSignal::new(false);
     let magnified = move || match arena.attack.with(|attack| attack.epsilon) {
+        _ if as_it_is.get() => "The change, as strong as it is".to_owned(),
         epsilon if epsilon > 0.0 => format!("The change, magnified \u{00d7}{}", short((1.0 / epsilon * 10.0).round() / 10.0)),
         _ => "The change".to_owned(),
     };
@@ -177,11 +179,14 @@ pub fn Triptych(
             <span class="operator" aria-hidden="true">"+"</span>
             <Figure
                 picture=change
-                ink=Signal::derive(move || Ink::Change { scale: epsilon() })
+                ink=Signal::derive(move || Ink::Change { scale: if as_it_is.get() { 1.0 } else { epsilon() } })
                 symbol="\u{03b4}"
-                label=Signal::derive(move || format!("The change, magnified. Its largest value is {}.", units(largest())))
+                label=Signal::derive(move || format!("{}. Its largest value is {}.", magnified(), units(largest())))
             >
                 <span class="what">{magnified}</span>
+                <button type="button" class="small" aria-pressed=move || as_it_is.get().to_string() on:click=move |_| as_it_is.update(|on| *on = !*on)>
+                    "As strong as it is"
+                </button>
                 <span class="legend">
                     <Show when=one_channel fallback=|| view! { <span>"gray: no change"</span> }>
                         <span><i class="swatch darker"></i>"darker"</span>

@@ -10,8 +10,6 @@ use crate::trace::Phase;
 
 /// Points along an edge, of small networks and of those that take a processor long.
 const SIZES: [usize; 2] = [48, 24];
-/// Multiply-accumulates of the latter.
-const HEAVY: u64 = 5_000_000;
 
 /// A color for each of ten classes: Paul Tol's bright scheme, and three more.
 const COLORS: [[u8; 3]; 10] = [
@@ -184,7 +182,7 @@ impl Slice {
             let message = "The three images lie on one line: there is no plane through them.".to_owned();
             return self.phase.set(Phase::Failed { message, retry: false });
         };
-        let heavy = untrack(|| arena.model_entry()).card.architecture.multiply_accumulates() > HEAVY;
+        let heavy = untrack(|| arena.model_entry()).card.architecture.is_heavy();
         let size = SIZES[usize::from(heavy)];
         self.plane.set(Some(plane.clone()));
         self.size.set(size);

@@ -7,7 +7,7 @@ use super::boundary::Boundary;
 use super::verdict::{Answer, Verdicts};
 use super::{Act, Onward, RunButton, all_controls, class_name, headline, is_set};
 use crate::parts::{Choice, Figure, Ink, PhaseLine, PictureCanvas, Plot, Scrubber, Series};
-use crate::settings::{AmountControl, RiposteControls, light, of_amount};
+use crate::settings::{AmountControl, RiposteControls};
 use crate::state::Arena;
 use crate::trace::{Phase, RiposteTrace};
 use crate::words::{about, duration, flops, thousands};
@@ -28,15 +28,17 @@ pub fn RiposteAct() -> impl IntoView {
     };
     // What takes long is said beside the button that starts it, with the way to take less.
     let lighter = move || {
-        let (iterations, batch) = arena.riposte.with(|riposte| (riposte.iterations, riposte.batch_size));
-        let less = light(arena);
-        let (now, then) = (of_amount(arena, (iterations, batch))?, of_amount(arena, less)?);
+        let less = arena.preset.get().light();
+        let (now, then) =
+            (arena.post_training_seconds(&arena.riposte.get())?, arena.post_training_seconds(&less.preset().post_train)?);
         let offered = all_controls(arena) && trace.phase.get() == Phase::Idle && now > LONG && then < now / 2.0;
-        offered.then(|| view! {
-            <p class="phase">{format!("On this device it takes {}.", about(now))}</p>
-            <button type="button" class="plain" on:click=move |_| arena.riposte.update(|riposte| (riposte.iterations, riposte.batch_size) = less)>
-                {format!("Train less: {}", about(then))}
-            </button>
+        offered.then(|| {
+            view! {
+                <p class="phase">{format!("On this device it takes {}.", about(now))}</p>
+                <button type="button" class="plain" on:click=move |_| arena.take_form(less)>
+                    {format!("Train less: {}", about(then))}
+                </button>
+            }
         })
     };
     view! {

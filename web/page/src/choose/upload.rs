@@ -2,11 +2,12 @@
 
 use leptos::prelude::*;
 use riposte_protocol::Picture;
-use wasm_bindgen_futures::spawn_local;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{DragEvent, File};
 
 use super::ink::{Ink as Found, Photo};
 use super::photo::{digit, middle, read};
+use crate::hash::follow_record;
 use crate::parts::{Ink, PictureCanvas};
 use crate::state::{Arena, Origin, Subject};
 
@@ -40,6 +41,12 @@ pub fn Upload() -> impl IntoView {
         });
     };
     let take = move |file: File| {
+        if file.name().ends_with(".json") {
+            return spawn_local(async move {
+                let text = JsFuture::from(file.text()).await.ok().and_then(|text| text.as_string()).unwrap_or_default();
+                _ = trouble.try_set(follow_record(arena, &text).err().map(str::to_owned));
+            });
+        }
         busy.set(true);
         trouble.set(None);
         spawn_local(async move {
@@ -74,7 +81,7 @@ pub fn Upload() -> impl IntoView {
             <label class="drop" on:dragover=|event: DragEvent| event.prevent_default() on:drop=drop_file>
                 <input
                     type="file"
-                    accept="image/*"
+                    accept="image/*,.json"
                     on:change:target=move |event| {
                         if let Some(file) = event.target().files().and_then(|files| files.get(0)) {
                             take(file);
@@ -84,7 +91,7 @@ pub fn Upload() -> impl IntoView {
                     }
                 />
                 <span>{move || if busy.get() { "Reading the picture\u{2026}" } else { "Choose a picture, or drop one here" }}</span>
-                <span class="hint">"It stays on your device."</span>
+                <span class="hint">"It stays on your device. A record that was saved (JSON) goes here, too: it begins the same run."</span>
             </label>
             {move || trouble.get().map(|sentence| view! { <p class="trouble" role="alert">{sentence}</p> })}
             {move || shown().map(|image| view! {

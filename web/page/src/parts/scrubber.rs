@@ -41,6 +41,15 @@ pub fn Scrubber(
             >
                 {move || if moving() { view! { <i class="pause-mark"></i> }.into_any() } else { view! { <i class="play-mark"></i> }.into_any() }}
             </button>
+            <button
+                type="button"
+                class="small"
+                disabled=move || playhead.count.get() < 2
+                aria-pressed=move || playhead.slow.get().to_string()
+                on:click=move |_| playhead.toggle_slow()
+            >
+                "Slow"
+            </button>
             <input
                 type="range"
                 min="0"

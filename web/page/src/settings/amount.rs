@@ -1,82 +1,71 @@
-//! How much post-training: what the device does in a few seconds, or all of it.
+//! How much post-training: as in the paper, or one of the light forms.
 
 use leptos::prelude::*;
-use riposte_spec::post_train::PostTrain;
+use riposte_spec::Choice as _;
+use riposte_spec::post_train::{Parameters, PostTrain};
+use riposte_spec::preset::PresetName;
 
 use crate::parts::Choice;
-use crate::state::Arena;
+use crate::state::{Arena, samples_worth};
 use crate::words::{about, short};
 
-/// Seconds that a visitor waits gladly.
-const PATIENCE: f64 = 5.0;
-
-/// Iterations and samples in each of less post-training than the paper's, the most first.
-const LESS: [(usize, usize); 6] = [(50, 128), (50, 64), (50, 32), (30, 32), (20, 32), (10, 32)];
-
-/// As much post-training as this device does in a few seconds, by what was measured on it; the least, where nothing was or even that
-/// takes longer.
-pub fn light(arena: Arena) -> (usize, usize) {
-    let seconds = |amount: &(usize, usize)| of_amount(arena, *amount);
-    LESS.into_iter().find(|amount| seconds(amount).is_some_and(|seconds| seconds <= PATIENCE)).unwrap_or(LESS[LESS.len() - 1])
-}
-
-/// How long it takes with so many iterations, and samples in each.
-pub fn of_amount(arena: Arena, (iterations, batch_size): (usize, usize)) -> Option<f64> {
-    arena.post_training_seconds(&PostTrain { iterations, batch_size, ..arena.riposte.get() })
-}
-
-/// How much post-training: as the preset has it, or less, each with the time it will take on this device.
+/// How much post-training: the forms of the preset, each with the time that it will take on this device.
 #[component]
 pub fn AmountControl() -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let amount = move || arena.riposte.with(|riposte| (riposte.iterations, riposte.batch_size));
-    let full = Memo::new(move |_| {
-        let preset = arena.preset.get().preset().post_train;
-        (preset.iterations, preset.batch_size)
-    });
-    let told = move |(iterations, batch): (usize, usize)| {
-        let time = of_amount(arena, (iterations, batch)).map(about);
-        format!("{iterations} \u{00d7} {batch}{}", time.map_or_else(String::new, |time| format!(", {time}")))
+    let is_own = move || arena.riposte.get() != arena.preset.get().preset().post_train;
+    let told = move |what: &str, riposte: &PostTrain| {
+        let time = arena.post_training_seconds(riposte).map_or_else(String::new, |time| format!(", {}", about(time)));
+        let part = match riposte.parameters {
+            Parameters::All => "",
+            Parameters::LastStage => "last stage alone, ",
+            Parameters::Head => "head alone, ",
+            Parameters::Normalization => "normalization alone, ",
+        };
+        format!("{what}: {part}{} \u{00d7} {} images{time}", riposte.iterations, riposte.batch_size)
     };
     let options = move || {
-        let mut options = vec![("full".to_owned(), format!("full: {}", told(full.get())))];
-        // A device that does the preset's amount in a few seconds has nothing lighter to offer.
-        if full.get() != light(arena) {
-            options.push(("light".to_owned(), format!("light: {}", told(light(arena)))));
-        }
-        if amount() != full.get() && amount() != light(arena) {
-            options.push(("own".to_owned(), format!("your own: {}", told(amount()))));
+        let forms = arena.preset.get().forms().iter().zip(["full", "light", "instant"]);
+        let mut options: Vec<(String, String)> =
+            forms.map(|(form, what)| (form.name().to_owned(), told(what, &form.preset().post_train))).collect();
+        if is_own() {
+            options.push((OWN.to_owned(), told("your own", &arena.riposte.get())));
         }
         options
     };
-    let value = move || match amount() {
-        now if now == full.get() => "full",
-        now if now == light(arena) => "light",
-        _ => "own",
-    };
     let choose = move |name: String| {
-        let chosen = match name.as_str() {
-            "full" => Some(full.get_untracked()),
-            "light" => Some(untrack(|| light(arena))),
-            _ => None,
-        };
-        if let Some((iterations, batch)) = chosen {
-            arena.riposte.update(|riposte| (riposte.iterations, riposte.batch_size) = (iterations, batch));
+        if let Ok(form) = PresetName::named(&name) {
+            arena.take_form(form);
         }
     };
     let less = move || {
-        let ((iterations, batch), (all, whole)) = (amount(), full.get());
-        let share = (all * whole) as f64 / (iterations * batch) as f64;
-        (share > 1.05).then(|| view! { <p class="hint">{format!("Less than in the paper, which trains on {} times as many images.", short((share as f32 * 10.0).round() / 10.0))}</p> })
+        let full = arena.preset.get().forms()[0].preset().post_train;
+        let worth = |riposte: &PostTrain| samples_worth(riposte, arena.model_entry().card.architecture);
+        let times = (worth(&full) / worth(&arena.riposte.get()).max(1e-9)) as f32;
+        let times = if times < 10.0 { short((times * 10.0).round() / 10.0) } else { times.round().to_string() };
+        (times != "1").then(
+            || view! { <p class="hint">{format!("Less than in the paper, whose form trains for {times} times as long.")}</p> },
+        )
     };
     view! {
         <Choice
             label="Post-training"
-            hint="Minibatches and samples in each."
+            hint=Signal::derive(move || format!("{}.", arena.preset.get().title()))
             options=Signal::derive(options)
-            value=Signal::derive(move || value().to_owned())
+            value=Signal::derive(move || if is_own() { OWN } else { arena.preset.get().name() }.to_owned())
             set=choose
         />
         {less}
+    }
+}
+
+/// Stands for settings that are no preset's.
+const OWN: &str = "own";
+
+impl Arena {
+    /// Takes another form of the preset: its post-training. The attack stays as it is.
+    pub fn take_form(self, form: PresetName) {
+        self.preset.set(form);
+        self.riposte.set(form.preset().post_train);
     }
 }

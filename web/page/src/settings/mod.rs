@@ -3,5 +3,5 @@
 mod amount;
 mod controls;
 
-pub use amount::{AmountControl, light, of_amount};
+pub use amount::AmountControl;
 pub use controls::{AttackControls, CounterControls, MoreAttackControls, RiposteControls};
