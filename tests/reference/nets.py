@@ -75,10 +75,11 @@ def trades_mnist_cnn() -> nn.Module:
 
 
 class PreActBlock(nn.Module):
-    """Pre-activation residual block. The 1x1 shortcut takes the block's input, not the activated value."""
+    """Pre-activation residual block. The 1x1 shortcut takes the block's input, or with `activated` the activated value."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, activated: bool = False) -> None:
         super().__init__()
+        self.activated = activated
         self.bn1 = nn.BatchNorm2d(inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
@@ -87,15 +88,16 @@ class PreActBlock(nn.Module):
             self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        shortcut = self.shortcut(x) if hasattr(self, "shortcut") else x
-        x = self.conv1(F.relu(self.bn1(x)))
+        out = F.relu(self.bn1(x))
+        shortcut = self.shortcut(out if self.activated else x) if hasattr(self, "shortcut") else x
+        x = self.conv1(out)
         return self.conv2(F.relu(self.bn2(x))) + shortcut
 
 
 class PreActResNet(nn.Module):
     """PreActResNet for 32x32 CIFAR-10 images, keys as in locuslab/fast_adversarial; [2, 2, 2, 2] of width 64 is ResNet-18."""
 
-    def __init__(self, width: int, blocks: list[int]) -> None:
+    def __init__(self, width: int, blocks: list[int], activated: bool = False, bare: bool = False) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
         channels = width
@@ -104,10 +106,11 @@ class PreActResNet(nn.Module):
             strides = [1 if stage == 0 else 2] + [1] * (count - 1)
             layers = []
             for stride in strides:
-                layers.append(PreActBlock(channels, outputs, stride))
+                layers.append(PreActBlock(channels, outputs, stride, activated))
                 channels = outputs
             setattr(self, f"layer{stage + 1}", nn.Sequential(*layers))
-        self.bn = nn.BatchNorm2d(channels)
+        if not bare:
+            self.bn = nn.BatchNorm2d(channels)
         self.linear = nn.Linear(channels, 10)
         self.register_buffer("mean", torch.tensor(CIFAR10_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(CIFAR10_STD).view(3, 1, 1), persistent=False)
@@ -115,15 +118,70 @@ class PreActResNet(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         x = self.conv1((images - self.mean) / self.std)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        x = F.avg_pool2d(F.relu(self.bn(x)), 4)
-        return self.linear(x.flatten(1))
+        x = F.relu(self.bn(x)) if hasattr(self, "bn") else x
+        return self.linear(F.avg_pool2d(x, 4).flatten(1))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions, or with `bottleneck` 1x1, 3x3 and 1x1 with four times the channels, each before a normalization."""
+
+    def __init__(self, inputs: int, inner: int, stride: int, bottleneck: bool) -> None:
+        super().__init__()
+        outputs = 4 * inner if bottleneck else inner
+        if bottleneck:
+            self.conv1 = nn.Conv2d(inputs, inner, 1, bias=False)
+            self.conv2 = nn.Conv2d(inner, inner, 3, stride=stride, padding=1, bias=False)
+            self.conv3 = nn.Conv2d(inner, outputs, 1, bias=False)
+            self.bn3 = nn.BatchNorm2d(outputs)
+        else:
+            self.conv1 = nn.Conv2d(inputs, inner, 3, stride=stride, padding=1, bias=False)
+            self.conv2 = nn.Conv2d(inner, inner, 3, padding=1, bias=False)
+        self.bn1, self.bn2 = nn.BatchNorm2d(inner), nn.BatchNorm2d(inner)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        if hasattr(self, "conv3"):
+            out = self.bn3(self.conv3(F.relu(out)))
+        return F.relu(out + self.shortcut(x))
+
+
+class ResNet(nn.Module):
+    """ResNet for 32x32 images in raw pixels, keys as in most PyTorch code for CIFAR-10."""
+
+    def __init__(self, width: int, blocks: list[int], bottleneck: bool) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        channels = width
+        for stage, count in enumerate(blocks):
+            layers = []
+            for index in range(count):
+                layers.append(ResidualBlock(channels, width << stage, 2 if stage > 0 and index == 0 else 1, bottleneck))
+                channels = (width << stage) * (4 if bottleneck else 1)
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*layers))
+        self.linear = nn.Linear(channels, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.bn1(self.conv1(images)))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.linear(F.avg_pool2d(x, 4).flatten(1))
+
+
+def leaky(x: torch.Tensor) -> torch.Tensor:
+    return F.leaky_relu(x, 0.1)
+
+
+ACTIVATIONS = {"relu": F.relu, "leaky": leaky, "silu": F.silu}
 
 
 class WideBlock(nn.Module):
-    """Pre-activation block with LeakyReLU(0.1). Where channels change, the shortcut takes the activated value."""
+    """Pre-activation block. Where channels change, the shortcut takes the activated value."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, pooling: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, pooling: bool, activation) -> None:
         super().__init__()
+        self.activation = activation
         self.bn1 = nn.BatchNorm2d(inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
@@ -134,8 +192,8 @@ class WideBlock(nn.Module):
             self.convShortcut = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        activated = F.leaky_relu(self.bn1(x), 0.1)
-        out = self.conv2(F.leaky_relu(self.bn2(self.conv1(activated)), 0.1))
+        activated = self.activation(self.bn1(x))
+        out = self.conv2(self.activation(self.bn2(self.conv1(activated))))
         if not self.padding:
             return x + out
         if hasattr(self, "convShortcut"):
@@ -147,8 +205,9 @@ class WideBlock(nn.Module):
 class WideResNet(nn.Module):
     """WideResNet for 32x32 images in raw pixels, keys as in the PyTorch versions of Madry et al.'s CIFAR-10 model."""
 
-    def __init__(self, depth: int, widen: int, pooling: bool) -> None:
+    def __init__(self, depth: int, widen: int, pooling: bool, activation=leaky) -> None:
         super().__init__()
+        self.activation = activation
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         channels = 16
         for stage in range(3):
@@ -156,7 +215,7 @@ class WideResNet(nn.Module):
             layers = []
             for index in range((depth - 4) // 6):
                 stride = 2 if stage > 0 and index == 0 else 1
-                layers.append(WideBlock(channels, outputs, stride, pooling))
+                layers.append(WideBlock(channels, outputs, stride, pooling, activation))
                 channels = outputs
             setattr(self, f"block{stage + 1}", nn.Sequential(OrderedDict(layer=nn.Sequential(*layers))))
         self.bn1 = nn.BatchNorm2d(channels)
@@ -164,8 +223,53 @@ class WideResNet(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         x = self.block3(self.block2(self.block1(self.conv1(images))))
-        x = F.avg_pool2d(F.leaky_relu(self.bn1(x), 0.1), 8)
+        x = F.avg_pool2d(self.activation(self.bn1(x)), 8)
         return self.fc(x.flatten(1))
+
+
+class GroupedBlock(nn.Module):
+    """WideBlock in the names and with the padding of Gowal et al.: a strided convolution is padded at the bottom and the right."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, activation) -> None:
+        super().__init__()
+        self.activation, self.stride = activation, stride
+        self.batchnorm_0, self.batchnorm_1 = nn.BatchNorm2d(inputs), nn.BatchNorm2d(outputs)
+        self.conv_0 = nn.Conv2d(inputs, outputs, 3, stride=stride, bias=False)
+        self.conv_1 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        if inputs != outputs:
+            self.shortcut = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        activated = self.activation(self.batchnorm_0(x))
+        out = self.conv_0(F.pad(activated, (1, 1, 1, 1) if self.stride == 1 else (0, 1, 0, 1)))
+        out = self.conv_1(self.activation(self.batchnorm_1(out)))
+        return out + (self.shortcut(activated) if hasattr(self, "shortcut") else x)
+
+
+class GroupedWideResNet(nn.Module):
+    """WideResNet for 32x32 images, keys as in the PyTorch code of Gowal et al."""
+
+    def __init__(self, depth: int, widen: int, activation) -> None:
+        super().__init__()
+        self.activation = activation
+        self.init_conv = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+        channels, groups = 16, []
+        for stage in range(3):
+            outputs = 16 * widen << stage
+            blocks = []
+            for index in range((depth - 4) // 6):
+                blocks.append(GroupedBlock(channels, outputs, 2 if stage > 0 and index == 0 else 1, activation))
+                channels = outputs
+            groups.append(nn.Sequential(OrderedDict(block=nn.Sequential(*blocks))))
+        self.layer = nn.Sequential(*groups)
+        self.batchnorm = nn.BatchNorm2d(channels)
+        self.logits = nn.Linear(channels, 10)
+        self.register_buffer("mean", torch.tensor(CIFAR10_MEAN).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(CIFAR10_STD).view(3, 1, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = self.layer(self.init_conv((images - self.mean) / self.std))
+        return self.logits(F.avg_pool2d(self.activation(self.batchnorm(x)), 8).flatten(1))
 
 
 class PlainBlock(nn.Module):
@@ -240,15 +344,21 @@ ARCHITECTURES = {
 }
 
 
+RESNETS = {"18": [2, 2, 2, 2], "34": [3, 4, 6, 3], "50": [3, 4, 6, 3], "101": [3, 4, 23, 3], "152": [3, 8, 36, 3]}
+
+
 def build(architecture: str) -> nn.Module:
-    """A net by its name; `preact-resnet-wW-bB`, `preact-resnet18` and `wrn-D-W`, `wrn-D-W-conv` besides those above."""
-    if architecture == "preact-resnet18":
-        return PreActResNet(64, [2, 2, 2, 2])
-    if sizes := re.fullmatch(r"preact-resnet-w(\d+)-b(\d+)", architecture):
-        width, blocks = map(int, sizes.groups())
-        return PreActResNet(width, [blocks] * 4)
-    if sizes := re.fullmatch(r"wrn-(\d+)-(\d+)(-conv)?", architecture):
-        return WideResNet(int(sizes[1]), int(sizes[2]), pooling=sizes[3] is None)
+    """A net by its name on the command line, or one of those above."""
+    if sizes := re.fullmatch(r"preact-resnet(?:18|-w(\d+)-b(\d+))(-activated)?(-bare)?", architecture):
+        width, blocks = int(sizes[1] or 64), int(sizes[2] or 2)
+        return PreActResNet(width, [blocks] * 4, activated=sizes[3] is not None, bare=sizes[4] is not None)
+    if sizes := re.fullmatch(r"resnet(18|34|50|101|152)(?:-w(\d+))?", architecture):
+        return ResNet(int(sizes[2] or 64), RESNETS[sizes[1]], bottleneck=int(sizes[1]) >= 50)
+    if sizes := re.fullmatch(r"wrn-(\d+)-(\d+)(-conv)?(?:-(relu|leaky|silu))?", architecture):
+        activation = ACTIVATIONS[sizes[4] or "leaky"]
+        return WideResNet(int(sizes[1]), int(sizes[2]), pooling=sizes[3] is None, activation=activation)
+    if sizes := re.fullmatch(r"dm-wrn-(\d+)-(\d+)-(relu|silu)", architecture):
+        return GroupedWideResNet(int(sizes[1]), int(sizes[2]), ACTIVATIONS[sizes[3]])
     return ARCHITECTURES[architecture]()
 
 

@@ -70,7 +70,7 @@ impl Folder {
     pub fn load(&self, source: &Source, model: &Model) -> Result<Bank<Model>> {
         let BankCard { architecture, weights_sha256, draws, riposte, .. } = &self.card;
         ensure!(
-            (*architecture, weights_sha256) == (source.architecture, &source.sha256),
+            (*architecture, weights_sha256) == (source.architecture, &source.identity()?),
             "the bank in `{}` belongs to other weights than `{}`: a {architecture} with SHA-256 {weights_sha256}",
             self.path.display(),
             source.name,
@@ -103,6 +103,20 @@ impl Folder {
             );
         }
         Ok(banked)
+    }
+
+    /// Whether an attacker on the defense of `setup` learns something by it.
+    ///
+    /// # Errors
+    /// If the defense is not attacked, or adapts otherwise.
+    pub fn check_of_attacker(&self, setup: &Setup) -> Result<()> {
+        let Some(attacked) = setup.riposte.filter(|_| setup.counter.is_some()) else {
+            bail!("--counter-bank is for an attack on the defense: name one with --counter, such as bank or all")
+        };
+        let card = PostTrain { search: attacked.search, ..self.card.riposte };
+        let differences = results::differences(&card, &attacked)?;
+        ensure!(card == attacked, "the copies in `{}` adapt otherwise than the defense ({differences})", self.path.display());
+        Ok(())
     }
 
     /// What results tell of it, where `pick` answers.

@@ -8,6 +8,7 @@ use riposte::data::fetch::Library;
 use riposte::data::pool::ClassPools;
 use riposte::models::Architecture;
 pub use riposte::spec::dataset::{DatasetId, Split};
+use sha2::{Digest, Sha256};
 
 use crate::progress::download_bar;
 
@@ -39,6 +40,32 @@ pub fn load(name: DatasetId, split: Split, limit: Option<usize>, folder: Option<
         eprintln!("Note: {note}");
     }
     Ok(loaded.dataset)
+}
+
+/// [`load`], and the SHA-256 of the whole split, however few of its images are asked for; `None` of digits, which the program draws.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_hashed(
+    name: DatasetId,
+    split: Split,
+    limit: Option<usize>,
+    folder: Option<&Path>,
+) -> Result<(Dataset, Option<[u8; 32]>)> {
+    if name == DatasetId::Digits {
+        return Ok((load(name, split, limit, folder)?, None));
+    }
+    let whole = load(name, split, None, folder)?;
+    let hash = hash(name, &whole);
+    Ok((whole.take(limit.unwrap_or(usize::MAX)), hash))
+}
+
+/// SHA-256 of images and labels; `None` of digits, which the program draws.
+pub fn hash(name: DatasetId, dataset: &Dataset) -> Option<[u8; 32]> {
+    let images = dataset.images();
+    let shape = format!("{} {} {} {} ", images.len(), images.channels(), images.height(), images.width());
+    let hash = Sha256::new().chain_update(shape).chain_update(images.pixels()).chain_update(dataset.labels());
+    (name != DatasetId::Digits).then(|| hash.finalize().into())
 }
 
 /// The training samples, or the first `limit` of them, by class.

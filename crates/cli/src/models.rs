@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, ensure};
 use burn::tensor::Device;
+use riposte::import::{Imported, Wanted};
 use riposte::models::{Architecture, Model, ModelCard};
 use riposte::spec::card::Opening;
 use riposte::spec::dataset::DatasetId;
+use riposte::spec::normalization::Reading;
 use riposte::spec::setup::Setup;
 use riposte::weights::StateDict;
 use riposte::zoo;
@@ -22,6 +24,8 @@ pub struct Source {
     pub weights: StateDict,
     /// Of the weights file, hexadecimal.
     pub sha256: String,
+    /// How that file was read, where it leaves a choice.
+    pub reading: Reading,
     pub card: Option<ModelCard>,
     /// What to call it: the card's id, or the file's name.
     pub name: String,
@@ -36,9 +40,7 @@ impl Source {
     /// If there is no such model, or a file cannot be read or is not what it should be.
     pub fn find(args: &ModelArgs, dataset: Option<DatasetId>) -> Result<Self> {
         match (&args.weights, &args.model) {
-            (Some(path), _) => {
-                Self::from_file(path, args.architecture.map(|architecture| args.width.of(architecture)).transpose()?)
-            }
+            (Some(path), _) => Self::from_file(path, &args.wanted()?),
             (None, Some(id)) => Self::embedded(zoo::card(id).map_err(|error| anyhow!("{error}; for a file use --weights"))?),
             (None, None) => Self::smallest(dataset.unwrap_or(DatasetId::Digits)),
         }
@@ -52,6 +54,17 @@ impl Source {
         Model::from_weights(self.architecture, &self.weights, device).with_context(|| format!("cannot use `{}`", self.name))
     }
 
+    /// SHA-256 that tells it from every model that computes something else: of its file, and of how that was read.
+    ///
+    /// # Errors
+    /// Never: a reading can be written.
+    pub fn identity(&self) -> Result<String> {
+        match self.reading.is_usual() {
+            true => Ok(self.sha256.clone()),
+            false => Ok(sha256(format!("{} {}", self.sha256, serde_json::to_string(&self.reading)?).as_bytes())),
+        }
+    }
+
     /// The dataset that it was trained on, or that its architecture takes.
     pub fn dataset(&self) -> DatasetId {
         match &self.card {
@@ -61,33 +74,51 @@ impl Source {
         }
     }
 
+    /// What it computes beside its weights, in words.
+    pub fn computation(&self) -> String {
+        let normalization = self.reading.normalization.clone().or(self.architecture.normalization());
+        let normalization = normalization.filter(|normalization| !normalization.is_identity());
+        let normalization = normalization.map_or_else(|| "raw pixels".to_owned(), |normalization| normalization.in_words());
+        let beyond = self.architecture.beyond_weights().map(|beyond| format!(", {beyond}")).unwrap_or_default();
+        format!("{}{beyond}, {normalization}", self.architecture)
+    }
+
     /// What the card opens with, if these are the images and the settings that it was measured with.
     pub fn opening(&self, dataset: DatasetId, setup: &Setup) -> Option<&Opening> {
         let card = self.card.as_ref().filter(|card| card.dataset == dataset)?;
         card.opening.as_ref().filter(|opening| opening.preset.preset().setup() == *setup)
     }
 
-    fn from_file(path: &Path, architecture: Option<Architecture>) -> Result<Self> {
+    fn from_file(path: &Path, wanted: &Wanted) -> Result<Self> {
         let bytes = file::read(path)?;
-        let weights = weights_file::parse(path, &bytes)?;
+        let sha256 = sha256(&bytes);
         let card = match std::fs::read(path.with_extension("json")) {
             Ok(json) => ModelCard::from_json(&json).ok(),
             Err(_) => None,
         };
-        let sha256 = sha256(&bytes);
         // A card beside a file of the same name says nothing of it unless the checksum agrees.
         let card = card.filter(|card| card.sha256 == sha256);
-        let architecture = match (architecture, &card) {
-            (Some(architecture), _) => architecture,
-            (None, Some(card)) => card.architecture,
-            (None, None) => bail!(
-                "which architecture has `{}`? Say it with --architecture fast-mnist-cnn, madry-mnist-cnn, trades-mnist-cnn, ...",
-                path.display()
-            ),
-        };
+        if let (Some(asked), Some(card)) = (wanted.architecture, &card) {
+            ensure!(
+                asked == card.architecture,
+                "--architecture {asked} is not that of the card of `{}`, {}",
+                path.display(),
+                card.architecture
+            );
+        }
+        let known = wanted.architecture.or(card.as_ref().map(|card| card.architecture));
+        let imported = weights_file::import(path, &bytes, &Wanted { architecture: known, ..wanted.clone() })?;
+        if card.is_none() {
+            eprintln!("Note: `{}`: {}.", path.display(), imported.notes.join("; "));
+        }
+        let Imported { architecture, weights, .. } = imported;
+        let normalization = weights.normalization(architecture)?.filter(|own| Some(own) != architecture.normalization().as_ref());
+        let batch_norm_epsilon = weights.batch_norm_epsilon()?;
+        let reading = Reading { state: wanted.state.clone(), normalization, batch_norm_epsilon };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let flags = format!("--weights {} --architecture {architecture}", quoted(&path.to_string_lossy()));
-        Ok(Self { architecture, weights, sha256, card, name, flags })
+        let flags =
+            format!("--weights {} --architecture {architecture}{}", quoted(&path.to_string_lossy()), wanted_flags(wanted));
+        Ok(Self { architecture, weights, sha256, reading, card, name, flags })
     }
 
     fn smallest(dataset: DatasetId) -> Result<Self> {
@@ -103,6 +134,7 @@ impl Source {
             architecture: card.architecture,
             weights: zoo::weights(&card.id)?,
             sha256: card.sha256.clone(),
+            reading: Reading::default(),
             name: card.id.clone(),
             flags: format!("--model {}", card.id),
             card: Some(card),
@@ -110,9 +142,30 @@ impl Source {
     }
 }
 
+/// The flags that ask for what is wanted of a file, beside the architecture.
+fn wanted_flags(wanted: &Wanted) -> String {
+    let list = |values: &[f32]| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let mut flags = String::new();
+    if let Some(state) = &wanted.state {
+        flags += &format!(" --state {}", quoted(state));
+    }
+    if let Some(normalization) = &wanted.normalization {
+        flags += &format!(" --mean={} --std={}", list(&normalization.mean), list(&normalization.std));
+    }
+    if let Some(epsilon) = wanted.batch_norm_epsilon {
+        flags += &format!(" --batch-norm-epsilon {epsilon}");
+    }
+    flags
+}
+
 /// SHA-256 in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(Sha256::digest(bytes).into())
+}
+
+/// A hash as text.
+pub fn hexadecimal(hash: [u8; 32]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `text` as one word of a shell's command line.

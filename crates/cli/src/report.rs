@@ -271,8 +271,10 @@ fn attack_in_words(attack: &Pgd) -> String {
 }
 
 fn counter_in_words(counter: &Counter) -> String {
-    let Counter { kind, steps, rounds, adaptations, judges } = *counter;
-    format!("{kind}, {steps} steps an ascent, {rounds} rounds, {adaptations} answers a point, judged by {judges} others")
+    let Counter { kind, steps, rounds, adaptations, queries, judges } = *counter;
+    format!(
+        "{kind}, {steps} steps an ascent, {rounds} rounds, {adaptations} answers a point, {queries} queries, judged by {judges} others"
+    )
 }
 
 fn perturbation_in_words(perturbation: &Perturbation) -> String {

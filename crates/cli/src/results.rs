@@ -122,7 +122,7 @@ impl Lines {
 }
 
 /// Keeps other processes from writing the file, until this one closes it or ends in whatever way.
-fn lock(file: &File) -> Result<()> {
+pub fn lock(file: &File) -> Result<()> {
     match file.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {
@@ -201,6 +201,17 @@ fn check_header(line: &[u8], expected: &Header) -> Result<Part> {
     if found.settings.same_run(&expected.settings) {
         return Ok(found.settings.part());
     }
+    for (ours, theirs, what) in [
+        (&expected.settings.test_sha256, &found.settings.test_sha256, "test images"),
+        (&expected.settings.pool_sha256, &found.settings.pool_sha256, "training samples"),
+    ] {
+        if let (Some(ours), Some(theirs)) = (ours, theirs) {
+            ensure!(
+                ours == theirs,
+                "it was computed with other {what} than those that are there now (SHA-256 {theirs}, not {ours})"
+            );
+        }
+    }
     let differences = differences(&found.settings, &expected.settings)?;
     bail!("it was made with other settings ({differences}); use the same ones, or another file");
 }
@@ -249,6 +260,9 @@ mod tests {
         Header::new(Settings {
             architecture: Architecture::FastMnistCnn,
             weights_sha256: "00".to_owned(),
+            reading: Default::default(),
+            test_sha256: Some("11".to_owned()),
+            pool_sha256: Some("22".to_owned()),
             dataset: DatasetId::Mnist,
             first,
             seed: 0,
@@ -261,6 +275,7 @@ mod tests {
             counter: None,
             post_samples: None,
             bank: None,
+            counter_bank: None,
             images_sha256: None,
         })
     }
@@ -372,6 +387,26 @@ mod tests {
         let error = error_of(&path.0, header(0));
         assert!(error.contains("another run of this program is writing it"), "{error}");
         drop(file);
+        assert_eq!(ResultsFile::open(&path.0, header(0)).unwrap().1, [record(0)]);
+    }
+
+    #[test]
+    fn a_file_of_other_images_is_refused_and_one_without_a_hash_goes_on() {
+        let path = Scratch::new("images");
+        write(&path.0, 0..1);
+        for (what, change) in [
+            ("test images", (|settings| settings.test_sha256 = Some("33".to_owned())) as fn(&mut Settings)),
+            ("training samples", |settings| settings.pool_sha256 = Some("33".to_owned())),
+        ] {
+            let mut other = header(0);
+            change(&mut other.settings);
+            let error = error_of(&path.0, other);
+            assert!(error.contains(what) && error.contains("33"), "{error}");
+        }
+        let text = std::fs::read_to_string(&path.0).unwrap();
+        let old = text.replace(r#""test_sha256":"11","pool_sha256":"22","#, "");
+        assert_ne!(old, text);
+        std::fs::write(&path.0, old).unwrap();
         assert_eq!(ResultsFile::open(&path.0, header(0)).unwrap().1, [record(0)]);
     }
 

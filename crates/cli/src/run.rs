@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use riposte::bank::{Bank, BankUse, Banked, Riposte};
 use riposte::data::Dataset;
 use riposte::data::pool::ClassPools;
-use riposte::defense::Defense;
-use riposte::evaluate::{Evaluation, Record};
+use riposte::defense::{Defense, Static};
+use riposte::evaluate::{Evaluation, Record, wilson_interval};
 use riposte::models::Model;
 use riposte::post_train::PostTraining;
 use riposte::rng::Seed;
@@ -18,10 +18,11 @@ use riposte::spec::setup::Setup;
 
 use crate::answers::{Answers, Remembering};
 use crate::device::Found;
-use crate::evaluation::Inputs;
+use crate::evaluation::{Inputs, Points};
 use crate::given::Given;
 use crate::interrupt::Interrupt;
-use crate::models::Source;
+use crate::models::{Source, hexadecimal};
+use crate::output::percent;
 use crate::results::ResultsFile;
 use crate::workers::Workers;
 
@@ -34,6 +35,8 @@ pub struct Stage<'a> {
     pub test: &'a Dataset,
     /// `None` where no run has a defense.
     pub pools: Option<&'a ClassPools>,
+    /// Of the images of both.
+    pub hashes: Hashes,
     /// The pools hold the first so many training samples; `None`: all.
     pub post_samples: Option<usize>,
     pub device: &'a Found,
@@ -42,10 +45,21 @@ pub struct Stage<'a> {
     pub batch: usize,
     /// Whose copies answer; `None`: each input has one of its own.
     pub bank: Option<(&'a Bank<Model>, BankUse)>,
+    /// Copies that an attacker on the defense has in place of those.
+    pub known: Option<(&'a Bank<Model>, BankUse)>,
+    /// Where the points of attacks on the defense are kept; `None`: nowhere.
+    pub points: Option<&'a Points>,
     /// Attacked images in the place of an attack's.
     pub given: Option<&'a Given>,
     /// Where answers are remembered; `None`: nowhere.
     pub answers: Option<&'a Answers>,
+}
+
+/// SHA-256 of images and labels that were read from files; `None` of those that the program draws.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hashes {
+    pub test: Option<[u8; 32]>,
+    pub pool: Option<[u8; 32]>,
 }
 
 /// A run: what is done to which images.
@@ -81,7 +95,10 @@ impl Stage<'_> {
         Settings {
             architecture: self.source.architecture,
             weights_sha256: self.source.sha256.clone(),
+            reading: self.source.reading.clone(),
             dataset: self.dataset,
+            test_sha256: self.hashes.test.map(hexadecimal),
+            pool_sha256: self.hashes.pool.filter(|_| run.setup.riposte.is_some() && self.bank.is_none()).map(hexadecimal),
             first: run.first as u64,
             seed: run.seed,
             device: self.processor(),
@@ -93,6 +110,7 @@ impl Stage<'_> {
             counter: run.setup.counter,
             post_samples: self.post_samples,
             bank: self.bank.map(|(_, used)| used),
+            counter_bank: self.known.map(|(_, used)| used),
             images_sha256: self.given.map(|given| given.sha256.clone()),
         }
     }
@@ -137,6 +155,34 @@ impl Stage<'_> {
         }
     }
 
+    /// Measures the base model on the natural images of a run, and compares with what is known of it.
+    ///
+    /// # Errors
+    /// If `expected` (0 to 1) is outside the 95 % Wilson interval of what is found and more than half a percentage point from it;
+    /// [`riposte::Error::Cancelled`] when interrupted; an error of the core.
+    pub fn expect_accuracy(&self, run: &Run, expected: f64, interrupt: &Interrupt) -> Result<()> {
+        let natural = Setup { attack: None, target: None, riposte: None, counter: None };
+        let evaluation = evaluation(self.model, &natural, None::<Static<'_, Model>>, true);
+        let mut records = Vec::with_capacity(run.images);
+        self.inputs(run).evaluate(&evaluation, run.first..run.end(), 0, self.workers, interrupt, |record| {
+            records.push(record);
+            Ok(())
+        })?;
+        let (right, all) = (records.iter().filter(|record| record.natural == record.label).count(), records.len());
+        let [low, high] = wilson_interval(right, all);
+        let found = right as f64 / all as f64;
+        let is_known = (low..=high).contains(&expected) || (found - expected).abs() <= 0.005;
+        ensure!(
+            is_known,
+            "the base model is right on {right} of {all} natural images, {}, and --expect-accuracy says {}: are its architecture and \
+             its normalization ({}) those that it was trained with, and the images those that the figure is of?",
+            percent(found),
+            percent(expected),
+            self.source.computation()
+        );
+        Ok(())
+    }
+
     /// Attacks the images of a run and hands them to `defense`.
     ///
     /// # Errors
@@ -150,7 +196,11 @@ impl Stage<'_> {
         self.inputs(run).evaluate(&evaluation, run.first..run.end(), 0, self.workers, interrupt, sink)
     }
 
-    fn evaluate(
+    /// Evaluates some `inputs` of a run, except the first `done`.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub fn evaluate(
         &self,
         run: &Run,
         inputs: Range<usize>,
@@ -204,7 +254,7 @@ impl Stage<'_> {
     }
 
     fn inputs(&self, run: &Run) -> Inputs<'_> {
-        Inputs { test: self.test, given: None, seed: Seed(run.seed), batch: self.batch }
+        Inputs { test: self.test, given: None, seed: Seed(run.seed), batch: self.batch, points: self.points }
     }
 
     fn defense(&self, run: &Run) -> Result<Option<Remembering<'_>>> {
@@ -218,8 +268,8 @@ impl Stage<'_> {
         // An attack on the defense needs the copies behind its answers.
         let answers = self.answers.filter(|_| run.setup.counter.is_none());
         let bank = self.bank.map(|(_, used)| used);
-        let subject = (&self.source.sha256, self.dataset, self.post_samples, run.setup.riposte, bank);
-        Ok(Some(Remembering::new(defense, &subject, answers)?))
+        let subject = (self.source.identity()?, self.dataset, self.post_samples, run.setup.riposte, bank);
+        Ok(Some(Remembering::new(defense, self.known.map(|(known, _)| known), &subject, answers)?))
     }
 
     pub fn processor(&self) -> Processor {

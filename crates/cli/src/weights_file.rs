@@ -3,16 +3,30 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
-use pytorch_reader::{DType, PytorchReader};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use pytorch_reader::{DType, PickleValue, PytorchError, PytorchReader};
+use riposte::data::instead;
+use riposte::import::{Imported, Wanted};
+use riposte::models::Architecture;
 use riposte::weights::{Parameter, StateDict};
+use safetensors::SafeTensors;
 
 use crate::file;
 
-/// Names under which checkpoints keep a model's state dict beside optimizers, epochs and the like.
-const NESTS: [&str; 4] = ["state_dict.", "model_state_dict.", "net.", "model."];
+/// Where the metadata of a safetensors file names the architecture of its weights.
+pub const ARCHITECTURE: &str = "riposte.architecture";
 
-/// The state dict in the file at `path`.
+/// The weights of a network in the file at `path`, as `wanted` says and the file shows.
+///
+/// # Errors
+/// As [`parse`] and [`riposte::import::import`]; the message names the file.
+pub fn import(path: &Path, bytes: &[u8], wanted: &Wanted) -> Result<Imported> {
+    let wanted = Wanted { architecture: wanted.architecture.or_else(|| named_architecture(bytes)), ..wanted.clone() };
+    let dict = parse(path, bytes)?;
+    riposte::import::import(dict, &wanted).with_context(|| format!("cannot take the weights of `{}`", path.display()))
+}
+
+/// All floating-point tensors in the file at `path`, by their paths in it.
 ///
 /// # Errors
 /// If it cannot be read, is neither kind of file, or broken; the message names the file.
@@ -20,19 +34,29 @@ pub fn read(path: &Path) -> Result<StateDict> {
     parse(path, &file::read(path)?)
 }
 
-/// The state dict in the file at `path`, which holds `bytes`.
+/// All floating-point tensors in the file at `path`, which holds `bytes`.
 ///
 /// # Errors
 /// If it is neither kind of file, or broken; the message names the file.
 pub fn parse(path: &Path, bytes: &[u8]) -> Result<StateDict> {
     let parsed = match kind(bytes) {
         Some(Kind::Safetensors) => StateDict::from_safetensors(bytes).map_err(anyhow::Error::from),
-        Some(Kind::PyTorch) => read_pytorch(path, bytes.len()),
-        None if bytes.is_empty() => Err(anyhow::anyhow!("the file is empty")),
-        None => Err(anyhow::anyhow!("this is neither a PyTorch file (.pth, .pt) nor a safetensors file")),
+        Some(Kind::PyTorch) => read_pytorch(path, bytes),
+        None => Err(match instead(bytes) {
+            Some(what) => anyhow!("this is {what}"),
+            None => anyhow!("this is neither a PyTorch file (.pth, .pt) nor a safetensors file"),
+        }),
     };
-    let dict = parsed.with_context(|| format!("cannot read the weights in `{}`", path.display()))?;
-    Ok(unwrapped(dict))
+    parsed.with_context(|| format!("cannot read the weights in `{}`", path.display()))
+}
+
+/// The architecture that the metadata of a safetensors file names, if there is one and it is known.
+fn named_architecture(bytes: &[u8]) -> Option<Architecture> {
+    if kind(bytes) != Some(Kind::Safetensors) {
+        return None;
+    }
+    let (_, metadata) = SafeTensors::read_metadata(bytes).ok()?;
+    metadata.metadata().as_ref()?.get(ARCHITECTURE)?.parse().ok()
 }
 
 #[derive(Debug, PartialEq)]
@@ -53,13 +77,16 @@ fn kind(bytes: &[u8]) -> Option<Kind> {
 }
 
 /// Reads tensors from the file itself: PyTorch's containers keep them apart from the pickle that names them.
-fn read_pytorch(path: &Path, file_size: usize) -> Result<StateDict> {
-    let reader = PytorchReader::new(path).context("not a PyTorch file, or a truncated one")?;
+fn read_pytorch(path: &Path, bytes: &[u8]) -> Result<StateDict> {
+    if let Some(what) = program(bytes) {
+        bail!("{what}");
+    }
+    let reader = PytorchReader::new(path).map_err(|error| anyhow!("{}", in_words(&error)))?;
     // A view can declare more elements than its storage holds. Nothing that `torch.save` writes of a state dict needs that.
-    let declared: u128 = reader.tensors().values().map(|t| t.byte_len() as u128).sum();
+    let (declared, size) = (reader.tensors().values().map(|t| t.byte_len() as u128).sum::<u128>(), bytes.len());
     ensure!(
-        declared <= 64 * file_size as u128 + (1 << 20),
-        "a file of {file_size} bytes declares {declared} bytes of tensors: it is damaged"
+        declared <= 64 * size as u128 + (1 << 20),
+        "a file of {size} bytes declares {declared} bytes of tensors: it is damaged"
     );
     let mut dict = BTreeMap::new();
     for (key, tensor) in reader.tensors() {
@@ -67,10 +94,67 @@ fn read_pytorch(path: &Path, file_size: usize) -> Result<StateDict> {
             dict.insert(key.clone(), Parameter { shape: tensor.shape().to_vec(), values });
         }
     }
-    if dict.is_empty() {
-        bail!("there is no floating-point tensor in it");
+    ensure!(!dict.is_empty(), "there is no floating-point tensor in it");
+    if let Ok(rest) = PytorchReader::read_pickle_data(path, None) {
+        statistics("", &rest, 0, &mut dict);
     }
     Ok(StateDict(dict))
+}
+
+/// What a PyTorch archive is that holds a program beside the weights, and how to get them.
+fn program(bytes: &[u8]) -> Option<&'static str> {
+    // The names of an archive's entries are at its end.
+    let directory = &bytes[bytes.len().saturating_sub(1 << 20)..];
+    let has = |name: &[u8]| bytes.starts_with(b"PK") && directory.windows(name.len()).any(|window| window == name);
+    if has(b"/models/model.json") || has(b"serialized_exported_program") || has(b"/archive_format") {
+        return Some(
+            "this is an exported program (torch.export.save); its weights are read from what \
+             `torch.save(torch.export.load(FILE).state_dict, \"weights.pth\")` writes",
+        );
+    }
+    has(b"/code/__torch__").then_some(
+        "this is a TorchScript program (torch.jit.save); its weights are read from what \
+         `torch.save(torch.jit.load(FILE).state_dict(), \"weights.pth\")` writes",
+    )
+}
+
+/// Why a file is not read, with its cause once.
+fn in_words(error: &PytorchError) -> String {
+    let text = error.to_string();
+    match error {
+        PytorchError::Pickle(_) if text.contains("unsupported") => text.trim_start_matches("pickle: ").to_owned(),
+        PytorchError::InvalidFormat(problem) if problem.contains("Expected a dictionary") => {
+            format!("it does not hold named parameters ({problem}); save what `model.state_dict()` gives")
+        }
+        _ => format!("not a PyTorch file, or a truncated one: {text}"),
+    }
+}
+
+/// Means and standard deviations that a checkpoint keeps as plain numbers beside its tensors.
+fn statistics(place: &str, value: &PickleValue, depth: usize, dict: &mut BTreeMap<String, Parameter>) {
+    const DEEPEST: usize = 3;
+    let number = |value: &PickleValue| match value {
+        PickleValue::Float(number) => Some(*number as f32),
+        PickleValue::Int(number) => Some(*number as f32),
+        _ => None,
+    };
+    match value {
+        PickleValue::Dict(items) if depth < DEEPEST => {
+            for (name, value) in items {
+                statistics(&if place.is_empty() { name.clone() } else { format!("{place}.{name}") }, value, depth + 1, dict);
+            }
+        }
+        PickleValue::List(items) if riposte::import::is_statistic(place) && (1..=3).contains(&items.len()) => {
+            if let Some(values) = items.iter().map(number).collect::<Option<Vec<f32>>>() {
+                dict.entry(place.to_owned()).or_insert(Parameter { shape: vec![values.len()], values });
+            }
+        }
+        PickleValue::Float(_) if riposte::import::is_statistic(place) => {
+            let values: Vec<f32> = number(value).into_iter().collect();
+            dict.entry(place.to_owned()).or_insert(Parameter { shape: vec![1], values });
+        }
+        _ => {}
+    }
 }
 
 /// The values of a floating-point tensor; `None` for an integer one, such as `num_batches_tracked`.
@@ -87,37 +171,26 @@ fn floats(tensor: &pytorch_reader::Tensor) -> Result<Option<Vec<f32>>> {
     Ok(Some(tensor.read()?.chunks_exact(tensor.dtype().size()).map(convert).collect()))
 }
 
-/// The model's own state dict of a checkpoint that also holds other tensors, without what wraps its keys.
-fn unwrapped(mut dict: StateDict) -> StateDict {
-    while let Some(nest) = NESTS.iter().find(|nest| dict.0.keys().any(|key| key.starts_with(**nest))) {
-        dict.0 = dict.0.into_iter().filter_map(|(key, value)| Some((key.strip_prefix(nest)?.to_owned(), value))).collect();
-    }
-    dict.without_wrappers()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn dict(keys: &[&str]) -> StateDict {
-        StateDict(keys.iter().map(|key| ((*key).to_owned(), Parameter { shape: vec![1], values: vec![0.0] })).collect())
-    }
-
-    #[test]
-    fn a_checkpoint_gives_its_model_and_leaves_the_optimizer() {
-        let checkpoint = dict(&["net.module.0.weight", "net.module.0.bias", "optimizer.state.0.momentum_buffer"]);
-        assert_eq!(unwrapped(checkpoint), dict(&["0.weight", "0.bias"]));
-        assert_eq!(unwrapped(dict(&["state_dict.model.conv1.weight"])), dict(&["conv1.weight"]));
-        assert_eq!(unwrapped(dict(&["0.weight", "2.bias"])), dict(&["0.weight", "2.bias"]));
-    }
-
     #[test]
     fn files_are_told_apart_by_their_first_bytes() {
-        let safetensors = dict(&["0.weight"]).to_safetensors(riposte::weights::Precision::F32);
+        let dict = StateDict([("0.weight".to_owned(), Parameter { shape: vec![1], values: vec![0.0] })].into());
+        let safetensors = dict.to_safetensors(riposte::weights::Precision::F32);
         assert_eq!(kind(&safetensors), Some(Kind::Safetensors));
         assert_eq!(kind(b"PK\x03\x04rest"), Some(Kind::PyTorch));
         assert_eq!(kind(b"\x80\x02rest"), Some(Kind::PyTorch));
         assert_eq!(kind(b"hello"), None);
         assert_eq!(kind(b""), None);
+    }
+
+    #[test]
+    fn what_lies_in_the_place_of_weights_is_named() {
+        for (bytes, word) in [(&b"<!DOCTYPE html>"[..], "web page"), (b"", "empty"), (b"hello", "neither")] {
+            let error = format!("{:#}", parse(Path::new("x.pth"), bytes).unwrap_err());
+            assert!(error.contains("x.pth") && error.contains(word), "{error}");
+        }
     }
 }

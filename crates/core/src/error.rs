@@ -16,7 +16,7 @@ pub enum Error {
     #[error("cannot read weights: {0}")]
     Weights(String),
     /// A parameter that the architecture needs is not in the weights.
-    #[error("weights do not fit `{architecture}`: parameter `{key}` (shape {expected:?}) is missing; the file has {found}")]
+    #[error("weights do not fit `{architecture}`: parameter `{key}` (shape {expected:?}) is missing; there are {found}")]
     MissingKey {
         /// The architecture's name.
         architecture: String,
@@ -24,7 +24,7 @@ pub enum Error {
         key: String,
         /// Its shape.
         expected: Vec<usize>,
-        /// The names that the file has.
+        /// The first of the names that there are, in words.
         found: String,
     },
     /// A parameter has another shape than the architecture's.

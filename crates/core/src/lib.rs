@@ -9,7 +9,7 @@
 //! steps on training samples of these two classes, and lets the copy answer. The copy is thrown away.
 //!
 //! **Modules**, in the order of the method. What a run is, as plain data, is in [`spec`]; images are in [`data`]. A [`classifier`]
-//! (one of the [`models`], with [`weights`]) meets an [`attack`]; the [`neighbor`] search finds the two classes; [`post_train`] is
+//! (one of the [`models`], with [`weights`], which [`import`] finds in files of others) meets an [`attack`]; the [`neighbor`] search finds the two classes; [`post_train`] is
 //! search and adaptation together, and one [`defense`] of several; a [`bank`] has copies that adapted before any input came. [`evaluate`] brings attack and defense together and counts;
 //! [`presets`] has the settings of the paper and of its code; [`train`] makes base models, in either [`precision`]. With the feature
 //! `zoo`, the module of that name has models that come with the project.
@@ -58,6 +58,7 @@ pub mod classifier;
 pub mod defense;
 pub mod error;
 pub mod evaluate;
+pub mod import;
 pub mod models;
 pub mod neighbor;
 pub mod optimizer;

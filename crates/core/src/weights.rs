@@ -1,7 +1,9 @@
 //! Weights as a state dict in PyTorch's names and layout: what the safetensors files hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
+use riposte_spec::architecture::Architecture;
+use riposte_spec::normalization::Normalization;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::{Error, Result};
@@ -50,6 +52,11 @@ impl StateDict {
 
     /// Writes safetensors bytes that PyTorch's `load_state_dict` accepts after `safetensors.torch.load_file`.
     pub fn to_safetensors(&self, precision: Precision) -> Vec<u8> {
+        self.to_safetensors_with(precision, &[])
+    }
+
+    /// [`to_safetensors`](Self::to_safetensors) with names and texts in the file's metadata.
+    pub fn to_safetensors_with(&self, precision: Precision, metadata: &[(&str, String)]) -> Vec<u8> {
         let stored: Vec<(&str, Dtype, &[usize], Vec<u8>)> = self
             .0
             .iter()
@@ -69,19 +76,76 @@ impl StateDict {
             let view = TensorView::new(*dtype, shape.to_vec(), bytes).expect("the bytes were made from the shape");
             (*key, view)
         });
-        safetensors::serialize(views, None).expect("every view is valid")
+        let metadata = metadata.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect();
+        let metadata = Some(metadata).filter(|metadata: &HashMap<String, String>| !metadata.is_empty());
+        safetensors::serialize(views, metadata).expect("every view is valid")
     }
 
-    /// Removes what checkpoints put around a state dict: `state_dict.` / `net.` / `model.` nesting and DataParallel's
-    /// `module.`, as long as every key has it.
-    pub fn without_wrappers(self) -> Self {
-        let mut dict = self.0;
-        const WRAPPERS: [&str; 5] = ["state_dict.", "model_state_dict.", "net.", "model.", "module."];
-        while let Some(prefix) = WRAPPERS.iter().find(|p| !dict.is_empty() && dict.keys().all(|k| k.starts_with(**p))) {
-            dict = dict.into_iter().map(|(key, value)| (key[prefix.len()..].to_owned(), value)).collect();
+    /// The normalization that the weights bring, if they do.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it does not fit the architecture's images.
+    pub fn normalization(&self, architecture: Architecture) -> Result<Option<Normalization>> {
+        let [channels, ..] = architecture.image_shape();
+        match (self.0.get(MEAN), self.0.get(STD)) {
+            (Some(mean), Some(std)) => Ok(Some(Normalization::new(&mean.values, &std.values, channels)?)),
+            (None, None) => Ok(None),
+            _ => Err(Error::Config(format!("the weights have one of `{MEAN}` and `{STD}` without the other"))),
         }
-        Self(dict)
     }
+
+    /// Has the weights bring a normalization for `architecture`; `None`: raw pixels.
+    pub fn set_normalization(&mut self, normalization: Option<&Normalization>, architecture: Architecture) {
+        let [channels, ..] = architecture.image_shape();
+        let (mean, std) = match normalization {
+            Some(Normalization { mean, std }) => (mean.to_vec(), std.to_vec()),
+            None => (vec![0.0; channels], vec![1.0; channels]),
+        };
+        for (key, values) in [(MEAN, mean), (STD, std)] {
+            self.0.insert(key.to_owned(), Parameter { shape: vec![values.len()], values });
+        }
+    }
+
+    /// What the weights have added to the variances of batch normalizations, if it is not PyTorch's default.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it is not a positive number.
+    pub fn batch_norm_epsilon(&self) -> Result<Option<f32>> {
+        let Some(parameter) = self.0.get(BATCH_NORM_EPSILON) else { return Ok(None) };
+        match parameter.values[..] {
+            [epsilon] if epsilon > 0.0 && epsilon.is_finite() => Ok(Some(epsilon)),
+            _ => Err(Error::Config(format!("`{BATCH_NORM_EPSILON}` of the weights is not a positive number"))),
+        }
+    }
+
+    /// Has the weights bring a number that is added to the variances of batch normalizations.
+    pub fn set_batch_norm_epsilon(&mut self, epsilon: f32) {
+        self.0.insert(BATCH_NORM_EPSILON.to_owned(), Parameter { shape: vec![1], values: vec![epsilon] });
+    }
+}
+
+/// The name of the mean of a normalization that weights bring, `[channel]`.
+pub const MEAN: &str = "normalize.mean";
+/// The name of its standard deviation, `[channel]`.
+pub const STD: &str = "normalize.std";
+/// The name of a number that is added to the variances of batch normalizations, `[1]`, where it is not PyTorch's default.
+pub const BATCH_NORM_EPSILON: &str = "batch_norm.epsilon";
+
+/// Whether a name of a state dict is no parameter's.
+pub(crate) fn is_reserved(key: &str) -> bool {
+    [MEAN, STD, BATCH_NORM_EPSILON].contains(&key)
+}
+
+/// The first of some names, and how many there are.
+pub(crate) fn in_short<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 12;
+    let names: Vec<&str> = names.collect();
+    let count = names.len();
+    let mut shown: Vec<String> = names.into_iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    if count > SHOWN {
+        shown.push(format!("... ({count} in all)"));
+    }
+    if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
 }
 
 /// The values of a floating-point tensor as f32, or `None` for an integer one.

@@ -11,12 +11,15 @@ pub mod digits;
 #[cfg(feature = "fetch")]
 pub mod fetch;
 pub mod idx;
+mod instead;
 pub mod pack;
 mod pickle;
 pub mod pool;
 pub mod rng;
 
 use std::ops::Range;
+
+pub use instead::instead;
 
 /// Why bytes are not the images that they should be.
 #[derive(Debug, thiserror::Error)]

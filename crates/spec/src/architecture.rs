@@ -1,13 +1,13 @@
 //! The architectures, by name, and the layers that cost time.
 
-use std::fmt;
+mod name;
+
 use std::ops::RangeInclusive;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Result;
 use crate::error::refused;
-use crate::{Error, Result};
 
 /// The architectures by the names that the command line, the cards and the files use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,15 +20,26 @@ pub enum Architecture {
     /// `trades-mnist-cnn`: the small CNN of Zhang et al. 2019.
     TradesMnistCnn,
     /// `preact-resnet-wW-bB`: a pre-activation ResNet, width `W` at the first stage, `B` blocks a stage;
-    /// `preact-resnet18`, or `preact-resnet`, is `W` 64, `B` 2.
+    /// `preact-resnet18`, or `preact-resnet`, is `W` 64, `B` 2. Other forms have a word more: see [`PreActForm`].
     PreActResNet {
         /// Channels of the first stage.
         width: usize,
         /// Blocks of each stage.
         blocks: usize,
+        /// Whose code it follows where there are several.
+        form: PreActForm,
     },
-    /// `wrn-D-W`: a wide residual network of depth `D` (`6 n + 4`) and widening `W`, with the shortcuts of Madry et al. 2018;
-    /// `wrn-D-W-conv`: with 1x1 convolutions as shortcuts.
+    /// `resnet18`, `resnet34`, `resnet50`, `resnet101`, `resnet152`: a ResNet for CIFAR-10 (He et al. 2016, without the first pooling);
+    /// `resnet18-wW`: with width `W` at the first stage.
+    ResNet {
+        /// Layers with weights.
+        depth: ResNetDepth,
+        /// Channels of the first stage.
+        width: usize,
+    },
+    /// `wrn-D-W`: a wide residual network of depth `D` (`6 n + 4`) and widening `W`, with the shortcuts and the LeakyReLU of Madry et al.
+    /// 2018; `wrn-D-W-relu`, `wrn-D-W-silu`: with another activation; `wrn-D-W-conv-relu` (Zhang et al. 2019 and many others),
+    /// `wrn-D-W-conv-leaky`, `wrn-D-W-conv-silu`: with 1x1 convolutions as shortcuts.
     WideResNet {
         /// Layers with weights, `6 n + 4`.
         depth: usize,
@@ -36,6 +47,18 @@ pub enum Architecture {
         widen: usize,
         /// How blocks that change the number of channels pass their inputs on.
         shortcut: Shortcut,
+        /// What follows each normalization.
+        nonlinearity: Nonlinearity,
+    },
+    /// `dm-wrn-D-W-silu`, `dm-wrn-D-W-relu`: a wide residual network in the layout of Gowal et al. 2020, which pads strided convolutions at
+    /// the bottom and the right alone and normalizes its images.
+    DmWideResNet {
+        /// Layers with weights, `6 n + 4`.
+        depth: usize,
+        /// Factor of the channels of every stage.
+        widen: usize,
+        /// What follows each normalization.
+        nonlinearity: Nonlinearity,
     },
     /// `resnet4b`: a residual network of four blocks without batch normalization.
     ResNet4b,
@@ -50,6 +73,113 @@ pub enum Shortcut {
     Pooling,
     /// A 1x1 convolution of the block's stride (Zagoruyko & Komodakis 2016).
     Convolution,
+}
+
+/// What a pre-activation ResNet computes where published code differs. Keys and shapes tell a missing last normalization, and not what
+/// the shortcuts take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum PreActForm {
+    /// Shortcuts take a block's input, and a normalization comes before the linear layer: Fast-FGSM's code (Wong et al. 2020).
+    #[default]
+    Fast,
+    /// `-activated`: shortcuts take the activated value, and a normalization comes before the linear layer (Rice et al. 2020).
+    Activated,
+    /// `-bare`: shortcuts take a block's input, and no normalization comes before the linear layer (RobustBench's Wong2020Fast).
+    Bare,
+    /// `-activated-bare`: shortcuts take the activated value, and no normalization comes before the linear layer.
+    ActivatedBare,
+}
+
+impl PreActForm {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Fast, Self::Activated, Self::Bare, Self::ActivatedBare];
+
+    /// Whether a normalization comes before the linear layer.
+    pub fn is_normalized_last(self) -> bool {
+        matches!(self, Self::Fast | Self::Activated)
+    }
+
+    /// Whether shortcuts take the activated value.
+    pub fn is_activated(self) -> bool {
+        matches!(self, Self::Activated | Self::ActivatedBare)
+    }
+}
+
+/// Which ResNet: the blocks of its stages, and of how many convolutions each is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ResNetDepth {
+    /// Blocks of two convolutions.
+    D18,
+    /// Blocks of two convolutions.
+    D34,
+    /// Bottlenecks of three convolutions.
+    D50,
+    /// Bottlenecks of three convolutions.
+    D101,
+    /// Bottlenecks of three convolutions.
+    D152,
+}
+
+impl ResNetDepth {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::D18, Self::D34, Self::D50, Self::D101, Self::D152];
+
+    /// Blocks of each stage.
+    pub fn blocks(self) -> [usize; 4] {
+        match self {
+            Self::D18 => [2, 2, 2, 2],
+            Self::D34 | Self::D50 => [3, 4, 6, 3],
+            Self::D101 => [3, 4, 23, 3],
+            Self::D152 => [3, 8, 36, 3],
+        }
+    }
+
+    /// Whether its blocks are of three convolutions, the last of which quadruples the channels.
+    pub fn has_bottlenecks(self) -> bool {
+        !matches!(self, Self::D18 | Self::D34)
+    }
+
+    fn number(self) -> usize {
+        match self {
+            Self::D18 => 18,
+            Self::D34 => 34,
+            Self::D50 => 50,
+            Self::D101 => 101,
+            Self::D152 => 152,
+        }
+    }
+}
+
+/// An activation that leaves no trace in the names and shapes of weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Nonlinearity {
+    /// `max(x, 0)`.
+    Relu,
+    /// LeakyReLU of slope 0.1.
+    Leaky,
+    /// `x sigmoid(x)`, also called swish.
+    Silu,
+}
+
+impl Nonlinearity {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Relu, Self::Leaky, Self::Silu];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Relu => "relu",
+            Self::Leaky => "leaky",
+            Self::Silu => "silu",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Relu => "ReLU",
+            Self::Leaky => "LeakyReLU of slope 0.1",
+            Self::Silu => "SiLU",
+        }
+    }
 }
 
 /// A layer with weights that are multiplied.
@@ -99,7 +229,12 @@ impl Architecture {
     pub fn image_shape(self) -> [usize; 3] {
         match self {
             Self::FastMnistCnn | Self::MadryMnistCnn | Self::TradesMnistCnn => [1, 28, 28],
-            Self::PreActResNet { .. } | Self::WideResNet { .. } | Self::ResNet4b | Self::CnnA => [3, 32, 32],
+            Self::PreActResNet { .. }
+            | Self::ResNet { .. }
+            | Self::WideResNet { .. }
+            | Self::DmWideResNet { .. }
+            | Self::ResNet4b
+            | Self::CnnA => [3, 32, 32],
         }
     }
 
@@ -121,7 +256,7 @@ impl Architecture {
                 linear(200, 200),
                 linear(200, 10),
             ],
-            Self::PreActResNet { width, blocks } => {
+            Self::PreActResNet { width, blocks, .. } => {
                 let stages = [[width, width], [width, 2 * width], [2 * width, 4 * width], [4 * width, 8 * width]];
                 let mut layers = vec![conv([3, width], 3, 32)];
                 for (stage, side) in stages.into_iter().zip([32, 16, 8, 4]) {
@@ -130,16 +265,25 @@ impl Architecture {
                 layers.push(linear(8 * width, 10));
                 layers
             }
-            Self::WideResNet { depth, widen, shortcut } => {
-                let stages = [[16, 16 * widen], [16 * widen, 32 * widen], [32 * widen, 64 * widen]];
-                let mut layers = vec![conv([3, 16], 3, 32)];
-                for (stage, side) in stages.into_iter().zip([32, 16, 8]) {
-                    let projected = shortcut == Shortcut::Convolution && stage[0] != stage[1];
-                    layers.extend(residual_stage(stage, side, (depth - 4) / 6, projected));
+            Self::ResNet { depth, width } => {
+                let mut layers = vec![conv([3, width], 3, 32)];
+                let mut input = width;
+                for (stage, (blocks, side)) in depth.blocks().into_iter().zip([32, 16, 8, 4]).enumerate() {
+                    let inner = width << stage;
+                    if depth.has_bottlenecks() {
+                        let before = if stage == 0 { side } else { 2 * side };
+                        layers.extend(bottlenecks([input, inner], [before, side], blocks));
+                        input = 4 * inner;
+                    } else {
+                        layers.extend(residual_stage([input, inner], side, blocks, input != inner));
+                        input = inner;
+                    }
                 }
-                layers.push(linear(64 * widen, 10));
+                layers.push(linear(input, 10));
                 layers
             }
+            Self::WideResNet { depth, widen, shortcut, .. } => wide_layers(depth, widen, shortcut == Shortcut::Convolution),
+            Self::DmWideResNet { depth, widen, .. } => wide_layers(depth, widen, true),
             Self::ResNet4b => {
                 let mut layers = vec![conv([3, 16], 3, 16)];
                 layers.extend(residual_stage([16, 32], 8, 2, true));
@@ -164,7 +308,7 @@ impl Architecture {
     /// [`Error::Setting`] if it has none to choose, or no net is that wide.
     pub fn with_width(self, width: usize) -> Result<Self> {
         match self {
-            Self::PreActResNet { blocks, .. } if WIDTHS.contains(&width) => Ok(Self::PreActResNet { width, blocks }),
+            Self::PreActResNet { blocks, form, .. } if WIDTHS.contains(&width) => Ok(Self::PreActResNet { width, blocks, form }),
             Self::PreActResNet { .. } => refused(format!("a width is from 1 to {}, not {width}", WIDTHS.end())),
             other => refused(format!("`{other}` has no width to choose; preact-resnet has")),
         }
@@ -179,6 +323,27 @@ fn linear(input: usize, output: usize) -> Layer {
     Layer::Linear { input, output }
 }
 
+/// Of a wide residual network; `projected`: with 1x1 convolutions as shortcuts.
+fn wide_layers(depth: usize, widen: usize, projected: bool) -> Vec<Layer> {
+    let stages = [[16, 16 * widen], [16 * widen, 32 * widen], [32 * widen, 64 * widen]];
+    let mut layers = vec![conv([3, 16], 3, 32)];
+    for (stage, side) in stages.into_iter().zip([32, 16, 8]) {
+        layers.extend(residual_stage(stage, side, (depth - 4) / 6, projected && stage[0] != stage[1]));
+    }
+    layers.push(linear(64 * widen, 10));
+    layers
+}
+
+/// Bottlenecks of a 1x1, a 3x3 and a 1x1 convolution, whose output has four times `inner` channels; beside the first one a 1x1
+/// convolution. The second convolution of the first one goes from edge `before` to `side`.
+fn bottlenecks([input, inner]: [usize; 2], [before, side]: [usize; 2], blocks: usize) -> Vec<Layer> {
+    let block = |input, edge| [conv([input, inner], 1, edge), conv([inner, inner], 3, side), conv([inner, 4 * inner], 1, side)];
+    let mut layers = block(input, before).to_vec();
+    layers.push(conv([input, 4 * inner], 1, side));
+    layers.extend((1..blocks).flat_map(|_| block(4 * inner, side)));
+    layers
+}
+
 /// Blocks of two 3x3 convolutions each; beside the first one a 1x1 convolution, if the shortcut is `projected`.
 fn residual_stage([input, output]: [usize; 2], side: usize, blocks: usize, projected: bool) -> Vec<Layer> {
     let mut layers = vec![conv([input, output], 3, side), conv([output, output], 3, side)];
@@ -187,115 +352,11 @@ fn residual_stage([input, output]: [usize; 2], side: usize, blocks: usize, proje
     layers
 }
 
-/// The architectures that have one size, or a size with a name of its own.
-const NAMED: [(&str, Architecture); 6] = [
-    ("fast-mnist-cnn", Architecture::FastMnistCnn),
-    ("madry-mnist-cnn", Architecture::MadryMnistCnn),
-    ("trades-mnist-cnn", Architecture::TradesMnistCnn),
-    ("preact-resnet18", Architecture::PreActResNet { width: 64, blocks: 2 }),
-    ("resnet4b", Architecture::ResNet4b),
-    ("cnn-a", Architecture::CnnA),
-];
-
-impl Architecture {
-    /// Those that have one size, or a size with a name of its own.
-    pub fn named() -> impl Iterator<Item = Self> {
-        NAMED.into_iter().map(|(_, architecture)| architecture)
-    }
-}
-
-impl fmt::Display for Architecture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((name, _)) = NAMED.iter().find(|(_, architecture)| architecture == self) {
-            return f.write_str(name);
-        }
-        match self {
-            Self::PreActResNet { width, blocks } => write!(f, "preact-resnet-w{width}-b{blocks}"),
-            Self::WideResNet { depth, widen, shortcut: Shortcut::Pooling } => write!(f, "wrn-{depth}-{widen}"),
-            Self::WideResNet { depth, widen, shortcut: Shortcut::Convolution } => write!(f, "wrn-{depth}-{widen}-conv"),
-            Self::FastMnistCnn | Self::MadryMnistCnn | Self::TradesMnistCnn | Self::ResNet4b | Self::CnnA => {
-                unreachable!("it has a name")
-            }
-        }
-    }
-}
-
-impl FromStr for Architecture {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let name = if name == "preact-resnet" { "preact-resnet18" } else { name };
-        let named = NAMED.iter().find(|(known, _)| *known == name).map(|(_, architecture)| *architecture);
-        let known = named.or_else(|| match (name.strip_prefix("preact-resnet-w"), name.strip_prefix("wrn-")) {
-            (Some(sizes), _) => preact_resnet(sizes),
-            (None, Some(sizes)) => wide_resnet(sizes),
-            (None, None) => None,
-        });
-        known.ok_or_else(|| {
-            let names: Vec<&str> = NAMED.iter().map(|(name, _)| *name).collect();
-            Error::Setting(format!(
-                "unknown architecture `{name}`: use {}, preact-resnet-wW-bB (width W, B blocks a stage), wrn-D-W (depth D = 6 n + 4, \
-                 widening W) or wrn-D-W-conv (with 1x1 convolutions as shortcuts)",
-                names.join(", ")
-            ))
-        })
-    }
-}
-
-impl From<Architecture> for String {
-    fn from(architecture: Architecture) -> Self {
-        architecture.to_string()
-    }
-}
-
-impl TryFrom<String> for Architecture {
-    type Error = Error;
-
-    fn try_from(name: String) -> Result<Self> {
-        name.parse()
-    }
-}
-
 const WIDTHS: RangeInclusive<usize> = 1..=640;
-
-fn number(text: &str, range: RangeInclusive<usize>) -> Option<usize> {
-    text.parse().ok().filter(|number| range.contains(number))
-}
-
-/// Of `W-bB`.
-fn preact_resnet(sizes: &str) -> Option<Architecture> {
-    let (width, blocks) = sizes.split_once("-b")?;
-    Some(Architecture::PreActResNet { width: number(width, WIDTHS)?, blocks: number(blocks, 1..=64)? })
-}
-
-/// Of `D-W` or `D-W-conv`.
-fn wide_resnet(sizes: &str) -> Option<Architecture> {
-    let (sizes, shortcut) = match sizes.strip_suffix("-conv") {
-        Some(sizes) => (sizes, Shortcut::Convolution),
-        None => (sizes, Shortcut::Pooling),
-    };
-    let (depth, widen) = sizes.split_once('-')?;
-    let depth = number(depth, 10..=1000).filter(|depth| depth % 6 == 4)?;
-    Some(Architecture::WideResNet { depth, widen: number(widen, 1..=64)?, shortcut })
-}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_read_as_they_are_written() {
-        for name in
-            ["fast-mnist-cnn", "preact-resnet18", "preact-resnet-w16-b2", "wrn-34-10", "wrn-28-4-conv", "resnet4b", "cnn-a"]
-        {
-            assert_eq!(name.parse::<Architecture>().unwrap().to_string(), name);
-        }
-        for name in ["resnet", "preact-resnet-w0-b2", "preact-resnet-w641-b1", "wrn-33-10", "wrn-4-1", "wrn-34", "wrn-34-10-pool"]
-        {
-            let error = name.parse::<Architecture>().unwrap_err().to_string();
-            assert!(error.contains(name) && error.contains("wrn-D-W"), "{error}");
-        }
-    }
 
     #[test]
     fn the_width_of_a_preact_resnet_can_be_chosen_and_no_others() {
@@ -311,7 +372,10 @@ mod tests {
     fn the_work_of_a_forward_pass_is_the_published_one() {
         let work = |name: &str| name.parse::<Architecture>().unwrap().multiply_accumulates() as f64 / 1e9;
         assert!((work("preact-resnet18") - 0.56).abs() < 0.005, "{}", work("preact-resnet18"));
-        assert!((work("wrn-28-10-conv") - 5.2).abs() < 0.06, "{}", work("wrn-28-10-conv"));
+        assert!((work("wrn-28-10-conv-relu") - 5.2).abs() < 0.06, "{}", work("wrn-28-10-conv-relu"));
+        // 0.56 and 1.3 G in the table of kuangliu's pytorch-cifar, which counts the linear layer, too.
+        assert!((work("resnet18") - 0.56).abs() < 0.005, "{}", work("resnet18"));
+        assert!((work("resnet50") - 1.3).abs() < 0.01, "{}", work("resnet50"));
     }
 
     /// Counted by hand, layer by layer: positions x outputs x inputs x kernel.

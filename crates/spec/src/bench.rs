@@ -21,6 +21,8 @@ choices! {
         Neighbors = "table4",
         /// Seconds an input
         Speed = "table5",
+        /// How often two estimates of a gradient differ in sign, and what attackers achieve who can only ask
+        Gradients = "table6",
         /// Direction, iterations and learning rate: not in the paper
         Sweeps = "sweeps",
     }
@@ -214,7 +216,7 @@ impl Table {
         match self {
             Self::Cifar10 => dataset == DatasetId::Cifar10,
             Self::Mnist => matches!(dataset, DatasetId::Mnist | DatasetId::Digits),
-            Self::Data | Self::Neighbors | Self::Speed | Self::Sweeps => true,
+            Self::Data | Self::Neighbors | Self::Speed | Self::Gradients | Self::Sweeps => true,
         }
     }
 
@@ -226,6 +228,7 @@ impl Table {
             Self::Data => "Table 3. Robust accuracy by what the post-training draws from",
             Self::Neighbors => "Table 4. How often the label is the original or the neighbor class",
             Self::Speed => "Table 5. Seconds an input",
+            Self::Gradients => "Table 6. How often two estimates of a gradient differ in sign",
             Self::Sweeps => "Sweeps: robust accuracy by direction, iterations and learning rate (not in the paper)",
         }
     }
@@ -235,10 +238,11 @@ impl Table {
 pub fn preset(dataset: DatasetId, architecture: Architecture) -> PresetName {
     let [fast, madry] = [dataset.presets()[0], dataset.presets()[1]];
     match architecture {
-        Architecture::MadryMnistCnn | Architecture::WideResNet { .. } => madry,
+        Architecture::MadryMnistCnn | Architecture::WideResNet { .. } | Architecture::DmWideResNet { .. } => madry,
         Architecture::FastMnistCnn
         | Architecture::TradesMnistCnn
         | Architecture::PreActResNet { .. }
+        | Architecture::ResNet { .. }
         | Architecture::ResNet4b
         | Architecture::CnnA => fast,
     }
@@ -248,6 +252,7 @@ pub fn preset(dataset: DatasetId, architecture: Architecture) -> PresetName {
 mod tests {
     use super::*;
     use crate::Choice;
+    use crate::architecture::PreActForm;
     use crate::paper;
 
     fn all(seeds: u64, dataset: DatasetId, architecture: Architecture) -> Vec<Cell> {
@@ -281,7 +286,7 @@ mod tests {
     #[test]
     fn natural_images_are_defended_once_where_both_protocols_answer_them_alike() {
         let natural = |cells: &[Cell]| [0, 1].map(|index| cells[index].natural);
-        let network = Architecture::PreActResNet { width: 16, blocks: 2 };
+        let network = Architecture::PreActResNet { width: 16, blocks: 2, form: PreActForm::Fast };
         assert_eq!(natural(&all(1, DatasetId::Cifar10, network)), [true, false]);
         assert_eq!(natural(&all(1, DatasetId::Mnist, Architecture::FastMnistCnn)), [true, true]);
         let strict = Suite { tables: Table::ALL, protocols: &[Protocol::Strict], seeds: 1 };

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::architecture::{Architecture, Shortcut};
+use crate::architecture::{Architecture, Nonlinearity, PreActForm, Shortcut};
 use crate::preset::PresetName;
 use crate::setup::{RiposteKind, Setup};
 
@@ -59,8 +59,10 @@ impl Published {
 /// The network that the paper has in a setup; `None` for a setup that is not the paper's.
 pub fn used(preset: PresetName) -> Option<Architecture> {
     Some(match preset {
-        PresetName::FCifar => Architecture::PreActResNet { width: 64, blocks: 2 },
-        PresetName::MCifar => Architecture::WideResNet { depth: 34, widen: 10, shortcut: Shortcut::Pooling },
+        PresetName::FCifar => Architecture::PreActResNet { width: 64, blocks: 2, form: PreActForm::Fast },
+        PresetName::MCifar => {
+            Architecture::WideResNet { depth: 34, widen: 10, shortcut: Shortcut::Pooling, nonlinearity: Nonlinearity::Leaky }
+        }
         PresetName::FMnist => Architecture::FastMnistCnn,
         PresetName::MMnist => Architecture::MadryMnistCnn,
         PresetName::LightCifar | PresetName::InstantCifar | PresetName::LightMnist | PresetName::InstantMnist => return None,

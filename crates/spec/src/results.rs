@@ -11,6 +11,7 @@ use crate::bank::BankUse;
 use crate::choice::choices;
 use crate::counter::Counter;
 use crate::dataset::DatasetId;
+use crate::normalization::Reading;
 use crate::post_train::PostTrain;
 use crate::setup::Setup;
 
@@ -37,8 +38,19 @@ pub struct Settings {
     pub architecture: Architecture,
     /// SHA-256 of the weights file, in lower-case hexadecimal.
     pub weights_sha256: String,
+    /// How that file is read, where it leaves a choice.
+    #[serde(default, skip_serializing_if = "Reading::is_usual")]
+    pub reading: Reading,
     /// Whose test images.
     pub dataset: DatasetId,
+    /// SHA-256 of the test images that were there, and of their labels; `None`: they are drawn by the program, or an earlier version of
+    /// it wrote the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_sha256: Option<String>,
+    /// SHA-256 of the training samples that the defense draws from, and of their labels; `None`: it draws none, they are drawn by the
+    /// program, or an earlier version of it wrote the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_sha256: Option<String>,
     /// Number of the first input.
     pub first: u64,
     /// Seed of every draw.
@@ -64,6 +76,9 @@ pub struct Settings {
     /// The bank whose copies answer; `None`: each input has one of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bank: Option<BankUse>,
+    /// Another bank, which the attacker on the defense has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counter_bank: Option<BankUse>,
     /// SHA-256 of the file that the attacked images are from, in lower-case hexadecimal; `None`: they are the attack's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images_sha256: Option<String>,
@@ -111,9 +126,20 @@ impl Settings {
     }
 
     /// Whether records of `other` may stand in the same file: all is the same but what a part has of its own, on which
-    /// records depend in the rounding of floats alone.
+    /// records depend in the rounding of floats alone. Images whose hash one of them lacks count as the same.
     pub fn same_run(&self, other: &Self) -> bool {
-        Self { first: self.first, device: self.device, batch: self.batch, ..other.clone() } == *self
+        let same_or_unknown = |ours: &Option<String>, others: &Option<String>| match (ours, others) {
+            (Some(_), Some(_)) => others.clone(),
+            _ => ours.clone(),
+        };
+        Self {
+            first: self.first,
+            device: self.device,
+            batch: self.batch,
+            test_sha256: same_or_unknown(&self.test_sha256, &other.test_sha256),
+            pool_sha256: same_or_unknown(&self.pool_sha256, &other.pool_sha256),
+            ..other.clone()
+        } == *self
     }
 }
 

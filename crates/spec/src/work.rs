@@ -18,6 +18,11 @@ impl Architecture {
             Self::TradesMnistCnn => 2,
             Self::PreActResNet { blocks, .. } => 2 * blocks + 1,
             Self::WideResNet { depth, shortcut, .. } => (depth - 4) / 3 + usize::from(shortcut == Shortcut::Convolution),
+            Self::DmWideResNet { depth, .. } => (depth - 4) / 3 + 1,
+            Self::ResNet { depth, .. } => {
+                let (blocks, each) = (depth.blocks()[3], if depth.has_bottlenecks() { 3 } else { 2 });
+                blocks * each + 1
+            }
             // Two blocks, the shortcut of the first of them, and the hidden linear layer.
             Self::ResNet4b => 2 * 2 + 1 + 1,
         };
@@ -70,11 +75,12 @@ impl PostTrain {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::architecture::PreActForm;
     use crate::preset::Preset;
 
     #[test]
     fn parts_add_up_to_the_whole() {
-        let wide = ["wrn-34-10", "wrn-34-10-conv"].map(|name| name.parse().unwrap());
+        let wide = ["wrn-34-10", "wrn-34-10-conv-relu"].map(|name| name.parse().unwrap());
         for architecture in Architecture::named().chain(wide) {
             let parts = architecture.parts();
             assert_eq!(parts.iter().sum::<u64>(), architecture.multiply_accumulates(), "{architecture}");
@@ -84,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_full_form_costs_43_tflop_on_preact_resnet18_and_a_head_on_kept_samples_less_than_a_hundredth() {
-        let architecture = Architecture::PreActResNet { width: 64, blocks: 2 };
+        let architecture = Architecture::PreActResNet { width: 64, blocks: 2, form: PreActForm::Fast };
         let full = Preset::F_CIFAR.post_train;
         // 50 x 256 samples, 0.56 GMAC an image.
         let tflop = 2e-12 * full.adaptation_work(architecture) as f64;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use riposte::models::{Architecture, Model, ModelCard};
+use riposte::models::{Architecture, Model, ModelCard, PreActForm};
 use riposte::rng::Seed;
 use riposte::weights::{Precision, StateDict};
 use riposte_cli::weights_file;
@@ -100,7 +100,7 @@ fn damaged_pytorch_files_give_an_error_or_weights_and_never_a_panic() {
 
 #[test]
 fn damaged_safetensors_and_cards_give_an_error_or_a_model_and_never_a_panic() {
-    let architecture = Architecture::PreActResNet { width: 1, blocks: 1 };
+    let architecture = Architecture::PreActResNet { width: 1, blocks: 1, form: PreActForm::Fast };
     let device = burn::tensor::Device::flex();
     let model = Model::random(architecture, Seed(1), &device);
     let weights = pollster::block_on(model.weights()).unwrap().to_safetensors(Precision::F16);

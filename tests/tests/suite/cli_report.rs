@@ -38,6 +38,9 @@ fn write(path: &Path, index: usize, inputs: std::ops::Range<u64>) {
     let settings = Settings {
         architecture: Architecture::FastMnistCnn,
         weights_sha256: "0123456789".to_owned(),
+        reading: Default::default(),
+        test_sha256: None,
+        pool_sha256: None,
         dataset: DatasetId::Mnist,
         first: inputs.start,
         seed: cell.seed,
@@ -50,6 +53,7 @@ fn write(path: &Path, index: usize, inputs: std::ops::Range<u64>) {
         counter: None,
         post_samples: None,
         bank: None,
+        counter_bank: None,
         images_sha256: None,
     };
     let mut lines = vec![serde_json::to_string(&Header::new(settings)).unwrap()];

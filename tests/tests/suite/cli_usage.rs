@@ -58,8 +58,12 @@ fn weights_need_an_architecture_that_fits_them() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("fast.safetensors");
     weights(Architecture::FastMnistCnn, &path);
-    let message = failure(1, &["eval", "--weights", text(&path), "--dataset", "digits"]);
-    assert!(message.contains("--architecture"), "{message}");
+    let wide = folder.path().join("wide.safetensors");
+    weights("wrn-10-1-conv-relu".parse().unwrap(), &wide);
+    let message = failure(1, &["eval", "--weights", text(&wide)]);
+    assert!(message.contains("--architecture") && message.contains("wrn-10-1-conv-leaky"), "{message}");
+    let message = failure(2, &["eval", "--weights", text(&wide), "--architecture", "wrn-10-1-conv"]);
+    assert!(message.contains("activation") && message.contains("wrn-10-1-conv-relu"), "{message}");
     let message = failure(1, &["eval", "--weights", text(&path), "--architecture", "madry-mnist-cnn", "--dataset", "digits"]);
     assert!(message.contains("madry-mnist-cnn") && message.contains('`'), "{message}");
     let color = [

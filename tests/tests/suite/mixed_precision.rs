@@ -28,7 +28,7 @@ const ARCHITECTURES: [&str; 8] = [
     "trades-mnist-cnn",
     "preact-resnet-w8-b1",
     "wrn-10-1",
-    "wrn-10-1-conv",
+    "wrn-10-1-conv-relu",
     "resnet4b",
     "cnn-a",
 ];

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use riposte::data::Dataset;
+use riposte::import::Wanted;
 use riposte::weights::StateDict;
 use riposte_harness::Need;
 
@@ -28,7 +29,9 @@ impl Shared {
 
     /// A PyTorch file from `weights/`, as the command line imports it.
     pub fn weights(&self, file: &str) -> StateDict {
-        riposte_cli::weights_file::read(&self.file(file)).unwrap()
+        let path = self.file(file);
+        let bytes = std::fs::read(&path).unwrap();
+        riposte_cli::weights_file::import(&path, &bytes, &Wanted::default()).unwrap().weights
     }
 
     /// Where a weights file is.

@@ -10,7 +10,7 @@ use riposte::classifier::{predictions, read};
 use riposte::data::digits::{self, Split};
 use riposte::data::pool::ClassPools;
 use riposte::defense::Defense;
-use riposte::models::{Architecture, Model};
+use riposte::models::{Architecture, Model, PreActForm};
 use riposte::neighbor::{NeighborSearch, SearchMethod};
 use riposte::post_train::{BatchNormMode, Direction, Perturbation, PostTrain, PostTraining, TrainingData};
 use riposte::presets::Preset;
@@ -18,7 +18,7 @@ use riposte::rng::Seed;
 use riposte::spec::Choice;
 use riposte::{Classifier, Error, ToTensor};
 
-const TINY: Architecture = Architecture::PreActResNet { width: 4, blocks: 1 };
+const TINY: Architecture = Architecture::PreActResNet { width: 4, blocks: 1, form: PreActForm::Fast };
 
 fn attack_settings() -> impl Strategy<Value = Pgd> {
     let (start, stop, loss) =

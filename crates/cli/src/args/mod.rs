@@ -16,12 +16,12 @@ use clap::{Parser, Subcommand};
 pub use bank::{BankArgs, BankFlags};
 pub use bench::{Shard, SuiteArgs, What};
 pub use data::{DataArgsCommand, DataCommand};
-pub use model::{ImportArgs, TrainArgs, TrainMethod};
+pub use model::{ImportArgs, TrainArgs};
 pub use pareto::ParetoArgs;
 pub use parse::{choice, count};
 pub use report::ReportArgs;
 pub use settings::SettingFlags;
-pub use source::{DataArgs, DeviceArgs, ModelArgs, WidthArgs};
+pub use source::{DataArgs, DeviceArgs, ModelArgs, ReadingArgs, WidthArgs};
 pub use work::{BenchArgs, BenchTask, DevicesArgs, DuelArgs, EvalArgs, Layers, Pick, Switch};
 
 /// Attack an image classifier, watch it adapt to that one input, and see what it answers.

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use riposte::models::Architecture;
 use riposte::precision::Precision;
 use riposte::spec::preset::PresetName;
+use riposte::spec::units::parse_share;
 
 use super::parse::{choice, count};
 use super::{BankFlags, DataArgs, DeviceArgs, ModelArgs, SettingFlags, WidthArgs};
@@ -102,7 +103,8 @@ pub struct EvalArgs {
     /// or batch size adds a header of its own
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Write the natural and the attacked images, labels and numbers to this file at the end: .safetensors or .npz
+    /// Write the natural and the attacked images, labels and numbers to this file at the end: .safetensors or .npz. Where the defense
+    /// is attacked, the worst points of that, too
     #[arg(long, value_name = "FILE")]
     pub export: Option<PathBuf>,
     /// Attacked images from a file instead of an attack: .safetensors, .npz or .npy, channels first or last; they stand for the test
@@ -112,6 +114,10 @@ pub struct EvalArgs {
     /// The range that their pixels are meant in, where it cannot be told
     #[arg(long, value_name = "RANGE", requires = "images_from")]
     pub pixels: Option<PixelRange>,
+    /// The base model's known accuracy on natural images, from 0 to 1: measured before anything else, and an error where it cannot
+    /// be, as after a wrong guess of what a weights file does not say
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    pub expect_accuracy: Option<f32>,
     /// Images attacked at once [default: 128 on the CPU, 512 on a GPU]
     #[arg(long, value_name = "N", value_parser = count)]
     pub batch: Option<usize>,
@@ -129,6 +135,10 @@ pub struct EvalArgs {
     pub settings: SettingFlags,
     #[command(flatten)]
     pub bank: BankFlags,
+    /// The copies in this folder, which `riposte bank` made with the same riposte, are the attacker's: what `--counter bank` climbs on.
+    /// Where --bank answers, the attacker knows its copies unless this names others
+    #[arg(long, value_name = "FOLDER", help_heading = "Attack on the defense")]
+    pub counter_bank: Option<PathBuf>,
     /// Draw the training samples of the riposte from the first N alone; the page holds 10000 [default: all]
     #[arg(long, value_name = "N", value_parser = count, help_heading = "Riposte")]
     pub post_samples: Option<usize>,

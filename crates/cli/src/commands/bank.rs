@@ -37,7 +37,7 @@ pub fn run(args: BankArgs) -> Result<()> {
         format: FORMAT.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         architecture: source.architecture,
-        weights_sha256: source.sha256.clone(),
+        weights_sha256: source.identity()?,
         dataset,
         post_samples: args.post_samples,
         seed: args.seed,

@@ -5,22 +5,26 @@ mod table;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
+use riposte::bank::Pick;
 use riposte::evaluate::{Gain, Record, Summary, wilson_interval};
+use riposte::spec::counter::CounterKind;
 use riposte::spec::paper::Published;
 use riposte::spec::results::{Part, Settings};
 use riposte::spec::setup::Setup;
 use serde::Serialize;
 
 use crate::args::{EvalArgs, Switch};
+use crate::bank::Folder;
 use crate::dataset::{self, Split};
 use crate::device::{self, Found};
+use crate::evaluation::Points;
 use crate::export;
 use crate::given::Given;
 use crate::interrupt::Interrupt;
 use crate::models::Source;
 use crate::output;
 use crate::progress;
-use crate::run::{self, Run, Stage};
+use crate::run::{self, Hashes, Run, Stage};
 use crate::settings;
 
 /// What `--json` prints.
@@ -94,16 +98,27 @@ pub fn run(args: EvalArgs) -> Result<()> {
     if let Some(given) = &given {
         ensure!(images <= given.len(), "--images {images} are more than the {} of --images-from", given.len());
     }
-    let test = dataset::load(dataset, Split::Test, Some(end), args.data.data.as_deref())?;
+    let (test, test_hash) = dataset::load_hashed(dataset, Split::Test, Some(end), args.data.data.as_deref())?;
     dataset::check_shape(&test, source.architecture)?;
-    let all = dataset.size(Split::Test);
-    ensure!(end <= test.len(), "{dataset} has {all} test images: {images} from number {first} on are more than there are");
+    let all = test.len();
+    ensure!(end <= all, "there are {all} test images of {dataset} here: {images} from number {first} on are more");
     given.as_ref().map_or(Ok(()), |given| given.check_labels(&test, images))?;
     let bank = folder.as_ref().map(|folder| folder.load(&source, &model)).transpose()?;
     let train = match setup.riposte {
         Some(_) if bank.is_none() => Some(dataset::pools(dataset, args.post_samples, args.data.data.as_deref())?),
         _ => None,
     };
+    let attackers = args.counter_bank.as_deref().map(Folder::open).transpose()?;
+    if let Some(folder) = &attackers {
+        folder.check_of_attacker(&setup)?;
+    }
+    let without = attackers.is_none() && bank.is_none();
+    ensure!(
+        setup.counter_kind() != CounterKind::Bank || !without,
+        "--counter bank needs the copies that the attacker has: --counter-bank FOLDER, which `riposte bank` made, or --bank"
+    );
+    let known = attackers.as_ref().map(|folder| folder.load(&source, &model)).transpose()?;
+    let points = Points::default();
     let threads = device::threads(args.device.threads);
     let workers = run::workers(&device, threads)?;
     let stage = Stage {
@@ -112,8 +127,11 @@ pub fn run(args: EvalArgs) -> Result<()> {
         dataset,
         test: &test,
         pools: train.as_ref(),
+        hashes: Hashes { test: test_hash, pool: train.as_ref().and_then(|pools| dataset::hash(dataset, pools.samples())) },
         post_samples: folder.as_ref().map_or(args.post_samples, |folder| folder.card.post_samples),
         bank: bank.as_ref().zip(folder.as_ref()).map(|(bank, folder)| (bank, folder.used(args.bank.bank_copy))),
+        known: known.as_ref().zip(attackers.as_ref()).map(|(bank, folder)| (bank, folder.used(Pick::Mean))),
+        points: args.export.as_ref().map(|_| &points),
         device: &device,
         workers: &workers,
         batch: args.batch.unwrap_or(run::usual_batch(&device)),
@@ -121,6 +139,10 @@ pub fn run(args: EvalArgs) -> Result<()> {
         answers: None,
     };
     let run = Run { setup, seed: args.seed, natural: args.natural == Switch::On, first, images };
+    let interrupt = Interrupt::listen()?;
+    if let Some(expected) = args.expect_accuracy {
+        stage.expect_accuracy(&run, f64::from(expected), &interrupt)?;
+    }
     let mut begun = stage.begin(run, args.out.as_deref())?;
     let done = begun.records.len();
     if let (Some(path), true) = (&args.out, done > 0) {
@@ -130,7 +152,6 @@ pub fn run(args: EvalArgs) -> Result<()> {
             eprintln!("The last of them were computed otherwise ({}): what follows gets a header of its own.", part.how());
         }
     }
-    let interrupt = Interrupt::listen()?;
     let bar = progress::bar(images as u64, "Evaluating");
     bar.set_position(done as u64);
     let clock = Instant::now();

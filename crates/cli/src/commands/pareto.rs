@@ -25,7 +25,7 @@ use crate::dataset::{self, Split};
 use crate::device;
 use crate::file;
 use crate::interrupt::Interrupt;
-use crate::models::Source;
+use crate::models::{Source, hexadecimal};
 use crate::output;
 use crate::progress;
 use crate::settings;
@@ -66,15 +66,18 @@ fn measure(args: ParetoArgs) -> Result<()> {
         forms.push(Form { name, riposte, bank: Some(folder.used(args.bank_copy)) });
         banks.push(folder.load(&source, &model)?);
     }
-    let test = dataset::load(dataset, Split::Test, Some(args.images), args.data.data.as_deref())?;
+    let (test, test_hash) = dataset::load_hashed(dataset, Split::Test, Some(args.images), args.data.data.as_deref())?;
     dataset::check_shape(&test, source.architecture)?;
-    ensure!(args.images <= test.len(), "{dataset} has {} test images", dataset.size(Split::Test));
+    ensure!(args.images <= test.len(), "there are {} test images of {dataset} here", test.len());
     let pools = dataset::pools(dataset, args.post_samples, args.data.data.as_deref())?;
     let workers = if device.is_cpu() { Workers::on_cpu(device::threads(args.device.threads))? } else { Workers::on_gpu() };
     let settings = Settings {
         architecture: source.architecture,
         weights_sha256: source.sha256.clone(),
+        reading: source.reading.clone(),
         dataset,
+        test_sha256: test_hash.map(hexadecimal),
+        pool_sha256: dataset::hash(dataset, pools.samples()).map(hexadecimal),
         first: 0,
         seed: args.seed,
         device: if device.is_cpu() { Processor::Cpu } else { Processor::Gpu },
@@ -86,6 +89,7 @@ fn measure(args: ParetoArgs) -> Result<()> {
         counter: None,
         post_samples: args.post_samples,
         bank: None,
+        counter_bank: None,
         images_sha256: None,
     };
     let header = Header { format: FORMAT.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), settings, forms };

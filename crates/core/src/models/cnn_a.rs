@@ -7,11 +7,10 @@ use riposte_kernels::Activation::{None, Relu};
 
 use super::builder::Builder;
 use super::layers::{Conv2d, Linear};
-use super::normalization::Normalization;
 use crate::Result;
 use crate::classifier::Stages;
 
-/// Two 4x4 convolutions of stride 2 and two linear layers, with its own CIFAR-10 normalization inside.
+/// Two 4x4 convolutions of stride 2 and two linear layers, on images normalized by its own statistics of CIFAR-10.
 #[derive(Module, Debug)]
 pub struct CnnA {
     conv1: Conv2d,
@@ -34,7 +33,7 @@ impl CnnA {
 impl Stages for CnnA {
     /// `[batch, 32, 8, 8]`
     fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
-        let x = self.conv1.forward(Normalization::CNN_A.apply(images), Relu);
+        let x = self.conv1.forward(images, Relu);
         self.conv2.forward(x, Relu)
     }
 

@@ -2,7 +2,9 @@
 
 use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;
+use burn::tensor::activation::silu;
 use riposte_kernels::{Activation, ConvOptions, MovingAverage, Path};
+use riposte_spec::architecture::Nonlinearity;
 
 use super::buffer::Buffer;
 
@@ -72,12 +74,15 @@ pub struct BatchNorm2d {
     pub(crate) running_mean: Buffer,
     pub(crate) running_var: Buffer,
     pub(crate) training: Param<Flag>,
+    /// Added to variances.
+    #[module(skip)]
+    pub(crate) epsilon: f64,
     #[module(skip)]
     pub(crate) path: Path,
 }
 
 /// PyTorch's defaults.
-const EPSILON: f64 = 1e-5;
+pub(crate) const EPSILON: f64 = 1e-5;
 const MOMENTUM: f32 = 0.1;
 
 impl BatchNorm2d {
@@ -86,13 +91,22 @@ impl BatchNorm2d {
         if x.device().is_autodiff() && self.training.is_enabled() {
             let [batch, _, height, width] = x.dims();
             let (weight, bias) = (self.weight.val(), self.bias.val());
-            let (y, mean, variance) = self.path.batch_norm_train_act(x, weight, bias, EPSILON, activation);
+            let (y, mean, variance) = self.path.batch_norm_train_act(x, weight, bias, self.epsilon, activation);
             self.follow(mean, variance, batch * height * width);
             y
         } else {
             let (mean, variance) = (self.running_mean.value(), self.running_var.value());
             let (weight, bias) = (self.weight.val(), self.bias.val());
-            self.path.batch_norm_act(x, weight, bias, mean.inner(), variance.inner(), EPSILON, activation)
+            self.path.batch_norm_act(x, weight, bias, mean.inner(), variance.inner(), self.epsilon, activation)
+        }
+    }
+
+    /// [`forward`](Self::forward) with an activation of an architecture that has a choice.
+    pub(crate) fn forward_then(&self, x: Tensor<4>, nonlinearity: Nonlinearity) -> Tensor<4> {
+        match nonlinearity {
+            Nonlinearity::Relu => self.forward(x, Activation::Relu),
+            Nonlinearity::Leaky => self.forward(x, Activation::LeakyRelu(0.1)),
+            Nonlinearity::Silu => silu(self.forward(x, Activation::None)),
         }
     }
 

@@ -7,11 +7,10 @@ use riposte_kernels::Activation::{None, Relu};
 
 use super::builder::Builder;
 use super::layers::{Conv2d, Linear};
-use super::normalization::Normalization;
 use crate::Result;
 use crate::classifier::Stages;
 
-/// Four residual blocks without batch normalization and two linear layers, with CIFAR-10 normalization inside.
+/// Four residual blocks without batch normalization and two linear layers.
 #[derive(Module, Debug)]
 pub struct ResNet4b {
     conv1: Conv2d,
@@ -46,7 +45,7 @@ impl ResNet4b {
 impl Stages for ResNet4b {
     /// `[batch, 32, 8, 8]`
     fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
-        let x = self.conv1.forward(Normalization::CIFAR10.apply(images), Relu);
+        let x = self.conv1.forward(images, Relu);
         self.blocks[..2].iter().fold(x, |x, block| block.forward(x))
     }
 

@@ -1,19 +1,17 @@
 //! Wide residual networks for CIFAR-10 (Zagoruyko & Komodakis, "Wide residual networks", 2016), as in the PyTorch versions of
-//! Madry et al.'s model: LeakyReLU of slope 0.1, raw pixels, no dropout.
+//! Madry et al.'s model and in the code of TRADES (Zhang et al. 2019): raw pixels, no dropout.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::AvgPoolOptions;
 use riposte_kernels::Activation;
-use riposte_spec::architecture::Shortcut;
+use riposte_spec::architecture::{Nonlinearity, Shortcut};
 
 use super::builder::Builder;
 use super::layers::{BatchNorm2d, Conv2d, Linear};
 use crate::Result;
 use crate::classifier::Stages;
-
-const LEAKY: Activation = Activation::LeakyRelu(0.1);
 
 /// Three stages of pre-activation blocks.
 #[derive(Module, Debug)]
@@ -22,9 +20,11 @@ pub struct WideResNet {
     blocks: Vec<Block>,
     bn1: BatchNorm2d,
     fc: Linear,
+    #[module(skip)]
+    nonlinearity: Nonlinearity,
 }
 
-/// Norm, LeakyReLU, convolution, twice, around a shortcut.
+/// Norm, activation, convolution, twice, around a shortcut.
 #[derive(Module, Debug)]
 struct Block {
     bn1: BatchNorm2d,
@@ -36,6 +36,8 @@ struct Block {
     input: usize,
     out: usize,
     stride: usize,
+    #[module(skip)]
+    nonlinearity: Nonlinearity,
 }
 
 /// Input channels, output channels and stride of the first block of each stage.
@@ -45,19 +47,26 @@ fn stages(widen: usize) -> [(usize, usize, usize); 3] {
 
 impl WideResNet {
     /// `depth` is `6 n + 4` with `n` blocks a stage.
-    pub(super) fn build(builder: &mut Builder, depth: usize, widen: usize, shortcut: Shortcut) -> Result<Self> {
+    pub(super) fn build(
+        builder: &mut Builder,
+        [depth, widen]: [usize; 2],
+        shortcut: Shortcut,
+        nonlinearity: Nonlinearity,
+    ) -> Result<Self> {
         let conv1 = builder.conv2d("conv1", [16, 3, 3, 3], 1, 1, false)?;
         let mut blocks = Vec::new();
         for (stage, (input, out, stride)) in stages(widen).into_iter().enumerate() {
             for index in 0..(depth - 4) / 6 {
                 let name = format!("block{}.layer.{index}", stage + 1);
                 let (input, stride) = if index == 0 { (input, stride) } else { (out, 1) };
-                blocks.push(Block::build(builder, &name, [input, out], stride, shortcut)?);
+                blocks.push(Block::build(builder, &name, [input, out], stride, (shortcut, nonlinearity))?);
             }
         }
+        // The code of TRADES registers a group of blocks that nothing computes with.
+        builder.ignore_all("sub_block1.");
         let bn1 = builder.batch_norm("bn1", 64 * widen)?;
         let fc = builder.linear("fc", 64 * widen, 10)?;
-        Ok(Self { conv1, blocks, bn1, fc })
+        Ok(Self { conv1, blocks, bn1, fc, nonlinearity })
     }
 
     /// The blocks of the first two of three stages.
@@ -76,7 +85,7 @@ impl Stages for WideResNet {
     /// `[batch, 64 widen]`
     fn last_stage(&self, maps: Tensor<4>) -> Tensor<2> {
         let x = self.blocks[self.before_last_stage().len()..].iter().fold(maps, |x, block| block.forward(x));
-        avg_pool2d(self.bn1.forward(x, LEAKY), AvgPoolOptions::new([8, 8])).flatten(1, 3)
+        avg_pool2d(self.bn1.forward_then(x, self.nonlinearity), AvgPoolOptions::new([8, 8])).flatten(1, 3)
     }
 
     fn head(&self, features: Tensor<2>) -> Tensor<2> {
@@ -85,7 +94,13 @@ impl Stages for WideResNet {
 }
 
 impl Block {
-    fn build(builder: &mut Builder, name: &str, [input, out]: [usize; 2], stride: usize, shortcut: Shortcut) -> Result<Self> {
+    fn build(
+        builder: &mut Builder,
+        name: &str,
+        [input, out]: [usize; 2],
+        stride: usize,
+        (shortcut, nonlinearity): (Shortcut, Nonlinearity),
+    ) -> Result<Self> {
         let bn1 = builder.batch_norm(&format!("{name}.bn1"), input)?;
         let conv1 = builder.conv2d(&format!("{name}.conv1"), [out, input, 3, 3], stride, 1, false)?;
         let bn2 = builder.batch_norm(&format!("{name}.bn2"), out)?;
@@ -101,14 +116,14 @@ impl Block {
                 None
             }
         };
-        Ok(Self { bn1, conv1, bn2, conv2, conv_shortcut, input, out, stride })
+        Ok(Self { bn1, conv1, bn2, conv2, conv_shortcut, input, out, stride, nonlinearity })
     }
 
     /// Where the number of channels changes, the shortcut takes the activated value; elsewhere the block's input.
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let activated = self.bn1.forward(x.clone(), LEAKY);
+        let activated = self.bn1.forward_then(x.clone(), self.nonlinearity);
         let out = self.conv1.forward(activated.clone(), Activation::None);
-        let out = self.conv2.forward(self.bn2.forward(out, LEAKY), Activation::None);
+        let out = self.conv2.forward(self.bn2.forward_then(out, self.nonlinearity), Activation::None);
         let shortcut = match &self.conv_shortcut {
             _ if self.input == self.out => x,
             Some(conv) => conv.forward(activated, Activation::None),

@@ -101,6 +101,8 @@ impl Watch<'_> {
                 post(&Event::Round { run, round, image });
             }
             Happening::Judged { judgment, .. } => post(&Event::Judged { run, judgment }),
+            // It is the last that was judged.
+            Happening::Ended { .. } => {}
         }
         self.engine.go_on(run).await?;
         self.pace.looked();

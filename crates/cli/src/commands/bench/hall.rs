@@ -14,14 +14,14 @@ use crate::answers::Answers;
 use crate::args::SuiteArgs;
 use crate::dataset;
 use crate::device::{self, Found};
-use crate::run::{self, Stage};
+use crate::run::{self, Hashes, Stage};
 use crate::workers::Workers;
 
 pub(super) struct Hall {
     pub subjects: Vec<Subject>,
     models: Vec<Model>,
-    /// Test images and training samples, by the dataset's name.
-    images: BTreeMap<&'static str, (Dataset, ClassPools)>,
+    /// Test images, training samples and the hashes of both, by the dataset's name.
+    images: BTreeMap<&'static str, (Dataset, ClassPools, Hashes)>,
     pub device: Found,
     pub workers: Workers,
     pub threads: usize,
@@ -45,10 +45,10 @@ impl Hall {
                 continue;
             }
             let test = dataset::load(subject.dataset, Split::Test, None, args.data.as_deref())?;
-            images.insert(
-                subject.dataset.name(),
-                (test, dataset::pools(subject.dataset, args.post_samples, args.data.as_deref())?),
-            );
+            let pools = dataset::pools(subject.dataset, args.post_samples, args.data.as_deref())?;
+            let hash = |images: &Dataset| dataset::hash(subject.dataset, images);
+            let hashes = Hashes { test: hash(&test), pool: hash(pools.samples()) };
+            images.insert(subject.dataset.name(), (test, pools, hashes));
         }
         for subject in &subjects {
             dataset::check_shape(&images[subject.dataset.name()].0, subject.source.architecture)?;
@@ -74,18 +74,21 @@ impl Hall {
     /// Where the runs on a model take place.
     pub fn stage(&self, subject: usize) -> Stage<'_> {
         let Subject { source, dataset, .. } = &self.subjects[subject];
-        let (test, pools) = &self.images[dataset.name()];
+        let (test, pools, hashes) = &self.images[dataset.name()];
         Stage {
             source,
             model: &self.models[subject],
             dataset: *dataset,
             test,
             pools: Some(pools),
+            hashes: *hashes,
             post_samples: self.post_samples,
             device: &self.device,
             workers: &self.workers,
             batch: self.batch,
             bank: None,
+            known: None,
+            points: None,
             given: None,
             answers: Some(&self.answers),
         }

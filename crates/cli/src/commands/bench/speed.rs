@@ -58,7 +58,7 @@ pub(super) fn run(hall: &Hall, speeds: &[Speed], folder: &Path, interrupt: &Inte
             format: FORMAT.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             architecture: stage.source.architecture,
-            weights_sha256: stage.source.sha256.clone(),
+            weights_sha256: stage.source.identity()?,
             dataset: stage.dataset,
             device: hall.device.to_string(),
             threads: hall.threads,

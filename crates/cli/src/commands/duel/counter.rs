@@ -60,7 +60,7 @@ impl Watched<'_> {
                 let last = rounds.iter().map(|round| bar(&format!("{label} in round {}", round.index + 1), round.truth));
                 self.screen.frame(&std::iter::once(title).chain(last).collect::<Vec<_>>())
             }
-            Event::Answering(_) => Ok(()),
+            Event::Answering(_) | Event::Ended { .. } => Ok(()),
             Event::Round { round, image } => {
                 rounds.push(round);
                 self.told.points.push(floats(image.clone())?);
