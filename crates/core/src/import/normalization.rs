@@ -56,7 +56,7 @@ pub(super) fn find(
     }
     let keys: BTreeSet<String> = places.iter().flat_map(|(_, keys)| keys.iter().map(|(_, key)| (*key).to_owned())).collect();
     if overruled || places.is_empty() {
-        return Ok((!keys.is_empty()).then(|| Found { normalization: Normalization::CIFAR10, keys }));
+        return Ok((!keys.is_empty()).then_some(Found { normalization: Normalization::CIFAR10, keys }));
     }
     let advice = "say with --mean and --std what it should be";
     let [(_, found)] = &places[..] else {
