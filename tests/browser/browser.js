@@ -76,8 +76,8 @@ export class Arena {
   }
 
   async runCounter() {
-    await this.counter.getByRole('button', { name: /^Attack the copy/ }).click();
-    await this.counter.locator('.verdict').first().waitFor({ timeout: 120_000 });
+    await this.counter.getByRole('button', { name: /^Attack the defense/ }).click();
+    await this.counter.locator('.headline').waitFor({ timeout: 240_000 });
   }
 
   /** Waits until the last step is shown. */

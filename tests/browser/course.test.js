@@ -25,6 +25,18 @@ test('what the form builds is a link, an element and a frame that begin as was c
   assert.equal(await tried.counter.count(), 0, 'two acts');
   assert.equal(await tried.attack.locator('.setup').count(), 0, 'nothing to choose');
 
+  // The attackers that the form names are those that the element has.
+  const named = await form.locator('[name=counter] option').evaluateAll((options) => options.map(({ value }) => value).filter(Boolean));
+  await form.locator('[name=acts]').selectOption('');
+  await form.getByLabel('What can be changed').selectOption('');
+  await page.getByRole('button', { name: 'Show it here' }).click();
+  const offered = tried.counter.getByRole('combobox', { name: /^The attacker/ }).locator('option');
+  await offered.first().waitFor({ state: 'attached' });
+  const known = await offered.evaluateAll((options) => options.map(({ value }) => value));
+  for (const name of named) assert.ok(known.includes(name), name);
+  await form.locator('[name=acts]').selectOption('12');
+  await form.getByLabel('What can be changed').selectOption('run');
+
   const copy = page.locator('.code').filter({ has: page.locator('#built-link') }).getByRole('button', { name: 'Copy' });
   await copy.click();
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), link);

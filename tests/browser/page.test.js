@@ -148,8 +148,8 @@ test('all three acts are reached and run with the keyboard alone', async () => {
   await arena.attack.locator('.phase').filter({ hasText: /Fooled|held/ }).waitFor();
   await pressed('Riposte');
   await arena.riposte.locator('.verdict').waitFor({ timeout: 180_000 });
-  await pressed('Attack the copy');
-  await arena.counter.locator('.verdict').first().waitFor({ timeout: 120_000 });
+  await pressed('Attack the defense');
+  await arena.counter.locator('.headline').waitFor({ timeout: 240_000 });
   await context.close();
 });
 

@@ -324,6 +324,44 @@ def formula_tensors() -> dict[str, torch.Tensor]:
     }
 
 
+def recipe_tensors() -> dict[str, torch.Tensor]:
+    """Losses of the training recipes on one batch of formula images and their perturbed form, and the gradients of the parameters.
+
+    Each loss is written as its authors' code computes it.
+    """
+    net = formula.fill(nets.ARCHITECTURES["fast-mnist-cnn"]()).train()
+    natural = formula.unit("images", (6, 1, 28, 28))
+    perturbed = (natural + formula.symmetric("recipes", (6, 1, 28, 28), 0.3)).clamp(0, 1)
+    labels = torch.tensor([0, 1, 2, 3, 4, 5])
+    F = torch.nn.functional
+
+    def trades() -> torch.Tensor:
+        clean = net(natural)
+        robust = F.kl_div(F.log_softmax(net(perturbed), dim=1), F.softmax(clean, dim=1), reduction="batchmean")
+        return F.cross_entropy(clean, labels) + 6.0 * robust
+
+    def kurakin() -> torch.Tensor:
+        k, weight = 3, 0.3
+        losses = F.cross_entropy(net(torch.cat([perturbed[:k], natural[k:]])), labels, reduction="none")
+        return (losses[k:].sum() + weight * losses[:k].sum()) / ((6 - k) + weight * k)
+
+    def pairing() -> torch.Tensor:
+        clean, robust = net(natural), net(perturbed)
+        both = F.cross_entropy(torch.cat([clean, robust]), torch.cat([labels, labels]))
+        return both + 0.5 * (clean - robust).pow(2).sum(dim=1).mean()
+
+    tensors = {}
+    for name, loss in [("trades", trades), ("kurakin", kurakin), ("alp", pairing), ("adversarial", lambda: F.cross_entropy(net(perturbed), labels))]:
+        net.zero_grad()
+        value = loss()
+        value.backward()
+        tensors[f"{name}/loss"] = value.detach().reshape(1)
+        for key, parameter in net.named_parameters():
+            indices = torch.from_numpy(formula.sample_indices(key, parameter.numel()).copy())
+            tensors[f"{name}/{key}"] = parameter.grad.flatten()[indices].clone()
+    return tensors
+
+
 def fill_entry(architecture: str, key: str) -> torch.Tensor:
     net = formula.fill(nets.ARCHITECTURES[architecture]())
     return net.state_dict()[key].flatten()[:16].clone()
@@ -370,6 +408,8 @@ def main() -> None:
     if arguments.group == "synthetic":
         if wanted("formula"):
             results["formula"] = (formula_tensors(), {}, {})
+        if wanted("recipes"):
+            results["recipes"] = (recipe_tensors(), {}, {})
         for architecture in filter(wanted, SYNTHETIC):
             results[architecture] = build(synthetic_inputs(architecture), architecture, {}, {})
     else:

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use burn::tensor::{Tensor, TensorData};
 use riposte::Result;
-use riposte::bank::Riposte;
+use riposte::bank::{Bank, Riposte};
 use riposte::defense::{Answer, Defense, Gradients};
 use riposte::models::Model;
 use riposte::neighbor::{NeighborSearch, Neighbors};
@@ -23,19 +23,26 @@ pub struct Answers(Mutex<HashMap<[u8; 32], Vec<f32>>>);
 /// [`Answer::adapted`] must not have it remember.
 pub struct Remembering<'a> {
     defense: Riposte<'a, Model>,
+    /// What an attacker knows in place of the copies that answer.
+    known: Option<&'a Bank<Model>>,
     answers: Option<&'a Answers>,
     /// Digest of everything but the image and the draws.
     subject: [u8; 32],
 }
 
 impl<'a> Remembering<'a> {
-    /// `subject` is what the answers depend on besides images and draws: weights, training samples, settings.
+    /// `known` are copies that an attacker has; `subject` is what the answers depend on besides images and draws: weights, training samples, settings.
     ///
     /// # Errors
     /// Never: settings can be written.
-    pub fn new(defense: Riposte<'a, Model>, subject: &impl Serialize, answers: Option<&'a Answers>) -> anyhow::Result<Self> {
+    pub fn new(
+        defense: Riposte<'a, Model>,
+        known: Option<&'a Bank<Model>>,
+        subject: &impl Serialize,
+        answers: Option<&'a Answers>,
+    ) -> anyhow::Result<Self> {
         let subject = Sha256::digest(serde_json::to_vec(subject)?).into();
-        Ok(Self { defense, answers, subject })
+        Ok(Self { defense, known, answers, subject })
     }
 }
 
@@ -58,6 +65,10 @@ impl Defense for Remembering<'_> {
 
     fn search(&self) -> Option<NeighborSearch> {
         self.defense.search()
+    }
+
+    fn bank(&self) -> Option<&Bank<Model>> {
+        self.known.or(self.defense.bank())
     }
 
     async fn prepare(&self, images: Tensor<4>, draws: &[Draws]) -> Result<Vec<Self::Prepared>> {
@@ -136,7 +147,7 @@ mod tests {
         // The number of steps that were taken, and the logits.
         let answer = |settings: PostTrain, seed: u64| {
             let defense = Riposte::Adapting(PostTraining { model: &model, pools: &pools, settings });
-            let defense = Remembering::new(defense, &("subject", settings), Some(&answers)).unwrap();
+            let defense = Remembering::new(defense, None, &("subject", settings), Some(&answers)).unwrap();
             let mut steps = 0;
             let observe = async |progress: Progress<'_, Model>| {
                 steps += usize::from(matches!(progress, Progress::Adapted(_)));

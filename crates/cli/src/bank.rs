@@ -105,6 +105,20 @@ impl Folder {
         Ok(banked)
     }
 
+    /// Whether an attacker on the defense of `setup` learns something by it.
+    ///
+    /// # Errors
+    /// If the defense is not attacked, or adapts otherwise.
+    pub fn check_of_attacker(&self, setup: &Setup) -> Result<()> {
+        let Some(attacked) = setup.riposte.filter(|_| setup.counter.is_some()) else {
+            bail!("--counter-bank is for an attack on the defense: name one with --counter, such as bank or all")
+        };
+        let card = PostTrain { search: attacked.search, ..self.card.riposte };
+        let differences = results::differences(&card, &attacked)?;
+        ensure!(card == attacked, "the copies in `{}` adapt otherwise than the defense ({differences})", self.path.display());
+        Ok(())
+    }
+
     /// What results tell of it, where `pick` answers.
     pub fn used(&self, pick: Pick) -> BankUse {
         BankUse { seed: self.card.seed, draws: self.card.draws, pick }

@@ -1,8 +1,11 @@
 //! A range of test images evaluated on all cores: attacked in batches and defended one by one, their records in order.
 
+use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
+use std::sync::Mutex;
 
 use anyhow::Result;
+use burn::tensor::Tensor;
 use riposte::ToTensor;
 use riposte::attack::{self, counter::Event};
 use riposte::data::Dataset;
@@ -12,8 +15,30 @@ use riposte::models::Model;
 use riposte::rng::Seed;
 
 use crate::given::Given;
+use crate::host::floats;
 use crate::interrupt::Interrupt;
 use crate::workers::Workers;
+
+/// Points of attacks on the defense, the worst of each input, by its number.
+#[derive(Debug, Default)]
+pub struct Points(Mutex<BTreeMap<u64, Vec<f32>>>);
+
+impl Points {
+    /// Keeps the point of an input in place of one that it has.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn keep(&self, input: u64, image: Tensor<4>) -> Result<()> {
+        let pixels = floats(image)?;
+        self.0.lock().expect("no thread panics while it has it").insert(input, pixels);
+        Ok(())
+    }
+
+    /// The points.
+    pub fn take(&self) -> BTreeMap<u64, Vec<f32>> {
+        std::mem::take(&mut *self.0.lock().expect("no thread panics while it has it"))
+    }
+}
 
 /// The images, and how they are gone through.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +49,8 @@ pub struct Inputs<'a> {
     pub seed: Seed,
     /// Images attacked at once.
     pub batch: usize,
+    /// Where the points of attacks on the defense are kept; `None`: nowhere.
+    pub points: Option<&'a Points>,
 }
 
 impl Inputs<'_> {
@@ -69,11 +96,15 @@ impl Inputs<'_> {
         };
         let defend = |input: Prepared<D::Prepared>| {
             interrupt.check()?;
-            let observe = async |_: Event<'_, Model>| match interrupt.is_over() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
+            let mut kept = Ok(());
+            let observe = async |event: Event<'_, Model>| {
+                if let (Event::Ended { draws, image }, Some(points)) = (event, self.points) {
+                    kept = points.keep(draws.input, image.clone());
+                }
+                if interrupt.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            Ok(pollster::block_on(evaluation.defend(input, observe))?)
+            let record = pollster::block_on(evaluation.defend(input, observe))?;
+            kept.map(|()| record)
         };
         // As many batches at a time as there are workers: memory stays bounded, and results flow.
         for window in starts.chunks(workers.count()) {

@@ -19,8 +19,9 @@ use crate::host::floats;
 use crate::interrupt::Interrupt;
 use crate::run::{Run, Stage};
 
-/// Attacks the images of `run` once more, as the records of an earlier run have none, and writes them to `path`. Says on standard error
-/// if the base model's class of one is not that of the records.
+/// Attacks the images of `run` once more, as the records of an earlier run have none, and writes them to `path`; where the defense is
+/// attacked, also the worst points of that, of which those of an earlier run are looked for once more. Says on standard error if the
+/// base model's class of an image is not that of the records.
 ///
 /// # Errors
 /// Of the core; if the file cannot be written; [`riposte::Error::Cancelled`] when interrupted.
@@ -43,13 +44,31 @@ pub fn export(stage: &Stage, run: &Run, records: &[Record], path: &Path, interru
     let shape = vec![inputs.len(), images.channels(), images.height(), images.width()];
     let integers = |values: Vec<i64>| Array { shape: vec![values.len()], values: Values::I64(values) };
     let floats = |values: Vec<f32>| Array { shape: shape.clone(), values: Values::F32(values) };
-    let arrays = BTreeMap::from([
+    let mut arrays = BTreeMap::from([
         ("natural", floats(images.to_f32(inputs.iter().copied()))),
         ("attacked", floats(pixels.into_values().flatten().collect())),
         ("labels", integers(inputs.iter().map(|input| stage.test.label(*input) as i64).collect())),
         ("numbers", integers(inputs.iter().map(|input| *input as i64).collect())),
     ]);
+    if run.setup.counter.is_some() {
+        arrays.insert("countered", floats(countered(stage, run, interrupt)?));
+    }
     arrays::write(path, &arrays)
+}
+
+/// The worst point of the attack on the defense for each image of `run`, in order; the image itself where no attack had a hold.
+fn countered(stage: &Stage, run: &Run, interrupt: &Interrupt) -> Result<Vec<f32>> {
+    let kept = stage.points.expect("what exports keeps the points");
+    let mut points = kept.take();
+    let computed = points.keys().next().map_or(run.first + run.images, |input| *input as usize);
+    if computed > run.first {
+        eprintln!("Attacking the defense once more on {} images, whose points an earlier run had.", computed - run.first);
+        stage.evaluate(run, run.first..computed, 0, interrupt, |_| Ok(()))?;
+        points.extend(kept.take());
+    }
+    let images = stage.test.images();
+    let point = |input| points.remove(&(input as u64)).unwrap_or_else(|| images.to_f32([input]));
+    Ok((run.first..run.first + run.images).flat_map(point).collect())
 }
 
 /// A defense that keeps the images that reach it and answers as the classifier does.

@@ -10,12 +10,13 @@ use base64::engine::general_purpose::STANDARD;
 use riposte::attack::{Pgd, Start, Stop};
 use riposte::neighbor::SearchMethod;
 use riposte::post_train::{BatchNormMode, Direction, Perturbation, PostTrain, TrainingData};
+use riposte::spec::counter::Counter;
 use riposte::spec::outcome::Outcome;
 use riposte::spec::units::print_pixels;
 
 use crate::output::percent;
 use crate::picture::{Picture, Planar};
-use crate::story::{Sample, Story};
+use crate::story::{Countering, Sample, Story};
 
 const TEMPLATE: &str = include_str!("report/template.html");
 
@@ -46,6 +47,7 @@ pub fn html(story: &Story, colophon: &Colophon) -> Result<String> {
         ("{{probabilities}}", probabilities(story)),
         ("{{race}}", race(story)?),
         ("{{samples}}", samples(story)?),
+        ("{{counter}}", counter(story)?),
         ("{{settings}}", settings(story, colophon)),
         ("{{command}}", escaped(&colophon.command)),
         ("{{version}}", format!("riposte {}, burn {}", env!("CARGO_PKG_VERSION"), env!("BURN_VERSION"))),
@@ -170,6 +172,21 @@ fn samples(story: &Story) -> Result<String> {
     Ok(html)
 }
 
+/// The points of the attack on the riposte; nothing where there was none.
+fn counter(story: &Story) -> Result<String> {
+    let Some(Countering { course, points }) = &story.counter else { return Ok(String::new()) };
+    let mut html = "<h2>The counter-riposte</h2>\n<p>The points of an attacker who knows that the model adapts, and what the riposte says of each.</p>\n<div class=\"pictures\">\n".to_owned();
+    for (round, pixels) in course.rounds.iter().zip(points) {
+        let source = data_uri(&Planar { pixels, shape: story.shape }.picture())?;
+        let (title, says) = (round.title(), escaped(&story.name(round.answer)));
+        writeln!(
+            html,
+            r#"<figure><img src="{source}" alt="{title}: {says}"><figcaption><b>{title}</b><br>{says}</figcaption></figure>"#
+        )?;
+    }
+    Ok(html + "</div>\n")
+}
+
 fn labels(story: &Story, samples: &[Sample]) -> String {
     let mut classes: Vec<usize> = samples.iter().map(|sample| sample.label).collect();
     classes.dedup();
@@ -228,6 +245,10 @@ fn settings(story: &Story, colophon: &Colophon) -> String {
         ),
         ("Perturbation of the samples", perturbation_in_words(&perturbation)),
         ("Batch normalization", norm.to_owned()),
+        (
+            "Attack on the riposte",
+            story.counter.as_ref().map_or_else(|| "none".to_owned(), |counter| counter_in_words(&counter.course.settings)),
+        ),
         ("Seed", colophon.seed.to_string()),
         ("Device", colophon.device.clone()),
     ];
@@ -247,6 +268,13 @@ fn attack_in_words(attack: &Pgd) -> String {
         Stop::AtSuccess => "stops at success",
     };
     format!("L-infinity {epsilon}, {steps} steps of {step_size} {start}, {restarts}, {stop}, {loss}")
+}
+
+fn counter_in_words(counter: &Counter) -> String {
+    let Counter { kind, steps, rounds, adaptations, queries, judges } = *counter;
+    format!(
+        "{kind}, {steps} steps an ascent, {rounds} rounds, {adaptations} answers a point, {queries} queries, judged by {judges} others"
+    )
 }
 
 fn perturbation_in_words(perturbation: &Perturbation) -> String {

@@ -160,7 +160,7 @@ impl Lines {
 }
 
 /// Keeps other processes from writing the file, until this one closes it or ends in whatever way.
-fn lock(file: &File) -> Result<()> {
+pub fn lock(file: &File) -> Result<()> {
     match file.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {
@@ -313,6 +313,7 @@ mod tests {
             counter: None,
             post_samples: None,
             bank: None,
+            counter_bank: None,
             images_sha256: None,
         })
     }

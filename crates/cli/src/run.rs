@@ -18,7 +18,7 @@ use riposte::spec::setup::Setup;
 
 use crate::answers::{Answers, Remembering};
 use crate::device::Found;
-use crate::evaluation::Inputs;
+use crate::evaluation::{Inputs, Points};
 use crate::given::Given;
 use crate::interrupt::Interrupt;
 use crate::models::{Source, hexadecimal};
@@ -45,6 +45,10 @@ pub struct Stage<'a> {
     pub batch: usize,
     /// Whose copies answer; `None`: each input has one of its own.
     pub bank: Option<(&'a Bank<Model>, BankUse)>,
+    /// Copies that an attacker on the defense has in place of those.
+    pub known: Option<(&'a Bank<Model>, BankUse)>,
+    /// Where the points of attacks on the defense are kept; `None`: nowhere.
+    pub points: Option<&'a Points>,
     /// Attacked images in the place of an attack's.
     pub given: Option<&'a Given>,
     /// Where answers are remembered; `None`: nowhere.
@@ -106,6 +110,7 @@ impl Stage<'_> {
             counter: run.setup.counter,
             post_samples: self.post_samples,
             bank: self.bank.map(|(_, used)| used),
+            counter_bank: self.known.map(|(_, used)| used),
             images_sha256: self.given.map(|given| given.sha256.clone()),
         }
     }
@@ -194,7 +199,11 @@ impl Stage<'_> {
         self.inputs(run).evaluate(&evaluation, run.first..run.end(), 0, self.workers, interrupt, sink)
     }
 
-    fn evaluate(
+    /// Evaluates some `inputs` of a run, except the first `done`.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub fn evaluate(
         &self,
         run: &Run,
         inputs: Range<usize>,
@@ -248,7 +257,7 @@ impl Stage<'_> {
     }
 
     fn inputs(&self, run: &Run) -> Inputs<'_> {
-        Inputs { test: self.test, given: None, seed: Seed(run.seed), batch: self.batch }
+        Inputs { test: self.test, given: None, seed: Seed(run.seed), batch: self.batch, points: self.points }
     }
 
     fn defense(&self, run: &Run) -> Result<Option<Remembering<'_>>> {
@@ -263,7 +272,7 @@ impl Stage<'_> {
         let answers = self.answers.filter(|_| run.setup.counter.is_none());
         let bank = self.bank.map(|(_, used)| used);
         let subject = (self.source.identity()?, self.dataset, self.post_samples, run.setup.riposte, bank);
-        Ok(Some(Remembering::new(defense, &subject, answers)?))
+        Ok(Some(Remembering::new(defense, self.known.map(|(known, _)| known), &subject, answers)?))
     }
 
     pub fn processor(&self) -> Processor {

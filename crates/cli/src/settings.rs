@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use riposte::spec::Choice;
 use riposte::spec::dataset::DatasetId;
-use riposte::spec::preset::PresetName;
+use riposte::spec::preset::{Preset, PresetName};
 use riposte::spec::setup::Setup;
 
 use crate::args::SettingFlags;
@@ -14,14 +14,27 @@ use crate::args::SettingFlags;
 /// # Errors
 /// For a preset of another dataset, for settings out of range, and for such as would be ignored or contradict each other.
 pub fn resolve(preset: Option<PresetName>, dataset: DatasetId, flags: &SettingFlags, added: &[(&str, &str)]) -> Result<Setup> {
-    let name = preset.unwrap_or(dataset.recommended());
+    let preset = preset.unwrap_or(dataset.recommended()).preset();
+    over(preset, dataset, flags.given().chain(added.iter().copied()))
+}
+
+/// The same for one image that is watched.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_for_duel(preset: Option<PresetName>, dataset: DatasetId, flags: &SettingFlags) -> Result<Setup> {
+    over(preset.unwrap_or(dataset.recommended()).preset().for_duel(), dataset, flags.given())
+}
+
+fn over<'a>(preset: Preset, dataset: DatasetId, given: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Setup> {
+    let name = preset.name;
     let suited: Vec<&str> = name.datasets().iter().map(|dataset| dataset.name()).collect();
     ensure!(
         name.datasets().contains(&dataset),
         "--preset {name} is a setup for {}, and the images are --dataset {dataset}: change one of the two",
         suited.join(" and ")
     );
-    let setup = name.preset().with(flags.given().chain(added.iter().copied()))?;
+    let setup = preset.with(given)?;
     let classes = dataset.classes().len();
     ensure!(
         setup.target.is_none_or(|target| target < classes),
@@ -40,7 +53,6 @@ mod tests {
     use crate::args::{Cli, Command};
     use clap::Parser;
     use riposte::attack::{Pgd, Stop};
-    use riposte::presets::Preset;
 
     /// Of `riposte eval` with these flags.
     fn resolved(flags: &[&str]) -> Result<Setup> {

@@ -3,6 +3,7 @@
 use riposte::attack::Pgd;
 use riposte::post_train::{Parameters, Perturbation, PostTrain, Samples};
 use riposte::spec::class::argmax;
+use riposte::spec::counter::Course;
 use riposte::spec::dataset::DatasetId;
 use riposte::spec::outcome::Outcome;
 use riposte::spec::units::print_pixels;
@@ -42,6 +43,16 @@ pub struct Story {
     pub samples: Vec<Sample>,
     /// What the riposte says of the image before the attack.
     pub natural_answer: usize,
+    /// The attack on the riposte; none where there was none.
+    pub counter: Option<Countering>,
+}
+
+/// An attack on the riposte.
+#[derive(Debug, Clone)]
+pub struct Countering {
+    pub course: Course,
+    /// The point of each round.
+    pub points: Vec<Vec<f32>>,
 }
 
 /// An image and what the base model says of it.
@@ -145,6 +156,7 @@ impl Story {
         let natural = self.natural_answer;
         let judgment = if natural == self.label { "right" } else { "wrong" };
         acts.push(format!("Of the image before the attack, the riposte says {}, which is {judgment}.", name(natural)));
+        acts.extend(self.counter_act());
         acts
     }
 
@@ -181,6 +193,23 @@ impl Story {
             None => String::new(),
         };
         format!("{change} The base model is fooled{when}: it says {says} ({sure}).")
+    }
+
+    /// What an attacker made of the riposte.
+    fn counter_act(&self) -> Option<String> {
+        let course = &self.counter.as_ref()?.course;
+        let name = |class: usize| self.name(class);
+        let mut act = format!("The counter-riposte ({}) knows that the model adapts.", course.settings.kind);
+        for round in &course.rounds {
+            let [original, neighbor] = round.pair.map(name);
+            let (says, sure) = (name(round.answer), percent(f64::from(round.truth)));
+            let copy = match original == neighbor {
+                true => "finds no neighbor".to_owned(),
+                false => format!("adapts to {original} and {neighbor}"),
+            };
+            act += &format!(" {}: the riposte {copy} and says {says}, {} with {sure}.", round.title(), name(self.label));
+        }
+        Some(format!("{act} {}", course.sentence(self.label, name)))
     }
 
     fn adaptation_act(&self) -> String {
@@ -245,6 +274,7 @@ pub(crate) mod tests {
             losses: if adapted { vec![0.5; 50] } else { Vec::new() },
             samples: if adapted { vec![Sample { label: classes[1], pixels: vec![0.5; 784] }; 16] } else { Vec::new() },
             natural_answer: label,
+            counter: None,
         }
     }
 

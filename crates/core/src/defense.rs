@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
 
+use crate::bank::Bank;
 use crate::neighbor::NeighborSearch;
 use crate::neighbor::Neighbors;
 use crate::post_train::Progress;
@@ -34,6 +35,12 @@ pub trait Defense {
 
     /// How it searches the classes that an input is between; `None` where it does not.
     fn search(&self) -> Option<NeighborSearch> {
+        None
+    }
+
+    /// Copies that answer as those do by which it answers an input of their classes, and that an attacker may know; `None` if there are
+    /// none.
+    fn bank(&self) -> Option<&Bank<Self::Model>> {
         None
     }
 

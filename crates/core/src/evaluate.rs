@@ -151,7 +151,11 @@ impl<D: Defense> Evaluation<'_, D> {
                 ));
             };
             let counter = CounterAttack { model: self.model, defense, settings, epsilon };
-            record.counter = Some(counter.run(&subjected, observe).await?);
+            let ended = counter.run(&subjected, &mut observe).await?;
+            if let Some(image) = &ended.image {
+                let _ = observe(Event::Ended { draws, image }).await;
+            }
+            record.counter = Some(ended.countered);
         }
         Ok(record)
     }

@@ -43,6 +43,8 @@ pub enum Purpose {
     Selection = 12,
     /// Answers of a defense by which that point is judged.
     Judgment = 13,
+    /// Coordinates and directions of those who can only ask.
+    Queries = 14,
 }
 
 /// What the draws for one input depend on: the seed of the run and the number of the input in its dataset; not the batch that it
@@ -67,9 +69,10 @@ impl Draws {
         self.seed.stream(purpose, self.input << 8 | restart as u64 & 0xff)
     }
 
-    /// Other draws for the same input: what a defense takes when it is asked again, for answer number `number` of `purpose`.
-    pub fn again(self, purpose: Purpose, number: u16) -> Self {
-        Self { seed: Seed(self.run(purpose, number).next_u64()), ..self }
+    /// Other draws for the same input: what a defense takes when it is asked again, for answer number `number` (less than 2^24) of
+    /// `purpose`, for an input less than 2^40.
+    pub fn again(self, purpose: Purpose, number: u32) -> Self {
+        Self { seed: Seed(self.seed.stream(purpose, self.input << 24 | u64::from(number)).next_u64()), ..self }
     }
 
     /// The input's stream of `purpose` in run number `run` of an attack that makes many, for an input less than 2^48.

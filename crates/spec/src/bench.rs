@@ -21,6 +21,8 @@ choices! {
         Neighbors = "table4",
         /// Seconds an input
         Speed = "table5",
+        /// How often two estimates of a gradient differ in sign, and what attackers achieve who can only ask
+        Gradients = "table6",
         /// Direction, iterations and learning rate: not in the paper
         Sweeps = "sweeps",
     }
@@ -214,7 +216,7 @@ impl Table {
         match self {
             Self::Cifar10 => dataset == DatasetId::Cifar10,
             Self::Mnist => matches!(dataset, DatasetId::Mnist | DatasetId::Digits),
-            Self::Data | Self::Neighbors | Self::Speed | Self::Sweeps => true,
+            Self::Data | Self::Neighbors | Self::Speed | Self::Gradients | Self::Sweeps => true,
         }
     }
 
@@ -226,6 +228,7 @@ impl Table {
             Self::Data => "Table 3. Robust accuracy by what the post-training draws from",
             Self::Neighbors => "Table 4. How often the label is the original or the neighbor class",
             Self::Speed => "Table 5. Seconds an input",
+            Self::Gradients => "Table 6. How often two estimates of a gradient differ in sign",
             Self::Sweeps => "Sweeps: robust accuracy by direction, iterations and learning rate (not in the paper)",
         }
     }

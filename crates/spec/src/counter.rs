@@ -1,6 +1,10 @@
 //! Attacks on a defense by someone who knows that it adapts, and what came of them.
 
+mod course;
+
 use serde::{Deserialize, Serialize};
+
+pub use course::{Course, Ending, Judgment, Round};
 
 use crate::Result;
 use crate::choice::choices;
@@ -21,12 +25,20 @@ choices! {
         Suppression = "suppression",
         /// Points where the base model's class and its neighbor are both wrong, so that the copy adapts to two wrong classes
         Decoy = "decoy",
+        /// An ascent on the copies that adapt anew to its own point every few steps, through which gradients pass as if they were constant
+        Trajectory = "trajectory",
+        /// Points of a planned pair of classes at which the copies of that pair err, which the attacker knows from a bank
+        Bank = "bank",
         /// Greedy model space attack on the mean over all copies that adapted so far (Chen et al. 2022)
         GmsaAverage = "gmsa-average" | "gmsa-avg",
         /// Greedy model space attack on the copy that resists most (Chen et al. 2022)
         GmsaMinimum = "gmsa-minimum" | "gmsa-min",
         /// Fixed-point attack: on the copies of the last round alone (Chen et al. 2022)
         FixedPoint = "fixed-point" | "fpa",
+        /// The Square attack on the defense's answers: it asks for logits alone (Andriushchenko et al. 2020)
+        Square = "square",
+        /// RayS on the defense's answers: it asks for classes alone (Chen & Gu 2020)
+        RayS = "rays",
         /// One after the other on what still stands, and for each image the worst
         All = "all",
     }
@@ -34,8 +46,35 @@ choices! {
 
 impl CounterKind {
     /// What [`All`](Self::All) does, in its order.
-    pub const SINGLE: [Self; 7] =
-        [Self::Attack, Self::Transfer, Self::Suppression, Self::Decoy, Self::GmsaAverage, Self::GmsaMinimum, Self::FixedPoint];
+    pub const SINGLE: [Self; 11] = [
+        Self::Attack,
+        Self::Transfer,
+        Self::Suppression,
+        Self::Decoy,
+        Self::Trajectory,
+        Self::Bank,
+        Self::GmsaAverage,
+        Self::GmsaMinimum,
+        Self::FixedPoint,
+        Self::Square,
+        Self::RayS,
+    ];
+
+    /// Whether it takes turns with the defense: a point, a new copy, a point against that copy.
+    pub fn goes_in_rounds(self) -> bool {
+        match self {
+            Self::Trajectory | Self::GmsaAverage | Self::GmsaMinimum | Self::FixedPoint => true,
+            Self::None
+            | Self::Attack
+            | Self::Transfer
+            | Self::Suppression
+            | Self::Decoy
+            | Self::Bank
+            | Self::Square
+            | Self::RayS
+            | Self::All => false,
+        }
+    }
 }
 
 /// Settings of an attack on the defense. Its radius is that of the attack on the base model.
@@ -46,17 +85,56 @@ pub struct Counter {
     pub kind: CounterKind,
     /// Gradient steps of each ascent.
     pub steps: usize,
-    /// Rounds of ascent and adaptation.
+    /// Rounds of ascent and adaptation; and how often the copies adapt anew along a trajectory.
     pub rounds: usize,
     /// How often the defense answers a point before the attacker believes how good it is, each time with other draws: 1 to 256.
     pub adaptations: usize,
+    /// Answers that an attack which only asks may ask for. 0: such attacks find nothing.
+    pub queries: usize,
     /// How often the defense answers the point that the attacker chose, with draws that the attacker never saw: 1 to 256.
     pub judges: usize,
 }
 
 impl Counter {
-    /// Eight rounds of 100 steps; points are chosen by 4 answers and judged by 16 others.
-    pub const STANDARD: Self = Self { kind: CounterKind::All, steps: 100, rounds: 8, adaptations: 4, judges: 16 };
+    /// Eight rounds of 100 steps, and 200 queries; points are chosen by 4 answers and judged by 16 others.
+    pub const STANDARD: Self = Self { kind: CounterKind::All, steps: 100, rounds: 8, adaptations: 4, queries: 200, judges: 16 };
+
+    /// One image, watched: a riposte a round, and four judges.
+    pub const DUEL: Self = Self { kind: CounterKind::GmsaMinimum, steps: 30, rounds: 5, adaptations: 1, queries: 50, judges: 4 };
+
+    /// What it may take at most with a defense whose search takes so many steps.
+    pub fn effort(&self, search_steps: usize) -> Effort {
+        let Self { kind, steps, rounds, adaptations, queries, judges } = *self;
+        // Each round climbs from a random start and from the last point, against the base model and the copies so far.
+        let climbs = |models: usize| 2 * steps * models;
+        let of_attacker = match kind {
+            CounterKind::None => Effort::default(),
+            CounterKind::Attack => Effort { gradients: 0, answers: adaptations },
+            // Two climbs, one to each wrong class, and about as much for the queries; all their ends get an answer, three get more.
+            CounterKind::Transfer => Effort { gradients: 20 * steps, answers: 22 + 3 * adaptations },
+            // Each gradient of the three climbs is behind a search.
+            CounterKind::Suppression | CounterKind::Decoy => {
+                Effort { gradients: 3 * steps * (search_steps + 1), answers: 3 + adaptations }
+            }
+            CounterKind::Trajectory => Effort { gradients: steps * adaptations, answers: rounds * adaptations },
+            // Six pairs in two orders; each gradient is one of the copies, of the base model, and one behind a search.
+            CounterKind::Bank => Effort { gradients: 12 * steps * (search_steps + 3), answers: 12 + 3 * adaptations },
+            CounterKind::Square | CounterKind::RayS => Effort { gradients: 0, answers: queries + 2 * adaptations },
+            CounterKind::GmsaAverage | CounterKind::GmsaMinimum => Effort {
+                gradients: (0..rounds).map(|round| climbs(1 + round * adaptations)).sum(),
+                answers: rounds * adaptations,
+            },
+            CounterKind::FixedPoint => Effort { gradients: rounds * climbs(adaptations), answers: rounds * adaptations },
+            CounterKind::All => {
+                CounterKind::SINGLE.iter().map(|kind| Self { kind: *kind, judges: 0, ..*self }.effort(search_steps)).fold(
+                    Effort::default(),
+                    |sum, one| Effort { gradients: sum.gradients + one.gradients, answers: sum.answers + one.answers + judges },
+                )
+            }
+        };
+        // The natural image is judged, and the point that stands.
+        Effort { answers: of_attacker.answers + 2 * judges, ..of_attacker }
+    }
 
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) naming the setting.
@@ -74,14 +152,37 @@ impl Counter {
     }
 }
 
+/// What an attack on a defense takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Passes of one image forth and back through one model.
+    pub gradients: usize,
+    /// Answers of the defense.
+    pub answers: usize,
+}
+
 /// What became of an image under the attacks on the defense.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Countered {
     /// The natural image, judged as the attacked ones are: a control.
     pub natural: Judged,
+    /// The attacks that were tried and had a hold, in their order. What has fallen is left alone by those that come after.
+    pub tried: Vec<CounterKind>,
+    /// What they cost.
+    pub cost: Cost,
     /// Points in the order in which they were found, each worse for the defense than the one before it by the attacker's own count.
     pub points: Vec<Point>,
+}
+
+/// What an attacker spent on one image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cost {
+    /// Answers of the defense; those of the judges are not in it.
+    pub answers: usize,
+    /// Gradient steps, each of one point, whatever the number of copies that it addresses.
+    pub steps: usize,
 }
 
 /// A point that an attacker chose.
@@ -147,6 +248,10 @@ pub struct Left {
     pub images: usize,
     /// Answers to each, by draws that the attacker never saw.
     pub judges: usize,
+    /// Answers of the defense that the attacker asked for, mean of an image.
+    pub answers: f64,
+    /// Gradient steps of the attacker, mean of an image.
+    pub steps: f64,
     /// The natural images, a control, then what is left after one attack and those before it.
     pub rows: Vec<Row>,
 }
@@ -177,8 +282,12 @@ impl Left {
         let countered: Vec<(&Record, &Countered)> =
             records.iter().filter_map(|record| Some((record, record.counter.as_ref()?))).collect();
         let judges = countered.first()?.1.natural.of;
-        let happened = |kind: &CounterKind| countered.iter().any(|(_, c)| c.points.iter().any(|point| point.kind == *kind));
-        let kinds = std::iter::once(CounterKind::None).chain(CounterKind::SINGLE.into_iter().filter(happened));
+        let tried = |kind: &CounterKind| countered.iter().any(|(_, countered)| countered.tried.contains(kind));
+        let kinds = std::iter::once(CounterKind::None).chain(CounterKind::SINGLE.into_iter().filter(tried));
+        let per_image = |cost: fn(&Cost) -> usize| {
+            countered.iter().map(|(_, countered)| cost(&countered.cost) as f64).sum::<f64>() / countered.len() as f64
+        };
+        let (answers, steps) = (per_image(|cost| cost.answers), per_image(|cost| cost.steps));
         let rows = kinds.map(|after| {
             let of_image = |(record, countered): &(&Record, &Countered)| {
                 let judged = countered.up_to(after).last().map_or(countered.natural, |point| point.judged);
@@ -186,7 +295,7 @@ impl Left {
             };
             Row::of(after, &countered.iter().map(of_image).collect::<Vec<_>>())
         });
-        Some(Self { images: countered.len(), judges, rows: rows.collect() })
+        Some(Self { images: countered.len(), judges, answers, steps, rows: rows.collect() })
     }
 }
 
@@ -210,7 +319,7 @@ impl Row {
 }
 
 /// The mean of at least one value and its 95 % interval by the normal approximation.
-fn mean(values: &[f64]) -> [f64; 3] {
+pub fn mean(values: &[f64]) -> [f64; 3] {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
@@ -229,7 +338,12 @@ mod tests {
     /// The base model errs under its own attack on image 1 alone.
     fn record(input: u64, points: &[(CounterKind, usize)]) -> Record {
         let points = points.iter().map(|(kind, right)| Point { kind: *kind, fooled: [4 - right, 4], judged: judged(*right) });
-        let counter = Some(Countered { natural: judged(4), points: points.collect() });
+        let points: Vec<Point> = points.collect();
+        // Suppression has no hold, and image 1 has fallen before the last two.
+        let tried = [CounterKind::Attack, CounterKind::Transfer, CounterKind::Decoy, CounterKind::GmsaAverage];
+        let tried = tried[..if input == 1 { 2 } else { 4 }].to_vec();
+        let cost = Cost { answers: 3 * points.len(), steps: 5 };
+        let counter = Some(Countered { natural: judged(4), tried, cost, points });
         Record { attacked: Some(3 - usize::from(input == 1)), counter, ..Record::of_input(input, 3, 3) }
     }
 
@@ -243,7 +357,7 @@ mod tests {
         let left = Left::of(&records).unwrap();
         let rows: Vec<(CounterKind, f64, usize, usize)> =
             left.rows.iter().map(|row| (row.after, row.accuracy, row.always, row.mostly)).collect();
-        assert_eq!((left.images, left.judges), (3, 4));
+        assert_eq!((left.images, left.judges, left.answers, left.steps), (3, 4, 3.0, 5.0));
         assert_eq!(
             rows,
             [
@@ -251,10 +365,11 @@ mod tests {
                 (CounterKind::Attack, 2.75 / 3.0, 2, 3),
                 (CounterKind::Transfer, 1.75 / 3.0, 1, 2),
                 (CounterKind::Decoy, 1.5 / 3.0, 1, 1),
+                (CounterKind::GmsaAverage, 1.5 / 3.0, 1, 1),
             ]
         );
         // The base model says class 1 at every point.
-        assert_eq!(left.rows.iter().map(|row| row.base).collect::<Vec<_>>(), [3, 1, 1, 1]);
+        assert_eq!(left.rows.iter().map(|row| row.base).collect::<Vec<_>>(), [3, 1, 1, 1, 1]);
         let gains: Vec<f64> = left.rows.iter().map(|row| row.gain[0]).collect();
         assert_eq!(gains[0], 0.0);
         assert!((gains[3] - 0.5 / 3.0).abs() < 1e-12, "{gains:?}");

@@ -83,6 +83,14 @@ impl DatasetId {
         }
     }
 
+    /// The light form of the recommended setup.
+    pub fn light(self) -> PresetName {
+        match self {
+            Self::Digits | Self::Mnist => PresetName::LightMnist,
+            Self::Cifar10 => PresetName::LightCifar,
+        }
+    }
+
     /// The setup that this project recommends for it.
     pub fn recommended(self) -> PresetName {
         self.presets()[0]

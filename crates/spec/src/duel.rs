@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attack::{Attack, Pgd};
 use crate::class::Prediction;
+use crate::counter::Course;
 use crate::dataset::DatasetId;
 use crate::outcome::Outcome;
 use crate::post_train::PostTrain;
@@ -67,6 +68,9 @@ pub struct Duel {
     pub race: Vec<Vec<f32>>,
     /// Mean loss of each batch before its step.
     pub losses: Vec<f32>,
+    /// The attack on the defense by someone who knows that it adapts, round by round; none where there was none.
+    #[serde(default)]
+    pub counter: Option<Course>,
     /// What it took.
     pub seconds: f64,
 }
@@ -98,8 +102,9 @@ impl From<&Prediction> for Opinion {
 }
 
 impl Duel {
-    /// The attack and the defense.
+    /// The attack, the defense, and the attack on that.
     pub fn setup(&self) -> Setup {
-        Setup { attack: Some(Attack::Pgd(self.attack)), target: self.target, riposte: Some(self.riposte), counter: None }
+        let counter = self.counter.as_ref().map(|course| course.settings);
+        Setup { attack: Some(Attack::Pgd(self.attack)), target: self.target, riposte: Some(self.riposte), counter }
     }
 }

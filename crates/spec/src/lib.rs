@@ -10,7 +10,7 @@
 //! - [`class`], [`outcome`]: what a classifier says, and how a duel ended.
 //! - [`record`], [`results`], [`summary`]: one line for each input, the file of such lines, the figures that follow from them;
 //!   [`doubt`]: what makes such a figure doubtful; [`counter`]: attacks on the defense, and what they leave of it;
-//!   [`speed`]: the times of answers.
+//!   [`speed`]: the times of answers; [`queries`]: attackers who can only ask.
 //! - [`mod@bench`]: the paper's tables as cells; [`paper`]: its figures; [`verdict`]: what measured ones say of them.
 //! - [`pareto`]: forms of the defense side by side; what each costs is counted in [`work`].
 //! - [`units`]: numbers as people write them.
@@ -37,6 +37,7 @@ pub mod paper;
 pub mod pareto;
 pub mod post_train;
 pub mod preset;
+pub mod queries;
 pub mod record;
 pub mod results;
 pub mod search;

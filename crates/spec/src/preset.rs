@@ -5,6 +5,7 @@
 
 use crate::attack::{Attack, Loss, Pgd, Start, Stop};
 use crate::choice::choices;
+use crate::counter::Counter;
 use crate::dataset::DatasetId;
 use crate::post_train::{
     Augmentation, BatchNormMode, Direction, Exit, Parameters, Perturbation, PostTrain, Precision, Samples, TrainingData,
@@ -54,6 +55,8 @@ pub struct Preset {
     pub fast: Perturbation,
     /// The `pgd` variant's perturbation in this setup.
     pub pgd: Perturbation,
+    /// The attack on the defense, for who asks for one.
+    pub counter: Counter,
 }
 
 /// The neighbor search of Fast-FGSM's code, for CIFAR-10 and, unchanged, for MNIST: a step longer than the radius, so that one
@@ -98,6 +101,7 @@ impl Preset {
         post_train: F_POST_TRAIN,
         fast: Perturbation::Fast { epsilon: 8.0 / 255.0, step_size: 10.0 / 255.0 },
         pgd: Perturbation::Pgd { epsilon: 8.0 / 255.0, step_size: 2.0 / 255.0, steps: 7 },
+        counter: Counter::STANDARD,
     };
 
     /// MNIST as in the code of Fast-FGSM training. The search keeps CIFAR-10's 8/255 and 10/255 while the attack is at
@@ -108,6 +112,7 @@ impl Preset {
         post_train: PostTrain { augmentation: Augmentation::None, batch_size: 200, ..F_POST_TRAIN },
         fast: Self::F_CIFAR.fast,
         pgd: Self::F_CIFAR.pgd,
+        counter: Counter::STANDARD,
     };
 
     /// CIFAR-10 as in the PyTorch port of Madry et al.: the attack never stops early, the search uses the attack's own
@@ -122,6 +127,7 @@ impl Preset {
         },
         fast: Perturbation::Fast { epsilon: 8.0 / 255.0, step_size: 10.0 / 255.0 },
         pgd: Perturbation::Pgd { epsilon: 8.0 / 255.0, step_size: 2.0 / 255.0, steps: 7 },
+        counter: Counter::STANDARD,
     };
 
     /// MNIST as in the PyTorch port of Madry et al.: 64 + 64 samples, the search uses the attack's own settings.
@@ -136,6 +142,7 @@ impl Preset {
         },
         fast: Perturbation::Fast { epsilon: 0.3, step_size: 0.375 },
         pgd: Perturbation::Pgd { epsilon: 0.3, step_size: 0.01, steps: 40 },
+        counter: Counter::STANDARD,
     };
 
     /// [`F_CIFAR`](Self::F_CIFAR) with the strongest riposte measured for 2 % of its work.
@@ -190,6 +197,11 @@ impl Preset {
         Self::LIGHT_MNIST,
         Self::INSTANT_MNIST,
     ];
+
+    /// The same for one image that is watched, on which an attack on the defense should take seconds.
+    pub fn for_duel(self) -> Self {
+        Self { counter: Counter::DUEL, ..self }
+    }
 
     /// Its attack and its defense.
     pub fn setup(&self) -> Setup {

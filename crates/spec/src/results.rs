@@ -76,6 +76,9 @@ pub struct Settings {
     /// The bank whose copies answer; `None`: each input has one of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bank: Option<BankUse>,
+    /// Another bank, which the attacker on the defense has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counter_bank: Option<BankUse>,
     /// SHA-256 of the file that the attacked images are from, in lower-case hexadecimal; `None`: they are the attack's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images_sha256: Option<String>,

@@ -1,10 +1,84 @@
-//! How a base model is trained: Fast-FGSM (Wong et al. 2020) and PGD (Madry et al. 2018) adversarial training.
+//! How a base model is trained.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::choice::choices;
 use crate::error::refused;
 use crate::post_train::{Augmentation, Precision, single};
+
+choices! {
+    /// A published way to train, with its settings.
+    pub enum Method: "method" {
+        /// FGSM from a random start (Fast-FGSM, Wong et al. 2020)
+        Fast = "fast",
+        /// PGD (Madry et al. 2018)
+        Pgd = "pgd",
+        /// Without attacks
+        Natural = "natural",
+        /// FGSM on samples with noise of twice epsilon, which stays in them (de Jorge et al. 2022): the one step does not overfit to itself
+        NoiseFgsm = "n-fgsm",
+        /// Natural samples by their labels, attacked ones by what the model says of the natural ones (TRADES, Zhang et al. 2019)
+        Trades = "trades",
+        /// Each batch several times, one gradient for weights and perturbation (Shafahi et al. 2019)
+        Free = "free",
+        /// Half of a batch moved toward the least likely class in one step (Kurakin et al. 2017)
+        Kurakin = "kurakin",
+        /// PGD, and the logits of a sample and of its attacked form pulled together (adversarial logit pairing, Kannan et al. 2018): known
+        /// to be no better than PGD, and broken as it was published (Engstrom et al. 2018)
+        LogitPairing = "alp",
+    }
+}
+
+/// Which loss a step follows, and how the samples are perturbed for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Recipe {
+    /// Cross-entropy of the samples after the inner attack.
+    #[default]
+    Adversarial,
+    /// The same, with noise in the samples and an attack of one step from it, which may leave the ball.
+    NoiseFgsm {
+        /// Size of the noise in units of epsilon.
+        noise: f32,
+    },
+    /// Cross-entropy of the natural samples, and the divergence of the attacked ones from them, which the inner attack ascends.
+    Trades {
+        /// What the divergence counts: β.
+        beta: f32,
+    },
+    /// Cross-entropy of the samples with a perturbation that goes on from batch to batch. The inner attack's radius is the largest step.
+    Free {
+        /// Steps on each batch.
+        replays: usize,
+    },
+    /// Cross-entropy of a batch whose first samples are moved toward their least likely class, by a size drawn for each.
+    Kurakin {
+        /// Which part of the batch is moved, in `(0, 1]`.
+        share: f32,
+        /// What a moved sample counts.
+        weight: f32,
+    },
+    /// Half the cross-entropy of the natural and half that of the attacked samples, and the squared distance of their logits.
+    LogitPairing {
+        /// What the distance counts.
+        weight: f32,
+    },
+}
+
+impl Recipe {
+    fn is_adversarial(&self) -> bool {
+        *self == Self::Adversarial
+    }
+
+    /// How many optimizer steps a batch gives.
+    pub fn replays(self) -> usize {
+        match self {
+            Self::Free { replays } => replays,
+            _ => 1,
+        }
+    }
+}
 
 /// Settings of a training run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -22,6 +96,9 @@ pub struct TrainConfig {
     pub peak_learning_rate: f32,
     /// Where the peak is, as a fraction of the run.
     pub peak_at: f32,
+    /// Which loss a step follows.
+    #[serde(default, skip_serializing_if = "Recipe::is_adversarial")]
+    pub recipe: Recipe,
     /// What the samples are perturbed by.
     pub inner: InnerAttack,
     /// The radius and the step of the inner attack rise linearly from 0 over this fraction of the run. At full strength from
@@ -79,6 +156,7 @@ impl TrainConfig {
         rule: Rule::Adam,
         peak_learning_rate: 5e-3,
         peak_at: 0.4,
+        recipe: Recipe::Adversarial,
         inner: InnerAttack { epsilon: 0.3, step_size: 0.375, steps: 1, clip_start: false },
         ramp: 0.0,
         augmentation: Augmentation::None,
@@ -101,11 +179,46 @@ impl TrainConfig {
         rule: Rule::Sgd { momentum: 0.9, nesterov: false, weight_decay: 5e-4 },
         peak_learning_rate: 0.2,
         peak_at: 0.5,
+        recipe: Recipe::Adversarial,
         inner: InnerAttack { epsilon: 8.0 / 255.0, step_size: 10.0 / 255.0, steps: 1, clip_start: true },
         ramp: 0.0,
         augmentation: Augmentation::CropFlip { padding: 4 },
         precision: Precision::Single,
     };
+
+    /// The settings of a method for gray (MNIST) or colored (CIFAR-10) images. Loss and inner attack are the sources'; the schedule is that
+    /// of [`FAST_MNIST`](Self::FAST_MNIST) and [`FAST_CIFAR10`](Self::FAST_CIFAR10), shorter than most sources'.
+    pub fn of(method: Method, colored: bool) -> Self {
+        let fast = if colored { Self::FAST_CIFAR10 } else { Self::FAST_MNIST };
+        // PGD-7 of 2/255 on CIFAR-10: Madry et al. 2018.
+        let seven = InnerAttack { step_size: 2.0 / 255.0, steps: 7, ..fast.inner };
+        let pgd = if colored { Self { inner: seven, ..fast } } else { Self::PGD_MNIST };
+        let one = InnerAttack { step_size: fast.inner.epsilon, ..fast.inner };
+        match method {
+            Method::Fast => fast,
+            Method::Pgd => pgd,
+            Method::Natural => Self { inner: InnerAttack { epsilon: 0.0, step_size: 0.0, steps: 0, clip_start: false }, ..fast },
+            Method::NoiseFgsm => Self { recipe: Recipe::NoiseFgsm { noise: 2.0 }, inner: one, ..fast },
+            Method::Trades if colored => {
+                let inner = InnerAttack { epsilon: 0.031, step_size: 0.007, steps: 10, clip_start: false };
+                Self { recipe: Recipe::Trades { beta: 6.0 }, inner, peak_learning_rate: 0.1, ..fast }
+            }
+            Method::Trades => {
+                let inner = InnerAttack { clip_start: false, ..pgd.inner };
+                Self { recipe: Recipe::Trades { beta: 1.0 }, inner, ramp: 0.0, ..pgd }
+            }
+            // As many optimizer steps as the other methods make: a batch counts for eight.
+            Method::Free => Self {
+                recipe: Recipe::Free { replays: 8 },
+                inner: one,
+                epochs: fast.epochs.div_ceil(8),
+                peak_learning_rate: if colored { 0.04 } else { 1e-3 },
+                ..fast
+            },
+            Method::Kurakin => Self { recipe: Recipe::Kurakin { share: 0.5, weight: 0.3 }, inner: one, ..fast },
+            Method::LogitPairing => Self { recipe: Recipe::LogitPairing { weight: if colored { 0.5 } else { 1.0 } }, ..pgd },
+        }
+    }
 
     /// Checks that every setting is in its range.
     ///
@@ -121,6 +234,21 @@ impl TrainConfig {
         }
         if !(self.peak_learning_rate > 0.0 && self.peak_at > 0.0 && self.peak_at < 1.0) {
             return refused("the peak learning rate must be positive and its place between 0 and 1");
+        }
+        let positive = |value: f32| value > 0.0 && value.is_finite();
+        let (name, fits) = match self.recipe {
+            Recipe::Adversarial => ("", true),
+            Recipe::NoiseFgsm { noise } => ("noise", noise >= 0.0 && noise.is_finite()),
+            Recipe::Trades { beta } => ("beta", positive(beta)),
+            Recipe::Free { replays } => ("number of replays", replays > 0),
+            Recipe::Kurakin { share, weight } => ("share or the weight", positive(share) && share <= 1.0 && positive(weight)),
+            Recipe::LogitPairing { weight } => ("weight", positive(weight)),
+        };
+        if !fits {
+            return refused(format!("the {name} of the recipe is out of its range"));
+        }
+        if self.recipe.replays() > 1 && self.micro_batch < self.batch_size {
+            return refused("free training takes a batch whole: its perturbation goes on to the next one");
         }
         if !(0.0..=1.0).contains(&self.ramp) {
             return refused(format!("the ramp is a fraction of the run, from 0 to 1, not {}", self.ramp));

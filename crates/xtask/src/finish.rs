@@ -20,7 +20,7 @@ use crate::content::{digest, gzip};
 
 /// What a visitor may be asked to download for each part, gzipped. The page's is not what a visitor waits for to see something: the case
 /// that it opens with is in `index.html`.
-const BUDGETS: [(&str, usize); 2] = [("riposte-page", 480 * 1024), ("riposte-engine", 3 * 1024 * 1024)];
+const BUDGETS: [(&str, usize); 2] = [("riposte-page", 500 * 1024), ("riposte-engine", 3 * 1024 * 1024)];
 
 /// What a build is for.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use burn::tensor::{Device, Tensor, TensorData};
 use riposte::attack::counter::{Committee, CounterAttack, Event, Look, Rule, Searched, Subjected};
 use riposte::attack::{Goal, Norm, Pgd, Start, Subject, distance, input_gradient};
+use riposte::bank::{Bank, Banked, Pair, Pick};
 use riposte::classifier::predictions;
 use riposte::data::digits::{self, Split};
 use riposte::data::pool::ClassPools;
@@ -16,7 +17,7 @@ use riposte::presets::Preset;
 use riposte::rng::{Draws, Purpose, Seed};
 use riposte::spec::Choice;
 use riposte::spec::attack::Loss;
-use riposte::spec::counter::{Counter, CounterKind, Countered};
+use riposte::spec::counter::{Cost, Counter, CounterKind, Countered};
 use riposte::{Classifier, Error, Result};
 
 use crate::attacks_subjects::values;
@@ -24,7 +25,7 @@ use crate::attacks_subjects::values;
 /// One rounding of `x + epsilon` in `[0, 2)`.
 const ROUNDING: f32 = 1.2e-7;
 const EPSILON: f32 = 0.3;
-const FEW: Counter = Counter { kind: CounterKind::All, steps: 15, rounds: 3, adaptations: 2, judges: 3 };
+const FEW: Counter = Counter { kind: CounterKind::All, steps: 15, rounds: 3, adaptations: 2, queries: 150, judges: 3 };
 
 fn model(seed: u64) -> Model {
     Model::random(Architecture::FastMnistCnn, Seed(seed), &Device::flex())
@@ -45,7 +46,10 @@ fn run<D: Defense<Model = Model>>(
     subjected: &Subjected,
     observe: impl AsyncFnMut(Event<'_, Model>) -> ControlFlow<()>,
 ) -> Result<Countered> {
-    pollster::block_on(CounterAttack { model, defense, settings, epsilon: EPSILON }.run(subjected, observe))
+    let ended = pollster::block_on(CounterAttack { model, defense, settings, epsilon: EPSILON }.run(subjected, observe))?;
+    // Whoever found points hands out the last.
+    assert_eq!(ended.image.is_some(), !ended.countered.points.is_empty());
+    Ok(ended.countered)
 }
 
 async fn on(_: Event<'_, Model>) -> ControlFlow<()> {
@@ -195,10 +199,8 @@ fn a_defense_that_swaps_the_model_falls_as_that_model_does() {
         for kind in [CounterKind::FixedPoint, CounterKind::GmsaMinimum, CounterKind::GmsaAverage] {
             let mut copies = Vec::new();
             let observe = async |event: Event<'_, Model>| {
-                if let Event::Round(round) = event {
-                    assert!(
-                        values(distance(Norm::LInfinity, subject.image.clone(), round.image.clone()))[0] <= EPSILON + ROUNDING
-                    );
+                if let Event::Round { round, image } = event {
+                    assert!(values(distance(Norm::LInfinity, subject.image.clone(), image.clone()))[0] <= EPSILON + ROUNDING);
                     copies.push(round.copies);
                 }
                 ControlFlow::Continue(())
@@ -213,6 +215,82 @@ fn a_defense_that_swaps_the_model_falls_as_that_model_does() {
         }
     }
     assert_eq!(fell, 12);
+}
+
+#[test]
+fn an_attacker_who_only_asks_or_follows_the_copies_fools_a_swapped_model() {
+    let (base, other) = (model(0), model(1));
+    for kind in [CounterKind::Trajectory, CounterKind::Square, CounterKind::RayS] {
+        let mut fell = 0;
+        for number in 0..4 {
+            let subject = subjected(&base, number);
+            let defense = Other { base: &base, other: other.clone() };
+            let mut known = Vec::new();
+            let observe = async |event: Event<'_, Model>| {
+                if let Event::Round { round, image } = event {
+                    let change = values(distance(Norm::LInfinity, subject.image.clone(), image.clone()))[0];
+                    assert!(change <= EPSILON + ROUNDING, "{kind}: {change}");
+                    known.push(round.copies);
+                }
+                ControlFlow::Continue(())
+            };
+            let countered = run(&base, &defense, Counter { kind, ..FEW }, &subject, observe).unwrap();
+            let (point, cost) = (countered.points[0], countered.cost);
+            match kind {
+                // First the base, then the copies of the two answers at the point before; 15 steps have three rounds.
+                CounterKind::Trajectory => {
+                    assert!(cost.answers == 2 * known.len() && known[0] == 1 && known[1..].iter().all(|copies| *copies == 2));
+                }
+                _ => assert!(cost.steps == 0 && cost.answers <= 150 + 2 * 2, "{cost:?}"),
+            }
+            fell += usize::from(point.judged.right == 0);
+        }
+        assert_eq!(fell, 4, "{kind}");
+    }
+    let defense = Other { base: &base, other };
+    for kind in [CounterKind::Square, CounterKind::RayS] {
+        let silent = run(&base, &defense, Counter { kind, queries: 0, ..FEW }, &subjected(&base, 0), on).unwrap();
+        assert!(silent.points.is_empty() && silent.tried.is_empty(), "without questions there is no attack");
+    }
+}
+
+/// A bank whose copies are the base with a head that another class pulls: known copies, and a search that finds neighbors.
+fn bank_of(base: &Model) -> Bank<Model> {
+    let settings = PostTrain { iterations: 3, batch_size: 8, perturbation: Preset::M_MNIST.fast, ..Preset::M_MNIST.post_train };
+    let pools = ClassPools::new(digits::generate(Seed(0), Split::Train, 0..200));
+    let mut bank = Bank::new(base.clone(), settings).unwrap();
+    for pair in Pair::all(10) {
+        let copies = [0, 1].map(|draw| pollster::block_on(bank.make(&pools, pair, draw, Seed(5), silent)).unwrap());
+        bank.insert(pair, copies.to_vec());
+    }
+    bank
+}
+
+async fn silent(_: Progress<'_, Model>) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+#[test]
+fn who_knows_the_bank_fools_its_copies_without_asking_in_between() {
+    let base = model(0);
+    let bank = bank_of(&base);
+    let search = NeighborSearch {
+        attack: Pgd { epsilon: 0.05, step_size: 0.02, steps: 4, start: Start::Zero, ..Pgd::MNIST },
+        method: SearchMethod::Untargeted,
+    };
+    let defense = Banked { bank: &bank, search, pick: Pick::Drawn };
+    let mut fell = 0;
+    for number in 0..4 {
+        let subject = subjected(&base, number);
+        let countered = run(&base, &defense, Counter { kind: CounterKind::Bank, ..FEW }, &subject, on).unwrap();
+        // Six pairs in two orders: one answer to each point, and two more to each of three.
+        assert_eq!(countered.cost, Cost { answers: 12 + 3 * 2, steps: 12 * 16 });
+        fell += usize::from(countered.points[0].judged.right == 0);
+    }
+    assert_eq!(fell, 4);
+    let adapting = Static(&base);
+    let nothing = run(&base, &adapting, Counter { kind: CounterKind::Bank, ..FEW }, &subjected(&base, 0), on).unwrap();
+    assert!(nothing.points.is_empty(), "without copies that are known there is nothing to climb on");
 }
 
 #[test]
@@ -259,7 +337,7 @@ fn a_defense_that_never_adapts_is_judged_by_one_answer_and_falls_as_the_model() 
     let subject = subjected(&model, 2);
     let mut rounds = 0;
     let observe = async |event: Event<'_, Model>| {
-        rounds += usize::from(matches!(event, Event::Round(_)));
+        rounds += usize::from(matches!(event, Event::Round { .. }));
         ControlFlow::Continue(())
     };
     let countered = run(&model, &Static(&model), FEW, &subject, observe).unwrap();
@@ -282,9 +360,9 @@ fn a_post_training_that_does_not_move_is_attacked_as_the_model_itself() {
         let subject = subjected(&model, 3);
         let settings = Counter { kind, rounds: 1, ..FEW };
         let mut ends = Vec::new();
-        let mut keep = |round: Event<'_, Model>| {
-            if let Event::Round(round) = round {
-                ends.push(values(round.image.clone()));
+        let mut keep = |event: Event<'_, Model>| {
+            if let Event::Round { image, .. } = event {
+                ends.push(values(image.clone()));
             }
         };
         let still = run(&model, &Static(&model), settings, &subject, async |event| {
@@ -322,11 +400,11 @@ fn an_attack_on_a_defense_stops_when_told() {
         let mut events = 0;
         let observe = async |_: Event<'_, Model>| {
             events += 1;
-            if events == 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if events == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let result = run(&base, &defense, Counter { kind, ..FEW }, &subject, observe);
-        // What searches nothing gives suppression and decoy no hold, and no event.
-        let none = [CounterKind::Suppression, CounterKind::Decoy].contains(&kind);
+        // What searches nothing gives these no hold, and no event after the judgment of the image itself.
+        let none = [CounterKind::Suppression, CounterKind::Decoy, CounterKind::Bank].contains(&kind);
         match result {
             Err(Error::Cancelled) => assert!(!none, "{kind}"),
             Ok(countered) => assert!(none && countered.points.is_empty(), "{kind}"),

@@ -95,6 +95,23 @@ fn an_attack_on_the_riposte_is_in_each_line_and_goes_on_where_it_stopped() {
     output(&[&settings[..], &["--images", "2", "--out", text(&parts)]].concat());
     let table = output(&[&settings[..], &["--images", "3", "--out", text(&parts)]].concat());
     assert!(table.contains("Against an attacker who knows the defense (2 answers"), "{table}");
+    // All points are handed out, those of the run that was there before, too.
+    let points = |run: &Path, name: &str| {
+        let file = folder.path().join(name);
+        output(&[&settings[..], &["--images", "3", "--out", text(run), "--export", text(&file)]].concat());
+        let bytes = std::fs::read(file).unwrap();
+        let arrays = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let [natural, countered] = ["natural", "countered"].map(|name| arrays.tensor(name).unwrap());
+        assert_eq!((natural.shape(), countered.shape()), (&[3, 1, 28, 28][..], &[3, 1, 28, 28][..]));
+        let floats = |bytes: &[u8]| bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect::<Vec<_>>();
+        (floats(natural.data()), floats(countered.data()))
+    };
+    let new = folder.path().join("new.jsonl");
+    let (natural, countered) = points(&new, "new.safetensors");
+    assert_eq!(countered, points(&parts, "again.safetensors").1);
+    let change = natural.iter().zip(&countered).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    // One rounding of a sum below 2.
+    assert!(change > 0.0 && change <= 0.3 + 1.2e-7, "{change}");
     let lines = |path: &Path| -> Vec<Value> {
         std::fs::read_to_string(path).unwrap().lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect()
     };
@@ -109,7 +126,9 @@ fn an_attack_on_a_riposte_that_cannot_be_is_refused() {
         (&["eval", "--counter", "fpa", "--attack", "none"], "needs an attack in a ball"),
         (&["eval", "--counter", "fpa", "--target", "3"], "contradicts `target`"),
         (&["eval", "--counter-rounds", "3"], "an attack on the defense"),
-        (&["duel", "--counter", "fpa"], "`riposte eval` takes --counter"),
+        (&["eval", "--counter", "bank"], "--counter-bank FOLDER"),
+        (&["eval", "--counter", "bank", "--counter-bank", "nowhere"], "there is no bank in `nowhere`"),
+        (&["duel", "--counter", "fpa", "--target", "3"], "contradicts `target`"),
     ] {
         let error = failure(1, &[flags, &["--dataset", "digits"]].concat());
         assert!(error.contains(expected), "{flags:?}: {error}");

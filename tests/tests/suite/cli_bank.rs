@@ -136,3 +136,25 @@ fn forms_are_compared_on_the_same_inputs_and_a_run_goes_on() {
     let full = table.lines().find(|line| line.contains("nothing changes")).unwrap();
     assert!(full.trim_end().ends_with("100.00 % |"), "{full}");
 }
+
+#[test]
+fn an_attacker_has_a_bank_of_the_same_riposte_alone() {
+    let folder = tempdir().unwrap();
+    let (bank, other) = (folder.path().join("bank"), folder.path().join("other"));
+    run(&make(&bank, &["--draws", "1"]));
+    run(&make(&other, &["--draws", "1", "--seed", "1"]));
+    let eval = |more: &[&str]| {
+        let base = ["eval", "--dataset", "digits", "--images", "2", "--natural", "off", "--device", "cpu", "--counter", "bank"];
+        [&base[..], &["--counter-steps", "3", "--json"], more].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let report = |more: &[&str]| json(&eval(more).iter().map(String::as_str).collect::<Vec<_>>());
+    // The defense's own copies are known, or others take their place.
+    let own = report(&["--bank", text(&bank)]);
+    assert_eq!(own["counter"]["rows"][1]["after"], "bank");
+    assert!(own["settings"]["counter_bank"].is_null());
+    let others = report(&["--bank", text(&bank), "--counter-bank", text(&other)]);
+    assert_eq!(others["settings"]["counter_bank"]["seed"], 1);
+    let arguments = eval(&["--counter-bank", text(&bank)]);
+    let refusal = failure(1, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(refusal.contains("adapt otherwise than the defense") && refusal.contains("perturbation"), "{refusal}");
+}

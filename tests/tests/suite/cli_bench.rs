@@ -144,3 +144,29 @@ fn what_cannot_be_done_is_said_in_a_sentence() {
     fs::write(&file, "").unwrap();
     assert!(failure(1, &search(&file.join("below"), "2")).contains("cannot write to"));
 }
+
+#[test]
+fn signs_of_gradients_go_on_after_a_line_that_was_cut_off_and_have_a_table() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("bench");
+    let signs = |images| arguments(&["table6"], &out, "light-mnist-signs", images);
+    output(&signs("2"));
+    let [file] = &files(&out)[..] else { panic!("one file") };
+    let whole = fs::read_to_string(file).unwrap();
+    assert_eq!(whole.matches("\"signs\"").count(), 2 * 8, "{whole}");
+    // In the middle of the second input's lines.
+    let first = whole.find("\"signs\"").unwrap();
+    let done = first + whole[first..].find("done").unwrap();
+    let cut = done + whole[done..].find("\"zoo\"").unwrap();
+    fs::write(file, &whole[..cut]).unwrap();
+    output(&signs("2"));
+    assert_eq!(fs::read_to_string(file).unwrap(), whole);
+    output(&["report", text(&out)]);
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(out.join("report.json")).unwrap()).unwrap();
+    let table = &report["tables"][0];
+    assert!(table["title"].as_str().unwrap().starts_with("Table 6."), "{table}");
+    for row in table["rows"].as_array().unwrap() {
+        let same = row["what"].as_str().unwrap().ends_with("same draws");
+        assert!(row["model"] == "digits-robust" && (!same || row["differing"]["right"] == 0), "{row}");
+    }
+}

@@ -70,3 +70,37 @@ fn the_json_of_a_duel_is_the_same_each_time() {
     let command = facts["command"].as_str().unwrap();
     assert!(command.ends_with(&format!("--index {}", facts["index"])), "{command}");
 }
+
+#[test]
+fn a_duel_with_an_attack_on_the_defense_tells_its_rounds_and_how_it_ended() {
+    let folder = tempdir().unwrap();
+    let (model, report) = (folder.path().join("fast.safetensors"), folder.path().join("report.html"));
+    weights(Architecture::FastMnistCnn, &model);
+    let counter =
+        ["--index", "3", "--counter", "gmsa-average", "--counter-steps", "3", "--counter-rounds", "2", "--counter-judges", "2"];
+    let with = |more: &[&'static str]| {
+        arguments(&model, &report, &[&counter, more].concat()).iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()
+    };
+    let run = |words: &[String]| json(&std::iter::once("duel").chain(words.iter().map(String::as_str)).collect::<Vec<_>>());
+    let facts = run(&with(&["--json", "--images"]));
+    let course = &facts["counter"];
+    // What was not set is as a duel has it.
+    assert_eq!(course["settings"]["adaptations"], 1);
+    let rounds = course["rounds"].as_array().unwrap();
+    assert!((1..=2).contains(&rounds.len()) && rounds[0]["copies"] == 1 && rounds[0]["kind"] == "gmsa-average", "{course}");
+    assert_eq!(facts["images"]["rounds"].as_array().unwrap().len(), rounds.len());
+    let judgments = course["judgments"].as_array().unwrap();
+    assert_eq!((judgments.len(), &judgments[0]["kind"], &judgments[1]["judged"]["of"]), (2, &serde_json::Value::Null, &2.into()));
+    // The attack and the defense before it are those of a duel without it.
+    let mut without = json(&[&["duel"], &arguments(&model, &report, &["--index", "3", "--json"])[..]].concat());
+    for field in ["attacked", "answer", "race"] {
+        assert_eq!(without[field], facts[field], "{field}");
+    }
+    assert!(without["counter"].take().is_null());
+
+    let words = with(&[]);
+    let story = output(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(story.contains("The counter-riposte (gmsa-average) knows that the model adapts. Round 1: the riposte"), "{story}");
+    let page = std::fs::read_to_string(&report).unwrap();
+    assert!(page.contains("<h2>The counter-riposte</h2>") && page.contains("gmsa-average, 3 steps an ascent, 2 rounds"));
+}

@@ -53,6 +53,7 @@ fn write(path: &Path, index: usize, inputs: std::ops::Range<u64>) {
         counter: None,
         post_samples: None,
         bank: None,
+        counter_bank: None,
         images_sha256: None,
     };
     let mut lines = vec![serde_json::to_string(&Header::new(settings)).unwrap()];

@@ -8,13 +8,18 @@
 
 use std::collections::HashMap;
 
+use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use riposte::attack::{Attacks, Goal, Loss, Pgd, Start, Stop};
 use riposte::models::{Architecture, Model, Nonlinearity, PreActForm, Shortcut};
 use riposte::neighbor::{NeighborSearch, SearchMethod, Searches};
+use riposte::optimizer::{Optimizer, ParameterGradients};
 use riposte::post_train::{Adaptation, BatchNormMode, Direction, Perturbation, PostTrain};
+use riposte::precision::Precision;
 use riposte::presets::Preset;
 use riposte::rng::{Draws, Seed};
+use riposte::spec::train::Rule;
+use riposte::train::{self, Recipe};
 use riposte::weights::StateDict;
 use riposte::{Classifier, ToTensor, classifier};
 use safetensors::SafeTensors;
@@ -273,7 +278,8 @@ const IMPORTED: [(&str, Architecture, &str); 4] = [
 
 #[test]
 fn every_golden_file_is_read() {
-    let read = SYNTHETIC.map(|(name, _)| name).into_iter().chain(IMPORTED.map(|(name, ..)| name)).chain(["forms", "formula"]);
+    let others = ["forms", "formula", "recipes"];
+    let read = SYNTHETIC.map(|(name, _)| name).into_iter().chain(IMPORTED.map(|(name, ..)| name)).chain(others);
     let mut read: Vec<String> = read.map(|name| format!("{name}.safetensors")).collect();
     let folder = std::fs::read_dir(crate::package().join("golden")).unwrap();
     let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -281,6 +287,43 @@ fn every_golden_file_is_read() {
     read.sort_unstable();
     there.sort_unstable();
     assert_eq!(read, there);
+}
+
+#[test]
+fn losses_and_gradients_of_the_training_recipes_equal_pytorchs() {
+    let golden = Golden::open("recipes");
+    let device = Device::flex();
+    let before = formula_weights(Architecture::FastMnistCnn);
+    let shape = [6, 1, 28, 28];
+    let tensor = |values: Vec<f32>| Tensor::<4>::from_data(TensorData::new(values, shape), &device);
+    let natural = tensor(formula::unit("images", 6 * 784));
+    let perturbed = (natural.clone() + tensor(formula::symmetric("recipes", 6 * 784, 0.3))).clamp(0.0, 1.0);
+    let mut classes = vec![0.0; 60];
+    (0..6).for_each(|class| classes[class * 11] = 1.0);
+    let targets = Tensor::<2>::from_data(TensorData::new(classes, [6, 10]), &device);
+    for (name, recipe) in [
+        ("adversarial", Recipe::Adversarial),
+        ("trades", Recipe::Trades { beta: 6.0 }),
+        ("kurakin", Recipe::Kurakin { share: 0.5, weight: 0.3 }),
+        ("alp", Recipe::LogitPairing { weight: 0.5 }),
+    ] {
+        let model = Model::from_weights(Architecture::FastMnistCnn, &before, &device).unwrap().train();
+        let mixed = Tensor::cat(vec![perturbed.clone().narrow(0, 0, 3), natural.clone().narrow(0, 3, 3)], 0);
+        let perturbed = if name == "kurakin" { mixed } else { perturbed.clone() };
+        let loss = train::loss(recipe, Precision::Single, &model, natural.clone(), perturbed, targets.clone());
+        // Losses of about 2 to 20: a few units of f32's last place.
+        golden.close(&format!("{name}/loss"), &read(loss.clone().inner()), 1e-5);
+        let gradients = ParameterGradients::of(&model, loss.backward());
+        // Steps of 1 without momentum subtract the gradients.
+        let rule = Rule::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 };
+        let after = pollster::block_on(Optimizer::new(rule).step(model, gradients, 1.0).valid().weights()).unwrap();
+        for (key, parameter) in &before.0 {
+            let chosen = formula::sample_indices(key, parameter.values.len());
+            let found: Vec<f32> = chosen.iter().map(|at| parameter.values[*at] - after.0[key].values[*at]).collect();
+            // The difference has the rounding of the weights, of up to 0.4 and 1: 6e-8.
+            golden.close(&format!("{name}/{key}"), &found, 1e-5);
+        }
+    }
 }
 
 /// Runs a check on nets whose weights a formula gives, saying which one fails.

@@ -5,6 +5,7 @@ extern crate riposte_harness;
 
 mod attacks_counter;
 mod attacks_losses;
+mod attacks_queries;
 mod attacks_reference;
 mod attacks_strong;
 mod attacks_subjects;
@@ -36,6 +37,7 @@ mod light;
 mod mixed_precision;
 mod official;
 mod properties;
+mod recipes;
 
 fn main() -> std::process::ExitCode {
     riposte_harness::run()

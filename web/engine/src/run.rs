@@ -1,6 +1,7 @@
 //! Answering requests.
 
 mod attack;
+mod counter;
 mod duel;
 mod riposte_run;
 mod slice;
@@ -13,7 +14,7 @@ use burn::tensor::Device;
 use riposte::Classifier;
 use riposte::models::{Architecture, Model};
 use riposte::spec::class::Prediction;
-use riposte_protocol::{DeviceKind, DevicePreference, Event, Notice, Picture, Request, RunId, Victim};
+use riposte_protocol::{DeviceKind, DevicePreference, Event, Notice, Picture, Request, RunId};
 
 use crate::convert::tensor;
 use crate::device;
@@ -63,6 +64,7 @@ impl Engine {
             | Request::Classify { run, .. }
             | Request::Time { run, .. }
             | Request::Attack { run, .. }
+            | Request::Counter { run, .. }
             | Request::Riposte { run, .. } => Some(*run),
         };
         let answered = self.obey(request).await;
@@ -117,10 +119,15 @@ impl Engine {
                 let seconds_per_sample = riposte_run::time(self, &ready).await?;
                 post(&Event::Timed { run, seconds_per_sample });
             }
-            Request::Attack { run, victim, input, class, target, settings } => {
-                let victim = self.victim(&victim)?;
-                let seconds = attack::run(self, run, &*victim, &input, class, target, &settings).await?;
+            Request::Attack { run, model, input, class, target, settings } => {
+                let ready = self.ready(&model)?;
+                let seconds = attack::run(self, run, &ready.model, &input, class, target, &settings).await?;
                 post(&Event::Attacked { run, seconds });
+            }
+            Request::Counter { run, model, input, label, attacked, setup } => {
+                let ready = self.ready(&model)?;
+                let seconds = counter::run(self, run, &ready, &input, label, &attacked, &setup).await?;
+                post(&Event::Countered { run, seconds });
             }
             Request::Riposte { run, model, input, settings } => {
                 let ready = self.ready(&model)?;
@@ -128,7 +135,7 @@ impl Engine {
                 post(&Event::Answered { run, verdict });
             }
             Request::Slice { run, model, adapted, plane, size } => {
-                let (base, copy) = (self.ready(&model)?, self.victim(&Victim::Adapted { run: adapted })?);
+                let (base, copy) = (self.ready(&model)?, self.adapted(adapted)?);
                 slice::run(self, run, &[&base.model, &copy], &plane, size).await?;
                 post(&Event::Sliced { run });
             }
@@ -157,15 +164,11 @@ impl Engine {
         ready.get(model).cloned().ok_or_else(|| Trouble::retry("The classifier is not loaded yet.".to_owned()))
     }
 
-    fn victim(&self, victim: &Victim) -> Result<Rc<Model>, Trouble> {
-        match victim {
-            Victim::Base { model } => Ok(Rc::new(self.ready(model)?.model.clone())),
-            Victim::Adapted { run } => {
-                let adapted = self.adapted.borrow();
-                let found = adapted.iter().find(|(made_by, _)| made_by == run).map(|(_, model)| Rc::clone(model));
-                found.ok_or_else(|| Trouble::last("The adapted copy is gone. Let it riposte again.".to_owned()))
-            }
-        }
+    /// The copy that a riposte adapted.
+    fn adapted(&self, run: RunId) -> Result<Rc<Model>, Trouble> {
+        let adapted = self.adapted.borrow();
+        let found = adapted.iter().find(|(made_by, _)| *made_by == run).map(|(_, model)| Rc::clone(model));
+        found.ok_or_else(|| Trouble::last("The adapted copy is gone. Let it riposte again.".to_owned()))
     }
 
     /// Tells the visitor, before the first run of a kind, why it will take longer.

@@ -122,7 +122,7 @@ fn Offered() -> impl IntoView {
     let time = move || {
         let (iterations, batch) = arena.riposte.with(|riposte| (riposte.iterations, riposte.batch_size));
         let work = |entry: ModelEntry| entry.card.architecture.multiply_accumulates() as f64;
-        let seconds = arena.post_training_seconds(iterations * batch)?;
+        let seconds = arena.post_training_seconds(&arena.riposte.get())?;
         Some(format!(
             "A riposte of {iterations} \u{00d7} {batch} images will take {} on this device, where this one takes {}: estimated from its speed.",
             about(seconds * work(offered.get()?) / work(arena.model_entry())),

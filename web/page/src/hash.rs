@@ -70,7 +70,7 @@ fn state(arena: Arena) -> Option<Vec<(&'static str, String)>> {
     if !arena.on_attacked.get() {
         keys.push(("on", "untouched".to_owned()));
     }
-    keys.extend(keys::differences(&preset.preset(), &arena.setup()));
+    keys.extend(keys::differences(&arena.base(), &arena.whole_setup()));
     let done = arena.runs.phases().map(|phase| phase.get());
     let run = done.iter().rposition(|phase| *phase == Phase::Done).map_or(0, |act| act + 1);
     let run = run.max(usize::from(arena.runs.pending.get()));

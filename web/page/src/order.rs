@@ -4,15 +4,15 @@ use leptos::prelude::*;
 use riposte_protocol::{DeviceKind, Event, Picture, Request};
 use riposte_spec::Choice as _;
 use riposte_spec::attack::{Attack, Start};
+use riposte_spec::counter::Counter;
 use riposte_spec::keys::Key;
-use riposte_spec::post_train::Perturbation;
 use riposte_spec::preset::PresetName;
 use riposte_spec::setup::Setup;
 
 use crate::client::Engine;
 use crate::hunt::Chase;
 use crate::link::{ImageKey, Link, left_out, refusal};
-use crate::state::{Arena, Load, Origin, Subject};
+use crate::state::{Arena, Load, Origin, Subject, samples_worth};
 use crate::trace::Phase;
 
 /// Keeps an element in order for its whole life. The first model takes its settings and its image from the link.
@@ -94,11 +94,15 @@ fn settle(arena: Arena, link: &Link) {
         return arena.set_as(&case);
     }
     let name = wanted.or(opening.as_ref().map(|opening| opening.preset)).unwrap_or(dataset.recommended());
-    let preset = name.preset();
+    let preset = name.preset().for_duel();
     let (setup, refused) = preset.with_link(link.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     notices.extend(refused.into_iter().map(|refused| left_out(refused.name, refused.value, &refused.why.to_string())));
     if setup.pgd().is_none() || setup.riposte.is_none() {
         notices.push("This page always attacks, by PGD, and always defends: what the link says of that was left out.".to_owned());
+    }
+    let is_none = |(key, value): (&String, &String)| Key::named(key).is_some_and(|key| key.name == "counter") && value == "none";
+    if link.settings.iter().any(is_none) {
+        notices.push(left_out("counter", "none", "act III always has an attacker; acts = \u{201c}12\u{201d} leaves it out"));
     }
     if let Some(target) = setup.target.filter(|target| *target >= dataset.classes().len()) {
         notices.push(refusal("target", &target.to_string(), &format!("a class, from 0 to {}", dataset.classes().len() - 1)));
@@ -112,7 +116,7 @@ fn settle(arena: Arena, link: &Link) {
         attack: Some(Attack::Pgd(setup.pgd().unwrap_or(preset.attack))),
         target,
         riposte: setup.riposte.or(Some(preset.post_train)),
-        counter: None,
+        counter: setup.counter.or(Some(Counter::DUEL)),
     });
     arena.notices.update(|all| all.append(&mut notices));
     let image = match link.image {
@@ -252,9 +256,16 @@ fn drop_what_is_void(arena: Arena) {
         }
     });
     Effect::new(move |_| {
-        arena.riposte.track();
         arena.on_attacked.track();
+        arena.forget_riposte();
+    });
+    Effect::new(move |_| {
+        arena.riposte.track();
         arena.forget_ripostes();
+    });
+    Effect::new(move |_| {
+        arena.counter.track();
+        arena.forget_counter();
     });
 }
 
@@ -269,11 +280,10 @@ fn time_the_defense(arena: Arena) {
     });
     Effect::new(move |_| {
         let measured = arena.runs.riposted.verdict.with(|verdict| verdict.as_ref().map(|verdict| verdict.work));
-        // One that attacks its samples takes longer than the training alone.
-        let plain =
-            arena.riposte.with_untracked(|riposte| matches!(riposte.perturbation, Perturbation::Fixed(_) | Perturbation::Normal));
-        if let Some(work) = measured.filter(|work| plain && work.samples > 0) {
-            known.set(Some(work.seconds / work.samples as f64));
+        let worth = untrack(|| samples_worth(&arena.riposte.get(), arena.model_entry().card.architecture));
+        // Of a light form the search is most.
+        if let Some(work) = measured.filter(|work| work.samples > 0 && worth > 1000.0) {
+            known.set(Some(work.seconds / worth));
         }
     });
 }

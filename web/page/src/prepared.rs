@@ -3,7 +3,9 @@
 use leptos::prelude::*;
 use riposte_protocol::{Case, Prepared, Sequence, Step, ends_well, name_of};
 use riposte_spec::Choice as _;
+use riposte_spec::counter::Counter;
 use riposte_spec::outcome::Outcome;
+use riposte_spec::setup::Setup;
 
 use crate::acts::show_first_act;
 use crate::options::Controls;
@@ -252,7 +254,10 @@ impl Arena {
     }
 
     fn is_set_as(self, case: &Case) -> bool {
-        self.on_attacked.get() && self.seed.get() == case.seed && self.preset.get() == case.preset && self.setup() == case.setup()
+        self.on_attacked.get()
+            && self.seed.get() == case.seed
+            && self.preset.get() == case.preset
+            && self.whole_setup() == case.setup()
     }
 
     /// The place of the case with this image and the settings as they are.
@@ -299,7 +304,8 @@ impl Arena {
     pub fn set_as(self, case: &Case) {
         self.seed.set(case.seed);
         self.preset.set(case.preset);
-        self.take(case.setup());
+        let setup = case.setup();
+        self.take(Setup { counter: setup.counter.or(Some(Counter::DUEL)), ..setup });
         self.on_attacked.set(true);
     }
 

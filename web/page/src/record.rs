@@ -37,7 +37,11 @@ pub fn command(arena: Arena) -> Option<String> {
     let mut command = format!(
         "riposte duel --dataset {dataset} --model {model} --index {number} --preset {preset} --seed {seed} --post-samples {samples}"
     );
-    for (name, value) in keys::differences(&preset.preset(), &arena.setup()) {
+    // One that attacks the defense as a duel does is named where it was made.
+    let countered = arena.runs.countered.course.with(|course| course.as_ref().map(|course| course.settings));
+    let whole = arena.whole_setup();
+    let setup = Setup { counter: whole.counter.or(countered), ..whole };
+    for (name, value) in keys::differences(&arena.base(), &setup) {
         command.push_str(&format!(" --{name} {value}"));
     }
     Some(command)
@@ -118,8 +122,6 @@ struct OfThePage {
     images: Images,
     /// What the defense did.
     work: Option<Work>,
-    /// Act 3.
-    counter: Option<Counter>,
 }
 
 #[derive(Serialize)]
@@ -127,6 +129,8 @@ struct Images {
     natural: Option<Pixels>,
     attacked: Option<Pixels>,
     neighbor: Option<Pixels>,
+    /// The points of the rounds of act 3.
+    rounds: Vec<Pixels>,
 }
 
 #[derive(Serialize)]
@@ -135,17 +139,6 @@ struct Pixels {
     shape: [usize; 3],
     /// In [0, 1], channel by channel, row by row.
     values: Vec<f32>,
-}
-
-/// The plain re-attack: on the adapted copy as it stands, from the untouched image.
-#[derive(Serialize)]
-struct Counter {
-    /// The copy on the image made against it.
-    attacked: Option<Opinion>,
-    steps: Vec<Vec<f32>>,
-    image: Option<Pixels>,
-    /// What the defense answers that image, adapting afresh.
-    answer: Option<Opinion>,
 }
 
 fn pieces(arena: Arena, act: Option<usize>) -> (Duel, OfThePage) {
@@ -164,6 +157,7 @@ fn pieces(arena: Arena, act: Option<usize>) -> (Duel, OfThePage) {
     let fooled_after = end.as_ref().filter(|end| Some(end.prediction.class) != class).and_then(|_| {
         attacked.steps.with(|steps| steps.iter().find(|step| Some(step.prediction.class) != class).map(|step| step.index))
     });
+    let countered = arena.runs.countered.end().map(|(_, course)| course);
     let duel = Duel {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         date: Some(String::from(js_sys::Date::new_0().to_iso_string())),
@@ -195,7 +189,10 @@ fn pieces(arena: Arena, act: Option<usize>) -> (Duel, OfThePage) {
         answer: verdict.as_ref().map(|verdict| Opinion::from(&verdict.adapted)),
         race: if iterations.is_empty() { Vec::new() } else { race.collect() },
         losses: iterations.iter().map(|one| one.loss).collect(),
-        seconds: attacked.seconds.get() + verdict.as_ref().map_or(0.0, |verdict| verdict.work.seconds),
+        counter: countered.clone(),
+        seconds: attacked.seconds.get()
+            + verdict.as_ref().map_or(0.0, |verdict| verdict.work.seconds)
+            + countered.as_ref().map_or(0.0, |_| arena.runs.countered.seconds.get()),
     };
     let rest = OfThePage {
         act,
@@ -205,14 +202,11 @@ fn pieces(arena: Arena, act: Option<usize>) -> (Duel, OfThePage) {
             natural: original_image.map(pixels),
             attacked: end.as_ref().map(|end| pixels(&end.image)),
             neighbor: found.as_ref().map(|found| pixels(&found.image)),
+            rounds: countered
+                .as_ref()
+                .map_or_else(Vec::new, |_| arena.runs.countered.points.with(|all| all.iter().map(pixels).collect())),
         },
         work: verdict.map(|verdict| verdict.work),
-        counter: arena.runs.countered.end().map(|end| Counter {
-            attacked: Some(Opinion::from(&end.prediction)),
-            steps: logits(arena.runs.countered),
-            image: Some(pixels(&end.image)),
-            answer: arena.runs.second.verdict.get().map(|verdict| Opinion::from(&verdict.adapted)),
-        }),
     };
     (duel, rest)
 }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use leptos::prelude::*;
-use riposte_protocol::{DeviceKind, Event, Input, Picture, Request, Victim};
+use riposte_protocol::{DeviceKind, Event, Input, Picture, Request};
+use riposte_spec::setup::Setup;
 
 use crate::client::Engine;
 use crate::hunt::Chase;
 use crate::state::{Arena, Load, Subject};
-use crate::trace::{AttackTrace, Phase, RiposteTrace};
+use crate::trace::{Phase, RiposteTrace};
 
 /// Images of each class that the hunt fetches at once.
 const SHEET: usize = 4;
@@ -125,8 +126,7 @@ impl Arena {
     pub fn run_attack(self) {
         let Some((input, class)) = untrack(|| Some((self.input(self.subject.get()?.image), self.class()?))) else { return };
         self.forget_ripostes();
-        let model = self.model.get_untracked();
-        self.start_attack(self.runs.attacked, Victim::Base { model }, input, class);
+        self.start_attack(input, class);
     }
 
     /// Acts up to this one with the next seed: what the seed changes is done again.
@@ -139,23 +139,29 @@ impl Arena {
     /// Act 2.
     pub fn run_riposte(self) {
         let Some(image) = untrack(|| self.riposte_input()) else { return };
-        self.forget_ripostes();
+        self.forget_riposte();
         self.start_riposte(self.runs.riposted, image);
     }
 
-    /// Act 3: the same attack, on the copy that act 2 adapted, from the untouched image.
+    /// Act 3: the attack on the defense, from the untouched image.
     pub fn run_counter(self) {
-        let Some((input, class)) = untrack(|| Some((self.input(self.subject.get()?.image), self.class()?))) else { return };
-        let Some(run) = self.runs.riposted.run.get_untracked() else { return };
-        self.runs.second.reset();
-        self.start_attack(self.runs.countered, Victim::Adapted { run }, input, class);
-    }
-
-    /// Act 3, second half: the defense answers the new image as it answers any.
-    pub fn run_second_riposte(self) {
-        if let Some(end) = untrack(|| self.runs.countered.end()) {
-            self.start_riposte(self.runs.second, end.image);
-        }
+        let of_act_one = || Some((self.input(self.subject.get()?.image), self.class()?, self.runs.attacked.end()?.image));
+        let Some((input, label, attacked)) = untrack(of_act_one) else { return };
+        let counter = self.counter.get_untracked();
+        let setup = Setup { target: None, counter: Some(counter), ..untrack(|| self.setup()) };
+        self.forget_counter();
+        let trace = self.runs.countered;
+        trace.begin(counter, label);
+        let model = self.model.get_untracked();
+        let run = self.wiring.run(
+            move |run| Request::Counter { run, model, input, label, attacked, setup },
+            move |event| {
+                if trace.run.try_get_untracked().flatten() == event.run() {
+                    trace.hear(event);
+                }
+            },
+        );
+        trace.run.set(Some(run));
     }
 
     /// Whether the post-training of the chosen model can take long enough to say so before: measuring it on a GPU compiles its
@@ -201,26 +207,36 @@ impl Arena {
 
     /// Drops what acts 2 and 3 led to, in the engine too.
     pub fn forget_ripostes(self) {
-        for trace in [self.runs.riposted, self.runs.second] {
-            if let Some(run) = trace.run.get_untracked() {
-                self.wiring.cancel((matches!(trace.phase.get_untracked(), Phase::Running(_))).then_some(run));
-                self.wiring.forget(run);
-            }
-            trace.reset();
-        }
-        let countered = self.runs.countered;
-        if matches!(countered.phase.get_untracked(), Phase::Running(_)) {
-            self.wiring.cancel(countered.run.get_untracked());
-        }
-        countered.reset();
+        self.forget_riposte();
+        self.forget_counter();
     }
 
-    fn start_attack(self, trace: AttackTrace, victim: Victim, input: Input, class: usize) {
-        let (settings, target) = (self.attack.get_untracked(), self.target.get_untracked());
+    /// Drops what act 2 led to.
+    pub fn forget_riposte(self) {
+        let trace = self.runs.riposted;
+        if let Some(run) = trace.run.get_untracked() {
+            self.wiring.cancel((matches!(trace.phase.get_untracked(), Phase::Running(_))).then_some(run));
+            self.wiring.forget(run);
+        }
+        trace.reset();
+    }
+
+    /// Drops what act 3 led to.
+    pub fn forget_counter(self) {
+        let trace = self.runs.countered;
+        if matches!(trace.phase.get_untracked(), Phase::Running(_)) {
+            self.wiring.cancel(trace.run.get_untracked());
+        }
+        trace.reset();
+    }
+
+    fn start_attack(self, input: Input, class: usize) {
+        let (settings, target, model) = (self.attack.get_untracked(), self.target.get_untracked(), self.model.get_untracked());
+        let trace = self.runs.attacked;
         trace.reset();
         trace.phase.set(Phase::Running(None));
         let run = self.wiring.run(
-            move |run| Request::Attack { run, victim, input, class, target, settings },
+            move |run| Request::Attack { run, model, input, class, target, settings },
             // A run that the visitor has moved on from still ends, unheard.
             move |event| {
                 if trace.run.try_get_untracked().flatten() == event.run() {

@@ -172,8 +172,9 @@ fn images(arena: Arena) -> Vec<(&'static str, Picture, Ink)> {
     if let Some(found) = arena.runs.riposted.found.get() {
         images.push(("neighbor", found.image, Ink::Image));
     }
-    if let Some(end) = arena.runs.countered.end() {
-        images.push(("re-attacked", end.image, Ink::Image));
+    if let Some(place) = arena.runs.countered.standing() {
+        let point = arena.runs.countered.points.with(|points| points.get(place).cloned());
+        images.extend(point.map(|point| ("counter", point, Ink::Image)));
     }
     images.insert(0, ("original", original, Ink::Image));
     images

@@ -3,12 +3,14 @@
 use leptos::prelude::*;
 use riposte_protocol::{DatasetEntry, Input, Manifest, ModelEntry, Picture, Sample};
 use riposte_spec::Choice as _;
+use riposte_spec::architecture::Architecture;
 use riposte_spec::attack::{Attack, Pgd};
 use riposte_spec::class::Prediction;
+use riposte_spec::counter::Counter;
 use riposte_spec::dataset::DatasetId;
-use riposte_spec::keys::Key;
-use riposte_spec::post_train::{Perturbation, PostTrain};
-use riposte_spec::preset::PresetName;
+use riposte_spec::keys::{Heading, Key};
+use riposte_spec::post_train::PostTrain;
+use riposte_spec::preset::{Preset, PresetName};
 use riposte_spec::setup::Setup;
 
 use crate::hunt::{Chase, Hunt};
@@ -84,6 +86,8 @@ pub struct Arena {
     /// The class that the attack leads to; none: any but the image's own.
     pub target: RwSignal<Option<usize>>,
     pub riposte: RwSignal<PostTrain>,
+    /// The attack on the defense.
+    pub counter: RwSignal<Counter>,
     pub seed: RwSignal<u32>,
     /// Act 2 answers the attacked image, or the untouched one.
     pub on_attacked: RwSignal<bool>,
@@ -112,6 +116,7 @@ impl Arena {
             attack: RwSignal::new(preset.attack),
             target: RwSignal::new(None),
             riposte: RwSignal::new(preset.post_train),
+            counter: RwSignal::new(Counter::DUEL),
             seed: RwSignal::new(link.seed.unwrap_or(0)),
             on_attacked: RwSignal::new(!link.on_untouched),
             hunt: Hunt::new(),
@@ -133,6 +138,11 @@ impl Arena {
         self.wiring.dataset_of(self.dataset()).expect("a model without its dataset is not in the manifest")
     }
 
+    /// The preset that the settings come from.
+    pub fn base(self) -> Preset {
+        self.preset.get().preset().for_duel()
+    }
+
     /// The attack and the defense.
     pub fn setup(self) -> Setup {
         Setup {
@@ -143,8 +153,24 @@ impl Arena {
         }
     }
 
-    /// Takes over an attack and a defense; what stays as it was has no consequences. Without one of them there is nothing to show: that
-    /// one stays.
+    /// The same with the attack on the defense, where that is another one than a duel begins with. It leads to any wrong class: an attack
+    /// that leads to a certain one has none after it.
+    pub fn whole_setup(self) -> Setup {
+        let setup = self.setup();
+        let counter = Some(self.counter.get()).filter(|counter| *counter != Counter::DUEL && setup.target.is_none());
+        Setup { counter, ..setup }
+    }
+
+    /// The setup in which the settings under a heading have their place.
+    pub fn setup_of(self, heading: Heading) -> Setup {
+        match heading {
+            Heading::Attack | Heading::Riposte => self.setup(),
+            Heading::Counter => Setup { target: None, counter: Some(self.counter.get()), ..self.setup() },
+        }
+    }
+
+    /// Takes over an attack, a defense and an attack on that; what stays as it was has no consequences. Without one of them there is
+    /// nothing to show: that one stays.
     pub fn take(self, setup: Setup) {
         if let Some(attack) = setup.pgd().filter(|attack| *attack != self.attack.get_untracked()) {
             self.attack.set(attack);
@@ -155,14 +181,17 @@ impl Arena {
         if let Some(riposte) = setup.riposte.filter(|riposte| *riposte != self.riposte.get_untracked()) {
             self.riposte.set(riposte);
         }
+        if let Some(counter) = setup.counter.filter(|counter| *counter != self.counter.get_untracked()) {
+            self.counter.set(counter);
+        }
     }
 
     /// Sets one setting by its name, or says what is wrong with the value.
     pub fn set(self, key: &str, value: &str) -> Result<(), String> {
-        let (setup, preset) = untrack(|| (self.setup(), self.preset.get().preset()));
         let key = Key::named(key).ok_or_else(|| format!("There is no setting {key}."))?;
+        let (setup, preset, target) = untrack(|| (self.setup_of(key.heading), self.base(), self.target.get()));
         let changed = key.set_moderately(&setup, &preset, value).map_err(|error| format!("{error}."))?;
-        self.take(changed);
+        self.take(if key.heading == Heading::Counter { Setup { target, ..changed } } else { changed });
         Ok(())
     }
 
@@ -205,16 +234,35 @@ impl Arena {
         subject.dataset == set || ([image.channels, image.height, image.width] == set.image_shape() && subject.is_own())
     }
 
-    /// How long post-training on so many samples takes with the present model, once that can be said.
-    pub fn post_training_seconds(self, samples: usize) -> Option<f64> {
-        // Each step of an attack on the samples is a forward and a backward pass beside the training's three; the search is little.
-        let passes = match self.riposte.with(|riposte| riposte.perturbation) {
-            Perturbation::Fixed(_) | Perturbation::Normal => 1.0,
-            Perturbation::Fast { .. } => 5.0 / 3.0,
-            Perturbation::Pgd { steps, .. } => 1.0 + 2.0 / 3.0 * steps as f64,
-        };
-        self.runs.seconds_per_sample.get().map(|seconds| seconds * passes * samples as f64)
+    /// How long post-training takes with the present model, once that can be said; the search is little beside it.
+    pub fn post_training_seconds(self, riposte: &PostTrain) -> Option<f64> {
+        let architecture = self.model_entry().card.architecture;
+        self.runs.seconds_per_sample.get().map(|seconds| seconds * samples_worth(riposte, architecture))
     }
+
+    /// How long the attack on the defense takes at most, once that can be said.
+    pub fn counter_seconds(self) -> Option<f64> {
+        let attacked = self.runs.attacked;
+        attacked.end()?;
+        let steps = attacked.steps.with(Vec::len).saturating_sub(1).max(1) as f64;
+        let gradient = attacked.seconds.get() / steps;
+        let riposte = self.riposte.get();
+        let search = riposte.search.attack.steps;
+        // One answer was timed in act 2, if a copy was trained there.
+        let verdict = self.runs.riposted.verdict.get().filter(|verdict| verdict.riposted);
+        let answer = match verdict {
+            Some(verdict) => verdict.work.seconds,
+            None => gradient * search as f64 + self.post_training_seconds(&riposte)?,
+        };
+        let effort = self.counter.get().effort(search);
+        Some(gradient * effort.gradients as f64 + answer * effort.answers as f64)
+    }
+}
+
+/// On how many samples the whole network is trained once in the time that a post-training takes.
+pub fn samples_worth(riposte: &PostTrain, architecture: Architecture) -> f64 {
+    // Forward, backward to the activations and to the weights.
+    riposte.adaptation_work(architecture) as f64 / (3 * architecture.multiply_accumulates()) as f64
 }
 
 /// The model asked for, else the first one of the dataset asked for, else the first one of the first dataset.

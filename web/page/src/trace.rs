@@ -6,6 +6,7 @@ use leptos::leptos_dom::helpers::{IntervalHandle, set_interval_with_handle};
 use leptos::prelude::*;
 use riposte_protocol::{Event, IterationData, Notice, Picture, RunId, StepData, Verdict};
 use riposte_spec::class::Prediction;
+use riposte_spec::counter::{Counter, Course, Ending};
 
 /// Where a run is.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,7 +94,7 @@ impl Playhead {
     }
 }
 
-/// An attack, in act 1 or 3.
+/// The attack of act 1.
 #[derive(Clone, Copy)]
 pub struct AttackTrace {
     pub phase: RwSignal<Phase>,
@@ -157,7 +158,7 @@ pub struct Found {
     pub image: Picture,
 }
 
-/// A riposte, in act 2 or, repeated, in act 3.
+/// The riposte of act 2.
 #[derive(Clone, Copy)]
 pub struct RiposteTrace {
     pub phase: RwSignal<Phase>,
@@ -212,14 +213,103 @@ impl RiposteTrace {
     }
 }
 
+/// What an attacker or the defense is at, in act 3.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Turn {
+    /// So many steps of so many of an ascent.
+    Climbing(usize, usize),
+    /// So many iterations of so many of an answer.
+    Adapting(usize, usize),
+}
+
+/// The attack on the defense, of act 3.
+#[derive(Clone, Copy)]
+pub struct CounterTrace {
+    pub phase: RwSignal<Phase>,
+    pub run: RwSignal<Option<RunId>>,
+    pub turn: RwSignal<Option<Turn>>,
+    /// As far as it went; none before it began.
+    pub course: RwSignal<Option<Course>>,
+    /// The points of its rounds.
+    pub points: RwSignal<Vec<Picture>>,
+    pub seconds: RwSignal<f64>,
+    /// The class that the attacker leads away from.
+    label: StoredValue<usize>,
+}
+
+impl CounterTrace {
+    fn new() -> Self {
+        Self {
+            phase: RwSignal::new(Phase::Idle),
+            run: RwSignal::new(None),
+            turn: RwSignal::new(None),
+            course: RwSignal::new(None),
+            points: RwSignal::default(),
+            seconds: RwSignal::new(0.0),
+            label: StoredValue::new(0),
+        }
+    }
+
+    pub fn reset(self) {
+        self.phase.set(Phase::Idle);
+        self.run.set(None);
+        self.turn.set(None);
+        self.course.set(None);
+        self.points.update(Vec::clear);
+    }
+
+    /// Empty, before an attack on an image of this class.
+    pub fn begin(self, settings: Counter, label: usize) {
+        self.reset();
+        self.label.set_value(label);
+        self.course.set(Some(Course { settings, rounds: Vec::new(), judgments: Vec::new() }));
+        self.phase.set(Phase::Running(None));
+    }
+
+    /// How one that is done ended, with its course.
+    pub fn end(self) -> Option<(Ending, Course)> {
+        let course = (self.phase.get() == Phase::Done).then(|| self.course.get()).flatten()?;
+        Some((course.ending(self.label.get_value()), course))
+    }
+
+    /// The round that stands, by its place, of one that is done.
+    pub fn standing(self) -> Option<usize> {
+        let (_, course) = self.end()?;
+        let verdict = *course.verdict()?;
+        course.rounds.iter().position(|round| Some(round.kind) == verdict.kind && round.index == verdict.round)
+    }
+
+    pub fn hear(self, event: &Event) {
+        match event {
+            Event::Note { notice, .. } => self.phase.set(Phase::Running(Some(*notice))),
+            Event::Climbing { step, of, .. } => self.turn.set(Some(Turn::Climbing(*step, *of))),
+            Event::Adapting { iteration, of, .. } => self.turn.set(Some(Turn::Adapting(*iteration, *of))),
+            Event::Round { round, image, .. } => {
+                self.points.update(|points| points.push(image.clone()));
+                self.course.update(|course| course.iter_mut().for_each(|course| course.rounds.push(*round)));
+            }
+            Event::Judged { judgment, .. } => {
+                self.course.update(|course| course.iter_mut().for_each(|course| course.judgments.push(*judgment)));
+            }
+            Event::Countered { seconds, .. } => {
+                self.seconds.set(*seconds);
+                self.turn.set(None);
+                self.phase.set(Phase::Done);
+            }
+            other => {
+                self.turn.set(None);
+                end(self.phase, other);
+            }
+        }
+    }
+}
+
 /// The runs of an element's three acts.
 #[derive(Clone, Copy)]
 pub struct Runs {
     pub attacked: AttackTrace,
     pub riposted: RiposteTrace,
-    pub countered: AttackTrace,
-    /// Act 3, second half: the defense answers the image that was made against the copy.
-    pub second: RiposteTrace,
+    pub countered: CounterTrace,
     /// Acts still to run on arrival from a link.
     pub pending: RwSignal<u8>,
     /// Seconds that post-training takes for each of its samples, once that was measured.
@@ -231,8 +321,7 @@ impl Runs {
         Self {
             attacked: AttackTrace::new(),
             riposted: RiposteTrace::new(),
-            countered: AttackTrace::new(),
-            second: RiposteTrace::new(),
+            countered: CounterTrace::new(),
             pending: RwSignal::new(pending),
             seconds_per_sample: RwSignal::new(None),
         }

@@ -1,4 +1,5 @@
 use riposte_spec::class::Prediction;
+use riposte_spec::counter::{Judgment, Round};
 use riposte_spec::record::Record;
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +82,34 @@ pub enum Event {
         run: RunId,
         verdict: Box<Verdict>,
     },
+    /// The attacker of act 3 climbs: so many steps of so many.
+    Climbing {
+        run: RunId,
+        step: usize,
+        of: usize,
+    },
+    /// The defense adapts to a point of the attacker: so many iterations of so many.
+    Adapting {
+        run: RunId,
+        iteration: usize,
+        of: usize,
+    },
+    /// The attacker has seen what the defense answers at a point.
+    Round {
+        run: RunId,
+        round: Round,
+        image: Picture,
+    },
+    /// A point was judged by draws that the attacker never saw: the untouched image first.
+    Judged {
+        run: RunId,
+        judgment: Judgment,
+    },
+    /// The attack on the defense is done.
+    Countered {
+        run: RunId,
+        seconds: f64,
+    },
     Cancelled {
         run: RunId,
     },
@@ -113,6 +142,11 @@ impl Event {
             | Self::Timed { run, .. }
             | Self::Attacked { run, .. }
             | Self::Answered { run, .. }
+            | Self::Climbing { run, .. }
+            | Self::Adapting { run, .. }
+            | Self::Round { run, .. }
+            | Self::Judged { run, .. }
+            | Self::Countered { run, .. }
             | Self::Cancelled { run }
             | Self::Failed { run, .. } => Some(*run),
             Self::Booted | Self::Download { .. } | Self::Device(_) | Self::Crashed { .. } => None,
@@ -130,6 +164,7 @@ impl Event {
             | Self::Timed { .. }
             | Self::Attacked { .. }
             | Self::Answered { .. }
+            | Self::Countered { .. }
             | Self::Cancelled { .. }
             | Self::Failed { .. } => true,
             Self::Booted
@@ -140,6 +175,10 @@ impl Event {
             | Self::Neighbor { .. }
             | Self::Iterations { .. }
             | Self::Row { .. }
+            | Self::Climbing { .. }
+            | Self::Adapting { .. }
+            | Self::Round { .. }
+            | Self::Judged { .. }
             | Self::Crashed { .. } => false,
         }
     }
@@ -178,6 +217,8 @@ pub enum Notice {
     Drawing,
     SearchingNeighbor,
     PostTraining,
+    /// Attacker and defense take turns.
+    Countering,
 }
 
 /// An image with its label; `number` is its place in the official set.

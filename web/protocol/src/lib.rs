@@ -23,4 +23,4 @@ pub use manifest::{Asset, DatasetEntry, Manifest, ModelEntry, Sequence, Step};
 pub use picture::{Ink, Picture};
 pub use plane::Plane;
 pub use prepared::{Case, Odds, Prepared, Said, ends_well, name_of, percent};
-pub use request::{DevicePreference, Input, Request, RunId, Victim};
+pub use request::{DevicePreference, Input, Request, RunId};

@@ -60,7 +60,7 @@ impl Odds {
 impl Case {
     /// The attack and the defense.
     pub fn setup(&self) -> Setup {
-        self.preset.preset().with_link(self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()))).0
+        self.preset.preset().for_duel().with_link(self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()))).0
     }
 
     /// Under the pictures: what the classifier sees in the image, how large the change is, what it sees in the attacked image; last, what

@@ -24,11 +24,13 @@ pub enum Request {
     Duel { run: RunId, model: String, input: Input, label: usize, setup: Setup },
     /// What the static classifier says of an image.
     Classify { run: RunId, model: String, image: Picture },
-    /// Acts 1 and 3. `class` is the class to leave: the true one, or what the static classifier says of the untouched image; `target` the
+    /// Act 1. `class` is the class to leave: the true one, or what the static classifier says of the untouched image; `target` the
     /// one to be mistaken for, if it must be a certain one.
-    Attack { run: RunId, victim: Victim, input: Input, class: usize, target: Option<usize>, settings: Pgd },
+    Attack { run: RunId, model: String, input: Input, class: usize, target: Option<usize>, settings: Pgd },
     /// Act 2, on the image as it arrives, whatever was done to it. The engine keeps the adapted copy under the run's id.
     Riposte { run: RunId, model: String, input: Input, settings: PostTrain },
+    /// Act 3: the attack on the defense, both of `setup`, from the untouched image. `attacked` is what act 1 made of that.
+    Counter { run: RunId, model: String, input: Input, label: usize, attacked: Picture, setup: Setup },
     /// How long post-training takes on this device.
     Time { run: RunId, model: String },
     /// What the static model and the copy that a riposte adapted say at the points of a plane, `size` by `size` of them.
@@ -46,15 +48,6 @@ pub enum DevicePreference {
     Auto,
     WebGpu,
     Cpu,
-}
-
-/// Which classifier an attack is on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Victim {
-    /// The static model.
-    Base { model: String },
-    /// The copy that a riposte adapted.
-    Adapted { run: RunId },
 }
 
 /// An image with all that its random draws depend on.

@@ -10,7 +10,7 @@ const CARDS = [
   ['.act.attack .setup', 'Choose the attack', 'How much may each pixel change? With more, more images fall, and the change is easier to see.'],
   ['.act.attack .action', 'Act I: the attack', 'It follows the classifier\u2019s own gradient, step by step. Below you see the pictures, and the probability of each class at every step.'],
   ['.act.riposte > header', 'Act II: the defense answers', 'It cannot know whether the image was attacked. It looks for the class that is easiest to mistake for its answer, trains a copy of itself on these two, and lets the copy answer.'],
-  ['.act.counter > header', 'Act III: attack the defense', 'Whoever knows of the copy can attack it in turn. Does what was gained survive?'],
+  ['.act.counter > header', 'Act III: attack the defense', 'Now the attacker knows that it adapts: it fools every copy seen so far, sees the answer of a new one, and goes on. Does what was gained survive?'],
   ['.twenty', 'One image may be luck', 'The same attack and defense on twenty test images, with the intervals that so few allow.'],
   ['#how-it-works', 'How it works, and what to doubt', 'The method, the figures of its paper, and five reasons to read them with care. That was the tour.'],
 ];

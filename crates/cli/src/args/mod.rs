@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 pub use bank::{BankArgs, BankFlags};
 pub use bench::{Shard, SuiteArgs, What};
 pub use data::{DataArgsCommand, DataCommand};
-pub use model::{ImportArgs, TrainArgs, TrainMethod};
+pub use model::{ImportArgs, TrainArgs};
 pub use pareto::ParetoArgs;
 pub use parse::{choice, count};
 pub use report::ReportArgs;

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use riposte::models::Architecture;
 use riposte::precision::Precision;
 use riposte::spec::dataset::DatasetId;
+use riposte::spec::train::Method;
 use riposte::spec::units::{parse_pixels, parse_positive, parse_share};
 
 use super::parse::{choice, count, folder};
@@ -43,6 +44,7 @@ Examples:
   riposte train --architecture fast-mnist-cnn --dataset mnist --method fast --out runs/fast
   riposte train --architecture fast-mnist-cnn --dataset mnist --method fast --out runs/fast --resume
   riposte train --architecture madry-mnist-cnn --dataset digits --method pgd --epochs 5 --out runs/madry-digits
+  riposte train --architecture trades-mnist-cnn --dataset mnist --method trades --steps 10 --step-size 0.05 --out runs/trades
   riposte train --architecture preact-resnet --width 16 --dataset cifar10 --method fast --half --out runs/cifar10-narrow
   riposte train --architecture preact-resnet18 --dataset cifar10 --method fast --half --device cuda --out runs/cifar10
   riposte train --architecture preact-resnet18 --dataset cifar10 --method fast --precision mixed --out runs/cifar10-mixed")]
@@ -58,9 +60,9 @@ pub struct TrainArgs {
     /// Folder with the official files; otherwise they are taken from the cache folder or downloaded
     #[arg(long, value_name = "DIR", env = "RIPOSTE_DATA", value_parser = folder())]
     pub data: Option<PathBuf>,
-    /// Adversarial training with FGSM from a random start or with PGD, or ordinary training
-    #[arg(long, value_name = "NAME", default_value = "fast")]
-    pub method: TrainMethod,
+    /// A published way to train
+    #[arg(long, value_name = "NAME", default_value = "fast", value_parser = choice::<Method>())]
+    pub method: Method,
     /// Folder of the run: checkpoint, log, and at the end the model with its card
     #[arg(long, short, value_name = "DIR")]
     pub out: PathBuf,
@@ -88,9 +90,15 @@ pub struct TrainArgs {
     /// Step of the training attack
     #[arg(long, value_name = "SIZE", value_parser = parse_pixels, allow_hyphen_values = true)]
     pub step_size: Option<f32>,
-    /// Steps of the training attack (method pgd)
+    /// Steps of the training attack, where a method has more than one
     #[arg(long, value_name = "N", value_parser = count)]
     pub steps: Option<usize>,
+    /// What the divergence counts (method trades), or the distance of logits (alp), or a moved sample (kurakin)
+    #[arg(long, value_name = "NUMBER", value_parser = parse_positive, allow_hyphen_values = true)]
+    pub weight: Option<f32>,
+    /// Steps on each batch (method free)
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub replays: Option<usize>,
     /// The training attack grows to its full size over this fraction of the run
     #[arg(long, value_name = "FRACTION", value_parser = parse_share, allow_hyphen_values = true)]
     pub ramp: Option<f32>,
@@ -118,11 +126,4 @@ pub struct TrainArgs {
     pub seed: u64,
     #[command(flatten)]
     pub device: DeviceArgs,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum TrainMethod {
-    Fast,
-    Pgd,
-    Natural,
 }

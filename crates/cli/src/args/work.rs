@@ -19,6 +19,7 @@ Examples:
   riposte duel --index 7 --epsilon 0.2
   riposte duel --pick answered                    the first fooled digit that the riposte answers rightly
   riposte duel --dataset mnist --weights fast.pth --architecture fast-mnist-cnn --preset f-mnist --riposte fast
+  riposte duel --index 7 --counter gmsa-minimum   then an attacker who knows that the model adapts, round by round
   riposte duel --json --out none | jq .answer")]
 pub struct DuelArgs {
     /// Number of the test image [default: the one that the model's card opens with, or chosen by --pick]
@@ -98,7 +99,8 @@ pub struct EvalArgs {
     /// or batch size adds a header of its own. `-` is standard output; the table goes to standard error then
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Write the natural and the attacked images, labels and numbers to this file at the end: .safetensors or .npz
+    /// Write the natural and the attacked images, labels and numbers to this file at the end: .safetensors or .npz. Where the defense
+    /// is attacked, the worst points of that, too
     #[arg(long, value_name = "FILE")]
     pub export: Option<PathBuf>,
     /// Attacked images from a file instead of an attack: .safetensors, .npz or .npy, channels first or last; they stand for the test
@@ -129,6 +131,10 @@ pub struct EvalArgs {
     pub settings: SettingFlags,
     #[command(flatten)]
     pub bank: BankFlags,
+    /// The copies in this folder, which `riposte bank` made with the same riposte, are the attacker's: what `--counter bank` climbs on.
+    /// Where --bank answers, the attacker knows its copies unless this names others
+    #[arg(long, value_name = "FOLDER", help_heading = "Attack on the defense")]
+    pub counter_bank: Option<PathBuf>,
     /// Draw the training samples of the riposte from the first N alone; the page holds 10000 [default: all]
     #[arg(long, value_name = "N", value_parser = count, help_heading = "Riposte")]
     pub post_samples: Option<usize>,

@@ -3,6 +3,7 @@
 mod hall;
 mod pace;
 mod plan;
+mod queries;
 mod speed;
 mod tasks;
 mod work;
@@ -23,9 +24,9 @@ pub fn run(args: SuiteArgs) -> Result<()> {
     let subjects = tasks::subjects(&args)?;
     let hall = Hall::open(&args, subjects)?;
     let tasks = tasks::of(&args, &hall)?;
-    let speeds = speed::of(&args, &hall);
+    let (speeds, asking) = (speed::of(&args, &hall), queries::of(&args, &hall));
     ensure!(
-        !tasks.is_empty() || !speeds.is_empty(),
+        !tasks.is_empty() || !speeds.is_empty() || !asking.is_empty(),
         "no cell is left: look at the names that `riposte bench plan` shows without --only"
     );
     let interrupt = Interrupt::listen()?;
@@ -37,6 +38,7 @@ pub fn run(args: SuiteArgs) -> Result<()> {
     let outcome = work::run(&hall, &tasks, &interrupt, deadline);
     let outcome = outcome.and_then(|done| {
         speed::run(&hall, &speeds, &args.out, &interrupt, deadline)?;
+        queries::run(&hall, &asking, &args.out, &interrupt, deadline)?;
         Ok(done)
     });
     if interrupt.pressed() {

@@ -1,5 +1,6 @@
 //! `riposte duel`: one image attacked and defended, told as it happens, and a report.
 
+mod counter;
 mod pick;
 mod play;
 
@@ -30,12 +31,11 @@ pub fn run(args: DuelArgs) -> Result<()> {
     let source = Source::find(&args.model, args.data.dataset)?;
     let dataset = args.data.dataset.unwrap_or(source.dataset());
     let folder = args.bank.folder()?;
-    let setup = settings::resolve(args.preset, dataset, &args.settings, &[])?;
+    let setup = settings::resolve_for_duel(args.preset, dataset, &args.settings)?;
     let setup = folder.as_ref().map_or(Ok(setup), |folder| folder.setup(setup, &args.settings))?;
     let (Some(attack), Some(settings)) = (setup.pgd(), setup.riposte) else {
         bail!("a duel needs an attack by PGD and a riposte; `riposte eval` takes any attack, and does without");
     };
-    ensure!(setup.counter.is_none(), "a duel is about the attack on the base model: `riposte eval` takes --counter");
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
     let model = source.load(&device.device)?;
@@ -63,6 +63,7 @@ pub fn run(args: DuelArgs) -> Result<()> {
         target: setup.target,
         riposte,
         settings,
+        counter: setup.counter,
         seed: Seed(args.seed),
     };
     let mut screen = Screen::new(args.json);
@@ -122,6 +123,9 @@ struct Images<'a> {
     natural: Pixels<'a>,
     attacked: Pixels<'a>,
     neighbor: Pixels<'a>,
+    /// The points of the rounds of the attack on the defense.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rounds: Vec<Pixels<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -134,8 +138,14 @@ struct Pixels<'a> {
 
 impl<'a> Images<'a> {
     fn of(story: &'a Story) -> Self {
-        let pixels = |view: &'a View| Pixels { shape: story.shape, values: &view.pixels };
-        Self { natural: pixels(&story.image), attacked: pixels(&story.attacked), neighbor: pixels(&story.neighbor) }
+        let pixels = |values: &'a [f32]| Pixels { shape: story.shape, values };
+        let view = |view: &'a View| pixels(&view.pixels);
+        Self {
+            natural: view(&story.image),
+            attacked: view(&story.attacked),
+            neighbor: view(&story.neighbor),
+            rounds: story.counter.iter().flat_map(|counter| &counter.points).map(|point| pixels(point)).collect(),
+        }
     }
 }
 
@@ -171,6 +181,7 @@ fn record(story: &Story, colophon: &Colophon, source: &Source, preset: PresetNam
         answer: opinion(story.answer_class(), &story.answer),
         race: story.race.clone(),
         losses: story.losses.clone(),
+        counter: story.counter.as_ref().map(|counter| counter.course.clone()),
         seconds,
     }
 }

@@ -8,15 +8,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
+use riposte::bank::Pick;
 use riposte::evaluate::{Gain, Record, Summary, wilson_interval};
+use riposte::spec::counter::CounterKind;
 use riposte::spec::paper::Published;
 use riposte::spec::results::{Part, Settings};
 use riposte::spec::setup::Setup;
 use serde::Serialize;
 
 use crate::args::{EvalArgs, Switch};
+use crate::bank::Folder;
 use crate::dataset::{self, Split};
 use crate::device::{self, Found};
+use crate::evaluation::Points;
 use crate::export;
 use crate::given::Given;
 use crate::interrupt::Interrupt;
@@ -107,6 +111,17 @@ pub fn run(args: EvalArgs) -> Result<()> {
         Some(_) if bank.is_none() => Some(dataset::pools(dataset, args.post_samples, args.data.data.as_deref())?),
         _ => None,
     };
+    let attackers = args.counter_bank.as_deref().map(Folder::open).transpose()?;
+    if let Some(folder) = &attackers {
+        folder.check_of_attacker(&setup)?;
+    }
+    let without = attackers.is_none() && bank.is_none();
+    ensure!(
+        setup.counter_kind() != CounterKind::Bank || !without,
+        "--counter bank needs the copies that the attacker has: --counter-bank FOLDER, which `riposte bank` made, or --bank"
+    );
+    let known = attackers.as_ref().map(|folder| folder.load(&source, &model)).transpose()?;
+    let points = Points::default();
     let threads = device::threads(args.device.threads);
     let workers = run::workers(&device, threads)?;
     let stage = Stage {
@@ -118,6 +133,8 @@ pub fn run(args: EvalArgs) -> Result<()> {
         hashes: Hashes { test: test_hash, pool: train.as_ref().and_then(|pools| dataset::hash(dataset, pools.samples())) },
         post_samples: folder.as_ref().map_or(args.post_samples, |folder| folder.card.post_samples),
         bank: bank.as_ref().zip(folder.as_ref()).map(|(bank, folder)| (bank, folder.used(args.bank.bank_copy))),
+        known: known.as_ref().zip(attackers.as_ref()).map(|(bank, folder)| (bank, folder.used(Pick::Mean))),
+        points: args.export.as_ref().map(|_| &points),
         device: &device,
         workers: &workers,
         batch: args.batch.unwrap_or(run::usual_batch(&device)),

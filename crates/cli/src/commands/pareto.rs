@@ -89,6 +89,7 @@ fn measure(args: ParetoArgs) -> Result<()> {
         counter: None,
         post_samples: args.post_samples,
         bank: None,
+        counter_bank: None,
         images_sha256: None,
     };
     let header = Header { format: FORMAT.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), settings, forms };

@@ -1,5 +1,6 @@
 //! `riposte report`: the tables of a folder of results files, as one HTML page, a Markdown file and JSON.
 
+mod attackers;
 mod drawings;
 mod gather;
 mod sheets;

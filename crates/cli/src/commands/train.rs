@@ -177,8 +177,13 @@ impl Session<'_> {
             natural: false,
             counter: None,
         };
-        let inputs =
-            Inputs { test: images, given: None, seed: Seed(self.plan.seed), batch: if self.device.is_cpu() { 128 } else { 512 } };
+        let inputs = Inputs {
+            test: images,
+            given: None,
+            seed: Seed(self.plan.seed),
+            batch: if self.device.is_cpu() { 128 } else { 512 },
+            points: None,
+        };
         let measuring = bar.length() == Some(images.len() as u64);
         let mut records: Vec<Record> = Vec::with_capacity(images.len());
         inputs.evaluate(&evaluation, 0..images.len(), 0, &self.workers, &self.interrupt, |record| {

@@ -6,6 +6,7 @@
 
 mod apgd;
 mod ascent;
+mod asked;
 mod campaign;
 mod checks;
 pub mod counter;
@@ -13,15 +14,20 @@ mod cw;
 mod deepfool;
 mod fab;
 mod goal;
+pub mod opt_attack;
 mod pgd;
+pub mod rays;
 mod rows;
+pub mod signs;
 mod square;
 mod standing;
 mod subject;
+pub mod zoo;
 
 pub use apgd::{ApgdRun, ApgdSearch, Ascended, checkpoints};
 pub(crate) use ascent::Ascent;
 pub use ascent::{project_linf, signed_step};
+pub use asked::Asked;
 pub use campaign::{Outcome, Progress, campaign};
 pub use cw::CwRun;
 pub use deepfool::DeepFoolRun;

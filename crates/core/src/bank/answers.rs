@@ -57,6 +57,10 @@ impl<C: Classifier> Defense for Banked<'_, C> {
         Some(self.search)
     }
 
+    fn bank(&self) -> Option<&Bank<C>> {
+        Some(self.bank)
+    }
+
     /// The neighbor search.
     async fn prepare(&self, images: Tensor<4>, draws: &[Draws]) -> Result<Vec<Neighbors>> {
         let neighbors = self.search.search(self.bank.base(), images, draws).await?;
@@ -138,6 +142,13 @@ impl<C: Classifier> Defense for Riposte<'_, C> {
         match self {
             Self::Adapting(defense) => defense.search(),
             Self::Banked(defense) => defense.search(),
+        }
+    }
+
+    fn bank(&self) -> Option<&Bank<C>> {
+        match self {
+            Self::Adapting(defense) => defense.bank(),
+            Self::Banked(defense) => defense.bank(),
         }
     }
 

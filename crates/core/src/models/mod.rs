@@ -78,7 +78,8 @@ enum Net {
 }
 
 impl Model {
-    /// A model with the parameters of `weights`, on `device`. Under [`MEAN`], [`STD`] and [`BATCH_NORM_EPSILON`] weights may bring a
+    /// A model with the parameters of `weights`, on `device`. Under [`MEAN`](crate::weights::MEAN), [`STD`](crate::weights::STD) and
+    /// [`BATCH_NORM_EPSILON`](crate::weights::BATCH_NORM_EPSILON) weights may bring a
     /// normalization of images and a number added to variances that are not the architecture's own.
     ///
     /// # Errors

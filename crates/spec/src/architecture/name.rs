@@ -85,6 +85,9 @@ impl fmt::Display for Architecture {
     }
 }
 
+/// What the rest of a name after its prefix means.
+type OfRest = fn(&str) -> Option<Architecture>;
+
 impl FromStr for Architecture {
     type Err = Error;
 
@@ -98,13 +101,9 @@ impl FromStr for Architecture {
                 "`{name}` does not say which activation it has, and its weights do not show it: use {choices} ({what})"
             )));
         }
-        let after = |prefix| name.strip_prefix(prefix);
-        let known = after("preact-resnet")
-            .map(preact_resnet)
-            .or_else(|| after("resnet").map(resnet))
-            .or_else(|| after("wrn-").map(wide_resnet))
-            .or_else(|| after("dm-wrn-").map(dm_wide_resnet))
-            .flatten();
+        let prefixes: [(&str, OfRest); 4] =
+            [("preact-resnet", preact_resnet), ("resnet", resnet), ("wrn-", wide_resnet), ("dm-wrn-", dm_wide_resnet)];
+        let known = prefixes.into_iter().find_map(|(prefix, parse)| parse(name.strip_prefix(prefix)?));
         known.ok_or_else(|| {
             let names: Vec<&str> = NAMED.iter().map(|(name, _)| *name).collect();
             Error::Setting(format!("unknown architecture `{name}`: use {}; {PATTERNS}", names.join(", ")))

@@ -331,7 +331,7 @@ impl Field for WhichRiposte {
     }
 }
 
-/// Which attack on the defense. One has its standard settings until they are set.
+/// Which attack on the defense. Its other settings are the preset's until they are set.
 pub(super) struct WhichCounter;
 
 impl Field for WhichCounter {
@@ -347,9 +347,9 @@ impl Field for WhichCounter {
         Some(setup.counter_kind().to_string())
     }
 
-    fn set(&self, setup: &mut Setup, _: &Preset, text: &str) -> Option<Result<()>> {
+    fn set(&self, setup: &mut Setup, preset: &Preset, text: &str) -> Option<Result<()>> {
         Some(CounterKind::named(text).map(|kind| {
-            let counter = Counter { kind, ..setup.counter.unwrap_or(Counter::STANDARD) };
+            let counter = Counter { kind, ..setup.counter.unwrap_or(preset.counter) };
             setup.counter = Some(counter).filter(|_| kind != CounterKind::None);
         }))
     }

@@ -124,6 +124,8 @@ pub static KEYS: &[Key] = &[
         count::<1, 64>(|s| Some(&mut s.counter.as_mut()?.rounds))),
     key!(Counter, "counter-adaptations", [], "N", "Answers, each with other draws, by which the attacker chooses a point", "an attack on the defense",
         count::<1, 16>(|s| Some(&mut s.counter.as_mut()?.adaptations))),
+    key!(Counter, "counter-queries", [], "N", "Answers that an attack which only asks may ask for", "an attack on the defense",
+        count::<0, QUERIES>(|s| Some(&mut s.counter.as_mut()?.queries))),
     key!(Counter, "counter-judges", ["judges"], "N", "Answers, with draws that the attacker never saw, by which that point is judged", "an attack on the defense",
         count::<1, 64>(|s| Some(&mut s.counter.as_mut()?.judges))),
 ];

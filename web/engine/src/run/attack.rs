@@ -1,4 +1,4 @@
-//! Acts 1 and 3.
+//! Act 1.
 
 use burn::tensor::Tensor;
 use riposte::attack::Attacks;

@@ -1,103 +1,174 @@
-//! Act 3: the adapted copy under attack.
+//! Act 3: the defense under attack by someone who knows that it adapts.
 
 use leptos::prelude::*;
+use riposte_protocol::Picture;
+use riposte_spec::counter::{Judgment, Round};
 
-use super::attack::{AttackWatch, Triptych};
-use super::riposte::Answers;
-use super::verdict::{Answer, Verdicts};
-use super::{Act, RunButton, class_name, headline};
-use crate::parts::PhaseLine;
+use super::{Act, RunButton, all_controls, class_name, headline};
+use crate::parts::{Figure, PhaseLine};
+use crate::settings::CounterControls;
 use crate::state::Arena;
-use crate::trace::Phase;
-use crate::words::duration;
+use crate::trace::{CounterTrace, Phase, Turn};
+use crate::words::{about, duration, percent};
 
 #[component]
 pub fn CounterAct() -> impl IntoView {
     let arena = expect_context::<Arena>();
     let trace = arena.runs.countered;
-    let second = arena.runs.second;
-    // Where the search finds no neighbor nothing is trained: the static classifier answers, and is what this act attacks.
-    let no_copy = move || arena.runs.riposted.verdict.with(|verdict| verdict.as_ref().is_some_and(|verdict| !verdict.riposted));
-    let who = move || if no_copy() { "The static classifier" } else { "The adapted copy" };
-    let ready = move || arena.wiring.has_engine() && arena.runs.riposted.phase.get() == Phase::Done;
-    let done = move || {
-        let Some((end, class)) = trace.end().zip(arena.class()) else { return String::new() };
-        let (name, time) = (class_name(arena, end.prediction.class), duration(trace.seconds.get()));
-        if end.prediction.class == class {
-            format!("{} held: still \u{201c}{name}\u{201d}. {time}.", who())
-        } else {
-            format!("{} is fooled{}: it sees \u{201c}{name}\u{201d}. {time}.", who(), if no_copy() { "" } else { " too" })
+    let is_attacked = move || arena.runs.attacked.phase.get() == Phase::Done;
+    let is_targeted = move || arena.target.get().is_some();
+    let ready = move || arena.wiring.has_engine() && is_attacked() && !is_targeted();
+    let missing = move || match trace.phase.get() {
+        Phase::Idle if !is_attacked() => Some("Attack the image first: that is act I.".to_owned()),
+        Phase::Idle if is_targeted() => {
+            Some("This attacker takes any wrong answer: let act I make it see \u{201c}any other class\u{201d}, too.".to_owned())
         }
+        Phase::Idle => arena.counter_seconds().map(|seconds| format!("On this device it takes {} at most.", about(seconds))),
+        Phase::Running(_) | Phase::Done | Phase::Cancelled | Phase::Failed { .. } => None,
     };
-    let answers = Signal::derive(move || {
-        let adapted = arena.runs.riposted.verdict.get().map(|verdict| verdict.adapted);
-        let mut answers = Vec::new();
-        if let Some(prediction) = adapted {
-            let what = if no_copy() { "on the input of act II" } else { "on the input it adapted to" };
-            answers.push(Answer { who: who(), what, prediction });
-        }
-        if let Some(end) = trace.end() {
-            answers.push(Answer { who: who(), what: "on the image made against it", prediction: end.prediction });
-        }
-        answers
-    });
     view! {
         <Act
             numeral="III"
             title="Counter-riposte"
             look="counter"
             verdict=Signal::derive(move || headline::of_counter(arena))
-            lead="Now the attacker knows the adapted copy. The same attack, from the same untouched image, runs against it."
+            lead="You know that it adapts. So attack the classifier and every copy that you have seen, let the defense adapt anew to what you found, and attack that copy, too."
         >
             <div class="floor">
-                <div class="stage wide">
-                    <Show when=no_copy>
-                        <p class="note"><b>"No copy was trained"</b>" for this input: there was no neighbor, and the static classifier answered. It is what is attacked here."</p>
-                    </Show>
-                    <p class="note">
-                        "This is the "<b>"plain re-attack"</b>": it treats the adapted copy as if it were one more static classifier. The real
-                        defense would adapt afresh to the new image, which you can let it do below. An attack that takes
-                        this adapting into account (an adaptive attack) is stronger, and is not part of this page yet."
-                    </p>
+                <div class="stage">
                     <div class="action">
                         <RunButton
                             phase=trace.phase
-                            label=Signal::derive(move || if no_copy() { "Attack the classifier" } else { "Attack the copy" })
-                            again=Signal::derive(move || if no_copy() { "Attack the classifier again" } else { "Attack the copy again" })
+                            label="Attack the defense"
+                            again="Attack the defense again"
                             ready=Signal::derive(ready)
                             run=move || arena.run_counter()
                             stop=move || arena.wiring.cancel(trace.run.get_untracked())
                         />
-                        <PhaseLine phase=trace.phase done=Signal::derive(done)/>
-                        {move || (!ready() && trace.phase.get() == Phase::Idle).then(|| view! { <p class="phase">"Let it riposte first."</p> })}
+                        <PhaseLine phase=trace.phase done=Signal::derive(move || format!("It took {}.", duration(trace.seconds.get())))/>
+                        {move || missing().map(|words| view! { <p class="phase">{words}</p> })}
                     </div>
-                    <Show when=move || trace.phase.get() != Phase::Idle>
-                        <Triptych
-                            trace
-                            says=Signal::derive(move || ["Untouched, the static classifier saw", if no_copy() { "Attacked, it sees" } else { "Attacked, the copy sees" }])
-                        />
-                        <AttackWatch trace/>
-                        <Show when=move || trace.phase.get() == Phase::Done>
-                            <Verdicts answers caption="Before and after."/>
-                            <div class="action">
-                                <RunButton
-                                    phase=second.phase
-                                    label="Let it riposte again"
-                                    again="Once more"
-                                    ready=Signal::derive(move || arena.wiring.has_engine() && trace.phase.get() == Phase::Done)
-                                    run=move || arena.run_second_riposte()
-                                    stop=move || arena.wiring.cancel(second.run.get_untracked())
-                                />
-                                <PhaseLine
-                                    phase=second.phase
-                                    done=Signal::derive(|| "The defense adapted afresh to the new image.".to_owned())
-                                />
-                            </div>
-                            <Answers trace=second/>
-                        </Show>
-                    </Show>
+                    // It changes many times a second: a screen reader hears of the rounds instead.
+                    <p class="turn" aria-live="off">{move || turn(trace)}</p>
+                    <Rounds trace/>
+                    <Judgments trace/>
                 </div>
+                <Show when=move || all_controls(arena)>
+                    <div class="setup"><CounterControls/></div>
+                </Show>
             </div>
         </Act>
+    }
+}
+
+/// Who is at work now, and how far.
+fn turn(trace: CounterTrace) -> String {
+    let Phase::Running(_) = trace.phase.get() else { return String::new() };
+    let (rounds, judgments) =
+        trace.course.with(|course| course.as_ref().map_or((0, 0), |course| (course.rounds.len(), course.judgments.len())));
+    let after = match (judgments, rounds) {
+        (0, _) => "A control first, the untouched image".to_owned(),
+        (_, 0) => "The first point".to_owned(),
+        (_, rounds) => format!("After {rounds} point{}", if rounds == 1 { "" } else { "s" }),
+    };
+    match trace.turn.get() {
+        Some(Turn::Climbing(step, of)) => format!("{after}: the attacker climbs, step {step} of {of}."),
+        Some(Turn::Adapting(iteration, of)) => format!("{after}: the defense adapts, iteration {iteration} of {of}."),
+        None => format!("{after}."),
+    }
+}
+
+/// The points of the attacker side by side, each with what the defense says of it.
+#[component]
+fn Rounds(trace: CounterTrace) -> impl IntoView {
+    let rounds =
+        Memo::new(move |_| trace.course.with(|course| course.as_ref().map_or_else(Vec::new, |course| course.rounds.clone())));
+    let one = move |place: usize, round: Round| {
+        let picture = trace.points.with_untracked(|points| points.get(place).cloned());
+        view! { <Point place round picture trace/> }
+    };
+    let shown = move || rounds.get().into_iter().enumerate().map(|(place, round)| one(place, round)).collect_view();
+    view! {
+        <Show when=move || rounds.with(|rounds| !rounds.is_empty())>
+            <ol class="rounds" aria-label="The attacker's points">{shown}</ol>
+        </Show>
+    }
+}
+
+#[component]
+fn Point(place: usize, round: Round, picture: Option<Picture>, trace: CounterTrace) -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let name = move |class: usize| class_name(arena, class);
+    let label = arena.class();
+    let [original, neighbor] = round.pair;
+    let right = label == Some(round.answer);
+    let pair = if original == neighbor {
+        view! { <span>"seen as "<b class="seen-as first">{name(original)}</b>", no neighbor"</span> }.into_any()
+    } else {
+        view! {
+            <span>
+                "trains on "<b class="seen-as first">{name(original)}</b>" and "<b class="seen-as second">{name(neighbor)}</b>
+            </span>
+        }
+        .into_any()
+    };
+    let models = match round.copies {
+        1 => "against the classifier".to_owned(),
+        2 => "against it and a copy".to_owned(),
+        models => format!("against it and {} copies", models - 1),
+    };
+    let [wrong, answers] = round.fooled;
+    let share = (answers > 1).then(|| format!(" ({wrong} of {answers} wrong)"));
+    let truth = label.map(|label| {
+        view! {
+            <span class="track" aria-hidden="true"><span class="bar" style:width=format!("{:.1}%", 100.0 * round.truth)></span></span>
+            <span class="value">{percent(round.truth)} " for \u{201c}" {name(label)} "\u{201d}"</span>
+        }
+    });
+    view! {
+        <li class:right=right class:wrong=!right class:stands=move || trace.standing() == Some(place)>
+            <Figure picture=Signal::stored(picture) symbol="x\u{2032}" label=format!("The attacker's point: {}", round.title())>
+                <span class="what">{round.title()} ", " {models}</span>
+            </Figure>
+            <p>
+                {pair} ", says " <b>"\u{201c}" {name(round.answer)} "\u{201d}"</b> {share} " "
+                <span class="mark"><span class="sign" aria-hidden="true">{if right { "\u{2713}" } else { "\u{2717}" }}</span> " " {if right { "right" } else { "wrong" }}</span>
+            </p>
+            <p class="truth-of">{truth}</p>
+        </li>
+    }
+}
+
+/// How often the defense is right by draws that the attacker never saw.
+#[component]
+fn Judgments(trace: CounterTrace) -> impl IntoView {
+    let arena = expect_context::<Arena>();
+    let row = move |judgment: Judgment| {
+        let what = match judgment.kind {
+            None => "The untouched image".to_owned(),
+            Some(kind) if kind.goes_in_rounds() => format!("The point of round {}", judgment.round + 1),
+            Some(_) => "The attacker\u{2019}s point".to_owned(),
+        };
+        let judged = judgment.judged;
+        let right = judged.is_mostly_right();
+        view! {
+            <tr class:right=right class:wrong=!right>
+                <th scope="row">{what}</th>
+                <td class="answer">{class_name(arena, judgment.answer)}</td>
+                <td class="value">{format!("{} of {} right", judged.right, judged.of)}</td>
+            </tr>
+        }
+    };
+    let judgments = move || trace.course.with(|course| course.as_ref().map_or_else(Vec::new, |course| course.judgments.clone()));
+    view! {
+        <Show when=move || trace.phase.get() == Phase::Done>
+            <table class="verdict">
+                <caption>"Judged by fresh draws. " <span class="truth">"The attacker never saw these answers."</span></caption>
+                <thead class="visually-hidden">
+                    <tr><th scope="col">"Input"</th><th scope="col">"First answer"</th><th scope="col">"Right answers"</th></tr>
+                </thead>
+                <tbody>{move || judgments().into_iter().map(row).collect_view()}</tbody>
+            </table>
+        </Show>
     }
 }

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 use riposte_protocol::Verdict;
+use riposte_spec::counter::{Course, Ending};
 use riposte_spec::outcome::Outcome;
 
 use super::class_name;
@@ -63,14 +64,19 @@ pub fn of_riposte(arena: Arena) -> Sentence {
     Some(defense(arena, &verdict, &found))
 }
 
-/// Of act 3: what an attacker makes of the copy; then what the defense says to that.
+/// Of act 3: how the defense stood against an attacker who knows it.
 pub fn of_counter(arena: Arena) -> Sentence {
-    let (class, end) = (arena.class()?, arena.runs.countered.end()?);
-    if let Some((verdict, found)) = arena.runs.second.verdict.get().zip(arena.runs.second.found.get()) {
-        return Some(defense(arena, &verdict, &found));
-    }
-    let trained = arena.runs.riposted.verdict.with(|verdict| verdict.as_ref().is_some_and(|verdict| verdict.riposted));
-    Some(fall(arena, if trained { "The adapted copy" } else { "The classifier" }, end.prediction.class, class))
+    let class = arena.class()?;
+    let (ending, course) = arena.runs.countered.end()?;
+    let tone = match ending {
+        Ending::Held => Tone::Good,
+        Ending::Unneeded | Ending::NoNeighbor | Ending::WrongPair | Ending::CopiesAgree => Tone::Bad,
+    };
+    Some((tone, told(arena, &course, class)))
+}
+
+fn told(arena: Arena, course: &Course, class: usize) -> String {
+    course.sentence(class, |class| says(arena, class)).replace('\'', "\u{2019}")
 }
 
 fn fall(arena: Arena, who: &str, now: usize, class: usize) -> (Tone, String) {
@@ -182,14 +188,11 @@ fn riposte_story(arena: Arena) -> String {
 }
 
 fn counter_story(arena: Arena) -> String {
-    let Some((end, class)) = arena.runs.countered.end().zip(arena.class()) else {
-        return "Nobody has attacked the defense itself yet: act III begins with that.".to_owned();
+    let Some(((_, course), class)) = arena.runs.countered.end().zip(arena.class()) else {
+        return "Nobody who knows of the defense has attacked it yet: that is act III.".to_owned();
     };
-    let fell = if end.prediction.class == class { "and did not fool it" } else { "and fooled it as well" };
-    let again = arena.runs.second.verdict.get().map_or_else(String::new, |verdict| {
-        format!("; adapting afresh, the defense answered that one with {}", says(arena, verdict.adapted.class))
-    });
-    format!("The same attack then aimed at the copy as it stood, {fell}{again}.")
+    let sentence = told(arena, &course, class);
+    format!("Then the attacker knew that it adapts, and could try it out. {sentence}")
 }
 
 /// What the visitor or the data set says that the image shows.

@@ -7,7 +7,7 @@ use super::boundary::Boundary;
 use super::verdict::{Answer, Verdicts};
 use super::{Act, Onward, RunButton, all_controls, class_name, headline, is_set};
 use crate::parts::{Choice, Figure, Ink, PhaseLine, PictureCanvas, Plot, Scrubber, Series};
-use crate::settings::{AmountControl, RiposteControls, light};
+use crate::settings::{AmountControl, RiposteControls, light, of_amount};
 use crate::state::Arena;
 use crate::trace::{Phase, RiposteTrace};
 use crate::words::{about, duration, flops, thousands};
@@ -30,7 +30,7 @@ pub fn RiposteAct() -> impl IntoView {
     let lighter = move || {
         let (iterations, batch) = arena.riposte.with(|riposte| (riposte.iterations, riposte.batch_size));
         let less = light(arena);
-        let (now, then) = (arena.post_training_seconds(iterations * batch)?, arena.post_training_seconds(less.0 * less.1)?);
+        let (now, then) = (of_amount(arena, (iterations, batch))?, of_amount(arena, less)?);
         let offered = all_controls(arena) && trace.phase.get() == Phase::Idle && now > LONG && then < now / 2.0;
         offered.then(|| view! {
             <p class="phase">{format!("On this device it takes {}.", about(now))}</p>
@@ -61,7 +61,7 @@ pub fn RiposteAct() -> impl IntoView {
                         <PhaseLine phase=trace.phase done=Signal::derive(done)/>
                         {missing}
                         {lighter}
-                        <Onward phase=trace.phase label="Attack the copy" to=(2, "counter")/>
+                        <Onward phase=trace.phase label="Attack the defense" to=(2, "counter")/>
                     </div>
                     <Show when=move || trace.phase.get() != Phase::Idle>
                         <Neighbors trace/>
@@ -238,7 +238,7 @@ fn Race(trace: RiposteTrace) -> impl IntoView {
 
 /// Both answers, and what they took.
 #[component]
-pub fn Answers(trace: RiposteTrace) -> impl IntoView {
+fn Answers(trace: RiposteTrace) -> impl IntoView {
     let answers = Signal::derive(move || {
         trace.verdict.get().map_or_else(Vec::new, |verdict| {
             let what = if verdict.riposted { "trained on this one input" } else { "did not act" };

@@ -91,6 +91,7 @@ pub fn PhaseLine(
             Some(Notice::Drawing) => "Drawing the training images.",
             Some(Notice::SearchingNeighbor) => "Looking for the neighbor class.",
             Some(Notice::PostTraining) => "Training the copy.",
+            Some(Notice::Countering) => "Attacker and defense take turns.",
             None => "Running.",
         }
         .to_owned(),

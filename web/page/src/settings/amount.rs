@@ -1,6 +1,7 @@
 //! How much post-training: what the device does in a few seconds, or all of it.
 
 use leptos::prelude::*;
+use riposte_spec::post_train::PostTrain;
 
 use crate::parts::Choice;
 use crate::state::Arena;
@@ -15,8 +16,13 @@ const LESS: [(usize, usize); 6] = [(50, 128), (50, 64), (50, 32), (30, 32), (20,
 /// As much post-training as this device does in a few seconds, by what was measured on it; the least, where nothing was or even that
 /// takes longer.
 pub fn light(arena: Arena) -> (usize, usize) {
-    let seconds = |amount: &(usize, usize)| arena.post_training_seconds(amount.0 * amount.1);
+    let seconds = |amount: &(usize, usize)| of_amount(arena, *amount);
     LESS.into_iter().find(|amount| seconds(amount).is_some_and(|seconds| seconds <= PATIENCE)).unwrap_or(LESS[LESS.len() - 1])
+}
+
+/// How long it takes with so many iterations, and samples in each.
+pub fn of_amount(arena: Arena, (iterations, batch_size): (usize, usize)) -> Option<f64> {
+    arena.post_training_seconds(&PostTrain { iterations, batch_size, ..arena.riposte.get() })
 }
 
 /// How much post-training: as the preset has it, or less, each with the time it will take on this device.
@@ -29,7 +35,7 @@ pub fn AmountControl() -> impl IntoView {
         (preset.iterations, preset.batch_size)
     });
     let told = move |(iterations, batch): (usize, usize)| {
-        let time = arena.post_training_seconds(iterations * batch).map(about);
+        let time = of_amount(arena, (iterations, batch)).map(about);
         format!("{iterations} \u{00d7} {batch}{}", time.map_or_else(String::new, |time| format!(", {time}")))
     };
     let options = move || {

@@ -81,6 +81,18 @@ pub fn RiposteControls() -> impl IntoView {
     view! { <div class="pair"><Settings heading=Heading::Riposte but=&[]/></div> }
 }
 
+/// Who attacks the defense, and how.
+#[component]
+pub fn CounterControls() -> impl IntoView {
+    view! {
+        <Setting key=named("counter") label="The attacker"/>
+        <details class="more">
+            <summary>"Settings of the attacker"</summary>
+            <div class="pair"><Settings heading=Heading::Counter but=&["counter"]/></div>
+        </details>
+    }
+}
+
 /// The settings of the table under a heading, in its order, but for those that have a place of their own.
 #[component]
 fn Settings(heading: Heading, but: &'static [&'static str]) -> impl IntoView {
@@ -103,10 +115,10 @@ fn Setting(
         let (label, value) = (label.clone(), Signal::derive(move || shown.get().unwrap_or_default()));
         match key.kind() {
             Kind::Words(words) => {
-                // The page always has an attack and a defense, and the attack is by PGD.
+                // The page always has an attack, a defense and an attack on that, and the first one is by PGD.
                 let is_shown = |word: &Word| match key.name {
                     "attack" => ["pgd", "fgsm"].contains(&word.name),
-                    "riposte" => word.name != "none",
+                    "riposte" | "counter" => word.name != "none",
                     _ => true,
                 };
                 let offered: Vec<Word> = words.into_iter().filter(is_shown).collect();
@@ -160,7 +172,7 @@ fn named(name: &str) -> &'static Key {
 }
 
 fn value(arena: Arena, key: &Key) -> Option<String> {
-    key.get(&arena.setup())
+    key.get(&arena.setup_of(key.heading))
 }
 
 /// `Search step size`

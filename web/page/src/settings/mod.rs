@@ -3,5 +3,5 @@
 mod amount;
 mod controls;
 
-pub use amount::{AmountControl, light};
-pub use controls::{AttackControls, MoreAttackControls, RiposteControls};
+pub use amount::{AmountControl, light, of_amount};
+pub use controls::{AttackControls, CounterControls, MoreAttackControls, RiposteControls};

@@ -87,6 +87,8 @@ impl Hall {
             workers: &self.workers,
             batch: self.batch,
             bank: None,
+            known: None,
+            points: None,
             given: None,
             answers: Some(&self.answers),
         }

@@ -60,7 +60,7 @@ fn evaluate(duel: &Duel, inputs: std::ops::Range<usize>, defend: bool, workers: 
         natural: false,
         counter: None,
     };
-    let images = Inputs { test: duel.test, given: None, seed: duel.seed, batch: 32 };
+    let images = Inputs { test: duel.test, given: None, seed: duel.seed, batch: 32, points: None };
     let mut records = Vec::new();
     images.evaluate(&evaluation, inputs, 0, workers, &Interrupt::default(), |record| {
         records.push(record);

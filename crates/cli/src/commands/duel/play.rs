@@ -13,6 +13,7 @@ use riposte::models::Model;
 use riposte::post_train::{PostTrain, PostTraining, Progress};
 use riposte::rng::Seed;
 use riposte::spec::class::{argmax, softmax};
+use riposte::spec::counter::Counter;
 use riposte::spec::dataset::DatasetId;
 use riposte::{Classifier, ToTensor};
 
@@ -36,6 +37,8 @@ pub(super) struct Duel<'a> {
     pub riposte: Riposte<'a, Model>,
     /// Of the riposte.
     pub settings: PostTrain,
+    /// The attack on the riposte; `None`: nobody makes one.
+    pub counter: Option<Counter>,
     pub seed: Seed,
 }
 
@@ -80,6 +83,8 @@ impl Duel<'_> {
             watched.race.push(floats(answer.logits.clone())?);
         }
         let neighbors = answer.neighbors.expect("post-training searches");
+        let images = [image.clone(), attacked.image.clone()];
+        let counter = self.counter.map(|settings| self.play_counter(settings, images, index, screen)).transpose()?;
         Ok(Story {
             dataset: self.dataset,
             model: self.name.to_owned(),
@@ -99,6 +104,7 @@ impl Duel<'_> {
             losses: watched.losses,
             samples: watched.samples,
             natural_answer,
+            counter,
         })
     }
 

@@ -6,10 +6,12 @@ use anyhow::{Context, Result, ensure};
 use riposte::evaluate::Record;
 use riposte::spec::bench::{Protocol, ROWS, Row, preset};
 use riposte::spec::preset::PresetName;
+use riposte::spec::queries;
 use riposte::spec::results::{self, Header, Part, Settings};
 use riposte::spec::speed::{self, Head, Timing};
 use riposte::spec::{Choice, keys};
 use riposte::zoo;
+use serde::de::DeserializeOwned;
 
 use crate::file;
 use crate::results::Lines;
@@ -19,6 +21,7 @@ pub(super) struct Gathered {
     /// In the order of the suite's rows.
     pub runs: Vec<Measured>,
     pub speeds: Vec<Timed>,
+    pub asked: Vec<Asked>,
     /// Files that are no results.
     pub others: Vec<PathBuf>,
 }
@@ -43,6 +46,13 @@ pub(super) struct Timed {
     pub timings: Vec<Timing>,
 }
 
+/// What was found of a model by asking.
+pub(super) struct Asked {
+    pub model: String,
+    pub head: queries::Head,
+    pub lines: Vec<queries::Line>,
+}
+
 /// A file before its kind is known.
 struct Found {
     path: PathBuf,
@@ -60,7 +70,7 @@ pub(super) fn gather(folder: &Path) -> Result<Gathered> {
     let mut paths: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
     paths.sort();
-    let (mut found, mut speeds, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut found, mut speeds, mut asked, mut others) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for path in paths {
         let text = file::read(&path)?;
         let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -68,6 +78,11 @@ pub(super) fn gather(folder: &Path) -> Result<Gathered> {
             && head.format == speed::FORMAT
         {
             speeds.push(timed(&path, &text, head)?);
+        } else if let Ok(head) = serde_json::from_slice::<queries::Head>(line)
+            && head.format == queries::FORMAT
+        {
+            let model = model_of(&head.weights_sha256, &path, &format!("-{}", head.preset));
+            asked.push(Asked { model, head, lines: lines(&path, whole_lines(&text))? });
         } else if let Ok(header) = serde_json::from_slice::<Header>(line)
             && header.format == results::FORMAT
         {
@@ -84,13 +99,14 @@ pub(super) fn gather(folder: &Path) -> Result<Gathered> {
         same.sort_by_key(|found| found.header.settings.first);
         runs.extend(joined(same)?);
     }
-    ensure!(!runs.is_empty() || !speeds.is_empty(), "`{}` has no results of `riposte bench` or `riposte eval`", folder.display());
+    let nothing = runs.is_empty() && speeds.is_empty() && asked.is_empty();
+    ensure!(!nothing, "`{}` has no results of `riposte bench` or `riposte eval`", folder.display());
     let rank = |run: &Measured| {
         let row = |(row, protocol): (&Row, Protocol)| (ROWS.iter().position(|other| other == row), protocol == Protocol::Strict);
         (run.cell.is_none(), run.cell.map(row), run.model.clone(), run.settings.seed)
     };
     runs.sort_by_key(rank);
-    Ok(Gathered { runs, speeds, others })
+    Ok(Gathered { runs, speeds, asked, others })
 }
 
 /// One run from the files of its parts; `None` if they hold no record.
@@ -126,13 +142,20 @@ fn whole_lines(text: &[u8]) -> &[u8] {
 }
 
 fn timed(path: &Path, text: &[u8], head: Head) -> Result<Timed> {
+    let model = model_of(&head.weights_sha256, path, "-speed");
+    Ok(Timed { model, head, timings: lines(path, text)? })
+}
+
+/// All lines after the first.
+fn lines<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<Vec<T>> {
     let lines = text.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.is_empty());
-    let timings = lines
-        .map(|line| serde_json::from_slice(line).with_context(|| format!("`{}` is damaged", path.display())))
-        .collect::<Result<_>>()?;
+    lines.map(|line| serde_json::from_slice(line).with_context(|| format!("`{}` is damaged", path.display()))).collect()
+}
+
+/// The id in the zoo, or what stands in the file's name before `suffix`.
+fn model_of(sha256: &str, path: &Path, suffix: &str) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let model = in_zoo(&head.weights_sha256).unwrap_or_else(|| stem.trim_end_matches("-speed").to_owned());
-    Ok(Timed { model, head, timings })
+    in_zoo(sha256).unwrap_or_else(|| stem.rfind(suffix).map_or(&*stem, |at| &stem[..at]).to_owned())
 }
 
 /// The name of the model with these weights: its id in the zoo, or what the file's name says.
@@ -169,6 +192,12 @@ impl Measured {
         }
         if !natural {
             command += " --natural off";
+        }
+        if let Some(bank) = self.settings.bank {
+            command += &format!(" --bank FOLDER --bank-copy {}", bank.pick);
+        }
+        if self.settings.counter_bank.is_some() {
+            command += " --counter-bank FOLDER";
         }
         if let Some(samples) = self.settings.post_samples {
             command += &format!(" --post-samples {samples}");

@@ -10,6 +10,7 @@ use riposte::spec::summary::mcnemar;
 use riposte::spec::verdict::{Difference, Verdict};
 use serde::Serialize;
 
+use super::attackers;
 use super::gather::{Gathered, Measured, Timed};
 use crate::output::{percent, points};
 
@@ -38,6 +39,17 @@ pub(super) struct Line {
     pub mcnemar_p: Option<f64>,
     /// The share that the table is about, where it is no gain.
     pub share: Option<Share>,
+    /// What is left after an attack on the defense: the expected accuracy with its interval, how many images every answer was right on,
+    /// and the gain over the base model with its interval.
+    pub expected: Option<[f64; 3]>,
+    pub always: Option<usize>,
+    pub expected_gain: Option<[f64; 3]>,
+    /// Of compared signs, and of attacked images.
+    pub differing: Option<Share>,
+    pub fooled: Option<Share>,
+    /// Answers of the defense, and the Euclidean length of a change.
+    pub answers: Option<f64>,
+    pub distance: Option<f64>,
     pub seconds_adapted: Option<Times>,
     pub seconds_skipped: Option<Times>,
     pub seconds: Option<Times>,
@@ -73,8 +85,11 @@ pub(super) fn sheets(gathered: &Gathered) -> Vec<Sheet> {
         accuracies(Table::Data, runs),
         neighbors(runs),
         speeds(&gathered.speeds),
+        attackers::signs(&gathered.asked),
+        attackers::attacks(&gathered.asked),
         accuracies(Table::Sweeps, runs),
         seeds(runs),
+        attackers::counters(runs),
         others(runs),
     ];
     sheets.retain(|sheet| !sheet.rows.is_empty());
@@ -306,7 +321,7 @@ fn others(runs: &[Measured]) -> Sheet {
 }
 
 /// Of a table, and the sentence about it.
-fn verdict(rows: &[Line]) -> (Option<Verdict>, String) {
+pub(super) fn verdict(rows: &[Line]) -> (Option<Verdict>, String) {
     let compared: Vec<Verdict> = rows.iter().filter_map(|row| Some(row.difference?.verdict)).collect();
     let verdict = Verdict::of_all(&compared);
     let count = |verdict: Verdict| compared.iter().filter(|other| **other == verdict).count();
@@ -324,7 +339,7 @@ fn verdict(rows: &[Line]) -> (Option<Verdict>, String) {
 }
 
 impl Share {
-    fn of(right: usize, images: usize) -> Self {
+    pub fn of(right: usize, images: usize) -> Self {
         Self { right, share: right as f64 / images.max(1) as f64, interval: wilson_interval(right, images) }
     }
 
@@ -338,7 +353,7 @@ impl Share {
 type Column = (&'static str, fn(&Line) -> Option<String>);
 
 /// All columns, in order; a table shows those in which a line of it has something.
-const COLUMNS: [Column; 19] = [
+const COLUMNS: [Column; 26] = [
     ("model", |line| Some(line.model.clone())),
     ("row", |line| Some(line.what.clone())),
     ("protocol", |line| line.protocol.map(|protocol| protocol.to_string())),
@@ -349,6 +364,15 @@ const COLUMNS: [Column; 19] = [
     ("gain, points", |line| line.gain.map(|gain| interval(gain.gain, gain.interval))),
     ("won : lost", |line| line.gain.map(|gain| format!("{} : {}", gain.won, gain.lost))),
     ("McNemar p", |line| line.mcnemar_p.map(probability)),
+    ("expected", |line| {
+        line.expected.map(|[share, low, high]| format!("{} ({} to {})", percent(share), number(low), number(high)))
+    }),
+    ("always", |line| line.always.map(|count| count.to_string())),
+    ("gain over the base, points", |line| line.expected_gain.map(|[gain, low, high]| interval(gain, [low, high]))),
+    ("signs that differ", |line| line.differing.map(Share::words)),
+    ("fooled", |line| line.fooled.map(Share::words)),
+    ("answers", |line| line.answers.map(|answers| format!("{answers:.0}"))),
+    ("distance", |line| line.distance.map(|distance| format!("{distance:.3}"))),
     ("label is y' or y''", |line| line.share.map(Share::words)),
     ("seconds, mean (median)", |line| line.seconds.map(times)),
     ("adapted", |line| line.seconds_adapted.map(times)),

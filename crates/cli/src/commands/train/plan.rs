@@ -6,10 +6,10 @@ use riposte::models::Architecture;
 use riposte::precision::Precision;
 use riposte::spec::dataset::DatasetId;
 use riposte::spec::units::print_pixels;
-use riposte::train::{InnerAttack, TrainConfig};
+use riposte::train::{InnerAttack, Method, Recipe, TrainConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::args::{TrainArgs, TrainMethod};
+use crate::args::TrainArgs;
 use crate::models::quoted;
 
 /// Everything that a run depends on.
@@ -18,7 +18,7 @@ pub(super) struct Plan {
     pub id: String,
     pub architecture: Architecture,
     pub dataset: DatasetId,
-    pub method: TrainMethod,
+    pub method: Method,
     pub config: TrainConfig,
     pub samples: Option<usize>,
     /// Samples held out of the training set to choose the best epoch by.
@@ -46,29 +46,30 @@ impl Plan {
     pub(super) fn resolve(args: &TrainArgs) -> Result<Self> {
         let architecture = args.width.of(args.architecture)?;
         let color = args.dataset == DatasetId::Cifar10;
-        let base = match (args.method, color) {
-            (TrainMethod::Pgd, false) => TrainConfig::PGD_MNIST,
-            (TrainMethod::Fast | TrainMethod::Natural, false) => TrainConfig::FAST_MNIST,
-            // PGD-7 of 2/255: Madry et al. 2018.
-            (TrainMethod::Pgd, true) => TrainConfig {
-                inner: InnerAttack { epsilon: 8.0 / 255.0, step_size: 2.0 / 255.0, steps: 7, clip_start: true },
-                ..TrainConfig::FAST_CIFAR10
-            },
-            (TrainMethod::Fast | TrainMethod::Natural, true) => TrainConfig::FAST_CIFAR10,
-        };
-        ensure!(args.steps.is_none() || args.method == TrainMethod::Pgd, "--steps belongs to --method pgd");
+        let base = TrainConfig::of(args.method, color);
+        let method = args.method;
+        ensure!(
+            args.steps.is_none() || base.inner.steps > 1,
+            "--steps does not belong to --method {method}, which makes one or none"
+        );
         let attacked = args.epsilon.is_some() || args.step_size.is_some() || args.ramp.is_some();
-        if attacked && args.method == TrainMethod::Natural {
+        if attacked && method == Method::Natural {
             bail!("--epsilon, --step-size and --ramp belong to adversarial training, not to --method natural");
         }
-        let inner = match args.method {
-            TrainMethod::Natural => InnerAttack { epsilon: 0.0, step_size: 0.0, steps: 0, clip_start: false },
-            TrainMethod::Fast | TrainMethod::Pgd => InnerAttack {
-                epsilon: args.epsilon.unwrap_or(base.inner.epsilon),
-                step_size: args.step_size.unwrap_or(base.inner.step_size),
-                steps: args.steps.unwrap_or(base.inner.steps),
-                ..base.inner
-            },
+        let inner = InnerAttack {
+            epsilon: args.epsilon.unwrap_or(base.inner.epsilon),
+            step_size: args.step_size.unwrap_or(base.inner.step_size),
+            steps: args.steps.unwrap_or(base.inner.steps),
+            ..base.inner
+        };
+        let recipe = match (base.recipe, args.weight, args.replays) {
+            (recipe, None, None) => recipe,
+            (Recipe::Trades { .. }, Some(beta), None) => Recipe::Trades { beta },
+            (Recipe::LogitPairing { .. }, Some(weight), None) => Recipe::LogitPairing { weight },
+            (Recipe::Kurakin { share, .. }, Some(weight), None) => Recipe::Kurakin { share, weight },
+            (Recipe::Free { .. }, None, Some(replays)) => Recipe::Free { replays },
+            (_, Some(_), _) => bail!("--weight belongs to the methods trades, alp and kurakin, not to {method}"),
+            (_, None, Some(_)) => bail!("--replays belongs to the method free, not to {method}"),
         };
         let batch_size = args.batch_size.unwrap_or(base.batch_size);
         let config = TrainConfig {
@@ -76,15 +77,16 @@ impl Plan {
             batch_size,
             micro_batch: args.micro_batch.unwrap_or(batch_size),
             peak_learning_rate: args.lr.unwrap_or(base.peak_learning_rate),
+            recipe,
             inner,
-            ramp: if args.method == TrainMethod::Natural { 0.0 } else { args.ramp.unwrap_or(base.ramp) },
+            ramp: if method == Method::Natural { 0.0 } else { args.ramp.unwrap_or(base.ramp) },
             precision: args.precision,
             ..base
         };
         let attack = args.dataset.recommended().preset().attack;
         let measured = Pgd { epsilon: args.epsilon.unwrap_or(attack.epsilon), ..attack };
         measured.check()?;
-        let id = args.id.clone().unwrap_or_else(|| format!("{architecture}-{}-{}", args.dataset, name(args.method)));
+        let id = args.id.clone().unwrap_or_else(|| format!("{architecture}-{}-{method}", args.dataset));
         let simple = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
         ensure!(
             !id.is_empty() && !id.starts_with('.') && id.chars().all(simple),
@@ -94,7 +96,7 @@ impl Plan {
             id,
             architecture,
             dataset: args.dataset,
-            method: args.method,
+            method,
             config,
             samples: args.samples,
             check_images: args.check_images,
@@ -126,37 +128,37 @@ impl Plan {
             other => other.to_string(),
         };
         match self.method {
-            TrainMethod::Natural => format!("{dataset} ({net}, trained without attacks)"),
-            TrainMethod::Fast | TrainMethod::Pgd => format!("{dataset}, robust ({net}, adversarially trained)"),
+            Method::Natural => format!("{dataset} ({net}, trained without attacks)"),
+            Method::Fast | Method::Pgd => format!("{dataset}, robust ({net}, adversarially trained)"),
+            method => format!("{dataset}, robust ({net}, {})", source(method)),
         }
     }
 
     pub(super) fn title(&self) -> String {
-        let method = match self.method {
-            TrainMethod::Fast => "Fast-FGSM adversarial training",
-            TrainMethod::Pgd => "PGD adversarial training",
-            TrainMethod::Natural => "ordinary training",
-        };
-        format!("{method} of {} on {}", self.architecture, self.dataset)
+        format!("{} of {} on {}", source(self.method), self.architecture, self.dataset)
     }
 
     /// The command that repeats the run.
     pub(super) fn command(&self) -> String {
-        let TrainConfig { epochs, batch_size, micro_batch, peak_learning_rate, inner, ramp, precision, .. } = self.config;
+        let TrainConfig { epochs, batch_size, micro_batch, peak_learning_rate, recipe, inner, ramp, precision, .. } = self.config;
         let mut command = format!(
             "riposte train --architecture {} --dataset {} --method {} --epochs {epochs} --batch-size {batch_size} \
              --lr {peak_learning_rate} --seed {}",
-            self.architecture,
-            self.dataset,
-            name(self.method),
-            self.seed
+            self.architecture, self.dataset, self.method, self.seed
         );
-        if self.method != TrainMethod::Natural {
+        if self.method != Method::Natural {
             command += &format!(" --epsilon {} --step-size {}", print_pixels(inner.epsilon), print_pixels(inner.step_size));
             command += &format!(" --ramp {ramp} --check-images {}", self.check_images);
         }
-        if self.method == TrainMethod::Pgd {
+        if inner.steps > 1 {
             command += &format!(" --steps {}", inner.steps);
+        }
+        match recipe {
+            Recipe::Trades { beta: weight } | Recipe::Kurakin { weight, .. } | Recipe::LogitPairing { weight } => {
+                command += &format!(" --weight {weight}");
+            }
+            Recipe::Free { replays } => command += &format!(" --replays {replays}"),
+            Recipe::Adversarial | Recipe::NoiseFgsm { .. } => {}
         }
         if micro_batch < batch_size {
             command += &format!(" --micro-batch {micro_batch}");
@@ -176,8 +178,8 @@ impl Plan {
     /// Of the samples that were held out, how many a model gets right: attacked ones, unless it was trained without attacks.
     pub(super) fn score(&self, natural: usize, robust: Option<usize>) -> usize {
         match self.method {
-            TrainMethod::Natural => natural,
-            TrainMethod::Fast | TrainMethod::Pgd => robust.unwrap_or(natural),
+            Method::Natural => natural,
+            _ => robust.unwrap_or(natural),
         }
     }
 
@@ -197,10 +199,16 @@ impl Plan {
     }
 }
 
-fn name(method: TrainMethod) -> &'static str {
+/// What the literature calls it.
+fn source(method: Method) -> &'static str {
     match method {
-        TrainMethod::Fast => "fast",
-        TrainMethod::Pgd => "pgd",
-        TrainMethod::Natural => "natural",
+        Method::Fast => "Fast-FGSM adversarial training",
+        Method::Pgd => "PGD adversarial training",
+        Method::Natural => "ordinary training",
+        Method::NoiseFgsm => "N-FGSM adversarial training",
+        Method::Trades => "TRADES training",
+        Method::Free => "Free adversarial training",
+        Method::Kurakin => "one-step adversarial training after Kurakin et al.",
+        Method::LogitPairing => "adversarial logit pairing",
     }
 }

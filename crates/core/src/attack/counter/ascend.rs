@@ -43,6 +43,7 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
             let slope = subject.slope(search.point(), &|logits| objective.value(logits));
             let succeeded = objective.succeeded(slope.logits.clone()).greater_elem(0.5);
             search.told(slope, succeeded);
+            self.cost.steps += search.point().dims()[0];
             self.tell_of_steps(step, steps).await?;
         }
         let ended = search.end();

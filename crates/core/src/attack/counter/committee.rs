@@ -50,7 +50,7 @@ impl<C: Classifier> Subject for Committee<'_, C> {
 
 impl Rule {
     /// The sum, or the lower one.
-    fn merge(self, a: Slope, b: Slope) -> Slope {
+    pub(super) fn merge(self, a: Slope, b: Slope) -> Slope {
         match self {
             Self::Average => Slope { logits: a.logits + b.logits, value: a.value + b.value, gradient: a.gradient + b.gradient },
             Self::Minimum => {

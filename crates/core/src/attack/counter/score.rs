@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
-use riposte_spec::class::argmax;
+use riposte_spec::class::{argmax, softmax};
 use riposte_spec::counter::CounterKind;
 
 use super::{Attacker, Event};
@@ -20,6 +20,8 @@ pub(super) struct Found {
     /// `[1, channel, height, width]`
     pub image: Tensor<4>,
     pub score: Score,
+    /// The round, or the place among the points that were looked at closely.
+    pub round: usize,
 }
 
 /// What some answers say of a point.
@@ -31,6 +33,20 @@ pub(super) struct Score {
     pub margin: f32,
     /// y' and y'' in the first.
     pub pair: [usize; 2],
+    /// The class that is the first.
+    pub answer: usize,
+    /// Mean over the answers of the label's probability.
+    pub truth: f32,
+}
+
+/// What some answers say of a point, and what else comes with them.
+#[derive(Debug)]
+pub(super) struct Scored<C> {
+    pub score: Score,
+    /// Those that adapted to give the answers.
+    pub copies: Vec<C>,
+    /// Of the first answer, `[1, class]`.
+    pub logits: Tensor<2>,
 }
 
 impl Score {
@@ -54,58 +70,64 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
         let mut candidates = Vec::with_capacity(points.len());
         if points.len() > finalists {
             for image in points {
-                let (score, _) = self.score(image.clone(), 1).await?;
-                candidates.push(Found { image, score });
+                let score = self.score(image.clone(), 1).await?.score;
+                candidates.push(Found { image, score, round: 0 });
             }
             candidates.sort_by(|a, b| if a.score.is_worse_than(&b.score) { Ordering::Less } else { Ordering::Greater });
         } else {
-            let unknown = Score { fooled: [0, 1], margin: 0.0, pair: [0, 0] };
-            candidates.extend(points.into_iter().map(|image| Found { image, score: unknown }));
+            let unknown = Score { fooled: [0, 1], margin: 0.0, pair: [0, 0], answer: 0, truth: 0.0 };
+            candidates.extend(points.into_iter().map(|image| Found { image, score: unknown, round: 0 }));
         }
         let mut best: Option<Found> = None;
         for (index, Found { image, .. }) in candidates.into_iter().take(finalists).enumerate() {
-            let (score, _) = self.score(image.clone(), self.attack.settings.adaptations).await?;
+            let score = self.score(image.clone(), self.attack.settings.adaptations).await?.score;
             self.tell_of_round(kind, index, 1, &image, &score).await?;
             if best.as_ref().is_none_or(|best| score.is_worse_than(&best.score)) {
-                best = Some(Found { image, score });
+                best = Some(Found { image, score, round: index });
             }
         }
         Ok(best.expect("there is at least one point"))
     }
 
-    /// What `count` new answers say of an image `[1, channel, height, width]`, and the copies that gave them.
-    pub(super) async fn score(&mut self, image: Tensor<4>, count: usize) -> Result<(Score, Vec<D::Model>)> {
+    /// What `count` new answers say of an image `[1, channel, height, width]`.
+    pub(super) async fn score(&mut self, image: Tensor<4>, count: usize) -> Result<Scored<D::Model>> {
         let draws: Vec<Draws> = (0..count).map(|_| self.next_draws(Purpose::Selection)).collect();
+        self.cost.answers += count;
         self.answers(image, &draws).await
     }
 
     /// The same of answers with the given draws. Where the answer does not depend on them, it is asked for once.
-    pub(super) async fn answers(&mut self, image: Tensor<4>, draws: &[Draws]) -> Result<(Score, Vec<D::Model>)> {
+    pub(super) async fn answers(&mut self, image: Tensor<4>, draws: &[Draws]) -> Result<Scored<D::Model>> {
         let (defense, label, count) = (self.attack.defense, self.subjected.label, draws.len());
         let prepared = defense.prepare(image.repeat_dim(0, count), draws).await?;
-        let (mut fooled, mut margins, mut pair, mut copies) = (0, Vec::with_capacity(count), None, Vec::new());
+        let (mut fooled, mut margins, mut first, mut copies) = (0, Vec::with_capacity(count), None, Vec::new());
+        let mut truths = Vec::with_capacity(count);
         for (prepared, draws) in prepared.into_iter().zip(draws) {
             let settled = defense.is_settled(&prepared);
             let observe = &mut self.observe;
             let answer = defense
                 .respond(prepared, *draws, async |progress: Progress<'_, D::Model>| observe(Event::Answering(progress)).await)
                 .await?;
-            let logits = read(answer.logits).await?;
+            let logits = read(answer.logits.clone()).await?;
             let class = argmax(&logits);
             fooled += usize::from(class != label);
             margins.push(normalized_margin(&logits, label));
-            pair.get_or_insert(match answer.neighbors {
+            truths.push(softmax(&logits)[label]);
+            let pair = match answer.neighbors {
                 Some(neighbors) => [neighbors.original[0], neighbors.neighbor[0]],
                 None => [class, class],
-            });
+            };
+            first.get_or_insert((pair, class, answer.logits));
             copies.extend(answer.adapted);
             if settled {
                 fooled *= count;
                 break;
             }
         }
-        let margin = margins.iter().sum::<f32>() / margins.len() as f32;
-        Ok((Score { fooled: [fooled, count], margin, pair: pair.expect("there is at least one answer") }, copies))
+        let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len() as f32;
+        let (pair, answer, logits) = first.expect("there is at least one answer");
+        let (margin, truth) = (mean(&margins), mean(&truths));
+        Ok(Scored { score: Score { fooled: [fooled, count], margin, pair, answer, truth }, copies, logits })
     }
 }
 

@@ -51,6 +51,11 @@ impl<C: Classifier> Searched<'_, C> {
         }
     }
 
+    /// Where the search ends, `[batch, channel, height, width]`.
+    pub(super) fn end(&self, images: Tensor<4>) -> Tensor<4> {
+        self.points(images).pop().expect("the image itself is looked at").0
+    }
+
     /// Of each image the point of the lowest value.
     fn lowest(&self, images: Tensor<4>, value: Value<'_>) -> (Tensor<4>, Tensor<2>) {
         let valued = self.points(images).into_iter().map(|(point, logits)| (value(logits.clone()), point, logits));

@@ -1,11 +1,14 @@
-//! Base models: Fast-FGSM (Wong et al. 2020) and PGD (Madry et al. 2018) adversarial training, step by step, resumable.
+//! Base models, trained step by step by one of the published recipes, resumable.
+
+mod recipes;
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
-use riposte_kernels::{SignedStep, cross_entropy};
-pub use riposte_spec::train::{InnerAttack, TrainConfig};
+pub use riposte_spec::train::{InnerAttack, Method, Recipe, TrainConfig};
 
-use crate::attack::{Ascent, one_hot};
+pub use recipes::loss;
+
+use crate::attack::one_hot;
 use crate::classifier::read;
 use crate::data::Dataset;
 use crate::data::pool::ClassPools;
@@ -28,12 +31,15 @@ pub struct Trainer {
     step: usize,
     /// The order of the samples in the epoch of the next step.
     order: Vec<usize>,
+    /// Free training's perturbation, `[batch, channel, height, width]`, after its first step.
+    carried: Option<Tensor<4>>,
 }
 
 /// A micro-batch.
 struct Part {
     images: Tensor<4>,
     labels: Vec<usize>,
+    /// What the recipe has drawn for its perturbation.
     noise: Option<Tensor<4>>,
 }
 
@@ -42,7 +48,7 @@ struct Part {
 pub struct TrainStep {
     /// From 1.
     pub step: usize,
-    /// Mean cross-entropy of the perturbed batch before the step, `[1]`, on the device.
+    /// Mean loss of the batch before the step, `[1]`, on the device. Of a batch that is replayed: before the last of its steps.
     pub loss: Tensor<1>,
 }
 
@@ -87,7 +93,14 @@ impl Trainer {
                     .collect()
             })
             .collect();
-        Self::at(model, Optimizer::resume(config.rule, step as u32, slots), config, seed, samples, step)
+        let steps = step * config.recipe.replays();
+        let mut trainer = Self::at(model, Optimizer::resume(config.rule, steps as u32, slots), config, seed, samples, step)?;
+        let [channels, height, width] = architecture.image_shape();
+        trainer.carried = checkpoint.0.get("run.carried").map(|parameter| {
+            let shape = [config.batch_size, channels, height, width];
+            Tensor::from_data(TensorData::new(parameter.values.clone(), shape), device)
+        });
+        Ok(trainer)
     }
 
     /// Makes the next step; `None` when the run is complete.
@@ -105,14 +118,27 @@ impl Trainer {
         let attack = self.config.inner_attack(self.step as f32 / self.total_steps() as f32);
         let parts: Vec<Part> =
             batch.chunks(self.config.micro_batch).map(|samples| self.draw(samples, attack, &mut stream)).collect();
-        let whole = batch.len() as f32;
+        // The reference code sets the rate at the end of each step.
+        let progress = (self.step + 1) as f32 / self.total_steps() as f32;
+        let rate = self.config.learning_rate(progress);
+        let loss = match self.config.recipe {
+            Recipe::Free { replays } => self.replay(parts, replays, attack.epsilon, rate),
+            _ => self.follow(parts, attack, rate),
+        };
+        self.step += 1;
+        Some(TrainStep { step: self.step, loss })
+    }
+
+    /// One step of the optimizer along the sum of the parts' gradients; the mean loss before it.
+    fn follow(&mut self, parts: Vec<Part>, attack: InnerAttack, rate: f32) -> Tensor<1> {
+        let whole = parts.iter().map(|part| part.labels.len()).sum::<usize>() as f32;
+        let TrainConfig { recipe, precision, .. } = self.config;
         let mut total: Option<(Tensor<1>, ParameterGradients)> = None;
         for Part { images, labels, noise } in parts {
             let share = labels.len() as f32 / whole;
             let targets = one_hot(&labels, self.model.classes(), &images.device());
-            let images = self.perturb(images, targets.clone(), noise, attack);
-            let precision = self.config.precision;
-            let loss = cross_entropy(precision.forward(&self.model, images), targets).mean() * share;
+            let perturbed = recipes::perturb(recipe, &self.model, images.clone(), &targets, noise, attack);
+            let loss = loss(recipe, precision, &self.model, images, perturbed, targets) * share;
             let gradients = precision.gradients(&self.model, loss.clone());
             let loss = loss.inner();
             total = Some(match total {
@@ -121,12 +147,25 @@ impl Trainer {
             });
         }
         let (loss, gradients) = total.expect("a batch has samples");
-        // The reference code sets the rate at the end of each step.
-        let progress = (self.step + 1) as f32 / self.total_steps() as f32;
-        let rate = self.config.learning_rate(progress);
         self.model = self.optimizer.step(self.model.clone(), gradients, rate);
-        self.step += 1;
-        Some(TrainStep { step: self.step, loss })
+        loss
+    }
+
+    /// Free training (Shafahi et al. 2019, Algorithm 1): each of `replays` gradients moves the weights and the perturbation.
+    fn replay(&mut self, parts: Vec<Part>, replays: usize, epsilon: f32, rate: f32) -> Tensor<1> {
+        let [Part { images, labels, .. }] = <[Part; 1]>::try_from(parts).unwrap_or_else(|_| unreachable!("checked: one part"));
+        let targets = one_hot(&labels, self.model.classes(), &images.device());
+        let mut carried = self.carried.take().unwrap_or_else(|| images.zeros_like());
+        let mut last = None;
+        for _ in 0..replays {
+            let perturbed = (images.clone() + carried.clone()).clamp(0.0, 1.0);
+            let (loss, gradient, gradients) = recipes::free(&self.model, perturbed, targets.clone());
+            carried = (carried + gradient.sign() * epsilon).clamp(-epsilon, epsilon);
+            self.model = self.optimizer.step(self.model.clone(), gradients, rate);
+            last = Some(loss);
+        }
+        self.carried = Some(carried);
+        last.expect("a batch is gone through at least once")
     }
 
     /// The model as it is now, at rest.
@@ -169,6 +208,10 @@ impl Trainer {
         if let Some((key, _)) = dict.0.iter().find(|(_, parameter)| !finite(parameter)) {
             return Err(Error::Diverged(format!("`{key}` is not finite after step {}", self.step)));
         }
+        if let Some(carried) = &self.carried {
+            let parameter = Parameter { shape: carried.dims().to_vec(), values: read(carried.clone()).await? };
+            dict.0.insert("run.carried".to_owned(), parameter);
+        }
         // Integers up to 2^24 are exact in f32; a run has fewer steps.
         for (key, value) in [("step", self.step), ("seed", (self.seed.0 & 0xff_ffff) as usize), ("slots", slots.len())] {
             dict.0.insert(format!("run.{key}"), Parameter { shape: vec![1], values: vec![value as f32] });
@@ -180,7 +223,7 @@ impl Trainer {
         config.check(samples.len())?;
         precision::check(config.precision, &model.device())?;
         let samples = ClassPools::new(samples);
-        Ok(Self { model: model.train(), optimizer, config, seed, samples, step, order: Vec::new() })
+        Ok(Self { model: model.train(), optimizer, config, seed, samples, step, order: Vec::new(), carried: None })
     }
 
     /// Fisher-Yates.
@@ -201,23 +244,9 @@ impl Trainer {
         let pixels = self.samples.gather(samples, self.config.augmentation, stream);
         let images = Tensor::from_data(TensorData::new(pixels, shape), &device);
         let labels = samples.iter().map(|sample| self.samples.label(*sample)).collect();
-        let noise = (attack.steps > 0).then(|| {
-            let noise: Vec<f32> = (0..shape.iter().product()).map(|_| rng::symmetric(stream, attack.epsilon)).collect();
-            Tensor::from_data(TensorData::new(noise, shape), &device)
-        });
+        let noise = recipes::noise(self.config.recipe, attack, shape, stream);
+        let noise = noise.map(|(values, shape)| Tensor::from_data(TensorData::new(values, shape), &device));
         Part { images, labels, noise }
-    }
-
-    fn perturb(&self, images: Tensor<4>, targets: Tensor<2>, noise: Option<Tensor<4>>, attack: InnerAttack) -> Tensor<4> {
-        let Some(noise) = noise else { return images };
-        let InnerAttack { epsilon, step_size, steps, clip_start } = attack;
-        // No gradients of weights; batch normalization goes on in training mode and its running statistics move, as in the
-        // reference code.
-        let model = self.model.clone().no_grad();
-        let start = images.clone() + noise;
-        let start = if clip_start { start.clamp(0.0, 1.0) } else { start };
-        let step = SignedStep { step_size, epsilon, range: [0.0, 1.0] };
-        Ascent::new(images, start, step).climb(&model, steps, |logits| cross_entropy(logits, targets.clone()))
     }
 }
 
