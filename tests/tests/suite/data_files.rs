@@ -129,7 +129,7 @@ fn unusable_files_are_named_with_their_fault() {
         (good_images.clone(), gz(&idx(0x803, &[20, 1, 1])), labels, "this is a file of images"),
         (good_images.clone(), gz(&idx(0x801, &[19])), images, "20 images, but 19 labels"),
         (gz(&idx(0x803, &[20, 27, 28])), good_labels.clone(), images, "images of 27 x 28 pixels; MNIST's have 28 x 28"),
-        (b"<html>".to_vec(), good_labels, images, "cut off"),
+        (b"<html>".to_vec(), good_labels, images, "this is a web page"),
     ];
     for (image_bytes, label_bytes, named, fault) in cases {
         let error = refusal(DatasetId::Mnist, &folder(&[(images, image_bytes), (labels, label_bytes)]));
