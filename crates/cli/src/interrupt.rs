@@ -30,7 +30,7 @@ struct Farewell(Arc<Mutex<Option<Words>>>);
 type Words = Box<dyn Fn() -> String + Send>;
 
 impl Interrupt {
-    /// Listens from now on, once in a process. What is being computed [`GRACE`] after Ctrl-C is dropped, and the program ends: for
+    /// Listens from now on, once in a process. What is being computed 1.5 seconds after Ctrl-C is dropped, and the program ends: for
     /// commands that have written whatever is finished.
     ///
     /// # Errors
