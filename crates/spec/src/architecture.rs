@@ -305,7 +305,7 @@ impl Architecture {
     /// The architecture with another width of its first stage.
     ///
     /// # Errors
-    /// [`Error::Setting`] if it has none to choose, or no net is that wide.
+    /// [`Error::Setting`](crate::Error::Setting) if it has none to choose, or no net is that wide.
     pub fn with_width(self, width: usize) -> Result<Self> {
         match self {
             Self::PreActResNet { blocks, form, .. } if WIDTHS.contains(&width) => Ok(Self::PreActResNet { width, blocks, form }),
