@@ -1,32 +1,17 @@
 //! Arrays in files that other programs read and write: safetensors, and NumPy's `.npy` and `.npz`.
 
-mod npy;
-
 use std::collections::BTreeMap;
-use std::io::{Cursor, Read, Write};
+use std::io::{Cursor, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use riposte::data::npy;
+pub use riposte::data::npy::{Array, Values};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipArchive, ZipWriter};
+use zip::{CompressionMethod, ZipWriter};
 
 use crate::file;
-
-/// An array, row-major.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Array {
-    pub shape: Vec<usize>,
-    pub values: Values,
-}
-
-/// What an array holds. Other floats are read as `F32`, other integers as `I64`.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Values {
-    F32(Vec<f32>),
-    U8(Vec<u8>),
-    I64(Vec<i64>),
-}
 
 /// The kinds of files, by their extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,18 +85,7 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Array>> {
                     .map(|(name, view)| Ok((name.to_owned(), of_tensor(&view).with_context(|| name.to_owned())?)))
                     .collect()
             }
-            Format::Npz => {
-                let mut archive = ZipArchive::new(Cursor::new(&bytes))?;
-                let mut arrays = BTreeMap::new();
-                for index in 0..archive.len() {
-                    let mut entry = archive.by_index(index)?;
-                    let name = entry.name()?.trim_end_matches(".npy").to_owned();
-                    let mut content = Vec::new();
-                    entry.read_to_end(&mut content)?;
-                    arrays.insert(name.clone(), npy::decode(&content).with_context(|| name)?);
-                }
-                Ok(arrays)
-            }
+            Format::Npz => npy::decode_archive(&bytes),
             Format::Npy => Ok(BTreeMap::from([(String::new(), npy::decode(&bytes)?)])),
         }
     };
@@ -136,34 +110,6 @@ fn of_tensor(view: &TensorView) -> Result<Array> {
 /// Little-endian numbers of `N` bytes.
 fn numbers<const N: usize, T>(bytes: &[u8], of: impl Fn([u8; N]) -> T) -> Vec<T> {
     bytes.as_chunks::<N>().0.iter().map(|chunk| of(*chunk)).collect()
-}
-
-impl Values {
-    fn to_bytes(&self) -> Vec<u8> {
-        match self {
-            Self::F32(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Self::U8(values) => values.clone(),
-            Self::I64(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        }
-    }
-
-    /// As whole numbers; `None` for floats.
-    pub fn integers(&self) -> Option<Vec<i64>> {
-        match self {
-            Self::F32(_) => None,
-            Self::U8(values) => Some(values.iter().map(|value| i64::from(*value)).collect()),
-            Self::I64(values) => Some(values.clone()),
-        }
-    }
-
-    /// As floats.
-    pub fn floats(&self) -> Vec<f32> {
-        match self {
-            Self::F32(values) => values.clone(),
-            Self::U8(values) => values.iter().map(|value| f32::from(*value)).collect(),
-            Self::I64(values) => values.iter().map(|value| *value as f32).collect(),
-        }
-    }
 }
 
 #[cfg(test)]

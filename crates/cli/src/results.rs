@@ -3,7 +3,7 @@
 //! joined by writing one after the other.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,6 +12,7 @@ use riposte::spec::results::{FORMAT, Header, Part};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::file::Stream;
 use crate::output;
 
 /// Settings that the parts of a file may have of their own: records depend on them in the rounding of floats alone.
@@ -21,11 +22,20 @@ const OWN: [&str; 3] = ["first", "device", "batch"];
 #[derive(Debug)]
 pub struct ResultsFile {
     path: PathBuf,
-    file: File,
+    sink: Sink,
     /// Of the run that goes on with it.
     header: Header,
     run: Part,
     parts: Vec<Part>,
+}
+
+/// Where records go.
+#[derive(Debug)]
+enum Sink {
+    File(File),
+    Stream(Stream),
+    /// A file that cannot be written: what it holds can be told.
+    Closed(ErrorKind),
 }
 
 impl ResultsFile {
@@ -37,19 +47,42 @@ impl ResultsFile {
     /// cannot be read or written. It is left as it is then.
     pub fn open(path: &Path, header: Header) -> Result<(Self, Vec<Record>)> {
         let open = || -> Result<_> {
+            if let Some(stream) = Stream::at(path)? {
+                return Ok((Sink::Stream(stream), Held::default()));
+            }
             if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                 std::fs::create_dir_all(folder)?;
             }
-            let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+            let mut file = match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path) {
+                Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+                    let file = File::open(path).map_err(|_| io::Error::from(error.kind()))?;
+                    return Ok((Sink::Closed(error.kind()), read(&file, &header)?));
+                }
+                file => file?,
+            };
             lock(&file)?;
             let held = read(&file, &header)?;
             file.set_len(held.length)?;
             file.seek(SeekFrom::End(0))?;
-            Ok((file, held))
+            Ok((Sink::File(file), held))
         };
-        let (file, held) = open().with_context(|| format!("cannot go on with `{}`", path.display()))?;
+        let (sink, held) = open().with_context(|| format!("cannot go on with `{}`", path.display()))?;
         let run = header.settings.part();
-        Ok((Self { path: path.to_owned(), file, header, run, parts: held.parts }, held.records))
+        Ok((Self { path: path.to_owned(), sink, header, run, parts: held.parts }, held.records))
+    }
+
+    /// Whether records go to standard output.
+    pub fn is_output(&self) -> bool {
+        matches!(self.sink, Sink::Stream(Stream::Output))
+    }
+
+    /// # Errors
+    /// If records cannot be added, as to a file that may only be read.
+    pub fn check_open(&self) -> Result<()> {
+        match &self.sink {
+            Sink::Closed(kind) => Err(io::Error::from(*kind)).with_context(|| format!("cannot write `{}`", self.path.display())),
+            Sink::File(_) | Sink::Stream(_) => Ok(()),
+        }
     }
 
     /// The parts of the file, in order.
@@ -89,7 +122,12 @@ impl ResultsFile {
         lines += &serde_json::to_string(record)?;
         lines.push('\n');
         // One write: a kill leaves whole lines.
-        self.file.write_all(lines.as_bytes()).with_context(|| format!("cannot write `{}`", self.path.display()))
+        let written = match &mut self.sink {
+            Sink::File(file) => file.write_all(lines.as_bytes()),
+            Sink::Stream(stream) => stream.write_all(lines.as_bytes()).and_then(|()| stream.flush()),
+            Sink::Closed(kind) => Err((*kind).into()),
+        };
+        written.with_context(|| format!("cannot write `{}`", self.path.display()))
     }
 }
 

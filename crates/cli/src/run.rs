@@ -128,6 +128,9 @@ impl Stage<'_> {
             None => (None, Vec::new()),
         };
         records.truncate(run.images);
+        if let Some(file) = file.as_ref().filter(|_| records.len() < run.images) {
+            file.check_open()?;
+        }
         Ok(Begun { run, file, records })
     }
 
@@ -292,6 +295,11 @@ impl Begun {
     pub fn part_begin(&self) -> usize {
         let next = self.run.first + self.records.len();
         self.file.as_ref().map_or(self.run.first, |file| file.part_begin() as usize).min(next)
+    }
+
+    /// Whether its records go to standard output, where nothing else should go then.
+    pub fn is_output(&self) -> bool {
+        self.file.as_ref().is_some_and(ResultsFile::is_output)
     }
 
     /// What its images were computed with; `None` without a file.

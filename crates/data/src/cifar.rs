@@ -1,7 +1,9 @@
 //! CIFAR-10's batches (Krizhevsky 2009) in both official forms, binary and Python.
 
+use std::borrow::Cow;
+
 use crate::pickle::Pickle;
-use crate::{Dataset, Images, Result, problem};
+use crate::{Dataset, Images, Result, instead, problem};
 
 /// Number of classes.
 pub const CLASSES: usize = 10;
@@ -16,7 +18,14 @@ const WHAT: &str = "CIFAR-10 batch";
 /// # Errors
 /// [`Error::Data`](crate::Error::Data) when the length is no whole number of records or a label is not below 10.
 pub fn parse_binary(bytes: &[u8]) -> Result<Dataset> {
-    if bytes.is_empty() || !bytes.len().is_multiple_of(1 + IMAGE) {
+    if let Some(what) = instead(bytes) {
+        return Err(problem(WHAT, format!("this is {what}")));
+    }
+    if !bytes.len().is_multiple_of(1 + IMAGE) && bytes.len().is_multiple_of(2 + IMAGE) {
+        let text = "its length is that of records with two labels each: this is CIFAR-100, or another set, and not CIFAR-10";
+        return Err(problem(WHAT, text.into()));
+    }
+    if !bytes.len().is_multiple_of(1 + IMAGE) {
         let text = format!("{} bytes are not a whole number of {}-byte records; get the file again", bytes.len(), 1 + IMAGE);
         return Err(problem(WHAT, text));
     }
@@ -34,15 +43,55 @@ pub fn parse_binary(bytes: &[u8]) -> Result<Dataset> {
 /// # Errors
 /// [`Error::Data`](crate::Error::Data) when it is not such a pickle, is cut off, or a label is not below 10.
 pub fn parse_pickle(bytes: &[u8]) -> Result<Dataset> {
+    if let Some(what) = instead(bytes) {
+        return Err(problem(WHAT, format!("this is {what}")));
+    }
     let pickle = Pickle::load(bytes).map_err(|text| problem(WHAT, text))?;
     let missing = |key: &str| problem(WHAT, format!("the pickle holds no `{key}` of the expected kind"));
-    let (shape, pixels) = pickle.array("data").ok_or_else(|| missing("data"))?;
-    if shape.len() != 2 || shape[1] != IMAGE {
-        return Err(problem(WHAT, format!("`data` should have shape [images, {IMAGE}], it has {shape:?}")));
-    }
+    let data = pickle.array("data").filter(|array| array.item.size == 1).ok_or_else(|| missing("data"))?;
+    let rows = match data.column_major {
+        true => Cow::Owned(row_major(&data.shape, &data.data)),
+        false => Cow::Borrowed(&*data.data),
+    };
+    let pixels = planar(&data.shape, &rows)?;
     let labels = pickle.integers("labels").ok_or_else(|| missing("labels"))?;
     let byte = |&label: &i64| u8::try_from(label).map_err(|_| problem(WHAT, format!("{label} is not a label")));
-    dataset(pixels.to_vec(), labels.iter().map(byte).collect::<Result<_>>()?)
+    dataset(pixels, labels.iter().map(byte).collect::<Result<_>>()?)
+}
+
+/// The pixels of an array of images with channel after channel; `shape` is that of the array: flat, channels first or channels last.
+///
+/// # Errors
+/// [`Error::Data`](crate::Error::Data) for another shape.
+pub fn planar(shape: &[usize], pixels: &[u8]) -> Result<Vec<u8>> {
+    match shape {
+        [_, IMAGE] | [_, 3, SIDE, SIDE] => Ok(pixels.to_vec()),
+        [_, SIDE, SIDE, 3] => Ok(pixels
+            .chunks_exact(IMAGE)
+            .flat_map(|image| (0..3).flat_map(move |channel| image.iter().skip(channel).step_by(3).copied()))
+            .collect()),
+        _ => Err(problem(
+            WHAT,
+            format!("images should have shape [images, {IMAGE}] or [images, 3, {SIDE}, {SIDE}], they have {shape:?}"),
+        )),
+    }
+}
+
+/// Bytes with the last index running fastest, from such with the first.
+fn row_major(shape: &[usize], bytes: &[u8]) -> Vec<u8> {
+    let (mut rows, mut index) = (Vec::with_capacity(bytes.len()), vec![0; shape.len()]);
+    for _ in 0..bytes.len() {
+        let (at, _) = index.iter().zip(shape).fold((0, 1), |(at, stride), (index, size)| (at + index * stride, stride * size));
+        rows.push(bytes[at]);
+        for (index, size) in index.iter_mut().zip(shape).rev() {
+            *index += 1;
+            if *index < *size {
+                break;
+            }
+            *index = 0;
+        }
+    }
+    rows
 }
 
 fn dataset(pixels: Vec<u8>, labels: Vec<u8>) -> Result<Dataset> {

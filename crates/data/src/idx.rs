@@ -6,7 +6,7 @@ use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
 
-use crate::{Images, Result, problem};
+use crate::{Images, Result, instead, problem};
 
 /// Largest body that is read, in bytes: over twenty times MNIST's training images.
 const MAX_BODY: u64 = 1 << 30;
@@ -14,6 +14,8 @@ const MAX_BODY: u64 = 1 << 30;
 const MAX_EDGE: u32 = 4096;
 /// Deflate cannot make a byte into more than this many.
 const MAX_INFLATION: usize = 1032;
+/// How many times a file may be gzipped: some browsers and scripts pack what is packed.
+const MOST_PACKED: usize = 3;
 
 /// Images of one channel from an idx file with three dimensions (`train-images-idx3-ubyte`, gzipped or not).
 ///
@@ -34,18 +36,30 @@ pub fn parse_labels(bytes: &[u8]) -> Result<Vec<u8>> {
 }
 
 fn parse<const D: usize>(bytes: &[u8], what: &'static str) -> Result<([u32; D], Vec<u8>)> {
+    if let Some(other) = instead(bytes) {
+        return Err(problem(what, format!("this is {other}")));
+    }
     match bytes {
-        [0x1f, 0x8b, ..] => read(MultiGzDecoder::new(bytes), bytes.len().saturating_mul(MAX_INFLATION), what),
-        _ => read(bytes, bytes.len(), what),
+        [0x1f, 0x8b, ..] => read(Box::new(MultiGzDecoder::new(bytes)), bytes.len().saturating_mul(MAX_INFLATION), what, 1),
+        _ => read(Box::new(bytes), bytes.len(), what, 0),
     }
 }
 
-/// `available` bounds how many bytes `input` can give.
-fn read<const D: usize>(mut input: impl Read, available: usize, what: &'static str) -> Result<([u32; D], Vec<u8>)> {
+/// `available` bounds how many bytes `input` can give, which was packed `packed` times.
+fn read<const D: usize>(
+    mut input: Box<dyn Read + '_>,
+    available: usize,
+    what: &'static str,
+    packed: usize,
+) -> Result<([u32; D], Vec<u8>)> {
     let header = 4 + 4 * D;
     let mut start = Vec::with_capacity(header);
     let damaged = |error: std::io::Error| problem(what, format!("damaged gzip data ({error}); get the file again"));
     input.by_ref().take(header as u64).read_to_end(&mut start).map_err(damaged)?;
+    if start.starts_with(&[0x1f, 0x8b]) && packed < MOST_PACKED {
+        let whole = MultiGzDecoder::new(std::io::Cursor::new(start).chain(input));
+        return read(Box::new(whole), available.saturating_mul(MAX_INFLATION), what, packed + 1);
+    }
     if start.len() < header {
         return Err(problem(what, format!("cut off: {} of the {header} bytes of an idx header", start.len())));
     }
@@ -54,7 +68,7 @@ fn read<const D: usize>(mut input: impl Read, available: usize, what: &'static s
     let sizes: [u32; D] = std::array::from_fn(|i| number(4 + 4 * i));
     let length = body_length(&sizes, what)?;
 
-    let mut body = Vec::with_capacity(available.min(length as usize));
+    let mut body = Vec::with_capacity(available.min(length as usize).min(if packed > 1 { 1 << 24 } else { usize::MAX }));
     input.take(length + 1).read_to_end(&mut body).map_err(damaged)?;
     match body.len() as u64 {
         n if n < length => {

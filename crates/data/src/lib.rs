@@ -12,6 +12,8 @@ pub mod digits;
 pub mod fetch;
 pub mod idx;
 mod instead;
+#[cfg(feature = "fetch")]
+pub mod npy;
 pub mod pack;
 mod pickle;
 pub mod pool;

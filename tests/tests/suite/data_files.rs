@@ -1,5 +1,6 @@
 //! Datasets in the user's folder: every layout, and every way to be wrong.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -8,6 +9,7 @@ use std::path::Path;
 use riposte::data::digits::{self, Split};
 use riposte::data::fetch::official::Mirrors;
 use riposte::data::fetch::{Library, Loaded, Origin, archive, download::Downloader};
+use riposte::data::npy::{Array, Values};
 use riposte::rng::Seed;
 use riposte::spec::dataset::DatasetId;
 use tempfile::{TempDir, tempdir};
@@ -81,7 +83,7 @@ fn mnist_is_found_in_every_layout() {
             assert_eq!((loaded.dataset.len(), loaded.dataset.label(13)), (20, 3), "{names:?}");
             assert_eq!(loaded.origin, Origin::Files(folder.path().join(place.trim_end_matches('/'))));
             let notes = loaded.notes.join("\n");
-            assert!(notes.contains("MD5 differs") && notes.contains("holds 20 images; MNIST has 10000"), "{notes}");
+            assert!(notes.contains("MD5 differs") && notes.contains("holds 20 images; MNIST's test set has 10000"), "{notes}");
         }
     }
 }
@@ -127,7 +129,7 @@ fn unusable_files_are_named_with_their_fault() {
         (good_images.clone(), gz(&idx(0x803, &[20, 1, 1])), labels, "this is a file of images"),
         (good_images.clone(), gz(&idx(0x801, &[19])), images, "20 images, but 19 labels"),
         (gz(&idx(0x803, &[20, 27, 28])), good_labels.clone(), images, "images of 27 x 28 pixels; MNIST's have 28 x 28"),
-        (b"<html>".to_vec(), good_labels, images, "cut off"),
+        (b"<html>".to_vec(), good_labels, images, "this is a web page"),
     ];
     for (image_bytes, label_bytes, named, fault) in cases {
         let error = refusal(DatasetId::Mnist, &folder(&[(images, image_bytes), (labels, label_bytes)]));
@@ -153,11 +155,39 @@ fn cifar10_is_found_unpacked_and_packed() {
 }
 
 #[test]
-fn a_batch_of_another_length_is_refused() {
-    let error = refusal(DatasetId::Cifar10, &folder(&[("test_batch.bin", batch(9_999))]));
-    assert!(error.contains("test_batch.bin") && error.contains("9999 images instead of 10000"), "{error}");
+fn a_part_of_cifar10_is_told_as_such_and_what_is_none_is_refused() {
+    let subset = folder(&[("test_batch.bin", batch(500))]);
+    let Loaded { dataset, notes, .. } = load(DatasetId::Cifar10, Split::Test, subset.path()).unwrap();
+    let notes = notes.join("\n");
+    assert_eq!(dataset.len(), 500);
+    assert!(notes.contains("holds 500 images; CIFAR-10's test set has 10000"), "{notes}");
     let error = refusal(DatasetId::Cifar10, &folder(&[("test_batch", batch(1))]));
-    assert!(error.contains("not a pickle of the official Python version"), "{error}");
+    assert!(error.contains("not a pickle of images and labels"), "{error}");
+    let page = || b"<!DOCTYPE html><html>".to_vec();
+    for (name, dataset) in [("test_batch.bin", DatasetId::Cifar10), ("test_batch", DatasetId::Cifar10)] {
+        assert!(refusal(dataset, &folder(&[(name, page())])).contains("this is a web page"));
+    }
+}
+
+#[test]
+fn cifar10_is_found_in_deeper_folders_and_in_kerass_archive() {
+    let deep = folder(&[("some/where/cifar-10-batches-bin/test_batch.bin", batch(500))]);
+    assert_eq!(load(DatasetId::Cifar10, Split::Test, deep.path()).unwrap().dataset.len(), 500);
+    let planar: Vec<u8> = (0..2 * 3072).map(|at| (at * 7 % 251) as u8).collect();
+    let last: Vec<u8> = planar
+        .chunks_exact(3072)
+        .flat_map(|image| (0..1024).flat_map(move |pixel| (0..3).map(move |channel| image[channel * 1024 + pixel])))
+        .collect();
+    for (shape, pixels) in [(vec![2, 3, 32, 32], planar.clone()), (vec![2, 32, 32, 3], last)] {
+        let keras = folder(&[]);
+        let arrays = BTreeMap::from([
+            ("x_test", Array { shape, values: Values::U8(pixels) }),
+            ("y_test", Array { shape: vec![2, 1], values: Values::I64(vec![3, 8]) }),
+        ]);
+        riposte_cli::arrays::write(&keras.path().join("cifar10.npz"), &arrays).unwrap();
+        let dataset = load(DatasetId::Cifar10, Split::Test, keras.path()).unwrap().dataset;
+        assert_eq!((dataset.images().pixels(), dataset.labels()), (&planar[..], &[3, 8][..]));
+    }
 }
 
 #[test]
@@ -193,4 +223,47 @@ fn digits_need_no_files_and_are_the_cores() {
     assert_eq!(loaded.dataset, digits::generate(Seed(0), Split::Test, 0..1234));
     assert_eq!((loaded.origin, loaded.notes), (Origin::Generated, vec![]));
     assert!(library.load(DatasetId::Digits, Split::Test, Some(0), &mut |_| ControlFlow::Break(())).unwrap().dataset.is_empty());
+}
+
+/// `fixtures/cifar/make.py` wrote them: three images of numbers that tell where they belong.
+#[test]
+fn python_batches_read_the_same_in_every_form_in_which_programs_leave_them() {
+    let mut files = 0;
+    for entry in fs::read_dir(crate::package().join("fixtures/cifar")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "pickle") {
+            continue;
+        }
+        files += 1;
+        let batch =
+            riposte::data::cifar::parse_pickle(&fs::read(&path).unwrap()).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        let expected: Vec<u8> = (0..3).flat_map(|image| (0..3072).map(move |pixel| (image * 31 + pixel) as u8)).collect();
+        assert_eq!((batch.images().pixels(), batch.labels()), (&expected[..], &[3, 0, 9][..]), "{path:?}");
+    }
+    assert!(files >= 15, "{files}");
+}
+
+#[test]
+fn mnist_is_found_under_names_that_browsers_and_archives_make_and_packed_twice() {
+    let (images, labels) = (idx(0x803, &[20, 28, 28]), idx(0x801, &[20]));
+    for name in [
+        "t10k-KIND-ubyte (1).gz",
+        "t10k-KIND-ubyte.gz.download",
+        "T10K-KIND-UBYTE",
+        "deep/er/t10k-KIND-ubyte",
+        "t10k-KIND-ubyte/t10k-KIND-ubyte",
+    ] {
+        let kinds =
+            ["images-idx3", "labels-idx1"].map(|kind| if name.starts_with('T') { kind.to_uppercase() } else { kind.to_owned() });
+        let [first, second] = kinds.map(|kind| name.replace("KIND", &kind));
+        let found = folder(&[(&first, gz(&gz(&images))), (&second, gz(&labels))]);
+        assert_eq!(load(DatasetId::Mnist, Split::Test, found.path()).unwrap().dataset.len(), 20, "{name}");
+    }
+    for (bytes, word) in
+        [(&b"<!DOCTYPE html>"[..], "web page"), (b"version https://git-lfs.github.com/spec/v1", "Git LFS"), (b"", "empty")]
+    {
+        let found = folder(&[("t10k-images-idx3-ubyte.gz", bytes.to_vec()), ("t10k-labels-idx1-ubyte.gz", gz(&labels))]);
+        let error = refusal(DatasetId::Mnist, &found);
+        assert!(error.contains("this is") && error.contains(word), "{error}");
+    }
 }

@@ -20,6 +20,7 @@ mod cli_import;
 mod cli_official;
 mod cli_program;
 mod cli_report;
+mod cli_streams;
 mod cli_train;
 mod cli_usage;
 mod data_download;

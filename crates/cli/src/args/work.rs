@@ -100,7 +100,7 @@ pub struct EvalArgs {
     #[arg(long, value_name = "SWITCH", default_value = "on")]
     pub natural: Switch,
     /// Write one JSON line for each input to this file; if it exists with the same settings, go on where it ends. Another device
-    /// or batch size adds a header of its own
+    /// or batch size adds a header of its own. `-` is standard output; the table goes to standard error then
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Write the natural and the attacked images, labels and numbers to this file at the end: .safetensors or .npz. Where the defense

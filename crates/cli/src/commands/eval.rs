@@ -2,6 +2,9 @@
 
 mod table;
 
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
@@ -155,7 +158,17 @@ pub fn run(args: EvalArgs) -> Result<()> {
     let bar = progress::bar(images as u64, "Evaluating");
     bar.set_position(done as u64);
     let clock = Instant::now();
+    let stopped = move |done: usize, out: Option<&Path>| match out {
+        Some(path) => format!("{done} of {images} images are in `{}`; the same command goes on.", path.display()),
+        None => format!("{done} of {images} images were done; --out FILE would have kept them."),
+    };
+    let finished = Arc::new(AtomicUsize::new(done));
+    interrupt.on_leaving({
+        let (finished, out) = (finished.clone(), args.out.clone());
+        move || stopped(finished.load(Ordering::Relaxed), out.as_deref())
+    });
     let outcome = stage.advance(&mut begun, images, &interrupt, |records| {
+        finished.store(records.len(), Ordering::Relaxed);
         bar.inc(1);
         if !bar.is_hidden() && records.len() % 16 == 0 {
             bar.set_message(output::in_short(&Summary::of(records)));
@@ -165,12 +178,7 @@ pub fn run(args: EvalArgs) -> Result<()> {
     bar.finish_and_clear();
     let records = &begun.records;
     if outcome.is_err() && interrupt.pressed() {
-        match &args.out {
-            Some(path) => {
-                eprintln!("{} of {images} images are in `{}`; the same command goes on.", records.len(), path.display())
-            }
-            None => eprintln!("{} of {images} images were done; --out FILE would have kept them.", records.len()),
-        }
+        eprintln!("{}", stopped(records.len(), args.out.as_deref()));
     }
     outcome?;
     if let Some(path) = &args.export {
@@ -181,7 +189,14 @@ pub fn run(args: EvalArgs) -> Result<()> {
     let whole = Part { images: images as u64, ..settings.part() };
     let parts = begun.parts().unwrap_or_else(|| vec![whole]);
     let report = Report::new(records, done, seconds, &setup, &source, settings, parts, device.clone(), threads);
-    if args.json { output::json(&report) } else { output::line(&table::of(&report, dataset, &source)) }
+    match (begun.is_output(), args.json) {
+        // The lines have standard output for themselves.
+        (true, true) => eprintln!("{}", serde_json::to_string_pretty(&report)?),
+        (true, false) => eprintln!("{}", table::of(&report, dataset, &source)),
+        (false, true) => output::json(&report)?,
+        (false, false) => output::line(&table::of(&report, dataset, &source))?,
+    }
+    Ok(())
 }
 
 impl Report {

@@ -54,7 +54,7 @@ pub fn run(args: TrainArgs) -> Result<()> {
     };
     folder.drop_log_after(trainer.steps_made())?;
     let workers = if device.is_cpu() { Workers::on_cpu(device::threads(args.device.threads))? } else { Workers::on_gpu() };
-    let session = Session { plan: &plan, workers, device, interrupt: Interrupt::listen()? };
+    let session = Session { plan: &plan, workers, device, interrupt: Interrupt::listen_patiently()? };
     session.train(&mut trainer, &mut folder, &held_out, args.checkpoint_steps)?;
     session.finish(&folder, &test)
 }

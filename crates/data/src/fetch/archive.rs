@@ -1,7 +1,7 @@
 //! The official archives of CIFAR-10 (`.tar.gz`), in either version.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Read, copy};
+use std::io::{BufRead, BufReader, Read, copy};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -65,7 +65,11 @@ pub fn unpack(archive: &Path, folder: &Path) -> Result<()> {
 /// Calls `visit` with file name, size and content of every batch. Only the last part of a path counts: nothing is written elsewhere.
 fn each_batch(archive: &Path, mut visit: impl FnMut(&str, u64, &mut dyn Read) -> std::io::Result<()>) -> Result<()> {
     let walk = |archive: File, visit: &mut dyn FnMut(&str, u64, &mut dyn Read) -> std::io::Result<()>| -> std::io::Result<()> {
-        for entry in Archive::new(GzDecoder::new(BufReader::new(archive))).entries()? {
+        let mut archive = BufReader::new(archive);
+        // Some browsers unpack what they fetch and keep the name.
+        let packed = archive.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+        let archive: Box<dyn Read> = if packed { Box::new(GzDecoder::new(archive)) } else { Box::new(archive) };
+        for entry in Archive::new(archive).entries()? {
             let entry = entry?;
             let size = entry.size();
             let path = entry.path()?.into_owned();

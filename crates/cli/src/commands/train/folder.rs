@@ -11,7 +11,7 @@ use riposte::weights::{Precision, StateDict};
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Plan, Settings};
-use crate::{file, output};
+use crate::{file, output, results};
 
 const SETTINGS: &str = "run.json";
 const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -56,8 +56,14 @@ impl Folder {
             let found: Settings = serde_json::from_slice(&file::read(&path.join(SETTINGS))?)
                 .with_context(|| format!("`{}` is damaged", path.join(SETTINGS).display()))?;
             if found != plan.settings() {
-                let found = output::to_value(&found)?;
-                bail!("the run in `{}` has other settings: {found} there, {settings} here", path.display());
+                let differences = results::differences(&found, &plan.settings())?;
+                let hint = if differences.contains("config.epochs") {
+                    "; its learning rate falls to 0 over the epochs that it began with, so a longer run is another one from its start: give \
+                     it a folder of its own"
+                } else {
+                    "; with these it would be another run: give it a folder of its own"
+                };
+                bail!("the run in `{}` has other settings ({differences}){hint}", path.display());
             }
         } else if resume {
             eprintln!("No checkpoint in `{}`: starting.", path.display());

@@ -1,13 +1,35 @@
-//! NumPy's `.npy` format, versions 1 to 3: a header in the words of Python, then the numbers.
+//! NumPy's formats: `.npy`, versions 1 to 3, a header in the words of Python and then the numbers; and `.npz`, an archive of such.
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read};
 
 use anyhow::{Context, Result, bail, ensure};
+use zip::ZipArchive;
 
-use super::{Array, Values, numbers};
+/// An array, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Array {
+    /// Its size in each dimension.
+    pub shape: Vec<usize>,
+    /// As many as the shape's product.
+    pub values: Values,
+}
+
+/// What an array holds. Other floats are read as `F32`, other integers as `I64`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Floats.
+    F32(Vec<f32>),
+    /// Bytes.
+    U8(Vec<u8>),
+    /// Integers.
+    I64(Vec<i64>),
+}
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// Bytes of the file.
-pub(super) fn encode(array: &Array) -> Vec<u8> {
+pub fn encode(array: &Array) -> Vec<u8> {
     let kind = match array.values {
         Values::F32(_) => "<f4",
         Values::U8(_) => "|u1",
@@ -29,7 +51,7 @@ pub(super) fn encode(array: &Array) -> Vec<u8> {
 ///
 /// # Errors
 /// If it is something else, cut off, column-major, or not of numbers.
-pub(super) fn decode(bytes: &[u8]) -> Result<Array> {
+pub fn decode(bytes: &[u8]) -> Result<Array> {
     let rest = bytes.strip_prefix(MAGIC).context("it is not a NumPy file")?;
     let cut_off = "the file is cut off";
     let after = |count: usize| rest.get(count..).context(cut_off);
@@ -63,6 +85,59 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Array> {
     let claimed = shape.iter().try_fold(1usize, |product, size| product.checked_mul(*size)).context("its shape is not one")?;
     ensure!(found == claimed, "it holds {found} numbers, and its header says {claimed}");
     Ok(Array { shape, values })
+}
+
+impl Values {
+    /// Little-endian.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::F32(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Self::U8(values) => values.clone(),
+            Self::I64(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        }
+    }
+
+    /// As whole numbers; `None` for floats.
+    pub fn integers(&self) -> Option<Vec<i64>> {
+        match self {
+            Self::F32(_) => None,
+            Self::U8(values) => Some(values.iter().map(|value| i64::from(*value)).collect()),
+            Self::I64(values) => Some(values.clone()),
+        }
+    }
+
+    /// As floats.
+    pub fn floats(&self) -> Vec<f32> {
+        match self {
+            Self::F32(values) => values.clone(),
+            Self::U8(values) => values.iter().map(|value| f32::from(*value)).collect(),
+            Self::I64(values) => values.iter().map(|value| *value as f32).collect(),
+        }
+    }
+}
+
+/// The arrays of an `.npz` file, by their names.
+///
+/// # Errors
+/// If it is no archive of `.npy` files, or one of them is larger than 4 GiB.
+pub fn decode_archive(bytes: &[u8]) -> Result<BTreeMap<String, Array>> {
+    const LARGEST: u64 = 4 << 30;
+    let mut archive = ZipArchive::new(Cursor::new(bytes))?;
+    let mut arrays = BTreeMap::new();
+    for index in 0..archive.len() {
+        let entry = archive.by_index(index)?;
+        let name = entry.name()?.trim_end_matches(".npy").to_owned();
+        let mut content = Vec::new();
+        entry.take(LARGEST + 1).read_to_end(&mut content)?;
+        ensure!(content.len() as u64 <= LARGEST, "`{name}` is larger than 4 GiB");
+        arrays.insert(name.clone(), decode(&content).with_context(|| name)?);
+    }
+    Ok(arrays)
+}
+
+/// Little-endian numbers of `N` bytes.
+fn numbers<const N: usize, T>(bytes: &[u8], of: impl Fn([u8; N]) -> T) -> Vec<T> {
+    bytes.as_chunks::<N>().0.iter().map(|chunk| of(*chunk)).collect()
 }
 
 /// What follows a key in the header.
