@@ -90,6 +90,7 @@ pub struct Counter {
     /// How often the defense answers a point before the attacker believes how good it is, each time with other draws: 1 to 256.
     pub adaptations: usize,
     /// Answers that an attack which only asks may ask for. 0: such attacks find nothing.
+    #[serde(default = "standard_queries")]
     pub queries: usize,
     /// How often the defense answers the point that the attacker chose, with draws that the attacker never saw: 1 to 256.
     pub judges: usize,
@@ -150,6 +151,11 @@ impl Counter {
         }
         Ok(())
     }
+}
+
+/// Of records that were written before there were attacks by queries.
+fn standard_queries() -> usize {
+    Counter::STANDARD.queries
 }
 
 /// What an attack on a defense takes.
