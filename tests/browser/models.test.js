@@ -129,7 +129,7 @@ test('the time of PreActResNet18 is told from the measured speed of the narrow o
   if (await lacks(site.server, 'cifar10', context_)) return;
   const { models } = await manifest(site.server);
   const { weights: asset } = models.find(({ card }) => card.id === 'cifar10-preact-resnet18');
-  const { page, context } = await visit(site.browser, `${site.server.address}#dataset=cifar10`);
+  const { page, context } = await visit(site.browser, `${site.server.address}#dataset=cifar10&preset=f-cifar`);
   const arena = new Arena(page);
   await arena.ready();
   await arena.element.getByRole('combobox', { name: 'Classifier' }).selectOption('cifar10-preact-resnet18');

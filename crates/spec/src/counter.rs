@@ -280,6 +280,11 @@ pub struct Row {
     pub base: usize,
     /// The accuracy minus that of the base model, with its 95 % interval.
     pub gain: [f64; 3],
+    /// Mean share of right answers at the point of each image where the judges found fewest, of those so far. The attacker, who chose by few
+    /// answers, may have passed it over; it is a little too low, as a minimum of several counts is.
+    pub worst: f64,
+    /// The same minus the base model's accuracy, with its 95 % interval.
+    pub worst_gain: [f64; 3],
 }
 
 impl Left {
@@ -296,8 +301,11 @@ impl Left {
         let (answers, steps) = (per_image(|cost| cost.answers), per_image(|cost| cost.steps));
         let rows = kinds.map(|after| {
             let of_image = |(record, countered): &(&Record, &Countered)| {
-                let judged = countered.up_to(after).last().map_or(countered.natural, |point| point.judged);
-                (judged, countered.base_is_right(record, after))
+                let points = countered.up_to(after);
+                let judged = points.last().map_or(countered.natural, |point| point.judged);
+                let shares = points.iter().map(|point| point.judged.share());
+                let worst = if points.is_empty() { judged.share() } else { shares.fold(1.0, f64::min) };
+                (judged, worst, countered.base_is_right(record, after))
             };
             Row::of(after, &countered.iter().map(of_image).collect::<Vec<_>>())
         });
@@ -306,21 +314,25 @@ impl Left {
 }
 
 impl Row {
-    /// Of each image the defense's answers, and whether the base model is right.
-    fn of(after: CounterKind, judged: &[(Judged, bool)]) -> Self {
-        let shares: Vec<f64> = judged.iter().map(|(judged, _)| judged.share()).collect();
-        let gains: Vec<f64> = judged.iter().map(|(judged, base)| judged.share() - f64::from(u8::from(*base))).collect();
-        let always = judged.iter().filter(|(judged, _)| judged.right == judged.of).count();
-        let never = judged.iter().filter(|(judged, _)| judged.right == 0).count();
+    /// Of each image the defense's answers, the least share of them that was right at a point, and whether the base model is right.
+    fn of(after: CounterKind, judged: &[(Judged, f64, bool)]) -> Self {
+        let over = |share: f64, base: bool| share - f64::from(u8::from(base));
+        let shares: Vec<f64> = judged.iter().map(|(judged, ..)| judged.share()).collect();
+        let gains: Vec<f64> = judged.iter().map(|(judged, _, base)| over(judged.share(), *base)).collect();
+        let least: Vec<f64> = judged.iter().map(|(_, worst, _)| *worst).collect();
+        let least_gains: Vec<f64> = judged.iter().map(|(_, worst, base)| over(*worst, *base)).collect();
+        let always = judged.iter().filter(|(judged, ..)| judged.right == judged.of).count();
+        let never = judged.iter().filter(|(judged, ..)| judged.right == 0).count();
         let [accuracy, low, high] = mean(&shares);
         // Answers that do not depend on draws are counts, whose intervals do not shrink to a point at 0 and 1.
         let certain = always + never == judged.len();
         let interval = if certain { wilson_interval(always, judged.len()) } else { [low.max(0.0), high.min(1.0)] };
         let count = |gain: f64| gains.iter().filter(|value| **value == gain).count();
         let gain = if certain { paired_gain(count(1.0), count(-1.0), gains.len()) } else { mean(&gains) };
-        let base = judged.iter().filter(|(_, base)| *base).count();
-        let mostly = judged.iter().filter(|(judged, _)| judged.is_mostly_right()).count();
-        Self { after, accuracy, interval, always, mostly, base, gain }
+        let base = judged.iter().filter(|(.., base)| *base).count();
+        let mostly = judged.iter().filter(|(judged, ..)| judged.is_mostly_right()).count();
+        let [worst, ..] = mean(&least);
+        Self { after, accuracy, interval, always, mostly, base, gain, worst, worst_gain: mean(&least_gains) }
     }
 }
 
@@ -381,5 +393,17 @@ mod tests {
         assert!((gains[3] - 0.5 / 3.0).abs() < 1e-12, "{gains:?}");
         assert!(left.rows.iter().all(|row| row.interval[0] <= row.accuracy && row.accuracy <= row.interval[1]));
         assert_eq!(Left::of(&[]), None);
+    }
+
+    #[test]
+    fn the_worst_point_is_the_judges_and_not_the_attackers() {
+        // The attacker went from a point at which 1 of 4 answers is right to one at which 3 are.
+        let records = [record(0, &[(CounterKind::Attack, 1), (CounterKind::Decoy, 3)]), record(2, &[])];
+        let rows = Left::of(&records).unwrap().rows;
+        let found: Vec<[f64; 2]> = rows.iter().map(|row| [row.accuracy, row.worst]).collect();
+        assert_eq!(found[..2], [[1.0, 1.0], [0.625, 0.625]]);
+        assert_eq!(found.last(), Some(&[0.875, 0.625]));
+        let [gain, low, high] = rows.last().unwrap().worst_gain;
+        assert!(gain == 0.625 - rows.last().unwrap().base as f64 / 2.0 && low <= gain && gain <= high);
     }
 }

@@ -73,6 +73,16 @@ pub(super) fn of(report: &Report, dataset: DatasetId, source: &Source) -> String
         for row in &left.rows {
             line(left_line(row));
         }
+        if let Some(row) = left.rows.last().filter(|row| row.after != CounterKind::None) {
+            let [gain, low, high] = row.worst_gain;
+            line(format!(
+                "At the worst point of each image, by the judges' own count: {}, gain {} ({} to {})",
+                percent(row.worst),
+                points(gain),
+                points(low),
+                points(high)
+            ));
+        }
     }
     for fooled in &summary.fooled {
         line(format!("Fooled by {}: {} of the images that were still right", fooled.attack, fooled.images));

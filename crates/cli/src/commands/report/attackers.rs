@@ -29,13 +29,17 @@ pub(super) fn counters(runs: &[Measured]) -> Sheet {
                 expected: Some([row.accuracy, row.interval[0], row.interval[1]]),
                 always: Some(row.always),
                 expected_gain: Some(row.gain),
+                worst: Some(row.worst),
+                worst_gain: Some(row.worst_gain),
                 ..Line::default()
             });
         }
     }
     let mut sentence = "An attacker who can do all that the defense does chose a point for each image by what the defense answers there; \
                         other answers, with draws that the attacker never saw, judge it. A row counts the worst point so far, by the \
-                        attacker's own count; the base model counts as right where it is at all of them. Always: every answer was right."
+                        attacker's own count; the base model counts as right where it is at all of them. Always: every answer was right. \
+                        At the worst point: the one of each image, of those so far, at which the judges found fewest right answers; the \
+                        attacker, who chose by few answers, may have passed it over."
         .to_owned();
     for run in runs {
         if let Some(sentence_of_run) = left_of_the_gain(run) {
@@ -46,11 +50,11 @@ pub(super) fn counters(runs: &[Measured]) -> Sheet {
     Sheet { title: "What an attacker leaves who knows the defense".to_owned(), verdict: None, sentence, rows }
 }
 
-/// In words: the gain under the attack on the base model, and after all attacks on the defense.
+/// In words: the gain under the attack on the base model, and at the worst points of all attacks on the defense.
 fn left_of_the_gain(run: &Measured) -> Option<String> {
     let left = Summary::of(&run.records).counter?;
     let last = left.rows.last().filter(|row| row.after != CounterKind::None)?;
-    let [gain, low, high] = last.gain;
+    let [gain, low, high] = last.worst_gain;
     let before = Gain::robust(&run.records).map(|before| points(before.gain));
     let what = match (low > 0.0, high < 0.0) {
         (true, _) => "a gain is left",
@@ -58,7 +62,7 @@ fn left_of_the_gain(run: &Measured) -> Option<String> {
         _ => "no gain is left that could be told from none",
     };
     Some(format!(
-        "{}, {}: {} points before, {} ({} to {}) after: {what}.",
+        "{}, {}: {} points before, {} ({} to {}) at the worst points: {what}.",
         run.model,
         run.form(),
         before.unwrap_or_else(|| "no attack".to_owned()),

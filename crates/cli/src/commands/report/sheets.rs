@@ -44,6 +44,9 @@ pub(super) struct Line {
     pub expected: Option<[f64; 3]>,
     pub always: Option<usize>,
     pub expected_gain: Option<[f64; 3]>,
+    /// The same at the worst point of each image by the judges' count.
+    pub worst: Option<f64>,
+    pub worst_gain: Option<[f64; 3]>,
     /// Of compared signs, and of attacked images.
     pub differing: Option<Share>,
     pub fooled: Option<Share>,
@@ -353,7 +356,7 @@ impl Share {
 type Column = (&'static str, fn(&Line) -> Option<String>);
 
 /// All columns, in order; a table shows those in which a line of it has something.
-const COLUMNS: [Column; 26] = [
+const COLUMNS: [Column; 28] = [
     ("model", |line| Some(line.model.clone())),
     ("row", |line| Some(line.what.clone())),
     ("protocol", |line| line.protocol.map(|protocol| protocol.to_string())),
@@ -369,6 +372,8 @@ const COLUMNS: [Column; 26] = [
     }),
     ("always", |line| line.always.map(|count| count.to_string())),
     ("gain over the base, points", |line| line.expected_gain.map(|[gain, low, high]| interval(gain, [low, high]))),
+    ("at the worst point", |line| line.worst.map(percent)),
+    ("gain there, points", |line| line.worst_gain.map(|[gain, low, high]| interval(gain, [low, high]))),
     ("signs that differ", |line| line.differing.map(Share::words)),
     ("fooled", |line| line.fooled.map(Share::words)),
     ("answers", |line| line.answers.map(|answers| format!("{answers:.0}"))),
