@@ -129,6 +129,7 @@ fn an_attack_on_a_riposte_that_cannot_be_is_refused() {
         (&["eval", "--counter", "bank"], "--counter-bank FOLDER"),
         (&["eval", "--counter", "bank", "--counter-bank", "nowhere"], "there is no bank in `nowhere`"),
         (&["duel", "--counter", "fpa", "--target", "3"], "contradicts `target`"),
+        (&["duel", "--counter", "bank"], "--bank FOLDER"),
     ] {
         let error = failure(1, &[flags, &["--dataset", "digits"]].concat());
         assert!(error.contains(expected), "{flags:?}: {error}");

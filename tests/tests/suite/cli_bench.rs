@@ -150,6 +150,8 @@ fn signs_of_gradients_go_on_after_a_line_that_was_cut_off_and_have_a_table() {
     let folder = tempdir().unwrap();
     let out = folder.path().join("bench");
     let signs = |images| arguments(&["table6"], &out, "light-mnist-signs", images);
+    let plan = output(&arguments(&["plan", "table6"], &out, "signs", "2"));
+    assert!(plan.contains("digits-robust-f-mnist-signs, digits-robust-light-mnist-signs"), "{plan}");
     output(&signs("2"));
     let [file] = &files(&out)[..] else { panic!("one file") };
     let whole = fs::read_to_string(file).unwrap();

@@ -31,7 +31,8 @@ pub fn run(args: SuiteArgs) -> Result<()> {
     );
     let interrupt = Interrupt::listen()?;
     if args.is_plan() {
-        let plan = plan::Plan::new(&hall, &tasks, &interrupt)?;
+        let untimed = speeds.iter().map(|speed| speed.name.clone()).chain(asking.iter().map(|asking| asking.name.clone()));
+        let plan = plan::Plan::new(&hall, &tasks, untimed.collect(), &interrupt)?;
         return if args.json { output::json(&plan) } else { output::line(&plan.table(&args.out)) };
     }
     file::check_folder(&args.out).with_context(|| format!("cannot write to `{}`", args.out.display()))?;

@@ -12,6 +12,7 @@ use anyhow::{Result, bail, ensure};
 use riposte::bank::{Banked, Riposte};
 use riposte::post_train::PostTraining;
 use riposte::rng::Seed;
+use riposte::spec::counter::CounterKind;
 use riposte::spec::duel::{Duel as Record, Opinion};
 use riposte::spec::preset::PresetName;
 use riposte::spec::setup::Setup;
@@ -45,6 +46,10 @@ pub fn run(args: DuelArgs) -> Result<()> {
     let (Some(attack), Some(settings)) = (setup.pgd(), setup.riposte) else {
         bail!("a duel needs an attack by PGD and a riposte; `riposte eval` takes any attack, and does without");
     };
+    ensure!(
+        setup.counter_kind() != CounterKind::Bank || folder.is_some(),
+        "--counter bank climbs on copies that are known beforehand: --bank FOLDER, which `riposte bank` made"
+    );
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
     let model = source.load(&device.device)?;

@@ -19,6 +19,8 @@ use crate::{file, progress};
 #[derive(Debug, Serialize)]
 pub(super) struct Plan {
     cells: Vec<Planned>,
+    /// Files of Tables 5 and 6, whose time is not known beforehand.
+    untimed: Vec<String>,
     /// Of all cells.
     seconds: f64,
     /// What the times hold for.
@@ -46,7 +48,7 @@ impl Plan {
     ///
     /// # Errors
     /// Of the core; [`riposte::Error::Cancelled`] after Ctrl-C.
-    pub fn new(hall: &Hall, tasks: &[Task], interrupt: &Interrupt) -> Result<Self> {
+    pub fn new(hall: &Hall, tasks: &[Task], untimed: Vec<String>, interrupt: &Interrupt) -> Result<Self> {
         let mut paces = Paces::default();
         let bar = progress::bar(tasks.len() as u64, "Measuring");
         let mut cells = Vec::new();
@@ -68,7 +70,7 @@ impl Plan {
         }
         bar.finish_and_clear();
         let seconds = cells.iter().map(|cell| cell.seconds).sum();
-        Ok(Self { cells, seconds, device: hall.device.to_string(), threads: hall.threads })
+        Ok(Self { cells, untimed, seconds, device: hall.device.to_string(), threads: hall.threads })
     }
 
     /// For people.
@@ -94,6 +96,9 @@ impl Plan {
             self.threads,
             folder.display()
         ));
+        if !self.untimed.is_empty() {
+            line(format!("Besides, Tables 5 and 6, whose time is not in this: {}.", self.untimed.join(", ")));
+        }
         line("A time is from a post-training measured just now; where no input of a cell is known yet, as if each of them adapted.".to_owned());
         text.truncate(text.trim_end().len());
         text

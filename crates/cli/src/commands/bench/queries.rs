@@ -44,7 +44,7 @@ const DIRECTIONS: usize = 20;
 /// A file of the table: a model under one form of the defense.
 pub(super) struct Asking {
     subject: usize,
-    name: String,
+    pub name: String,
     preset: PresetName,
     attacks: Option<(Zoo, OptAttack)>,
     /// Inputs to which the defense adapts.

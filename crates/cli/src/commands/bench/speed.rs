@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The timing of a model.
 pub(super) struct Speed {
     subject: usize,
-    name: String,
+    pub name: String,
 }
 
 /// The models to time.
