@@ -17,6 +17,7 @@ pub mod host;
 pub mod interrupt;
 pub mod models;
 pub mod output;
+pub mod photo;
 pub mod picture;
 pub mod progress;
 pub mod report;

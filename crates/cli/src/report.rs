@@ -36,7 +36,7 @@ pub struct Colophon {
 pub fn html(story: &Story, colophon: &Colophon) -> Result<String> {
     let acts: String = story.acts().iter().map(|act| format!("<p>{}</p>\n", escaped(act))).collect();
     let parts = [
-        ("{{title}}", format!("Riposte: test image {} of {}", story.index, story.dataset)),
+        ("{{title}}", format!("Riposte: {}", escaped(&story.image_name()))),
         ("{{verdict}}", escaped(&story.verdict())),
         (
             "{{outcome}}",
