@@ -8,12 +8,15 @@ import { join } from 'node:path';
 import puppeteer from 'puppeteer-core';
 import { Builder, Capabilities } from 'selenium-webdriver';
 
-/** The first of some programs that is there; an error that says how to have it where none is. */
+/** A browser that is not on this machine: the message says how to have it. */
+export class Missing extends Error {}
+
+/** The first of some programs that is there. */
 async function program(name, places, advice) {
   for (const place of [process.env[name], ...places].filter(Boolean)) {
     if (await access(place).then(() => true, () => false)) return place;
   }
-  throw new Error(`none of ${places.join(', ')} is there: install it (${advice}), or name it in ${name}`);
+  throw new Missing(`none of ${places.join(', ')} is there: install it (${advice}), or name it in ${name}`);
 }
 
 /**

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Arena, stage, visit } from './browser.js';
-import { firefox, webkit } from './engines.js';
+import { Missing, firefox, webkit } from './engines.js';
 import { serve } from './server.js';
 
 const HASH = '#dataset=digits&preset=m-mnist&image=test:3&seed=7&post-iterations=6&post-batch-size=32&steps=10&step-size=0.05&counter-rounds=2&counter-steps=4&judges=2';
@@ -32,6 +32,20 @@ const JOURNEY = `
   return JSON.stringify(records.at(-1));
 `;
 
+/** Starts a browser for a test; one that is missing is told, and a failure where RIPOSTE_REQUIRE_ENGINES is set. */
+async function start(context, launch, ...settings) {
+  try {
+    const browser = await launch(...settings);
+    context.after(() => browser.close());
+    console.log(browser.name);
+    return browser;
+  } catch (error) {
+    if (!(error instanceof Missing) || process.env.RIPOSTE_REQUIRE_ENGINES) throw error;
+    context.skip(error.message);
+    return undefined;
+  }
+}
+
 /** A record without what differs between two runs of the same: time, and who computed it. */
 function comparable(json) {
   const { date, device, seconds, link, work, ...rest } = JSON.parse(json);
@@ -47,14 +61,13 @@ const ACTS = ['attack', 'riposte', 'counter'];
 
 for (const [name, launch] of Object.entries({ Firefox: firefox, WebKit: webkit })) {
   test(`the three acts in ${name} have the record that they have in Chromium`, { timeout: 300_000 }, async (context) => {
+    const browser = await start(context, launch);
+    if (!browser) return;
     const address = `${site.server.address}?device=cpu${HASH}`;
     const { page, context: ours } = await visit(site.browser, address);
     await new Arena(page).ready();
     const expected = comparable(await page.evaluate(`(async (values) => {${JOURNEY}})(${JSON.stringify(ACTS)})`));
     await ours.close();
-    const browser = await launch();
-    context.after(() => browser.close());
-    console.log(browser.name);
     assert.deepEqual(await journey(browser, address, ACTS), expected);
 
     // A link leads to the same run, and a frame on a page of someone else's tells its height and its result.
@@ -80,13 +93,10 @@ for (const [name, launch] of Object.entries({ Firefox: firefox, WebKit: webkit }
 }
 
 test('the kernels on WebGPU in Firefox agree with float64', { timeout: 600_000 }, async (context) => {
+  const browser = await start(context, firefox, { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true });
+  if (!browser) return;
   const server = await serve(process.env.RIPOSTE_CHECKS);
-  const browser = await firefox({ 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true });
-  context.after(async () => {
-    await browser.close();
-    await server.close();
-  });
-  console.log(browser.name);
+  context.after(() => server.close());
   await browser.open(server.address);
   const names = await browser.run(`
     for (let tries = 0; !globalThis.wasmBindings && tries < 1_000; tries += 1) await new Promise((done) => setTimeout(done, 25));

@@ -216,6 +216,20 @@ test('two elements on a page run side by side, on one engine', async () => {
   await context.close();
 });
 
+test('an element whose script a bundler took away from the site finds its files where it is told', async () => {
+  const { page, context } = await visit(site.browser, site.server.address);
+  const script = await (await fetch(`${site.server.address}riposte.js`)).text();
+  site.server.state.instead.set('app/bundle.js', script);
+  site.server.state.instead.set('app/index.html', `<!doctype html><title>App</title><script type="module" src="bundle.js"></script>
+    <riposte-arena assets=".." dataset="digits" acts="1" hash="off"></riposte-arena>`);
+  await page.goto(`${site.server.address}app/index.html`);
+  const arena = new Arena(page);
+  await arena.ready();
+  await arena.runAttack();
+  assert.ok(!site.server.state.requests.some((path) => path.startsWith('app/assets')));
+  await context.close();
+});
+
 test('a frame tells its height and its results', async () => {
   const { page, context } = await visit(site.browser, site.server.address);
   await page.setContent(`<iframe src="${site.server.address}embed.html?dataset=digits&acts=1&controls=run&steps=5"></iframe>`);

@@ -93,3 +93,31 @@ fn write(folder: &Path, name: &str, content: &Value) -> Result<()> {
     ensure!(folder.join("riposte.js").is_file(), "{} is no built site", folder.display());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_a_site_without_pages_that_npm_and_editors_can_read() {
+        let (root, site) = (crate::root(), tempfile::tempdir().unwrap());
+        for name in ["index.html", "course.html", "embed.html", "riposte.js"] {
+            std::fs::write(site.path().join(name), "").unwrap();
+        }
+        make(&root, site.path()).unwrap();
+        let read = |name: &str| -> Value { serde_json::from_slice(&std::fs::read(site.path().join(name)).unwrap()).unwrap() };
+        let (package, elements) = (read("package.json"), read("custom-elements.json"));
+        for named in [&package["main"], &package["types"], &package["customElements"], &package["exports"]["."]["types"]] {
+            assert!(site.path().join(named.as_str().unwrap()).is_file(), "{named}");
+        }
+        assert!(!site.path().join("index.html").exists());
+        let attributes = elements["modules"][0]["declarations"][0]["attributes"].as_array().unwrap();
+        let has = |name: &str| attributes.iter().any(|attribute| attribute["name"] == name);
+        assert!(has("epsilon") && has("counter-finalists") && has("acts"));
+        // What the page reads of an element beside settings: `ready` is what it says itself.
+        let page = std::fs::read_to_string(root.join("web/page/src/options.rs")).unwrap();
+        let names = page.split_once("const NAMES").unwrap().1.split_once("= [").unwrap().1.split_once("];").unwrap().0;
+        let missing: Vec<&str> = names.split('"').skip(1).step_by(2).filter(|name| *name != "ready" && !has(name)).collect();
+        assert_eq!(missing, Vec::<&str>::new());
+    }
+}

@@ -106,7 +106,14 @@ fn chromium() -> Option<PathBuf> {
 }
 
 fn cargo(folder: &Path, arguments: &[&str]) -> Result<()> {
-    command(Command::new("cargo").args(arguments).current_dir(folder))
+    let mut cargo = Command::new("cargo");
+    // What the cargo that runs this program says of it: build scripts that read these would run anew, and all that depends on them.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            cargo.env_remove(name);
+        }
+    }
+    command(cargo.args(arguments).current_dir(folder))
 }
 
 fn command(command: &mut Command) -> Result<()> {
