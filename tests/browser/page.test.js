@@ -230,14 +230,42 @@ test('an element whose script a bundler took away from the site finds its files 
   await context.close();
 });
 
+test('a frame without an origin of its own works where the server lets others read its files, and else says what it needs', async () => {
+  const { page, context } = await visit(site.browser, site.server.address);
+  const open = async (sandbox) => {
+    await page.setContent(`<iframe sandbox="${sandbox}" src="${site.server.address}embed.html?dataset=digits&acts=1&controls=run&steps=5"></iframe>`);
+    return page.frameLocator('iframe');
+  };
+  try {
+    site.server.state.headers = { 'access-control-allow-origin': '*' };
+    const frame = await open('allow-scripts');
+    const button = frame.getByRole('button', { name: /^Attack/ });
+    await button.and(frame.locator(':enabled')).waitFor({ timeout: 120_000 });
+    await button.click();
+    await frame.locator('.phase').filter({ hasText: /Fooled|held/ }).first().waitFor();
+  } finally {
+    site.server.state.headers = {};
+  }
+  for (const sandbox of ['allow-scripts', '']) {
+    const link = (await open(sandbox)).getByRole('link', { name: 'open it by itself' });
+    await link.waitFor();
+    assert.match(await link.getAttribute('href'), /embed/);
+  }
+  await context.close();
+});
+
 test('a frame tells its height and its results', async () => {
   const { page, context } = await visit(site.browser, site.server.address);
   await page.setContent(`<iframe src="${site.server.address}embed.html?dataset=digits&acts=1&controls=run&steps=5"></iframe>`);
   const heard = page.evaluate(() => new Promise((done) => {
     let height;
+    const resized = [];
     addEventListener('message', ({ data }) => {
       if (data.type === 'riposte:height') height = data.height;
-      if (data.type === 'riposte:result') done({ height, result: data.result });
+      // What Canvas and what Sakai hear.
+      if (data.subject === 'lti.frameResize') resized.push(data.height);
+      if (typeof data === 'string') resized.push(JSON.parse(data).height);
+      if (data.type === 'riposte:result') done({ height, resized, result: data.result });
     });
   }));
   const frame = page.frameLocator('iframe');
@@ -245,8 +273,9 @@ test('a frame tells its height and its results', async () => {
   await button.and(frame.locator(':enabled')).waitFor({ timeout: 120_000 });
   assert.equal(await frame.locator('.setup').count(), 0, 'choices are hidden');
   await button.click();
-  const { height, result } = await heard;
+  const { height, resized, result } = await heard;
   assert.ok(height > 200);
+  assert.deepEqual(resized.slice(-2), [height, height]);
   assert.equal(result.act, 1);
   assert.equal(result.attack.steps, 5);
   await context.close();

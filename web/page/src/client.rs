@@ -7,7 +7,7 @@ use std::rc::Rc;
 use leptos::prelude::*;
 use riposte_protocol::{DeviceKind, DeviceNotice, DevicePreference, Event, Request, RunId};
 use wasm_bindgen::prelude::*;
-use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
+use web_sys::{Blob, BlobPropertyBag, MessageEvent, Url, Worker, WorkerOptions, WorkerType};
 
 /// What the engine is at.
 #[derive(Clone, PartialEq)]
@@ -124,9 +124,7 @@ impl Client {
 
     fn start(self: &Rc<Self>) {
         self.engine.set(Engine::Starting);
-        let options = WorkerOptions::new();
-        options.set_type(WorkerType::Module);
-        let worker = match Worker::new_with_options(&self.script, &options) {
+        let worker = match worker(&self.script) {
             Ok(worker) => worker,
             Err(error) => return self.lose(&format!("This browser did not start the engine: {}", text_of(&error))),
         };
@@ -213,4 +211,18 @@ fn post(worker: &Worker, request: &Request) {
 
 fn text_of(error: &JsValue) -> String {
     error.dyn_ref::<js_sys::Error>().map_or_else(|| format!("{error:?}"), |error| String::from(error.message()))
+}
+
+/// Starts the worker of a script. Browsers start none of another origin's, as everything is to a frame with `sandbox`; but one of the
+/// page's own may import that script, where its server lets others read it.
+fn worker(script: &str) -> Result<Worker, JsValue> {
+    let options = WorkerOptions::new();
+    options.set_type(WorkerType::Module);
+    Worker::new_with_options(script, &options).or_else(|_| {
+        let kind = BlobPropertyBag::new();
+        kind.set_type("text/javascript");
+        let import = js_sys::Array::of1(&format!("import {script:?};").into());
+        let address = Url::create_object_url_with_blob(&Blob::new_with_str_sequence_and_options(&import, &kind)?)?;
+        Worker::new_with_options(&address, &options)
+    })
 }
