@@ -157,9 +157,9 @@ test('words of the field are explained under the pointer, at the focus and under
   for (const viewport of [{ width: 1200, height: 800 }, { width: 320, height: 640 }]) {
     const { page, context } = await visit(site.browser, site.server.address, { viewport });
     const arena = new Arena(page);
+    await arena.ready();
     const term = arena.attack.getByRole('button', { name: 'gradient' });
     const meaning = arena.attack.getByRole('tooltip').filter({ hasText: 'For every pixel' });
-    await term.waitFor();
     assert.ok(!(await meaning.isVisible()));
     await term.hover();
     await meaning.waitFor();

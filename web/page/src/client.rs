@@ -221,8 +221,9 @@ fn worker(script: &str) -> Result<Worker, JsValue> {
     Worker::new_with_options(script, &options).or_else(|_| {
         let kind = BlobPropertyBag::new();
         kind.set_type("text/javascript");
-        let import = js_sys::Array::of1(&format!("import {script:?};").into());
-        let address = Url::create_object_url_with_blob(&Blob::new_with_str_sequence_and_options(&import, &kind)?)?;
-        Worker::new_with_options(&address, &options)
+        // Not a module itself: a frame without an origin may start no module from a blob. What fails in it must be an error of the worker.
+        let import = format!("import({script:?}).catch((error) => setTimeout(() => {{ throw error; }}));");
+        let blob = Blob::new_with_str_sequence_and_options(&js_sys::Array::of1(&import.into()), &kind)?;
+        Worker::new(&Url::create_object_url_with_blob(&blob)?)
     })
 }
