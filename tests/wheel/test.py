@@ -32,7 +32,7 @@ def install(wheel, folder):
     """A fresh environment with the wheel and nothing else. Returns the folder of its commands."""
     venv.create(folder, with_pip=True)
     commands = Path(folder) / ("Scripts" if os.name == "nt" else "bin")
-    subprocess.run([commands / "python", "-m", "pip", "install", "--quiet", "--no-index", wheel], check=True)
+    subprocess.run([commands / "python", "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", wheel], check=True)
     return commands
 
 

@@ -28,9 +28,11 @@ use crate::story::{Story, View};
 use crate::{file, output, settings};
 use play::Duel;
 
+/// Runs the command, of which `words` is everything after the program's name.
+///
 /// # Errors
 /// For settings out of range, missing files, an image that is not there.
-pub fn run(args: DuelArgs) -> Result<()> {
+pub fn run(args: DuelArgs, words: Vec<String>) -> Result<()> {
     let (args, replayed) = match args.replay.clone() {
         Some(path) => replay::of(args, &path).map(|(args, record)| (args, Some(record)))?,
         None => (args, None),
@@ -101,7 +103,7 @@ pub fn run(args: DuelArgs) -> Result<()> {
     if let Some(opening) = opening {
         screen.say(&opening.counts.sentence())?;
     }
-    let mut colophon = Colophon { command: command(&args, &source, index), device: device.to_string(), seed: args.seed };
+    let mut colophon = Colophon { command: command(&args, words, &source, index), device: device.to_string(), seed: args.seed };
     let preset = args.preset.unwrap_or(dataset.recommended());
     let mut record = record(&story, &colophon, &source, preset, &device, seconds);
     record.post_samples = args.post_samples;
@@ -219,8 +221,7 @@ fn fragment(record: &Record) -> Option<String> {
 }
 
 /// The command that repeats the duel: as it was given, with the image that was chosen.
-fn command(args: &DuelArgs, source: &Source, index: usize) -> String {
-    let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+fn command(args: &DuelArgs, words: Vec<String>, source: &Source, index: usize) -> String {
     let mut words = words.into_iter().peekable();
     words.next_if(|word| word == "duel");
     let mut command = "riposte duel".to_owned();
