@@ -17,8 +17,8 @@ TITLES = {"attack": "Settings of an attack.", "riposte": "Settings of a defense.
 
 TAIL = '''
 
-class EvaluateSettings(AttackSettings, RiposteSettings, CounterSettings, total=False):
-    """Settings of an evaluation."""
+class DuelSettings(AttackSettings, RiposteSettings, CounterSettings, total=False):
+    """Settings of a duel."""
 
     dataset: Literal["digits", "mnist", "cifar10"]
     data: Union[str, "os.PathLike[str]"]
@@ -32,14 +32,19 @@ class EvaluateSettings(AttackSettings, RiposteSettings, CounterSettings, total=F
     post_samples: int
     bank: Union[str, "os.PathLike[str]"]
     bank_copy: Literal["drawn", "mean"]
+    device: str
+    threads: int
+
+
+class EvaluateSettings(DuelSettings, total=False):
+    """Settings of an evaluation."""
+
     counter_bank: Union[str, "os.PathLike[str]"]
     export: Union[str, "os.PathLike[str]"]
     images_from: Union[str, "os.PathLike[str]"]
     pixels: Literal["unit", "levels"]
     expect_accuracy: float
-    batch: int
-    device: str
-    threads: int'''
+    batch: int'''
 
 
 def type_of(name, kind, words):

@@ -231,6 +231,32 @@ class Evaluations(unittest.TestCase):
             riposte.evaluate(adapted, images=1)
 
 
+class Duels(unittest.TestCase):
+    few = {"preset": "m-mnist", "post_samples": 1000, "post_iterations": 3, "post_batch_size": 8}
+
+    def test_a_duel_is_that_of_the_command_and_shows_its_report(self):
+        duel = riposte.duel(load(), index=3, **self.few)
+        flags = ["--preset=m-mnist", "--post-samples=1000", "--post-iterations=3", "--post-batch-size=8", "--model=digits-robust", "--index=3"]
+        command = [*COMMAND, "duel", *flags, "--device=cpu", "--out=none", "--json", "--images"]
+        expected = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout)
+        for varying in ["seconds", "command"]:
+            del expected[varying]
+            duel.record.pop(varying)
+        # Threads share out the sums of the loss of a batch otherwise.
+        self.assertEqual(duel.record["attacked"]["class"], expected["attacked"]["class"])
+        np.testing.assert_allclose(duel.record["race"], expected["race"], atol=1e-3)
+        same = ["dataset", "index", "label", "model", "attack", "riposte", "outcome", "original", "neighbor", "verdict"]
+        self.assertEqual({name: duel.record[name] for name in same}, {name: expected[name] for name in same})
+        self.assertIn(duel.verdict.split(":")[0], duel.report)
+        self.assertTrue(duel._repr_html_().startswith("<iframe") and "<script" not in duel.report)
+
+    def test_a_duel_without_what_it_needs_is_refused(self):
+        with self.assertRaisesRegex(ValueError, "attack by PGD"):
+            riposte.duel("digits-robust", attack="square", **self.few)
+        with self.assertRaisesRegex(ValueError, "cannot be used with"):
+            riposte.duel("digits-robust", index=1, pick="fooled", **self.few)
+
+
 class Arrays(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -328,7 +354,7 @@ class Settings(unittest.TestCase):
     def test_the_types_and_docstrings_are_those_of_the_settings(self):
         written = Path(riposte.__file__).with_name("_settings.py").read_text()
         self.assertEqual(written.strip(), types_of_settings.text().strip(), "run tests/python/settings.py")
-        for function, name in [(riposte.Model.attack, "step_size"), (riposte.Model.riposte, "post_iterations"), (riposte.evaluate, "counter")]:
+        for function, name in [(riposte.Model.attack, "step_size"), (riposte.Model.riposte, "post_iterations"), (riposte.duel, "counter")]:
             self.assertIn(f"\n        {name} : ", function.__doc__)
 
 

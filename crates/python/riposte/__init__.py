@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from ._data import dataset
 from ._defense import Answer, Defense
 from ._document import document as _document
+from ._duel import Duel, duel
 from ._evaluate import evaluate
 from ._model import AttackDetails, Model, Neighbors, load
 from ._riposte import devices, version as _version
@@ -37,16 +38,19 @@ __version__ = _version()
 _document(Model.attack, "attack")
 _document(Model.neighbors, "riposte")
 _document(Model.riposte, "riposte")
+_document(duel, "attack", "riposte", "counter")
 _document(evaluate, "attack", "riposte", "counter")
 
 __all__ = [
     "Answer",
     "AttackDetails",
     "Defense",
+    "Duel",
     "Model",
     "Neighbors",
     "dataset",
     "devices",
+    "duel",
     "evaluate",
     "load",
     "models",

@@ -46,7 +46,7 @@ class Answer:
     seconds : float
         What it took.
     record : dict
-        The same in the words of ``riposte duel --json``, for the page and for ``riposte duel --replay``.
+        The same in the words of ``riposte duel --json``.
     """
 
     logits: FloatArray = field(repr=False)

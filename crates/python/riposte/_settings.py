@@ -75,8 +75,8 @@ class CounterSettings(TypedDict, total=False):
     counter_judges: int
 
 
-class EvaluateSettings(AttackSettings, RiposteSettings, CounterSettings, total=False):
-    """Settings of an evaluation."""
+class DuelSettings(AttackSettings, RiposteSettings, CounterSettings, total=False):
+    """Settings of a duel."""
 
     dataset: Literal["digits", "mnist", "cifar10"]
     data: Union[str, "os.PathLike[str]"]
@@ -90,11 +90,16 @@ class EvaluateSettings(AttackSettings, RiposteSettings, CounterSettings, total=F
     post_samples: int
     bank: Union[str, "os.PathLike[str]"]
     bank_copy: Literal["drawn", "mean"]
+    device: str
+    threads: int
+
+
+class EvaluateSettings(DuelSettings, total=False):
+    """Settings of an evaluation."""
+
     counter_bank: Union[str, "os.PathLike[str]"]
     export: Union[str, "os.PathLike[str]"]
     images_from: Union[str, "os.PathLike[str]"]
     pixels: Literal["unit", "levels"]
     expect_accuracy: float
     batch: int
-    device: str
-    threads: int

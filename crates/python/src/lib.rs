@@ -25,7 +25,7 @@ mod _riposte {
     #[pymodule_export]
     use crate::model::{Model, load, unpickle};
     #[pymodule_export]
-    use crate::program::{dataset, devices, evaluate, main, models, settings, version};
+    use crate::program::{dataset, devices, duel, evaluate, main, models, settings, version};
     #[pymodule_export]
     use crate::setup::Setup;
 }

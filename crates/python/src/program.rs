@@ -12,8 +12,10 @@ use riposte::spec::dataset::{DatasetId, Split};
 use riposte::spec::keys::{KEYS, Kind};
 use riposte::zoo;
 use riposte_cli::args::{Cli, Command};
+use riposte_cli::commands::duel::fight;
 use riposte_cli::commands::eval::{self, Audience};
 use riposte_cli::interrupt::Interrupt;
+use riposte_cli::screen::Screen;
 use riposte_cli::session::Watch;
 use riposte_cli::{device, memory};
 
@@ -47,6 +49,22 @@ pub fn evaluate(py: Python<'_>, model: Option<&Model>, words: Vec<String>, bar: 
         Ok(eval::evaluate(&args, model.map(|model| &model.session), &Watching(&watch))?.report)
     })?;
     serde_json::to_string(&report).map_err(|error| exception(error.into()))
+}
+
+/// Fights a duel as `riposte duel` with these words, over `model` or the one that they name: what `--json` prints, with the images, and the
+/// report in HTML.
+#[pyfunction]
+pub fn duel(py: Python<'_>, model: Option<&Model>, words: Vec<String>) -> PyResult<(String, String)> {
+    let cli = Cli::try_parse_from(["riposte", "duel"].into_iter().map(str::to_owned).chain(words.clone()))
+        .map_err(|error| refused(&error))?;
+    let Some(Command::Duel(args)) = cli.command else { unreachable!("the command is `duel`") };
+    let watch = Watch::default();
+    wait(py, &None, &watch, || {
+        memory::keep_freed_memory();
+        let mut screen = Screen::silent(watch.interrupt.clone());
+        let fought = fight(args, words, model.map(|model| &model.session), &mut screen)?;
+        Ok((serde_json::to_string(&fought.facts(true))?, fought.html()?))
+    })
 }
 
 /// A caller who waits.

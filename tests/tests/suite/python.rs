@@ -10,6 +10,9 @@ use riposte_harness::Need;
 static PYTHON: Need = Need::new("Python with NumPy", "RIPOSTE_REQUIRE_PYTHON", || can("import numpy"));
 /// One with mypy, too.
 static MYPY: Need = Need::new("Python with mypy", "RIPOSTE_REQUIRE_MYPY", || can("import numpy, mypy"));
+/// One with what runs a notebook, and with what the notebook plots with.
+static NOTEBOOK: Need =
+    Need::new("Python with nbclient", "RIPOSTE_REQUIRE_NOTEBOOK", || can("import numpy, nbclient, ipykernel, matplotlib"));
 
 #[test(needs(PYTHON))]
 fn the_python_module_computes_what_the_command_line_does() {
@@ -21,6 +24,12 @@ fn the_python_module_computes_what_the_command_line_does() {
 fn the_examples_of_the_document_on_python_run() {
     let folder = staged();
     unittest(folder.path(), "test_documents.py");
+}
+
+#[test(needs(NOTEBOOK))]
+fn the_notebook_runs_from_begin_to_end() {
+    let folder = staged();
+    unittest(folder.path(), "test_notebook.py");
 }
 
 #[test(needs(MYPY))]

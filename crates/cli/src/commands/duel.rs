@@ -6,6 +6,7 @@ mod play;
 mod replay;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
@@ -24,6 +25,7 @@ use crate::device::{self, Found};
 use crate::models::{Source, quoted};
 use crate::report::{self, Colophon};
 use crate::screen::Screen;
+use crate::session::Session;
 use crate::story::{Story, View};
 use crate::{file, output, settings};
 use play::Duel;
@@ -33,11 +35,58 @@ use play::Duel;
 /// # Errors
 /// For settings out of range, missing files, an image that is not there.
 pub fn run(args: DuelArgs, words: Vec<String>) -> Result<()> {
+    let (out, json, images) = (args.out.clone(), args.json, args.images);
+    let mut screen = Screen::new(json);
+    let fought = fight(args, words, None, &mut screen)?;
+    if out != Path::new("none") {
+        file::write_atomically(&out, fought.html()?.as_bytes())?;
+        screen.say(&format!("Report: {}", out.display()))?;
+    }
+    if json { output::json(&fought.facts(images)) } else { Ok(()) }
+}
+
+/// A duel that was fought.
+#[derive(Debug)]
+pub struct Fought {
+    story: Story,
+    colophon: Colophon,
+    record: Record,
+}
+
+impl Fought {
+    /// What `--json` prints, with the pixels of the `images` or without.
+    pub fn facts(&self, images: bool) -> Facts<'_> {
+        Facts {
+            duel: &self.record,
+            verdict: self.story.verdict(),
+            natural_answer: self.story.natural_answer,
+            images: images.then(|| Images::of(&self.story)),
+        }
+    }
+
+    /// The report.
+    ///
+    /// # Errors
+    /// If a picture cannot be drawn.
+    pub fn html(&self) -> Result<String> {
+        report::html(&self.story, &self.colophon)
+    }
+}
+
+/// Fights the duel that `args` ask for, of which `words` is everything after the program's name, and tells it on `screen`; with `session`
+/// the model that it has, whatever model and device they name.
+///
+/// # Errors
+/// As [`run`]; [`riposte::Error::Cancelled`] when stopped.
+pub fn fight(args: DuelArgs, words: Vec<String>, session: Option<&Session>, screen: &mut Screen) -> Result<Fought> {
     let (args, replayed) = match args.replay.clone() {
         Some(path) => replay::of(args, &path).map(|(args, record)| (args, Some(record)))?,
         None => (args, None),
     };
-    let source = Source::find(&args.model, args.data.dataset)?;
+    let source = match session {
+        Some(session) => session.source.clone(),
+        None => Arc::new(Source::find(&args.model, args.data.dataset)?),
+    };
     let dataset = args.data.dataset.unwrap_or(source.dataset());
     let folder = args.bank.folder()?;
     let setup = match &replayed {
@@ -52,9 +101,17 @@ pub fn run(args: DuelArgs, words: Vec<String>) -> Result<()> {
         setup.counter_kind() != CounterKind::Bank || folder.is_some(),
         "--counter bank climbs on copies that are known beforehand: --bank FOLDER, which `riposte bank` made"
     );
-    device::limit_threads(args.device.threads)?;
-    let device = device::open(args.device.device)?;
-    let model = source.load(&device.device)?;
+    let (model, device) = match session {
+        Some(session) => {
+            ensure!(!session.adapted, "this copy has adapted to an input: take the model that it comes from");
+            (session.model.clone(), session.machine.device.clone())
+        }
+        None => {
+            device::limit_threads(args.device.threads)?;
+            let device = device::open(args.device.device)?;
+            (source.load(&device.device)?, device)
+        }
+    };
     let test = dataset::load(dataset, Split::Test, None, args.data.data.as_deref())?;
     dataset::check_shape(&test, source.architecture)?;
     if let Some(index) = args.index {
@@ -82,12 +139,11 @@ pub fn run(args: DuelArgs, words: Vec<String>) -> Result<()> {
         counter: setup.counter,
         seed: Seed(args.seed),
     };
-    let mut screen = Screen::new(args.json);
     let opening = source.opening(dataset, &Setup { counter: None, ..setup }).filter(|_| bank.is_none());
     let index = match (args.index, args.pick, opening) {
         (Some(index), ..) => index,
         (None, None, Some(opening)) if opening.seed == args.seed => opening.image as usize,
-        (None, pick, _) => pick::choose(&duel, pick.unwrap_or(Pick::Fooled), &device, &mut screen)?,
+        (None, pick, _) => pick::choose(&duel, pick.unwrap_or(Pick::Fooled), &device, screen)?,
     };
     let label = test.label(index);
     ensure!(
@@ -95,7 +151,7 @@ pub fn run(args: DuelArgs, words: Vec<String>) -> Result<()> {
         "test image {index} shows class {label} already, which --target {label} would lead it to"
     );
     let begin = Instant::now();
-    let story = duel.play(index, &mut screen)?;
+    let story = duel.play(index, screen)?;
     let seconds = begin.elapsed().as_secs_f64();
     for act in story.acts() {
         screen.say(&act)?;
@@ -112,27 +168,14 @@ pub fn run(args: DuelArgs, words: Vec<String>) -> Result<()> {
         screen.say(&replay::comparison(before, &record))?;
         (colophon.command, record.command) = (command.clone(), Some(command));
     }
-    if args.out != Path::new("none") {
-        file::write_atomically(&args.out, report::html(&story, &colophon)?.as_bytes())?;
-        screen.say(&format!("Report: {}", args.out.display()))?;
-    }
-    if args.json {
-        output::json(&Facts {
-            duel: record,
-            verdict: story.verdict(),
-            natural_answer: story.natural_answer,
-            images: args.images.then(|| Images::of(&story)),
-        })
-    } else {
-        Ok(())
-    }
+    Ok(Fought { story, colophon, record })
 }
 
 /// What `--json` prints: a duel as the page saves it, and what only this program tells.
 #[derive(Debug, Serialize)]
-struct Facts<'a> {
+pub struct Facts<'a> {
     #[serde(flatten)]
-    duel: Record,
+    duel: &'a Record,
     verdict: String,
     /// The riposte's class on the natural image.
     natural_answer: usize,

@@ -109,6 +109,7 @@ impl Duel<'_> {
         let before = floats(image.clone())?;
         let mut fooled_after = None;
         for step in attack.by_ref() {
+            screen.check()?;
             let logits = floats(step.logits)?;
             if step.restart == 0 && fooled_after.is_none() && argmax(&logits) != label {
                 fooled_after = Some(step.step);
@@ -139,6 +140,7 @@ impl Duel<'_> {
 
     /// Shows and keeps a step of the riposte.
     fn watch(&self, input: &Tensor<4>, progress: Progress<'_, Model>, watched: &mut Watched, screen: &mut Screen) -> Result<()> {
+        screen.check()?;
         let Some(loss) = watched.see(input, progress)? else { return Ok(()) };
         let mut lines = vec![format!(
             "Riposte, step {} of {}: the copy on the attacked image, loss of the batch {loss:.3}",
