@@ -6,8 +6,9 @@
     python tests/bench/compare.py --riposte target/release/riposte --architecture preact-resnet18 --task train-step pgd-batch \\
         --device wgpu --pytorch-device cuda --side kernels pytorch pytorch-tf32
 
-Sides: `kernels` and `stock` are `riposte bench-speed --layers ..` on `--device`, `pytorch` is pytorch_speed.py on `--pytorch-device`,
-where on a GPU `-tf32` rounds the factors of products and `-compiled` goes through torch.compile. Each round
+Sides: `kernels` and `stock` are `riposte bench-speed --layers ..` on `--device`, with `-mixed` their activations are stored in 16 bits;
+`pytorch` is pytorch_speed.py on `--pytorch-device`, where on a GPU `-tf32` rounds the factors of products, `-amp` is autocast to 16 bits
+with channels last, and `-compiled` goes through torch.compile. A side that cannot do a task is left out there. Each round
 runs, for every case, one process of each side, in an order that turns round with each round, so that a machine that slows down or is
 shared slows all. Every process warms up first; how long its first run took is printed for Riposte's. A process that takes longer than
 `--timeout` is stopped, and the table says so. Prints a table; `--output` also writes every time measured as JSON, and `--record` a data
@@ -33,8 +34,16 @@ PYTORCH = {
     "pytorch-tf32": ["--precision", "tf32"],
     "pytorch-compiled": ["--compile"],
     "pytorch-compiled-tf32": ["--compile", "--precision", "tf32"],
+    "pytorch-amp": ["--precision", "amp"],
+    "pytorch-compiled-amp": ["--compile", "--precision", "amp"],
 }
-SIDES = ["kernels", "stock", *PYTORCH]
+# What each side of Riposte's adds.
+RIPOSTE = {
+    "kernels": ["--layers", "kernels"],
+    "kernels-mixed": ["--layers", "kernels", "--precision", "mixed"],
+    "stock": ["--layers", "stock"],
+}
+SIDES = [*RIPOSTE, *PYTORCH]
 PYTORCH_SCRIPT = Path(__file__).with_name("pytorch_speed.py")
 # Of a data file in docs/benchmarks.
 COLUMNS = [
@@ -71,11 +80,13 @@ class Times:
 
 
 def run(side: str, case: Case, arguments) -> Times | None:
-    """None: it took too long."""
+    """None: it took too long, or 16-bit floats are not for this task."""
+    if side == "kernels-mixed" and case.task.startswith("pgd"):
+        return None
     if side in PYTORCH:
         command = [sys.executable, str(PYTORCH_SCRIPT), *case.flags(arguments), "--device", arguments.pytorch_device, *PYTORCH[side]]
     else:
-        command = [arguments.riposte, "bench-speed", *case.flags(arguments), "--layers", side, "--device", arguments.device, "--json"]
+        command = [arguments.riposte, "bench-speed", *case.flags(arguments), *RIPOSTE[side], "--device", arguments.device, "--json"]
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=arguments.timeout)
     except subprocess.TimeoutExpired:
@@ -85,7 +96,7 @@ def run(side: str, case: Case, arguments) -> Times | None:
     result = json.loads(done.stdout)
     if side in PYTORCH:
         return Times(result["seconds"][case.task])
-    if (result["task"], result["layers"]) != (case.task, side):
+    if (result["task"], result["layers"]) != (case.task, RIPOSTE[side][1]):
         raise SystemExit(f"asked for {case.task} by {side}, got {result['task']} by {result['layers']}")
     return Times(result["seconds"], result["first_seconds"])
 
@@ -105,7 +116,7 @@ def measure(cases: list[Case], arguments) -> dict[tuple[Case, str], list[Times |
 def milliseconds(rounds: list[Times | None], timeout: float) -> str:
     """Median and quartiles of all runs, and the median of the first ones."""
     if None in rounds:
-        return f"over {timeout:.0f} s"
+        return f"none, or over {timeout:.0f} s"
     seconds = [second for times in rounds for second in times.seconds]
     low, middle, high = statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else seconds * 3
     firsts = [times.first for times in rounds if times.first is not None]

@@ -11,11 +11,13 @@ train-step   forward, backward and update on a batch of 256, batch normalization
 
 `--batch-size` sets another batch. Weights, images and pools come from the golden files' formula. Weights do not require
 gradients during an attack, so no time goes into gradients that nobody reads. On a GPU, `--precision tf32` lets products
-round their factors to TF32, and `--compile` runs networks through torch.compile. Prints
+round their factors to TF32, `amp` runs networks in 16-bit floats where autocast finds them good enough, with channels last, and `--compile`
+runs networks through torch.compile. Prints
 {"threads": T, "torch": V, "seconds": {task: [per repeat]}, "peak_bytes": {task: most that tensors held on the GPU}}.
 """
 
 import argparse
+import contextlib
 import copy
 import dataclasses
 import json
@@ -35,10 +37,15 @@ import nets  # noqa: E402
 class Bench:
     """What is timed: an architecture and, for some tasks, a batch size and numbers of iterations and steps other than the usual."""
 
-    def __init__(self, architecture: str, batch_size: int | None, iterations: int, steps: int, device: str, compiled: bool) -> None:
+    def __init__(
+        self, architecture: str, batch_size: int | None, iterations: int, steps: int, device: str, compiled: bool, amp: bool
+    ) -> None:
         self.device = device
         self.compile = torch.compile if compiled else lambda net: net
+        self.context = (lambda: torch.autocast(device, torch.bfloat16)) if amp else contextlib.nullcontext
         self.net = formula.fill(nets.build(architecture)).requires_grad_(False).to(device)
+        if amp:
+            self.net = self.net.to(memory_format=torch.channels_last)
         self.shape = (1, 28, 28) if "mnist" in architecture else (3, 32, 32)
         self.batch_size = batch_size
         self.iterations = iterations
@@ -88,12 +95,18 @@ class Bench:
         return run
 
     def task(self, name: str):
-        return {
+        run = {
             "post-train": self.post_train,
             "pgd-batch": lambda: self.pgd(self.batch_size or 500),
             "pgd-single": lambda: self.pgd(1),
             "train-step": self.train_step,
         }[name]()
+
+        def in_context() -> None:
+            with self.context():
+                run()
+
+        return in_context
 
 
 TASKS = ["post-train", "pgd-batch", "pgd-single", "train-step"]
@@ -123,17 +136,16 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=1, help="runs before the first that is timed")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--precision", choices=["f32", "tf32"], default="f32", help="of the products on a GPU")
+    parser.add_argument("--precision", choices=["f32", "tf32", "amp"], default="f32", help="of the products on a GPU")
     parser.add_argument("--compile", action="store_true", help="run networks through torch.compile")
     arguments = parser.parse_args()
 
     torch.set_num_threads(arguments.threads)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = arguments.precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = arguments.precision != "f32"
     torch.backends.cudnn.benchmark = True
     measured, peaks = {}, {}
-    bench = Bench(
-        arguments.architecture, arguments.batch_size, arguments.iterations, arguments.steps, arguments.device, arguments.compile
-    )
+    counts = (arguments.batch_size, arguments.iterations, arguments.steps)
+    bench = Bench(arguments.architecture, *counts, arguments.device, arguments.compile, arguments.precision == "amp")
     for name in arguments.task or TASKS:
         if arguments.device == "cuda":
             torch.cuda.reset_peak_memory_stats()

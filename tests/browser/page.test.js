@@ -153,6 +153,35 @@ test('all three acts are reached and run with the keyboard alone', async () => {
   await context.close();
 });
 
+test('words of the field are explained under the pointer, at the focus and under a finger, within the page', async () => {
+  for (const viewport of [{ width: 1200, height: 800 }, { width: 320, height: 640 }]) {
+    const { page, context } = await visit(site.browser, site.server.address, { viewport });
+    const arena = new Arena(page);
+    const term = arena.attack.getByRole('button', { name: 'gradient' });
+    const meaning = arena.attack.getByRole('tooltip').filter({ hasText: 'For every pixel' });
+    await term.waitFor();
+    assert.ok(!(await meaning.isVisible()));
+    await term.hover();
+    await meaning.waitFor();
+    const box = await meaning.boundingBox();
+    assert.ok(box.x >= 0 && box.x + box.width <= viewport.width, `${JSON.stringify(box)} at ${viewport.width}`);
+    // Whoever reads it with a lens moves the pointer onto it.
+    await meaning.hover();
+    assert.ok(await meaning.isVisible());
+    await page.mouse.move(1, 1);
+    await meaning.waitFor({ state: 'hidden' });
+    await term.focus();
+    await meaning.waitFor();
+    await page.keyboard.press('Escape');
+    await meaning.waitFor({ state: 'hidden' });
+    assert.match(await term.evaluate((button) => button.getRootNode().getElementById(button.getAttribute('aria-describedby')).textContent), /^For every pixel/);
+    // Each word once in a text, in all three acts.
+    assert.equal(await arena.riposte.locator('header .term').filter({ hasText: 'classifier' }).count(), 1);
+    assert.ok((await arena.counter.locator('header .term').count()) >= 2);
+    await context.close();
+  }
+});
+
 test('image and strength are chosen with the keyboard alone', async () => {
   const { page, context } = await visit(site.browser, site.server.address + SHORT);
   const arena = new Arena(page);

@@ -1,40 +1,41 @@
 // <riposte-arena>: attack an image, watch the classifier adapt to it, attack again.
 //
 // One script tag is enough: <script type="module" src="riposte.js"></script>. Every file is found beside this one, whatever
-// page embeds it, as long as both come from the same origin. The built site names the files in `assets/` by their content.
+// page embeds it, as long as both come from the same origin; or where the attribute `assets` says, for a bundler that takes this file
+// away from the others. The built site names the files in `assets/` by their content.
 
-const at = (path) => new URL(path, import.meta.url);
-const worker = at('assets/worker.js').href;
+const sites = new Map(); // by address: what all elements of a page share, the code, the style, the manifest
 
-let site; // what all elements of a page share: the code, the style, the manifest
-
-function load() {
-  site ??= Promise.all([
-    import('./assets/riposte-page.js').then(async (page) => {
-      await page.default({ module_or_path: at('assets/riposte-page_bg.wasm') });
-      return page;
-    }),
-    Promise.all(['assets/arena.css', 'assets/case.css'].map(async (path) => {
-      const sheet = new CSSStyleSheet();
-      sheet.replaceSync(await text(path));
-      return sheet;
-    })),
-    text('assets/manifest.json'),
-    fonts(),
-  ]);
-  site.catch(() => { site = undefined; });
-  return site;
-}
-
-async function text(path) {
-  const response = await fetch(at(path));
-  if (!response.ok) throw new Error(`${path}: ${response.status}`);
-  return response.text();
+function load(base) {
+  if (!sites.has(base)) {
+    const at = (path) => new URL(path, base).href;
+    const text = async (path) => {
+      const response = await fetch(at(path));
+      if (!response.ok) throw new Error(`${path}: ${response.status}`);
+      return response.text();
+    };
+    const site = Promise.all([
+      import(/* @vite-ignore */ /* webpackIgnore: true */ at('assets/riposte-page.js')).then(async (page) => {
+        await page.default({ module_or_path: at('assets/riposte-page_bg.wasm') });
+        return page;
+      }),
+      Promise.all(['assets/arena.css', 'assets/case.css'].map(async (path) => {
+        const sheet = new CSSStyleSheet();
+        sheet.replaceSync(await text(path));
+        return sheet;
+      })),
+      text('assets/manifest.json'),
+      { base, worker: at('assets/worker.js') },
+      fonts(at('assets/fonts.css')),
+    ]);
+    sites.set(base, site);
+    site.catch(() => sites.delete(base));
+  }
+  return sites.get(base);
 }
 
 // Fonts must be known to the document: a browser ignores those of a shadow tree.
-function fonts() {
-  const { href } = at('assets/fonts.css');
+function fonts(href) {
   if ([...document.querySelectorAll('link')].some((link) => link.href === href)) return;
   const link = Object.assign(document.createElement('link'), { rel: 'stylesheet', href });
   document.head.append(link);
@@ -86,18 +87,24 @@ class RiposteArena extends HTMLElement {
     this.#takeDown();
     const life = this.#life;
     try {
-      const [page, sheets, manifest] = await load();
+      const [page, sheets, manifest, places] = await load(this.#base());
       if (life !== this.#life) return;
       const shadow = this.shadowRoot ?? this.attachShadow({ mode: 'open' });
       shadow.adoptedStyleSheets = sheets;
       const root = document.createElement('div');
       shadow.replaceChildren(root);
-      this.#mounted = page.mount(this, root, { base: at('.').href, worker, manifest });
+      this.#mounted = page.mount(this, root, { ...places, manifest });
       this.setAttribute('ready', '');
       landOnHeading();
     } catch (error) {
       if (life === this.#life) this.#fail(error);
     }
+  }
+
+  // The folder of the site, with a slash at its end.
+  #base() {
+    const assets = this.getAttribute('assets');
+    return assets ? new URL(assets.replace(/\/?$/, '/'), document.baseURI).href : new URL('.', import.meta.url).href;
   }
 
   #takeDown() {

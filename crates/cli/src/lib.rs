@@ -18,6 +18,7 @@ pub mod interrupt;
 pub mod memory;
 pub mod models;
 pub mod output;
+pub mod photo;
 pub mod picture;
 pub mod progress;
 pub mod report;

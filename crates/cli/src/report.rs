@@ -36,7 +36,7 @@ pub struct Colophon {
 pub fn html(story: &Story, colophon: &Colophon) -> Result<String> {
     let acts: String = story.acts().iter().map(|act| format!("<p>{}</p>\n", escaped(act))).collect();
     let parts = [
-        ("{{title}}", format!("Riposte: test image {} of {}", story.index, story.dataset)),
+        ("{{title}}", format!("Riposte: {}", escaped(&story.image_name()))),
         ("{{verdict}}", escaped(&story.verdict())),
         (
             "{{outcome}}",
@@ -271,9 +271,14 @@ fn attack_in_words(attack: &Pgd) -> String {
 }
 
 fn counter_in_words(counter: &Counter) -> String {
-    let Counter { kind, steps, rounds, adaptations, queries, judges } = *counter;
+    let Counter { kind, steps, rounds, adaptations, queries, finalists, judges } = *counter;
+    let finals = match finalists {
+        1 => String::new(),
+        more => format!(", {} more to the best {more}", counter.final_answers()),
+    };
     format!(
-        "{kind}, {steps} steps an ascent, {rounds} rounds, {adaptations} answers a point, {queries} queries, judged by {judges} others"
+        "{kind}, {steps} steps an ascent, {rounds} rounds, {adaptations} answers a point{finals}, {queries} queries, judged by {judges} \
+         others"
     )
 }
 

@@ -15,8 +15,8 @@ use crate::output::percent;
 pub struct Story {
     pub dataset: DatasetId,
     pub model: String,
-    /// Number of the test image.
-    pub index: usize,
+    pub origin: Origin,
+    /// What the image shows, or is taken to show.
     pub label: usize,
     /// Channels, height, width of all pictures.
     pub shape: [usize; 3],
@@ -45,6 +45,20 @@ pub struct Story {
     pub natural_answer: usize,
     /// The attack on the riposte; none where there was none.
     pub counter: Option<Countering>,
+}
+
+/// Where an image is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The test set, with its number there.
+    Test(usize),
+    /// A file.
+    File {
+        /// As it was given.
+        name: String,
+        /// Whether somebody said what it shows. Else the base model's answer is taken for right.
+        labelled: bool,
+    },
 }
 
 /// An attack on the riposte.
@@ -120,10 +134,8 @@ impl Story {
         let name = |class: usize| self.name(class);
         let sure = |probabilities: &[f32]| percent(f64::from(probabilities[argmax(probabilities)]));
         let mut acts = vec![format!(
-            "Test image {} of {} shows {}. The base model, {}, says {} ({}).",
-            self.index,
-            self.dataset,
-            name(self.label),
+            "{} The base model, {}, says {} ({}).",
+            self.shown(),
             self.model,
             name(self.image.class()),
             sure(&self.image.probabilities)
@@ -158,6 +170,39 @@ impl Story {
         acts.push(format!("Of the image before the attack, the riposte says {}, which is {judgment}.", name(natural)));
         acts.extend(self.counter_act());
         acts
+    }
+
+    /// The image in a few words.
+    pub fn image_name(&self) -> String {
+        match &self.origin {
+            Origin::Test(index) => format!("test image {index} of {}", self.dataset),
+            Origin::File { name, .. } => format!("`{name}`"),
+        }
+    }
+
+    /// What the image shows, in a sentence.
+    fn shown(&self) -> String {
+        let label = self.name(self.label);
+        match &self.origin {
+            Origin::Test(index) => format!("Test image {index} of {} shows {label}.", self.dataset),
+            Origin::File { name, labelled: true } => format!("`{name}` shows {label}."),
+            Origin::File { name, labelled: false } => {
+                format!("What `{name}` shows nobody said (--label): the model's answer, {label}, is taken for right.")
+            }
+        }
+    }
+
+    /// Whether the label is known, not taken from the base model.
+    pub fn is_labelled(&self) -> bool {
+        !matches!(self.origin, Origin::File { labelled: false, .. })
+    }
+
+    /// Its number in the test set; `None` for an image that is in none.
+    pub fn index(&self) -> Option<usize> {
+        match self.origin {
+            Origin::Test(index) => Some(index),
+            Origin::File { .. } => None,
+        }
     }
 
     /// A class by its name: a digit, or CIFAR-10's word.
@@ -254,7 +299,7 @@ pub(crate) mod tests {
         Story {
             dataset: DatasetId::Digits,
             model: "test".to_owned(),
-            index: 4,
+            origin: Origin::Test(4),
             label,
             shape: [1, 28, 28],
             attack: Preset::M_MNIST.attack,

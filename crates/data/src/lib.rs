@@ -15,6 +15,7 @@ mod instead;
 #[cfg(feature = "fetch")]
 pub mod npy;
 pub mod pack;
+pub mod photo;
 mod pickle;
 pub mod pool;
 pub mod rng;

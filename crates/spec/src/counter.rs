@@ -92,20 +92,31 @@ pub struct Counter {
     /// Answers that an attack which only asks may ask for. 0: such attacks find nothing.
     #[serde(default = "standard_queries")]
     pub queries: usize,
+    /// How many of the best points of all rounds and attacks the attacker asks about once more before it chooses: 1 to 64. A point that
+    /// is the best by few answers was partly lucky; at 1 the attacker believes its luck.
+    #[serde(default = "no_finals")]
+    pub finalists: usize,
     /// How often the defense answers the point that the attacker chose, with draws that the attacker never saw: 1 to 256.
     pub judges: usize,
 }
 
 impl Counter {
-    /// Eight rounds of 100 steps, and 200 queries; points are chosen by 4 answers and judged by 16 others.
-    pub const STANDARD: Self = Self { kind: CounterKind::All, steps: 100, rounds: 8, adaptations: 4, queries: 200, judges: 16 };
+    /// Eight rounds of 100 steps, and 200 queries; the best six points by 4 answers are chosen among by 8 others, and judged by 16.
+    pub const STANDARD: Self =
+        Self { kind: CounterKind::All, steps: 100, rounds: 8, adaptations: 4, queries: 200, finalists: 6, judges: 16 };
 
     /// One image, watched: a riposte a round, and four judges.
-    pub const DUEL: Self = Self { kind: CounterKind::GmsaMinimum, steps: 30, rounds: 5, adaptations: 1, queries: 50, judges: 4 };
+    pub const DUEL: Self =
+        Self { kind: CounterKind::GmsaMinimum, steps: 30, rounds: 5, adaptations: 1, queries: 50, finalists: 1, judges: 4 };
+
+    /// Answers to each of the finalists.
+    pub fn final_answers(&self) -> usize {
+        2 * self.adaptations
+    }
 
     /// What it may take at most with a defense whose search takes so many steps.
     pub fn effort(&self, search_steps: usize) -> Effort {
-        let Self { kind, steps, rounds, adaptations, queries, judges } = *self;
+        let Self { kind, steps, rounds, adaptations, queries, finalists, judges } = *self;
         // Each round climbs from a random start and from the last point, against the base model and the copies so far.
         let climbs = |models: usize| 2 * steps * models;
         let of_attacker = match kind {
@@ -126,15 +137,17 @@ impl Counter {
                 answers: rounds * adaptations,
             },
             CounterKind::FixedPoint => Effort { gradients: rounds * climbs(adaptations), answers: rounds * adaptations },
-            CounterKind::All => {
-                CounterKind::SINGLE.iter().map(|kind| Self { kind: *kind, judges: 0, ..*self }.effort(search_steps)).fold(
-                    Effort::default(),
-                    |sum, one| Effort { gradients: sum.gradients + one.gradients, answers: sum.answers + one.answers + judges },
-                )
-            }
+            CounterKind::All => CounterKind::SINGLE
+                .iter()
+                .map(|kind| Self { kind: *kind, finalists: 1, judges: 0, ..*self }.effort(search_steps))
+                .fold(Effort::default(), |sum, one| Effort {
+                    gradients: sum.gradients + one.gradients,
+                    answers: sum.answers + one.answers + judges,
+                }),
         };
+        let finals = if finalists > 1 && kind != CounterKind::None { finalists * self.final_answers() } else { 0 };
         // The natural image is judged, and the point that stands.
-        Effort { answers: of_attacker.answers + 2 * judges, ..of_attacker }
+        Effort { answers: of_attacker.answers + finals + 2 * judges, ..of_attacker }
     }
 
     /// # Errors
@@ -143,6 +156,7 @@ impl Counter {
         for (name, value, most) in [
             ("counter rounds", self.rounds, 64),
             ("counter adaptations", self.adaptations, 256),
+            ("counter finalists", self.finalists, 64),
             ("counter judges", self.judges, 256),
         ] {
             if !(1..=most).contains(&value) {
@@ -156,6 +170,11 @@ impl Counter {
 /// Of records that were written before there were attacks by queries.
 fn standard_queries() -> usize {
     Counter::STANDARD.queries
+}
+
+/// Of records that were written before there were finals.
+fn no_finals() -> usize {
+    1
 }
 
 /// What an attack on a defense takes.
@@ -179,6 +198,10 @@ pub struct Countered {
     pub cost: Cost,
     /// Points in the order in which they were found, each worse for the defense than the one before it by the attacker's own count.
     pub points: Vec<Point>,
+    /// The one of the finalists that the attacker chose, by answers that it had not seen when it found them; `None` where there was no
+    /// choice, and the last of the points stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<Point>,
 }
 
 /// What an attacker spent on one image.
@@ -230,11 +253,12 @@ impl Judged {
 }
 
 impl Countered {
-    /// The points of the attacks up to `kind`: the last one stands, as the worst so far.
-    pub fn up_to(&self, kind: CounterKind) -> &[Point] {
+    /// The points of the attacks up to `kind`: the last one stands, as the worst so far. After all of them, the one that was chosen.
+    pub fn up_to(&self, kind: CounterKind) -> Vec<Point> {
+        let all = kind == CounterKind::All;
         let order = |kind: CounterKind| CounterKind::SINGLE.iter().position(|single| *single == kind);
-        let count = self.points.iter().take_while(|point| order(point.kind) <= order(kind)).count();
-        &self.points[..count]
+        let found = self.points.iter().take_while(|point| all || order(point.kind) <= order(kind));
+        found.chain(self.chosen.iter().filter(|_| all)).copied().collect()
     }
 
     /// Whether the base model alone is right: on the natural image; after an attack also under the attack on it, and at every point so
@@ -258,14 +282,15 @@ pub struct Left {
     pub answers: f64,
     /// Gradient steps of the attacker, mean of an image.
     pub steps: f64,
-    /// The natural images, a control, then what is left after one attack and those before it.
+    /// The natural images, a control, then what is left after one attack and those before it; at the end what is left at the points
+    /// that were chosen among the finalists, if there was such a choice.
     pub rows: Vec<Row>,
 }
 
 /// The defense on one point of each image.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// After which attack; `none`: the natural images.
+    /// After which attack; `none`: the natural images; `all`: at the points that were chosen among the finalists of all attacks.
     pub after: CounterKind,
     /// Mean share of right answers.
     pub accuracy: f64,
@@ -294,7 +319,10 @@ impl Left {
             records.iter().filter_map(|record| Some((record, record.counter.as_ref()?))).collect();
         let judges = countered.first()?.1.natural.of;
         let tried = |kind: &CounterKind| countered.iter().any(|(_, countered)| countered.tried.contains(kind));
-        let kinds = std::iter::once(CounterKind::None).chain(CounterKind::SINGLE.into_iter().filter(tried));
+        let chose = countered.iter().any(|(_, countered)| countered.chosen.is_some());
+        let kinds = std::iter::once(CounterKind::None)
+            .chain(CounterKind::SINGLE.into_iter().filter(tried))
+            .chain(chose.then_some(CounterKind::All));
         let per_image = |cost: fn(&Cost) -> usize| {
             countered.iter().map(|(_, countered)| cost(&countered.cost) as f64).sum::<f64>() / countered.len() as f64
         };
@@ -303,8 +331,7 @@ impl Left {
             let of_image = |(record, countered): &(&Record, &Countered)| {
                 let points = countered.up_to(after);
                 let judged = points.last().map_or(countered.natural, |point| point.judged);
-                let shares = points.iter().map(|point| point.judged.share());
-                let worst = if points.is_empty() { judged.share() } else { shares.fold(1.0, f64::min) };
+                let worst = points.iter().map(|point| point.judged.share()).reduce(f64::min).unwrap_or(judged.share());
                 (judged, worst, countered.base_is_right(record, after))
             };
             Row::of(after, &countered.iter().map(of_image).collect::<Vec<_>>())
@@ -361,7 +388,7 @@ mod tests {
         let tried = [CounterKind::Attack, CounterKind::Transfer, CounterKind::Decoy, CounterKind::GmsaAverage];
         let tried = tried[..if input == 1 { 2 } else { 4 }].to_vec();
         let cost = Cost { answers: 3 * points.len(), steps: 5 };
-        let counter = Some(Countered { natural: judged(4), tried, cost, points });
+        let counter = Some(Countered { natural: judged(4), tried, cost, points, chosen: None });
         Record { attacked: Some(3 - usize::from(input == 1)), counter, ..Record::of_input(input, 3, 3) }
     }
 

@@ -3,6 +3,7 @@
 mod cases;
 mod content;
 mod finish;
+mod package;
 mod page;
 mod site;
 mod test;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use riposte_data::fetch::Library;
+use riposte_spec::dataset::DatasetId;
 
 use crate::cases::Arena;
 use crate::finish::{Budgets, Profile};
@@ -42,6 +44,11 @@ enum Command {
     },
     /// Build the static site, ready for any web server, at any path.
     Dist {
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Build the element as a package for npm, with the project's own digits unless other data sets are named: `npm pack` there packs it.
+    Npm {
         #[command(flatten)]
         page: Page,
     },
@@ -82,6 +89,8 @@ enum Hook {
         mirror: Option<String>,
         #[arg(long, env = "RIPOSTE_MODELS", default_value = "static/models")]
         models: PathBuf,
+        #[arg(long, env = "RIPOSTE_DATASETS", value_delimiter = ',')]
+        datasets: Vec<DatasetId>,
         /// The native program, which fights the duels of the prepared cases; without it there are those that come with the project.
         #[arg(long, env = "RIPOSTE_BINARY")]
         program: Option<PathBuf>,
@@ -104,12 +113,13 @@ fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Demo { page, port, no_open } => page.serve(&root, port, !no_open),
         Command::Dist { page } => page.build(&root).map(drop),
+        Command::Npm { page } => package::make(&root, &page.as_package().build(&root)?),
         Command::Checks { out, stock } => page::checks(&root, &root.join(out), stock),
         Command::Test { page, only } => test::run(&root, &page, &only),
         Command::Cases => Arena::new(&root, Some(test::riposte(&root)?), None).keep_all(&root.join("static/models")),
-        Command::Hook(Hook::Pack { site, data, mirror, models, program }) => {
+        Command::Hook(Hook::Pack { site, data, mirror, models, datasets, program }) => {
             let arena = Arena::new(&root, program, data.clone());
-            site::fill(&site, &Library::new(data, mirror.as_deref())?, &root.join(models), &arena)
+            site::fill(&site, &Library::new(data, mirror.as_deref())?, &root.join(models), &datasets, &arena)
         }
         Command::Hook(Hook::Finish { site, profile, budgets, address }) => {
             finish::finish(&site, profile, budgets, address.as_deref())

@@ -6,21 +6,25 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use riposte_spec::dataset::DatasetId;
 
 use crate::toolchain::Toolchain;
 use crate::tools::{self, Tool};
 
 #[derive(Args)]
 pub struct Page {
-    /// Folder of the finished site. What else is in it is deleted.
-    #[arg(long, default_value = "dist")]
-    out: PathBuf,
+    /// Folder of what is built. What else is in it is deleted. [default: dist; target/npm for a package]
+    #[arg(long)]
+    out: Option<PathBuf>,
     /// Folder that holds `mnist/` with the four official files and `cifar10/` with the binary batches; found or downloaded otherwise.
     #[arg(long, env = "RIPOSTE_DATA")]
     data: Option<PathBuf>,
     /// Folder of the models: weights (safetensors), each with its card (JSON).
     #[arg(long, default_value = "static/models")]
     models: PathBuf,
+    /// Data sets of the site, of those that have a model and images at hand [default: all].
+    #[arg(long = "dataset", value_delimiter = ',', value_name = "NAME")]
+    datasets: Vec<DatasetId>,
     /// The native program, which fights the duels that the page shows at once; built where none is named.
     #[arg(long, env = "RIPOSTE_BINARY")]
     program: Option<PathBuf>,
@@ -33,9 +37,18 @@ pub struct Page {
 }
 
 impl Page {
+    /// As a package: without images of others, and in a folder of its own, unless something else was asked for.
+    pub fn as_package(mut self) -> Self {
+        if self.datasets.is_empty() {
+            self.datasets.push(DatasetId::Digits);
+        }
+        self.out.get_or_insert_with(|| "target/npm".into());
+        self
+    }
+
     /// Builds the site and returns its folder.
     pub fn build(&self, root: &Path) -> Result<PathBuf> {
-        let out = root.join(&self.out);
+        let out = root.join(self.out.as_deref().unwrap_or(Path::new("dist")));
         ensure_replaceable(&out, "riposte.js")?;
         run(self.trunk(root, "build")?.arg("--dist").arg(&out))?;
         println!("The site is in {}.", out.display());
@@ -68,6 +81,10 @@ impl Page {
         );
         if let Some(data) = &self.data {
             trunk.env("RIPOSTE_DATA", std::path::absolute(data)?);
+        }
+        if !self.datasets.is_empty() {
+            let names: Vec<String> = self.datasets.iter().map(ToString::to_string).collect();
+            trunk.env("RIPOSTE_DATASETS", names.join(","));
         }
         if let Some(address) = &self.address {
             trunk.env("RIPOSTE_ADDRESS", address);

@@ -14,15 +14,16 @@ use riposte_spec::dataset::{DatasetId, Split};
 use crate::cases::{Arena, Weighed};
 use crate::content::digest;
 
-/// Writes them to the folder `assets` of a site. Datasets without a model in the folder `models`, or without images at hand, are left out.
-pub fn fill(site: &Path, library: &Library, models: &Path, arena: &Arena) -> Result<()> {
+/// Writes them to the folder `assets` of a site. Datasets without a model in the folder `models`, or without images at hand, are left
+/// out, and those that `wanted` does not name, if it names any.
+pub fn fill(site: &Path, library: &Library, models: &Path, wanted: &[DatasetId], arena: &Arena) -> Result<()> {
     let assets = site.join("assets");
     std::fs::create_dir_all(&assets).with_context(|| assets.display().to_string())?;
     let cards = cards(models)?;
     let mut manifest = Manifest { datasets: Vec::new(), models: Vec::new(), sequences: Vec::new() };
     for dataset in [DatasetId::Mnist, DatasetId::Cifar10, DatasetId::Digits] {
         let models: Vec<Weighed> = cards.iter().filter(|(_, card)| card.dataset == dataset).cloned().collect();
-        if models.is_empty() {
+        if models.is_empty() || !(wanted.is_empty() || wanted.contains(&dataset)) {
             continue;
         }
         let packs = packs(library, dataset);

@@ -17,7 +17,7 @@ use riposte::presets::Preset;
 use riposte::rng::{Draws, Purpose, Seed};
 use riposte::spec::Choice;
 use riposte::spec::attack::Loss;
-use riposte::spec::counter::{Cost, Counter, CounterKind, Countered};
+use riposte::spec::counter::{Cost, Counter, CounterKind, Countered, Judgment};
 use riposte::{Classifier, Error, Result};
 
 use crate::attacks_subjects::values;
@@ -25,7 +25,8 @@ use crate::attacks_subjects::values;
 /// One rounding of `x + epsilon` in `[0, 2)`.
 const ROUNDING: f32 = 1.2e-7;
 const EPSILON: f32 = 0.3;
-const FEW: Counter = Counter { kind: CounterKind::All, steps: 15, rounds: 3, adaptations: 2, queries: 150, judges: 3 };
+const FEW: Counter =
+    Counter { kind: CounterKind::All, steps: 15, rounds: 3, adaptations: 2, queries: 150, finalists: 1, judges: 3 };
 
 fn model(seed: u64) -> Model {
     Model::random(Architecture::FastMnistCnn, Seed(seed), &Device::flex())
@@ -376,6 +377,34 @@ fn a_post_training_that_does_not_move_is_attacked_as_the_model_itself() {
         assert_eq!(ends[0], ends[1], "{kind}");
         assert_eq!(still.unwrap().points[0].judged.right, moved.unwrap().points[0].judged.right, "{kind}");
     }
+}
+
+#[test]
+fn the_attacker_chooses_among_its_best_points_by_answers_it_had_not_seen() {
+    let base = model(0);
+    let subject = subjected(&base, 0);
+    // It adapts to itself, and nothing within this radius changes a class: no point falls, and there is a choice.
+    let (defense, epsilon) = (Other { base: &base, other: base.clone() }, 1e-6);
+    let of = |finalists, watch: &mut Vec<(CounterKind, usize)>| {
+        let settings = Counter { kind: CounterKind::GmsaAverage, finalists, ..FEW };
+        let observe = async |event: Event<'_, Model>| {
+            if let Event::Judged { judgment: Judgment { kind: Some(kind), round, .. }, .. } = event {
+                watch.push((kind, round));
+            }
+            ControlFlow::Continue(())
+        };
+        let attack = CounterAttack { model: &base, defense: &defense, settings, epsilon };
+        pollster::block_on(attack.run(&subject, observe)).unwrap().countered
+    };
+    let (mut at_once, mut among_two) = (Vec::new(), Vec::new());
+    let (lucky, sure) = (of(1, &mut at_once), of(2, &mut among_two));
+    assert_eq!((lucky.chosen, &lucky.points, at_once.len()), (None, &sure.points, 1));
+    let chosen = sure.chosen.unwrap();
+    assert_eq!((chosen.kind, chosen.fooled), (CounterKind::GmsaAverage, [0, 4]));
+    assert_eq!(sure.cost.answers, lucky.cost.answers + 2 * 4);
+    assert_eq!((among_two.len(), among_two[0]), (2, at_once[0]));
+    // Copies that never change answer the best point as before, and what is judged stays so.
+    assert_eq!((among_two[1], chosen.judged), (at_once[0], sure.points[0].judged));
 }
 
 #[test]

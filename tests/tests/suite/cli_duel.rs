@@ -146,3 +146,62 @@ fn a_record_is_replayed_with_every_setting_that_it_has() {
     std::fs::write(&record, "{}").unwrap();
     assert!(refused(&[]).contains("is not a record of a duel"));
 }
+
+/// A 24-bit BMP of a gray image, from its bytes row by row.
+fn bitmap(gray: &[u8], edge: usize) -> Vec<u8> {
+    // The header's numbers; rows begin at multiples of four bytes, and the last row comes first.
+    let row = (3 * edge).next_multiple_of(4);
+    let mut bytes = b"BM".to_vec();
+    for number in [54 + row * edge, 0, 54, 40, edge, edge, 0x18_0001, 0, row * edge, 0, 0, 0, 0] {
+        bytes.extend(u32::try_from(number).unwrap().to_le_bytes());
+    }
+    for line in gray.chunks(edge).rev() {
+        let begin = bytes.len();
+        bytes.extend(line.iter().flat_map(|value| [*value; 3]));
+        bytes.resize(begin + row, 0);
+    }
+    bytes
+}
+
+#[test]
+fn a_picture_of_ones_own_is_attacked_and_answered() {
+    let folder = tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let (model, report) = (at("fast.safetensors"), at("report.html"));
+    weights(Architecture::FastMnistCnn, &model);
+    let duel = |more: &[&str]| json(&[&["duel"], &arguments(&model, &report, &[&["--json"], more].concat())[..]].concat());
+
+    // The first test image from a file is what it is from the test set: same size, light on dark, the same draws.
+    let there = duel(&["--index", "0", "--images"]);
+    let pixels = |facts: &serde_json::Value| -> Vec<f64> {
+        facts["images"]["natural"]["values"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+    };
+    let gray: Vec<u8> = pixels(&there).iter().map(|value| (value * 255.0).round() as u8).collect();
+    std::fs::write(at("digit.bmp"), bitmap(&gray, 28)).unwrap();
+    let here = duel(&["--image", text(&at("digit.bmp")), "--label", &there["label"].to_string()]);
+    // Red, green and blue are weighed with factors whose sum is one but for a rounding.
+    let probability = |facts: &serde_json::Value| facts["natural"]["probabilities"][3].as_f64().unwrap();
+    assert!((probability(&there) - probability(&here)).abs() < 1e-5);
+    assert_eq!((here["index"].clone(), here["label"].clone()), (serde_json::Value::Null, there["label"].clone()));
+    assert_eq!(there["outcome"], here["outcome"]);
+    assert!(here["command"].as_str().unwrap().contains("--image") && here["link"].is_null());
+
+    // Dark ink on shaded paper; nobody says what it is.
+    let paper: Vec<u8> = (0..80 * 80)
+        .map(|at| if (20..60).contains(&(at / 80)) && (36..44).contains(&(at % 80)) { 30 } else { 230 - (at % 80) as u8 })
+        .collect();
+    std::fs::write(at("one.bmp"), bitmap(&paper, 80)).unwrap();
+    let unsaid = duel(&["--image", text(&at("one.bmp")), "--images"]);
+    assert!(unsaid["label"].is_null() && unsaid["outcome"].is_null());
+    let pixels = pixels(&unsaid);
+    // A bar in the middle, 20 pixels high.
+    assert!(pixels[14 * 28 + 14] > 0.9 && pixels[4 * 28 + 14] > 0.9 && pixels[3 * 28 + 14] < 0.1 && pixels[14 * 28 + 4] < 0.1);
+
+    std::fs::write(at("flat.bmp"), bitmap(&[128; 900], 30)).unwrap();
+    std::fs::write(at("text.png"), "<html>").unwrap();
+    let refusal = |code, more: &[&str]| failure(code, &[&["duel"], &arguments(&model, &report, more)[..]].concat());
+    assert!(refusal(1, &["--image", text(&at("flat.bmp"))]).contains("no digit to be seen"));
+    assert!(refusal(1, &["--image", text(&at("text.png"))]).contains("is not a picture"));
+    assert!(refusal(1, &["--image", text(&at("one.bmp")), "--label", "10"]).contains("no class 10"));
+    assert!(refusal(2, &["--label", "1"]).contains("--image"));
+}

@@ -7,6 +7,8 @@ use riposte::presets::Preset;
 use riposte::spec::attack::Stop;
 use riposte::spec::card::{Counts, ModelCard};
 use riposte::spec::pareto::{self, Form, Line};
+use riposte::spec::post_train::Parameters;
+use riposte::spec::preset::PresetName;
 use riposte::spec::record::Record;
 use riposte::spec::results::{Header, Settings};
 use riposte::spec::summary::Gain;
@@ -106,8 +108,11 @@ fn table() -> String {
     let ids: BTreeMap<String, String> = cards().into_iter().map(|card| (card.sha256, card.id)).collect();
     let mut rows: BTreeMap<(String, String), [String; 3]> = BTreeMap::new();
     for Results { settings, records } in results() {
-        let riposte = riposte::spec::keys::KEYS.iter().find(|key| key.name == "riposte").unwrap();
-        let riposte = riposte.get(&settings.setup()).unwrap();
+        let kind = riposte::spec::keys::KEYS.iter().find(|key| key.name == "riposte").unwrap();
+        // A form that adapts less has the name of its preset.
+        let light = settings.riposte.filter(|riposte| riposte.parameters != Parameters::All);
+        let preset = PresetName::ALL.iter().find(|name| light == Some(name.preset().post_train));
+        let riposte = preset.map_or_else(|| kind.get(&settings.setup()).unwrap(), |preset| format!("`{preset}`"));
         let column = match settings.setup().pgd().map(|attack| attack.stop) {
             Some(Stop::AtSuccess) => 0,
             Some(Stop::Never) => 1,

@@ -52,8 +52,9 @@ pub enum Controls {
     None,
 }
 
-/// The attributes that are no settings. `theme` is the style's, `from-address` and `ready` are the script's.
-const NAMES: [&str; 13] = [
+/// The attributes that are no settings. `theme` is the style's, `assets`, `from-address` and `ready` are the script's.
+const NAMES: [&str; 14] = [
+    "assets",
     "dataset",
     "model",
     "image",

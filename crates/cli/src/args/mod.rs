@@ -22,7 +22,7 @@ pub use parse::{choice, count};
 pub use report::ReportArgs;
 pub use settings::SettingFlags;
 pub use source::{DataArgs, DeviceArgs, ModelArgs, ReadingArgs, WidthArgs};
-pub use work::{BenchArgs, BenchTask, DevicesArgs, DuelArgs, EvalArgs, Layers, Pick, Switch};
+pub use work::{BenchArgs, BenchTask, DevicesArgs, DuelArgs, EvalArgs, Ground, Layers, Pick, Switch};
 
 /// Attack an image classifier, watch it adapt to that one input, and see what it answers.
 #[derive(Debug, Parser)]

@@ -21,11 +21,22 @@ Examples:
   riposte duel --dataset mnist --weights fast.pth --architecture fast-mnist-cnn --preset f-mnist --riposte fast
   riposte duel --index 7 --counter gmsa-minimum   then an attacker who knows that the model adapts, round by round
   riposte duel --replay riposte-run.json          what the page saved, here
+  riposte duel --dataset mnist --image photo.jpg --label 7                 a digit on paper
   riposte duel --json --out none | jq .answer")]
 pub struct DuelArgs {
     /// Number of the test image [default: the one that the model's card opens with, or chosen by --pick]
     #[arg(long, value_name = "N")]
     pub index: Option<usize>,
+    /// A picture of one's own in place of a test image: PNG, JPEG, WebP, GIF or BMP. For a data set of digits, the ink in it, centered as
+    /// MNIST's makers did with their scans; else its middle square. A light digit on a dark ground in their very size is taken as it is
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["index", "pick", "replay"])]
+    pub image: Option<PathBuf>,
+    /// The class that this picture shows [default: what the model says of it is taken for right]
+    #[arg(long, value_name = "CLASS", requires = "image")]
+    pub label: Option<usize>,
+    /// What a digit's ink lies on [default: judged by the picture]
+    #[arg(long, value_name = "WHICH", requires = "image")]
+    pub ground: Option<Ground>,
     /// Which image to choose when none is named [default: fooled, where settings, seed or model are not those of a card]
     #[arg(long, value_name = "WHICH", conflicts_with = "index")]
     pub pick: Option<Pick>,
@@ -60,6 +71,14 @@ pub struct DuelArgs {
     pub post_samples: Option<usize>,
     #[command(flatten)]
     pub device: DeviceArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Ground {
+    /// Dark ink on light paper
+    Light,
+    /// Light ink on a dark ground, as chalk
+    Dark,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -10,25 +10,29 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
+use burn::tensor::{Tensor, TensorData};
 use riposte::bank::{Banked, Riposte};
 use riposte::post_train::PostTraining;
 use riposte::rng::Seed;
+use riposte::spec::class::argmax;
 use riposte::spec::counter::CounterKind;
 use riposte::spec::duel::{Duel as Record, Opinion};
 use riposte::spec::preset::PresetName;
 use riposte::spec::setup::Setup;
+use riposte::{Classifier, ToTensor};
 use serde::Serialize;
 
-use crate::args::{DuelArgs, Pick};
+use crate::args::{DuelArgs, Ground, Pick};
 use crate::dataset::{self, Split};
 use crate::device::{self, Found};
+use crate::host::floats;
 use crate::models::{Source, quoted};
 use crate::report::{self, Colophon};
 use crate::screen::Screen;
 use crate::session::Session;
-use crate::story::{Story, View};
-use crate::{file, output, settings};
-use play::Duel;
+use crate::story::{Origin, Story, View};
+use crate::{file, output, photo, settings};
+use play::{Duel, Subject};
 
 /// Runs the command, of which `words` is everything after the program's name.
 ///
@@ -140,26 +144,37 @@ pub fn fight(args: DuelArgs, words: Vec<String>, session: Option<&Session>, scre
         seed: Seed(args.seed),
     };
     let opening = source.opening(dataset, &Setup { counter: None, ..setup }).filter(|_| bank.is_none());
-    let index = match (args.index, args.pick, opening) {
-        (Some(index), ..) => index,
-        (None, None, Some(opening)) if opening.seed == args.seed => opening.image as usize,
-        (None, pick, _) => pick::choose(&duel, pick.unwrap_or(Pick::Fooled), &device, screen)?,
+    let subject = match &args.image {
+        Some(path) => own_picture(path, &args, &duel)?,
+        None => {
+            let index = match (args.index, args.pick, opening) {
+                (Some(index), ..) => index,
+                (None, None, Some(opening)) if opening.seed == args.seed => opening.image as usize,
+                (None, pick, _) => pick::choose(&duel, pick.unwrap_or(Pick::Fooled), &device, screen)?,
+            };
+            Subject {
+                origin: Origin::Test(index),
+                image: test.images().to_tensor([index], &device.device),
+                label: test.label(index),
+            }
+        }
     };
-    let label = test.label(index);
     ensure!(
-        setup.target != Some(label),
-        "test image {index} shows class {label} already, which --target {label} would lead it to"
+        setup.target != Some(subject.label),
+        "the image shows class {0} already, which --target {0} would lead it to",
+        subject.label
     );
     let begin = Instant::now();
-    let story = duel.play(index, screen)?;
+    let story = duel.play(subject, screen)?;
     let seconds = begin.elapsed().as_secs_f64();
     for act in story.acts() {
         screen.say(&act)?;
     }
-    if let Some(opening) = opening {
+    if let Some(opening) = opening.filter(|_| args.image.is_none()) {
         screen.say(&opening.counts.sentence())?;
     }
-    let mut colophon = Colophon { command: command(&args, words, &source, index), device: device.to_string(), seed: args.seed };
+    let mut colophon =
+        Colophon { command: command(&args, words, &source, story.index()), device: device.to_string(), seed: args.seed };
     let preset = args.preset.unwrap_or(dataset.recommended());
     let mut record = record(&story, &colophon, &source, preset, &device, seconds);
     record.post_samples = args.post_samples;
@@ -169,6 +184,27 @@ pub fn fight(args: DuelArgs, words: Vec<String>, session: Option<&Session>, scre
         (colophon.command, record.command) = (command.clone(), Some(command));
     }
     Ok(Fought { story, colophon, record })
+}
+
+/// What the picture in a file shows, as the test images are.
+fn own_picture(path: &Path, args: &DuelArgs, duel: &Duel) -> Result<Subject> {
+    let (picture, classes) = (photo::read(path)?, duel.dataset.classes().len());
+    if let Some(label) = args.label {
+        ensure!(label < classes, "there is no class {label}: {} has {classes}, numbered from 0", duel.dataset);
+    }
+    let light_ground = args.ground.map_or_else(|| picture.is_on_light_ground(), |ground| ground == Ground::Light);
+    let pixels = match duel.dataset.image_shape() {
+        [1, ..] => match picture.digit(light_ground, duel.dataset) {
+            Some((_, pixels)) => pixels,
+            None => bail!("there is no digit to be seen in `{}`: it is of one color", path.display()),
+        },
+        _ => picture.scene(duel.dataset),
+    };
+    let [channels, height, width] = duel.dataset.image_shape();
+    let image = Tensor::from_data(TensorData::new(pixels, [1, channels, height, width]), &duel.model.device());
+    let said = argmax(&floats(duel.model.forward(image.clone()))?);
+    let origin = Origin::File { name: path.display().to_string(), labelled: args.label.is_some() };
+    Ok(Subject { origin, image, label: args.label.unwrap_or(said) })
 }
 
 /// What `--json` prints: a duel as the page saves it, and what only this program tells.
@@ -227,8 +263,8 @@ fn record(story: &Story, colophon: &Colophon, source: &Source, preset: PresetNam
         link: None,
         dataset: story.dataset,
         classes: story.dataset.classes().iter().map(|name| (*name).to_owned()).collect(),
-        index: Some(story.index as u64),
-        label: Some(story.label),
+        index: story.index().map(|index| index as u64),
+        label: story.is_labelled().then_some(story.label),
         model: story.model.clone(),
         weights_sha256: source.sha256.clone(),
         preset,
@@ -237,7 +273,7 @@ fn record(story: &Story, colophon: &Colophon, source: &Source, preset: PresetNam
         target: story.target,
         riposte: story.riposte,
         post_samples: None,
-        outcome: Some(story.outcome()),
+        outcome: story.is_labelled().then(|| story.outcome()),
         natural: view(&story.image),
         attacked: view(&story.attacked),
         perturbation: Some(story.perturbation()),
@@ -264,7 +300,7 @@ fn fragment(record: &Record) -> Option<String> {
 }
 
 /// The command that repeats the duel: as it was given, with the image that was chosen.
-fn command(args: &DuelArgs, words: Vec<String>, source: &Source, index: usize) -> String {
+fn command(args: &DuelArgs, words: Vec<String>, source: &Source, index: Option<usize>) -> String {
     let mut words = words.into_iter().peekable();
     words.next_if(|word| word == "duel");
     let mut command = "riposte duel".to_owned();
@@ -281,5 +317,8 @@ fn command(args: &DuelArgs, words: Vec<String>, source: &Source, index: usize) -
     if args.model.model.is_none() && args.model.weights.is_none() {
         command += &format!(" {}", source.flags);
     }
-    command + &format!(" --index {index}")
+    match index {
+        Some(index) => command + &format!(" --index {index}"),
+        None => command,
+    }
 }

@@ -126,6 +126,8 @@ pub static KEYS: &[Key] = &[
         count::<1, 16>(|s| Some(&mut s.counter.as_mut()?.adaptations))),
     key!(Counter, "counter-queries", [], "N", "Answers that an attack which only asks may ask for", "an attack on the defense",
         count::<0, QUERIES>(|s| Some(&mut s.counter.as_mut()?.queries))),
+    key!(Counter, "counter-finalists", [], "N", "Best points about which the attacker asks once more, twice as often, before it chooses; 1: none", "an attack on the defense",
+        count::<1, 64>(|s| Some(&mut s.counter.as_mut()?.finalists))),
     key!(Counter, "counter-judges", ["judges"], "N", "Answers, with draws that the attacker never saw, by which that point is judged", "an attack on the defense",
         count::<1, 64>(|s| Some(&mut s.counter.as_mut()?.judges))),
 ];

@@ -104,6 +104,7 @@ fn any_setup_is_its_preset_and_the_differences() {
         ("counter-rounds", &["3"]),
         ("counter-adaptations", &["2"]),
         ("counter-queries", &["50"]),
+        ("counter-finalists", &["3"]),
         ("counter-judges", &["5"]),
     ];
     assert_eq!(other.iter().map(|(name, _)| *name).collect::<Vec<_>>(), KEYS.iter().map(|key| key.name).collect::<Vec<_>>());

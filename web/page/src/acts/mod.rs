@@ -22,7 +22,7 @@ use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement};
 
 use crate::options::Controls;
-use crate::parts::Series;
+use crate::parts::{Explained, Series};
 use crate::state::{Arena, Load};
 use crate::trace::Phase;
 
@@ -51,7 +51,7 @@ fn Act(
             <header>
                 <span class="numeral" aria-hidden="true">{numeral}</span>
                 <h2 id=id>{title}</h2>
-                <p>{lead}</p>
+                <p class="lead"><Explained text=lead/></p>
                 <div class="told" role="status"><Headline says=verdict/></div>
             </header>
             {children()}

@@ -2,7 +2,6 @@
 
 mod draw;
 mod gallery;
-mod ink;
 mod photo;
 mod upload;
 

@@ -1,20 +1,18 @@
 //! From a file or a canvas to a picture.
 
 use leptos::prelude::*;
+use riposte_data::photo::{self, Ink, Photo, luma};
 use riposte_protocol::Picture;
 use riposte_spec::dataset::DatasetId;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{File, HtmlCanvasElement, HtmlImageElement, ImageBitmap, Url};
 
-use super::ink::{Ink, Photo, luma};
 use crate::parts::context;
 
 /// Longest edge of what is read of a file: shrunk by the browser to this, then by means of whole areas, as its own smoothing looks at
 /// few pixels when it shrinks a lot at once.
-const READ: f64 = 1024.0;
-/// Longest edge of a photo in which ink is looked for: fine enough for a hairline.
-const SEEN: usize = 256;
+const READ: f64 = photo::READ as f64;
 
 /// The picture in a file, upright; or a sentence that says why not.
 pub async fn read(file: &File) -> Result<Photo, String> {
@@ -30,31 +28,26 @@ pub async fn read(file: &File) -> Result<Photo, String> {
 
 /// The digit in a photo as the test images are, with the ink that was found; `None` where there is none.
 pub fn digit(photo: &Photo, light_ground: bool, set: DatasetId) -> Option<(Ink, Picture)> {
-    let longest = photo.width.max(photo.height);
-    let size = |length: usize| (length * SEEN.min(longest) / longest).max(1);
-    let ink = photo.shrunk(size(photo.width), size(photo.height)).ink(light_ground);
-    let image = centered(&ink, set)?;
-    Some((ink, image))
+    let (ink, pixels) = photo.digit(light_ground, set)?;
+    Some((ink, picture(pixels, set)))
 }
 
 /// What was drawn in light ink on a dark canvas, as the test images are; `None` on an empty one.
 pub fn drawn(canvas: &HtmlCanvasElement, set: DatasetId) -> Option<Picture> {
     let photo = colors(canvas)?;
     let strength = photo.colors.iter().map(|color| luma(*color)).collect();
-    centered(&Ink { width: photo.width, height: photo.height, strength }, set)
+    let [_, edge, _] = set.image_shape();
+    Some(picture(Ink { width: photo.width, height: photo.height, strength }.centered(edge)?, set))
 }
 
 /// The middle square of a photo, in the dataset's shape.
 pub fn middle(photo: &Photo, set: DatasetId) -> Picture {
-    let [channels, height, width] = set.image_shape();
-    let small = photo.middle_square().shrunk(width, height);
-    let pixels = (0..channels).flat_map(|channel| small.colors.iter().map(move |color| color[channel.min(2)])).collect();
-    Picture { channels, height, width, pixels }
+    picture(photo.scene(set), set)
 }
 
-fn centered(ink: &Ink, set: DatasetId) -> Option<Picture> {
-    let [_, height, width] = set.image_shape();
-    Some(Picture { channels: 1, height, width, pixels: ink.centered(height)? })
+fn picture(pixels: Vec<f32>, set: DatasetId) -> Picture {
+    let [channels, height, width] = set.image_shape();
+    Picture { channels, height, width, pixels }
 }
 
 /// What a canvas can draw.

@@ -1,11 +1,11 @@
 //! A visitor's own picture, made into one like the test images, and shown as the classifier sees it.
 
 use leptos::prelude::*;
+use riposte_data::photo::{Ink as Found, Photo};
 use riposte_protocol::Picture;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{DragEvent, File};
 
-use super::ink::{Ink as Found, Photo};
 use super::photo::{digit, middle, read};
 use crate::hash::follow_record;
 use crate::parts::{Ink, PictureCanvas};

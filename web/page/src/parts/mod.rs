@@ -6,6 +6,7 @@ mod field;
 mod plot;
 mod scrubber;
 mod status;
+mod term;
 
 pub use bars::Bars;
 pub use canvas::{Figure, PictureCanvas, context, png_of};
@@ -14,3 +15,4 @@ pub use plot::{Plot, Series};
 pub use riposte_protocol::Ink;
 pub use scrubber::Scrubber;
 pub use status::{DeviceLine, PhaseLine};
+pub use term::Explained;

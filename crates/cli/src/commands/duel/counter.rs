@@ -6,6 +6,7 @@ use anyhow::Result;
 use burn::tensor::Tensor;
 use riposte::attack::counter::{CounterAttack, Event, Subjected};
 use riposte::models::Model;
+use riposte::rng::Draws;
 use riposte::spec::counter::{Counter, Course};
 
 use super::play::Duel;
@@ -25,12 +26,12 @@ impl Duel<'_> {
         &self,
         settings: Counter,
         [image, attacked]: [Tensor<4>; 2],
-        index: usize,
+        label: usize,
+        draws: Draws,
         screen: &mut Screen,
     ) -> Result<Countering> {
         let attack = CounterAttack { model: self.model, defense: &self.riposte, settings, epsilon: self.attack.epsilon };
-        let label = self.test.label(index);
-        let subjected = Subjected { image, label, draws: self.seed.input(index as u64), attacked: Some(attacked) };
+        let subjected = Subjected { image, label, draws, attacked: Some(attacked) };
         let course = Course { settings, rounds: Vec::new(), judgments: Vec::new() };
         let mut watched = Watched { screen, told: Countering { course, points: Vec::new() } };
         let mut failed = None;

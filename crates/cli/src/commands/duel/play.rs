@@ -4,22 +4,22 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 use burn::tensor::Tensor;
+use riposte::Classifier;
 use riposte::attack::{Attacks, Goal, Pgd};
 use riposte::bank::Riposte;
 use riposte::data::Dataset;
 use riposte::defense::Defense;
 use riposte::models::Model;
 use riposte::post_train::{PostTrain, PostTraining, Progress};
-use riposte::rng::Seed;
+use riposte::rng::{Draws, Seed};
 use riposte::spec::class::{argmax, softmax};
 use riposte::spec::counter::Counter;
 use riposte::spec::dataset::DatasetId;
-use riposte::{Classifier, ToTensor};
 
 use crate::host::floats;
 use crate::picture::Planar;
 use crate::screen::{Screen, bar};
-use crate::story::{Sample, Story, View};
+use crate::story::{Origin, Sample, Story, View};
 use crate::watched::Watched;
 
 /// Samples of each class that a story keeps.
@@ -42,6 +42,24 @@ pub(super) struct Duel<'a> {
     pub seed: Seed,
 }
 
+/// The image that a duel is about.
+pub(super) struct Subject {
+    pub origin: Origin,
+    /// `[1, channel, height, width]`
+    pub image: Tensor<4>,
+    pub label: usize,
+}
+
+impl Subject {
+    /// One's own picture has those of the first test image, as on the page.
+    fn draws(&self, seed: Seed) -> Draws {
+        seed.input(match self.origin {
+            Origin::Test(index) => index as u64,
+            Origin::File { .. } => 0,
+        })
+    }
+}
+
 /// An image that the attack has ended with, `[1, channel, height, width]`.
 struct Attacked {
     image: Tensor<4>,
@@ -49,10 +67,9 @@ struct Attacked {
 }
 
 impl Duel<'_> {
-    pub(super) fn play(&self, index: usize, screen: &mut Screen) -> Result<Story> {
-        let image = self.test.images().to_tensor([index], &self.model.device());
-        let label = self.test.label(index);
-        let attacked = self.play_attack(&image, label, index, screen)?;
+    pub(super) fn play(&self, subject: Subject, screen: &mut Screen) -> Result<Story> {
+        let (draws, label, image) = (subject.draws(self.seed), subject.label, subject.image);
+        let attacked = self.play_attack(&image, label, draws, screen)?;
         let mut watched = Watched::default();
         let mut failed = None;
         let observe = async |progress: Progress<'_, Model>| match self.watch(&attacked.image, progress, &mut watched, screen) {
@@ -62,7 +79,6 @@ impl Duel<'_> {
                 ControlFlow::Break(())
             }
         };
-        let draws = self.seed.input(index as u64);
         let outcome = pollster::block_on(self.riposte.answer(attacked.image.clone(), draws, observe));
         if let Some(error) = failed {
             return Err(error);
@@ -76,11 +92,11 @@ impl Duel<'_> {
         }
         let neighbors = answer.neighbors.expect("post-training searches");
         let images = [image.clone(), attacked.image.clone()];
-        let counter = self.counter.map(|settings| self.play_counter(settings, images, index, screen)).transpose()?;
+        let counter = self.counter.map(|settings| self.play_counter(settings, images, label, draws, screen)).transpose()?;
         Ok(Story {
             dataset: self.dataset,
             model: self.name.to_owned(),
-            index,
+            origin: subject.origin,
             label,
             shape: self.shape(),
             attack: self.attack,
@@ -100,12 +116,12 @@ impl Duel<'_> {
         })
     }
 
-    fn play_attack(&self, image: &Tensor<4>, label: usize, index: usize, screen: &mut Screen) -> Result<Attacked> {
+    fn play_attack(&self, image: &Tensor<4>, label: usize, draws: Draws, screen: &mut Screen) -> Result<Attacked> {
         let goal = match self.target {
             Some(target) => Goal::Targeted { targets: vec![target] },
             None => Goal::Untargeted { labels: vec![label] },
         };
-        let mut attack = self.attack.attack(self.model, image.clone(), &goal, &[self.seed.input(index as u64)])?;
+        let mut attack = self.attack.attack(self.model, image.clone(), &goal, &[draws])?;
         let before = floats(image.clone())?;
         let mut fooled_after = None;
         for step in attack.by_ref() {
@@ -157,8 +173,7 @@ impl Duel<'_> {
     }
 
     fn shape(&self) -> [usize; 3] {
-        let images = self.test.images();
-        [images.channels(), images.height(), images.width()]
+        self.dataset.image_shape()
     }
 }
 

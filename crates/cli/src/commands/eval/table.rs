@@ -102,7 +102,11 @@ pub(super) fn of(report: &Report, dataset: DatasetId, source: &Source) -> String
 
 /// What is left after an attack on the defense.
 fn left_line(row: &Row) -> String {
-    let name = if row.after == CounterKind::None { "natural images".to_owned() } else { format!("after {}", row.after) };
+    let name = match row.after {
+        CounterKind::None => "natural images".to_owned(),
+        CounterKind::All => "the attacker's choice".to_owned(),
+        kind => format!("after {kind}"),
+    };
     let ([low, high], [gain, least, most]) = (row.interval, row.gain);
     let interval = format!("{} to {}", percent(low), percent(high));
     let gain = format!("{} ({} to {})", points(gain), points(least), points(most));

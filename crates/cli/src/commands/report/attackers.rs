@@ -22,6 +22,7 @@ pub(super) fn counters(runs: &[Measured]) -> Sheet {
                 model: run.model.clone(),
                 what: match row.after {
                     CounterKind::None => format!("{}, natural images", run.form()),
+                    CounterKind::All => format!("{}, the attacker's choice", run.form()),
                     kind => format!("{}, after {kind}", run.form()),
                 },
                 images: Some(left.images),
@@ -37,9 +38,10 @@ pub(super) fn counters(runs: &[Measured]) -> Sheet {
     }
     let mut sentence = "An attacker who can do all that the defense does chose a point for each image by what the defense answers there; \
                         other answers, with draws that the attacker never saw, judge it. A row counts the worst point so far, by the \
-                        attacker's own count; the base model counts as right where it is at all of them. Always: every answer was right. \
-                        At the worst point: the one of each image, of those so far, at which the judges found fewest right answers; the \
-                        attacker, who chose by few answers, may have passed it over."
+                        attacker's own count; the base model counts as right where it is at all of them. The attacker's choice: at the \
+                        end it asked once more about the best points of all attacks, twice as often, and chose by those answers alone. \
+                        Always: every answer was right. At the worst point: the one of each image, of those so far, at which the judges \
+                        found fewest right answers, which is a little too low, as a minimum of several counts is."
         .to_owned();
     for run in runs {
         if let Some(sentence_of_run) = left_of_the_gain(run) {
@@ -50,11 +52,15 @@ pub(super) fn counters(runs: &[Measured]) -> Sheet {
     Sheet { title: "What an attacker leaves who knows the defense".to_owned(), verdict: None, sentence, rows }
 }
 
-/// In words: the gain under the attack on the base model, and at the worst points of all attacks on the defense.
+/// In words: the gain under the attack on the base model, and what is left of it at the points that stand at the end.
 fn left_of_the_gain(run: &Measured) -> Option<String> {
     let left = Summary::of(&run.records).counter?;
     let last = left.rows.last().filter(|row| row.after != CounterKind::None)?;
-    let [gain, low, high] = last.worst_gain;
+    // Without a choice among finalists the attacker's own count is too lucky to stand for it.
+    let ([gain, low, high], place) = match last.after {
+        CounterKind::All => (last.gain, "at the points that the attacker chose"),
+        _ => (last.worst_gain, "at the worst points"),
+    };
     let before = Gain::robust(&run.records).map(|before| points(before.gain));
     let what = match (low > 0.0, high < 0.0) {
         (true, _) => "a gain is left",
@@ -62,7 +68,7 @@ fn left_of_the_gain(run: &Measured) -> Option<String> {
         _ => "no gain is left that could be told from none",
     };
     Some(format!(
-        "{}, {}: {} points before, {} ({} to {}) at the worst points: {what}.",
+        "{}, {}: {} points before, {} ({} to {}) {place}: {what}.",
         run.model,
         run.form(),
         before.unwrap_or_else(|| "no attack".to_owned()),

@@ -113,7 +113,16 @@ impl<D: Defense> CounterAttack<'_, D> {
         observe: impl AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>,
     ) -> Result<Ended> {
         self.settings.check()?;
-        let mut attacker = Attacker { attack: self, subjected, observe, selections: 0, judgments: 0, cost: Cost::default() };
+        let mut attacker = Attacker {
+            attack: self,
+            subjected,
+            observe,
+            pool: Vec::new(),
+            judged: Vec::new(),
+            selections: 0,
+            judgments: 0,
+            cost: Cost::default(),
+        };
         let natural = attacker.judge(None, 0, subjected.image.clone()).await?;
         let kinds: &[CounterKind] = match &self.settings.kind {
             CounterKind::None => &[],
@@ -126,16 +135,30 @@ impl<D: Defense> CounterAttack<'_, D> {
             if worst.as_ref().is_some_and(|worst| worst.score.has_fallen()) {
                 break;
             }
-            let Some(found) = attacker.attack(*kind).await? else { continue };
+            let Some(mut found) = attacker.attack(*kind).await? else { continue };
             tried.push(*kind);
             if worst.as_ref().is_none_or(|worst| found.score.is_worse_than(&worst.score)) {
                 let judged = attacker.judge(Some(*kind), found.round, found.image.clone()).await?;
                 points.push(Point { kind: *kind, fooled: found.score.fooled, judged });
+                if found.score.has_fallen() {
+                    attacker.ask_again(&mut found).await?;
+                }
                 worst = Some(found);
             }
         }
-        let countered = Countered { natural, tried, cost: attacker.cost, points };
-        Ok(Ended { countered, image: worst.map(|found| found.image) })
+        let chosen = match &worst {
+            Some(worst) if !worst.score.has_fallen() => attacker.choose().await?,
+            _ => None,
+        };
+        let image = chosen.as_ref().or(worst.as_ref()).map(|found| found.image.clone());
+        let chosen = match chosen {
+            Some(Found { kind, image, score, round }) => {
+                let judged = attacker.judge(Some(kind), round, image).await?;
+                Some(Point { kind, fooled: score.fooled, judged })
+            }
+            None => None,
+        };
+        Ok(Ended { countered: Countered { natural, tried, cost: attacker.cost, points, chosen }, image })
     }
 }
 
@@ -144,6 +167,9 @@ struct Attacker<'a, D: Defense, O> {
     attack: &'a CounterAttack<'a, D>,
     subjected: &'a Subjected,
     observe: O,
+    /// All points that were looked at closely.
+    pool: Vec<Found>,
+    judged: Vec<Judgment>,
     /// Answers that the attacker has had, and the judges.
     selections: u32,
     judgments: u32,
@@ -176,6 +202,32 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
             CounterKind::Square => self.square(kind).await,
             CounterKind::RayS => self.rays(kind).await,
         }
+    }
+
+    /// Whether a point that fooled every answer owes that to luck: more answers to it, where the settings have finals.
+    async fn ask_again(&mut self, found: &mut Found) -> Result<()> {
+        let settings = self.attack.settings;
+        if settings.finalists > 1 {
+            let more = self.score(found.image.clone(), settings.final_answers()).await?.score;
+            found.score = found.score.with(more);
+        }
+        Ok(())
+    }
+
+    /// The best of the finalists, by answers that none of them was found by; `None` where there is no choice.
+    async fn choose(&mut self) -> Result<Option<Found>> {
+        let settings = self.attack.settings;
+        let mut finalists = std::mem::take(&mut self.pool);
+        if settings.finalists == 1 || finalists.len() < 2 {
+            return Ok(None);
+        }
+        finalists.sort_by(|a, b| b.score.badness(&a.score));
+        finalists.truncate(settings.finalists);
+        for finalist in &mut finalists {
+            finalist.score = self.score(finalist.image.clone(), settings.final_answers()).await?.score;
+        }
+        // The first of equals, which is the better one by the answers before.
+        Ok(finalists.into_iter().reduce(|best, next| if next.score.is_worse_than(&best.score) { next } else { best }))
     }
 
     /// The wrong classes of the image, the likeliest first, by the base model.
@@ -214,12 +266,23 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
 
     /// The defense on an image, by draws that the attacker has not seen.
     async fn judge(&mut self, kind: Option<CounterKind>, round: usize, image: Tensor<4>) -> Result<Judged> {
-        let of = self.attack.settings.judges;
-        let draws = (0..of).map(|_| self.next_draws(Purpose::Judgment)).collect::<Vec<_>>();
-        let Score { pair: [original, neighbor], fooled, answer, truth, .. } = self.answers(image.clone(), &draws).await?.score;
-        let judged = Judged { original, neighbor, right: of - fooled[0], of };
-        self.tell(Event::Judged { judgment: Judgment { kind, round, judged, answer, truth }, image: &image }).await?;
-        Ok(judged)
+        // What was judged stays so.
+        let known = self.judged.iter().find(|judgment| (judgment.kind, judgment.round) == (kind, round)).copied();
+        let judgment = match known {
+            Some(judgment) => judgment,
+            None => {
+                let of = self.attack.settings.judges;
+                let draws = (0..of).map(|_| self.next_draws(Purpose::Judgment)).collect::<Vec<_>>();
+                let Score { pair: [original, neighbor], fooled, answer, truth, .. } =
+                    self.answers(image.clone(), &draws).await?.score;
+                let judged = Judged { original, neighbor, right: of - fooled[0], of };
+                let judgment = Judgment { kind, round, judged, answer, truth };
+                self.judged.push(judgment);
+                judgment
+            }
+        };
+        self.tell(Event::Judged { judgment, image: &image }).await?;
+        Ok(judgment.judged)
     }
 
     /// Draws that neither attacker nor judges have had.

@@ -37,7 +37,7 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
             let fallen = Tensor::from_data(TensorData::new(vec![score.has_fallen()], [1]), &device);
             search.told(Attacked { images: candidate.clone(), logits }, Tensor::from_floats([score.margin], &device), fallen);
             if best.as_ref().is_none_or(|best| score.is_worse_than(&best.score)) {
-                best = Some(Found { image: candidate, score, round: 0 });
+                best = Some(Found { kind, image: candidate, score, round: 0 });
             }
             if score.has_fallen() {
                 break;

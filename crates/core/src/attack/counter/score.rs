@@ -17,6 +17,8 @@ use crate::rng::{Draws, Purpose};
 /// A point and what is known of it.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
+    /// Who found it.
+    pub kind: CounterKind,
     /// `[1, channel, height, width]`
     pub image: Tensor<4>,
     pub score: Score,
@@ -55,11 +57,28 @@ impl Score {
         self.fooled[0] == self.fooled[1]
     }
 
+    /// Both as one.
+    pub fn with(self, other: Self) -> Self {
+        let [mine, others] = [self.fooled[1] as f32, other.fooled[1] as f32];
+        let mean = |a: f32, b: f32| (a * mine + b * others) / (mine + others);
+        Self {
+            fooled: [self.fooled[0] + other.fooled[0], self.fooled[1] + other.fooled[1]],
+            margin: mean(self.margin, other.margin),
+            truth: mean(self.truth, other.truth),
+            ..self
+        }
+    }
+
     /// Whether the attacker prefers it.
     pub fn is_worse_than(&self, other: &Self) -> bool {
-        // Shares of wrong answers, without a division.
+        self.badness(other) == Ordering::Greater
+    }
+
+    /// By the share of wrong answers, then by the margin.
+    pub fn badness(&self, other: &Self) -> Ordering {
+        // Shares without a division.
         let shares = (self.fooled[0] * other.fooled[1]).cmp(&(other.fooled[0] * self.fooled[1]));
-        shares.then(self.margin.total_cmp(&other.margin)) == Ordering::Greater
+        shares.then(self.margin.total_cmp(&other.margin))
     }
 }
 
@@ -71,19 +90,21 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
         if points.len() > finalists {
             for image in points {
                 let score = self.score(image.clone(), 1).await?.score;
-                candidates.push(Found { image, score, round: 0 });
+                candidates.push(Found { kind, image, score, round: 0 });
             }
-            candidates.sort_by(|a, b| if a.score.is_worse_than(&b.score) { Ordering::Less } else { Ordering::Greater });
+            candidates.sort_by(|a, b| b.score.badness(&a.score));
         } else {
             let unknown = Score { fooled: [0, 1], margin: 0.0, pair: [0, 0], answer: 0, truth: 0.0 };
-            candidates.extend(points.into_iter().map(|image| Found { image, score: unknown, round: 0 }));
+            candidates.extend(points.into_iter().map(|image| Found { kind, image, score: unknown, round: 0 }));
         }
         let mut best: Option<Found> = None;
         for (index, Found { image, .. }) in candidates.into_iter().take(finalists).enumerate() {
             let score = self.score(image.clone(), self.attack.settings.adaptations).await?.score;
             self.tell_of_round(kind, index, 1, &image, &score).await?;
+            let found = Found { kind, image, score, round: index };
+            self.pool.push(found.clone());
             if best.as_ref().is_none_or(|best| score.is_worse_than(&best.score)) {
-                best = Some(Found { image, score, round: index });
+                best = Some(found);
             }
         }
         Ok(best.expect("there is at least one point"))

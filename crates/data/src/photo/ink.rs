@@ -1,80 +1,21 @@
-//! A digit on paper or on a screen, made into what MNIST's makers made of scanned ones: light ink on a dark ground, in a box of 20
-//! of 28 pixels, its center of mass in the middle (<http://yann.lecun.com/exdb/mnist/>).
-//!
-//! A photograph has what a scan has not: shadows, paper of any color, a table's edge. The ground is estimated from place to place,
-//! and ink is what differs from it.
+//! What is inked in a picture, and the digit in it as MNIST's makers made theirs of scans.
+
+use std::ops::Range;
 
 /// How strongly each place is inked: `width * height` values in [0, 1], row by row.
-#[derive(Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Ink {
+    /// Columns.
     pub width: usize,
+    /// Rows.
     pub height: usize,
+    /// 1: all ink.
     pub strength: Vec<f32>,
 }
 
-/// A color picture: `width * height` triples of red, green and blue in [0, 1], row by row.
-pub struct Photo {
-    pub width: usize,
-    pub height: usize,
-    pub colors: Vec<[f32; 3]>,
-}
-
-impl Photo {
-    /// The middle of it, as wide as high.
-    pub fn middle_square(&self) -> Self {
-        let edge = self.width.min(self.height);
-        let (left, top) = ((self.width - edge) / 2, (self.height - edge) / 2);
-        let row = |row: usize| &self.colors[(top + row) * self.width + left..][..edge];
-        Self { width: edge, height: edge, colors: (0..edge).flat_map(row).copied().collect() }
-    }
-
-    /// In another size, each pixel the mean of those it covers.
-    pub fn shrunk(&self, width: usize, height: usize) -> Self {
-        let span = |place: usize, of: usize, all: usize| place * all / of..((place + 1) * all).div_ceil(of);
-        let color = |index: usize| {
-            let (rows, columns) = (span(index / width, height, self.height), span(index % width, width, self.width));
-            let count = (rows.len() * columns.len()) as f32;
-            let covered = rows.flat_map(|row| &self.colors[row * self.width..][columns.clone()]);
-            let sum = covered.fold([0.0; 3], |sum, color| std::array::from_fn(|channel| sum[channel] + color[channel]));
-            sum.map(|value| value / count)
-        };
-        Self { width, height, colors: (0..width * height).map(color).collect() }
-    }
-
-    /// Whether the ground is lighter than what is on it. Most of the picture is ground, so its median is: what lies far from that, on one
-    /// side more than on the other, is ink, or a shadow on paper.
-    pub fn is_on_light_ground(&self) -> bool {
-        let mut levels: Vec<f32> = self.colors.iter().map(|color| luma(*color)).collect();
-        levels.sort_by(f32::total_cmp);
-        let median = levels[levels.len() / 2];
-        levels.iter().map(|level| (level - median).powi(3)).sum::<f32>() < 0.0
-    }
-
-    /// The ink on a light or a dark ground.
-    pub fn ink(&self, light_ground: bool) -> Ink {
-        let ground = Ground::estimate(self, light_ground);
-        let mut strength: Vec<f32> = (0..self.width * self.height)
-            .map(|index| {
-                let (color, under) = (self.colors[index], ground.at(self, index % self.width, index / self.width));
-                let differs = |channel: usize| {
-                    let (value, under) = (color[channel], under[channel]);
-                    if light_ground { (under - value) / under.max(0.1) } else { (value - under) / (1.0 - under).max(0.1) }
-                };
-                // Blue ink takes red away, yellow takes blue.
-                (0..3).map(differs).fold(0.0, f32::max)
-            })
-            .collect();
-        // What is half as strong as the strongest ink is ink: noise, and the edge of a shadow, are weaker.
-        let mut sorted = strength.clone();
-        sorted.sort_by(f32::total_cmp);
-        let peak = sorted[(sorted.len() - 1) * 995 / 1000].max(0.05);
-        strength.iter_mut().for_each(|value| *value = ((*value / peak - 0.4) / 0.3).clamp(0.0, 1.0));
-        Ink { width: self.width, height: self.height, strength }.without_specks()
-    }
-}
-
 impl Ink {
-    /// The digit in a square of `edge` pixels; `None` where there is no ink.
+    /// The digit in a box of 20 of 28 parts of a square of `edge` pixels, its center of mass in the middle: `edge * edge` values in
+    /// [0, 1], light ink on a dark ground (<http://yann.lecun.com/exdb/mnist/>). `None` where there is no ink.
     pub fn centered(&self, edge: usize) -> Option<Vec<f32>> {
         let (rows, columns) = self.extent()?;
         let longest = rows.len().max(columns.len());
@@ -112,7 +53,7 @@ impl Ink {
     }
 
     /// Rows and columns that hold ink.
-    fn extent(&self) -> Option<(std::ops::Range<usize>, std::ops::Range<usize>)> {
+    fn extent(&self) -> Option<(Range<usize>, Range<usize>)> {
         let inked = |row: usize, column: usize| self.strength[row * self.width + column] > 0.5;
         let rows: Vec<usize> = (0..self.height).filter(|&row| (0..self.width).any(|column| inked(row, column))).collect();
         let columns: Vec<usize> = (0..self.width).filter(|&column| (0..self.height).any(|row| inked(row, column))).collect();
@@ -159,11 +100,10 @@ impl Ink {
     }
 
     /// The mean over a rectangle whose edges may lie within pixels.
-    fn mean(&self, rows: std::ops::Range<f32>, columns: std::ops::Range<f32>) -> f32 {
-        let covered = |place: usize, range: &std::ops::Range<f32>| {
-            (range.end.min(place as f32 + 1.0) - range.start.max(place as f32)).max(0.0)
-        };
-        let places = |range: &std::ops::Range<f32>, most: usize| range.start as usize..(range.end.ceil() as usize).min(most);
+    fn mean(&self, rows: Range<f32>, columns: Range<f32>) -> f32 {
+        let covered =
+            |place: usize, range: &Range<f32>| (range.end.min(place as f32 + 1.0) - range.start.max(place as f32)).max(0.0);
+        let places = |range: &Range<f32>, most: usize| range.start as usize..(range.end.ceil() as usize).min(most);
         let mut sum = 0.0;
         for row in places(&rows, self.height) {
             for column in places(&columns, self.width) {
@@ -175,7 +115,7 @@ impl Ink {
 
     /// Without what is far smaller than the digit, and without what comes in from the edge of the picture (a table, a finger, a
     /// vignette) where something else is there.
-    fn without_specks(mut self) -> Self {
+    pub(super) fn without_specks(mut self) -> Self {
         let pieces = self.pieces();
         let at_edge = |piece: &[usize]| {
             piece.iter().any(|&index| {
@@ -219,58 +159,4 @@ impl Ink {
         }
         pieces
     }
-}
-
-/// The ground's color, known at the middles of `across * down` cells.
-struct Ground {
-    across: usize,
-    down: usize,
-    cells: Vec<[f32; 3]>,
-}
-
-/// Cells along an edge, at most.
-const CELLS: usize = 24;
-/// Cells around one that say what its ground is: far enough to see past a thick stroke, near enough to follow a shadow.
-const AROUND: usize = 4;
-
-impl Ground {
-    fn estimate(photo: &Photo, light: bool) -> Self {
-        let (across, down) = (photo.width.min(CELLS), photo.height.min(CELLS));
-        let means = photo.shrunk(across, down).colors;
-        let near = |place: usize, count: usize| place.saturating_sub(AROUND)..(place + AROUND + 1).min(count);
-        let cells = (0..across * down)
-            .map(|cell| {
-                let mut around: Vec<[f32; 3]> = near(cell / across, down)
-                    .flat_map(|row| near(cell % across, across).map(move |column| row * across + column))
-                    .map(|cell| means[cell])
-                    .collect();
-                around.sort_by(|one, other| luma(*one).total_cmp(&luma(*other)));
-                // The lightest or darkest cells may be a reflection; beside the digit there are many others.
-                around[(around.len() - 1) * if light { 4 } else { 1 } / 5]
-            })
-            .collect();
-        Self { across, down, cells }
-    }
-
-    /// Between the middles of cells.
-    fn at(&self, photo: &Photo, column: usize, row: usize) -> [f32; 3] {
-        // The cell before a place, the one after it, and how far it is from the first.
-        let place = |at: usize, of: usize, count: usize| {
-            let exact = ((at as f32 + 0.5) * count as f32 / of as f32 - 0.5).clamp(0.0, (count - 1) as f32);
-            (exact as usize, (exact as usize + 1).min(count - 1), exact.fract())
-        };
-        let (left, right, share) = place(column, photo.width, self.across);
-        let (top, bottom, depth) = place(row, photo.height, self.down);
-        std::array::from_fn(|channel| {
-            let cell = |row: usize, column: usize| self.cells[row * self.across + column][channel];
-            let upper = cell(top, left) * (1.0 - share) + cell(top, right) * share;
-            let lower = cell(bottom, left) * (1.0 - share) + cell(bottom, right) * share;
-            upper * (1.0 - depth) + lower * depth
-        })
-    }
-}
-
-/// How light a color is to the eye.
-pub fn luma([red, green, blue]: [f32; 3]) -> f32 {
-    0.299 * red + 0.587 * green + 0.114 * blue
 }
