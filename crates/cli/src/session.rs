@@ -2,6 +2,7 @@
 //! else waits, sees how far it is, and may stop it.
 
 mod defending;
+mod machine;
 mod watch;
 
 use std::ops::{ControlFlow, Range};
@@ -9,7 +10,6 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use burn::tensor::{Tensor, TensorData};
-use rayon::ThreadPool;
 use riposte::Classifier;
 use riposte::attack::{self, Fate, Goal, Loss, Perturbed, Subject, perturb};
 use riposte::models::Model;
@@ -17,23 +17,13 @@ use riposte::neighbor::{NeighborSearch, Neighbors, Searches};
 use riposte::rng::{Draws, Seed};
 use riposte::spec::setup::Setup;
 
-use crate::device::{self, Found};
 use crate::host::floats;
 use crate::models::Source;
 use crate::run;
-use crate::workers::Workers;
 
 pub use defending::{Answered, Copies, Defending};
+pub use machine::Machine;
 pub use watch::Watch;
-
-/// What computes.
-pub struct Machine {
-    pub device: Found,
-    pub threads: usize,
-    workers: Workers,
-    /// Of all threads, for what is one batch; none on a GPU.
-    pool: Option<ThreadPool>,
-}
 
 /// A model on a machine.
 #[derive(Clone)]
@@ -84,44 +74,6 @@ pub struct Searched {
     pub logits: Vec<f32>,
     /// Of the model on x'', `[image, class]`.
     pub neighbor_logits: Vec<f32>,
-}
-
-impl Machine {
-    /// The device with its threads.
-    ///
-    /// # Errors
-    /// If the threads cannot be started.
-    pub fn new(device: Found, threads: Option<usize>) -> Result<Self> {
-        let threads = device::threads(threads);
-        let pool = match device.is_cpu() {
-            true => Some(rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("cannot start the threads")?),
-            false => None,
-        };
-        Ok(Self { workers: run::workers(&device, threads)?, device, threads, pool })
-    }
-
-    /// Does `work` on all threads.
-    fn together<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        match &self.pool {
-            Some(pool) => pool.install(work),
-            None => work(),
-        }
-    }
-
-    /// Does `work` on the numbers from 0 to `count`, `batch` of them at a time: on all threads if that is one batch, else a batch on each.
-    fn in_batches<R: Send>(
-        &self,
-        count: usize,
-        batch: usize,
-        work: impl Fn(Range<usize>) -> Result<R> + Sync,
-        mut sink: impl FnMut(R) -> Result<()>,
-    ) -> Result<()> {
-        if count <= batch {
-            return sink(self.together(|| work(0..count))?);
-        }
-        let batches = (0..count).step_by(batch).map(|start| start..count.min(start + batch)).collect();
-        self.workers.run(batches, work, sink)
-    }
 }
 
 impl<'a> Pictures<'a> {

@@ -26,7 +26,9 @@ from ._defense import Answer, Defense
 from ._document import document as _document
 from ._duel import Duel, duel
 from ._evaluate import evaluate
-from ._model import AttackDetails, Model, Neighbors, load
+from ._found import AttackDetails, Neighbors
+from ._load import load
+from ._model import Model
 from ._riposte import devices, version as _version
 from ._zoo import models
 

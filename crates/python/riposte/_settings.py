@@ -72,11 +72,12 @@ class CounterSettings(TypedDict, total=False):
     counter_rounds: int
     counter_adaptations: int
     counter_queries: int
+    counter_finalists: int
     counter_judges: int
 
 
-class DuelSettings(AttackSettings, RiposteSettings, CounterSettings, total=False):
-    """Settings of a duel."""
+class RunSettings(AttackSettings, RiposteSettings, CounterSettings, total=False):
+    """Settings of a duel or an evaluation."""
 
     dataset: Literal["digits", "mnist", "cifar10"]
     data: Union[str, "os.PathLike[str]"]
@@ -94,7 +95,15 @@ class DuelSettings(AttackSettings, RiposteSettings, CounterSettings, total=False
     threads: int
 
 
-class EvaluateSettings(DuelSettings, total=False):
+class DuelSettings(RunSettings, total=False):
+    """Settings of a duel."""
+
+    image: Union[str, "os.PathLike[str]"]
+    label: int
+    ground: Literal["light", "dark"]
+
+
+class EvaluateSettings(RunSettings, total=False):
     """Settings of an evaluation."""
 
     counter_bank: Union[str, "os.PathLike[str]"]
