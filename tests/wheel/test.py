@@ -2,10 +2,13 @@
 
     python tests/wheel/test.py                    # builds the wheel first; maturin must be installed
     python tests/wheel/test.py dist/NAME.whl      # tests this one
+    python tests/wheel/test.py dist/NAME.whl --python PROGRAM
 
-Only the standard library is needed, and no network.
+Only the standard library is needed, and no network. With an interpreter that has NumPy, the module is tested by `tests/python`, too; an example of
+`docs/python.md` that needs a package which that interpreter lacks (torch, pyautoattack, foolbox, sklearn) is skipped, and says so.
 """
 
+import argparse
 import json
 import os
 import re
@@ -32,8 +35,16 @@ def install(wheel, folder):
     """A fresh environment with the wheel and nothing else. Returns the folder of its commands."""
     venv.create(folder, with_pip=True)
     commands = Path(folder) / ("Scripts" if os.name == "nt" else "bin")
-    subprocess.run([commands / "python", "-m", "pip", "install", "--quiet", "--no-index", wheel], check=True)
+    subprocess.run([commands / "python", "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", wheel], check=True)
     return commands
+
+
+def module(wheel, folder, python):
+    """Tests the module of the wheel with another interpreter, whose own packages stay as they are."""
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", folder, wheel], check=True)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RIPOSTE_") or "REQUIRE" in name}
+    tests = [python, "-m", "unittest", "discover", "-v", "-s", ROOT / "tests/python"]
+    subprocess.run(tests, env={**environment, "PYTHONPATH": str(folder)}, check=True)
 
 
 def run(commands, folder, *arguments):
@@ -46,9 +57,13 @@ def run(commands, folder, *arguments):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("wheel", type=Path, nargs="?", help="the wheel; without it, one is built")
+    parser.add_argument("--python", help="an interpreter with NumPy, to test the module with")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        wheel = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else build(folder / "wheel")
+        wheel = given.wheel.resolve() if given.wheel else build(folder / "wheel")
         size = wheel.stat().st_size
         print(f"{wheel.name}: {size / 1e6:.1f} MB")
         assert size <= LARGEST, f"the wheel is larger than {LARGEST / 1e6:.0f} MB"
@@ -68,7 +83,15 @@ def main():
         rows = ["base, natural", "base, attacked", "riposte, natural", "riposte, attacked"]
         assert all(row in table for row in rows), table
         assert not any(work.iterdir()), "a run wrote files that nobody asked for"
-    print("The wheel installs, and its command runs.")
+        # Both are one library. NumPy is not here, and is needed for arrays alone.
+        libraries = [path for path in (folder / "environment").rglob("*") if path.stat().st_size > 10**7 and "riposte" in str(path)]
+        assert len(libraries) == 1, libraries
+        printed = [commands / "python", "-c", "import riposte; print(riposte.__version__, len(riposte.models()))"]
+        module_version, models = subprocess.run(printed, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+        assert module_version == version and int(models) > 3
+        if given.python:
+            module(wheel, folder / "module", given.python)
+    print("The wheel installs, its command runs, and its module loads.")
 
 
 if __name__ == "__main__":

@@ -33,13 +33,26 @@ pub fn library(folder: Option<&Path>) -> Result<Library> {
 /// # Errors
 /// If files are missing and cannot be downloaded, or are damaged.
 pub fn load(name: DatasetId, split: Split, limit: Option<usize>, folder: Option<&Path>) -> Result<Dataset> {
+    let (dataset, notes) = look(name, split, limit, folder, || false)?;
+    notes.iter().for_each(|note| eprintln!("Note: {note}"));
+    Ok(dataset)
+}
+
+/// [`load`] in silence, but for the bar of a download, which `stop` can end: the images, and what the user should know of the files.
+///
+/// # Errors
+/// As [`load`].
+pub fn look(
+    name: DatasetId,
+    split: Split,
+    limit: Option<usize>,
+    folder: Option<&Path>,
+    stop: impl Fn() -> bool,
+) -> Result<(Dataset, Vec<String>)> {
     // Digits are drawn: a folder of others does not matter to them.
     let folder = folder.filter(|_| name != DatasetId::Digits);
-    let loaded = library(folder)?.load(name, split, limit, &mut download_bar(|| false))?;
-    for note in &loaded.notes {
-        eprintln!("Note: {note}");
-    }
-    Ok(loaded.dataset)
+    let loaded = library(folder)?.load(name, split, limit, &mut download_bar(stop))?;
+    Ok((loaded.dataset, loaded.notes))
 }
 
 /// [`load`], and the SHA-256 of the whole split, however few of its images are asked for; `None` of digits, which the program draws.

@@ -78,6 +78,11 @@ impl Interrupt {
         Self { deadline, ..self.clone() }
     }
 
+    /// Asks for a stop, as Ctrl-C does.
+    pub fn press(&self) {
+        self.pressed.store(true, Ordering::SeqCst);
+    }
+
     /// Whether Ctrl-C was pressed.
     pub fn pressed(&self) -> bool {
         self.pressed.load(Ordering::SeqCst)

@@ -15,6 +15,7 @@ pub mod file;
 pub mod given;
 pub mod host;
 pub mod interrupt;
+pub mod memory;
 pub mod models;
 pub mod output;
 pub mod photo;
@@ -24,11 +25,14 @@ pub mod report;
 pub mod results;
 pub mod run;
 pub mod screen;
+pub mod session;
 pub mod settings;
 pub mod story;
+pub mod watched;
 pub mod weights_file;
 pub mod workers;
 
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
@@ -36,12 +40,20 @@ use clap::Parser;
 
 use args::{Cli, Command};
 
-/// Runs the program: 0 is success, 1 an error (one sentence on standard error), 2 wrong usage, 130 cancelled.
-pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+/// Runs the program with `words`, of which the first is its own name: 0 is success, 1 an error (one sentence on standard error), 130
+/// cancelled. Wrong usage ends the process with 2.
+pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    ExitCode::from(exit_code(words))
+}
+
+/// [`main`] with the code as a number.
+pub fn exit_code(words: impl IntoIterator<Item = OsString>) -> u8 {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let cli = Cli::parse_from(&words);
+    let typed = || words.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let result = match cli.command {
-        None => commands::duel::run(cli.duel),
-        Some(Command::Duel(args)) => commands::duel::run(args),
+        None => commands::duel::run(cli.duel, typed()),
+        Some(Command::Duel(args)) => commands::duel::run(args, typed()),
         Some(Command::Eval(args)) => commands::eval::run(args),
         Some(Command::Bank(args)) => commands::bank::run(args),
         Some(Command::Pareto(args)) => commands::pareto::run(args),
@@ -54,17 +66,17 @@ pub fn main() -> ExitCode {
         Some(Command::BenchSpeed(args)) => commands::bench_speed::run(args),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if closed_pipe(&error) => ExitCode::SUCCESS,
+        Ok(()) => 0,
+        Err(error) if closed_pipe(&error) => 0,
         Err(error) => {
             eprintln!("riposte: {error:#}");
-            if cancelled(&error) { ExitCode::from(interrupt::CANCELLED) } else { ExitCode::FAILURE }
+            if cancelled(&error) { interrupt::CANCELLED } else { 1 }
         }
     }
 }
 
 /// Whether the user stopped a computation or a download.
-fn cancelled(error: &anyhow::Error) -> bool {
+pub fn cancelled(error: &anyhow::Error) -> bool {
     let computation = matches!(error.downcast_ref(), Some(riposte::Error::Cancelled));
     computation || matches!(error.downcast_ref(), Some(riposte::data::Error::Cancelled))
 }

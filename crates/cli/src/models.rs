@@ -31,14 +31,27 @@ pub struct Source {
     pub name: String,
     /// The flags that name it again.
     pub flags: String,
+    /// What the user should know of the file.
+    pub notes: Vec<String>,
 }
 
 impl Source {
-    /// The model that `args` ask for, or the smallest that comes with the program for `dataset` and was trained against attacks.
+    /// The model that `args` ask for, or the smallest that comes with the program for `dataset` and was trained against attacks. Says on
+    /// standard error what the user should know of a file.
     ///
     /// # Errors
     /// If there is no such model, or a file cannot be read or is not what it should be.
     pub fn find(args: &ModelArgs, dataset: Option<DatasetId>) -> Result<Self> {
+        let source = Self::look(args, dataset)?;
+        source.notes.iter().for_each(|note| eprintln!("Note: {note}."));
+        Ok(source)
+    }
+
+    /// [`find`](Self::find) in silence.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn look(args: &ModelArgs, dataset: Option<DatasetId>) -> Result<Self> {
         match (&args.weights, &args.model) {
             (Some(path), _) => Self::from_file(path, &args.wanted()?),
             (None, Some(id)) => Self::embedded(zoo::card(id).map_err(|error| anyhow!("{error}; for a file use --weights"))?),
@@ -108,17 +121,15 @@ impl Source {
         }
         let known = wanted.architecture.or(card.as_ref().map(|card| card.architecture));
         let imported = weights_file::import(path, &bytes, &Wanted { architecture: known, ..wanted.clone() })?;
-        if card.is_none() {
-            eprintln!("Note: `{}`: {}.", path.display(), imported.notes.join("; "));
-        }
-        let Imported { architecture, weights, .. } = imported;
+        let Imported { architecture, weights, notes, .. } = imported;
+        let notes = card.is_none().then(|| format!("`{}`: {}", path.display(), notes.join("; "))).into_iter().collect();
         let normalization = weights.normalization(architecture)?.filter(|own| Some(own) != architecture.normalization().as_ref());
         let batch_norm_epsilon = weights.batch_norm_epsilon()?;
         let reading = Reading { state: wanted.state.clone(), normalization, batch_norm_epsilon };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let flags =
             format!("--weights {} --architecture {architecture}{}", quoted(&path.to_string_lossy()), wanted_flags(wanted));
-        Ok(Self { architecture, weights, sha256, reading, card, name, flags })
+        Ok(Self { architecture, weights, sha256, reading, card, name, flags, notes })
     }
 
     fn smallest(dataset: DatasetId) -> Result<Self> {
@@ -138,6 +149,7 @@ impl Source {
             name: card.id.clone(),
             flags: format!("--model {}", card.id),
             card: Some(card),
+            notes: Vec::new(),
         })
     }
 }

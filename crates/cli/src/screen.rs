@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use console::Term;
 
+use crate::interrupt::Interrupt;
 use crate::picture::Picture;
 
 /// Where a story is told, line by line and in moving frames.
@@ -17,6 +18,10 @@ pub struct Screen {
     colors: bool,
     /// Lines of the frame on the screen.
     drawn: usize,
+    /// Whether lines are said at all.
+    silent: bool,
+    /// What ends the story.
+    pub interrupt: Interrupt,
 }
 
 impl Screen {
@@ -24,7 +29,18 @@ impl Screen {
     pub fn new(output_is_for_machines: bool) -> Self {
         let term = if output_is_for_machines { Term::stderr() } else { Term::stdout() };
         let colors = if output_is_for_machines { console::colors_enabled_stderr() } else { console::colors_enabled() };
-        Self { live: term.is_term(), colors, term, drawn: 0 }
+        Self { live: term.is_term(), colors, term, drawn: 0, silent: false, interrupt: Interrupt::default() }
+    }
+
+    /// Nowhere, until `interrupt` ends it.
+    pub fn silent(interrupt: Interrupt) -> Self {
+        Self { live: false, silent: true, interrupt, ..Self::new(true) }
+    }
+
+    /// # Errors
+    /// [`riposte::Error::Cancelled`] if it is time to stop.
+    pub fn check(&self) -> Result<()> {
+        self.interrupt.check()
     }
 
     /// Whether frames are shown.
@@ -38,6 +54,9 @@ impl Screen {
     /// If the terminal cannot be written.
     pub fn say(&mut self, text: &str) -> Result<()> {
         self.keep_frame();
+        if self.silent {
+            return Ok(());
+        }
         if self.live {
             for line in wrapped(text, usize::from(self.term.size().1).min(100)) {
                 self.term.write_line(&line)?;

@@ -14,8 +14,19 @@ use crate::args::SettingFlags;
 /// # Errors
 /// For a preset of another dataset, for settings out of range, and for such as would be ignored or contradict each other.
 pub fn resolve(preset: Option<PresetName>, dataset: DatasetId, flags: &SettingFlags, added: &[(&str, &str)]) -> Result<Setup> {
-    let preset = preset.unwrap_or(dataset.recommended()).preset();
-    over(preset, dataset, flags.given().chain(added.iter().copied()))
+    tell(of(preset, dataset, flags.given().chain(added.iter().copied()))?)
+}
+
+/// The same from names and values, in silence.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn of<'a>(
+    preset: Option<PresetName>,
+    dataset: DatasetId,
+    given: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<Setup> {
+    over(preset.unwrap_or(dataset.recommended()).preset(), dataset, given)
 }
 
 /// The same for one image that is watched.
@@ -23,10 +34,16 @@ pub fn resolve(preset: Option<PresetName>, dataset: DatasetId, flags: &SettingFl
 /// # Errors
 /// As [`resolve`].
 pub fn resolve_for_duel(preset: Option<PresetName>, dataset: DatasetId, flags: &SettingFlags) -> Result<Setup> {
-    over(preset.unwrap_or(dataset.recommended()).preset().for_duel(), dataset, flags.given())
+    tell(over(preset.unwrap_or(dataset.recommended()).preset().for_duel(), dataset, flags.given())?)
 }
 
-fn over<'a>(preset: Preset, dataset: DatasetId, given: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Setup> {
+/// Says on standard error what is hardly meant.
+fn tell(setup: Setup) -> Result<Setup> {
+    setup.warnings().iter().for_each(|warning| eprintln!("Note: {warning}."));
+    Ok(setup)
+}
+
+fn over<'a>(preset: Preset, dataset: DatasetId, given: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Setup> {
     let name = preset.name;
     let suited: Vec<&str> = name.datasets().iter().map(|dataset| dataset.name()).collect();
     ensure!(
@@ -41,9 +58,6 @@ fn over<'a>(preset: Preset, dataset: DatasetId, given: impl Iterator<Item = (&'a
         "--target is the number of a class, and those of {dataset} are 0 to {}",
         classes - 1
     );
-    for warning in setup.warnings() {
-        eprintln!("Note: {warning}.");
-    }
     Ok(setup)
 }
 

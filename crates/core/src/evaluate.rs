@@ -2,15 +2,15 @@
 
 use std::ops::ControlFlow;
 
-use burn::tensor::{Bool, Tensor, TensorData};
-use riposte_spec::attack::{Attack, Norm, Pgd};
+use burn::tensor::Tensor;
+use riposte_spec::attack::{Attack, Norm};
 use riposte_spec::class::argmax;
 use riposte_spec::counter::Counter;
 pub use riposte_spec::record::{Defended, Record};
 pub use riposte_spec::summary::{Gain, Summary, paired_gain, wilson_interval};
 
 use crate::attack::counter::{CounterAttack, Event, Subjected};
-use crate::attack::{self, Attacked, Attacks, Goal, campaign, choose, distance};
+use crate::attack::{self, Perturbed, distance, perturb};
 use crate::classifier::read;
 use crate::defense::{Answer, Defense};
 use crate::post_train::Progress;
@@ -67,12 +67,11 @@ impl<D: Defense> Evaluation<'_, D> {
     }
 
     /// What is done for a whole batch of `images` `[batch, channel, height, width]` in `[0, 1]`, with a label and the draws of each:
-    /// the base model's answers, the attack, the first half of the defense. A strong attack, which takes long, tells `observe` of its
-    /// progress.
+    /// the base model's answers, the attack, the first half of the defense. The attack tells `observe` of its progress.
     ///
     /// # Errors
     /// [`Error::Config`] if the numbers of images, labels and draws differ; [`Error::Cancelled`] if `observe` breaks; as
-    /// [`Attacks::attack`], [`campaign`] and [`Defense::prepare`].
+    /// [`perturb`] and [`Defense::prepare`].
     pub async fn prepare(
         &self,
         images: Tensor<4>,
@@ -182,21 +181,10 @@ impl<D: Defense> Evaluation<'_, D> {
         records: &mut [Record],
         observe: impl AsyncFnMut(attack::Progress) -> ControlFlow<()>,
     ) -> Result<Tensor<4>> {
-        let end = match (attack, self.target) {
-            (Attack::Pgd(pgd), None) => {
-                let goal = Goal::Untargeted { labels: labels.to_vec() };
-                pgd.attack(self.model, images.clone(), &goal, draws)?.finish()
-            }
-            (Attack::Pgd(pgd), Some(target)) => self.lead(pgd, target, images, labels, draws)?,
-            (_, Some(_)) => return Err(Error::Config("of the attacks PGD alone leads to a class".to_owned())),
-            (strong, None) => {
-                let outcome = campaign(strong, self.model, images.clone(), labels, draws, observe).await?;
-                for (record, fate) in records.iter_mut().zip(outcome.fates) {
-                    (record.fooled_by, record.doubts) = (fate.fooled_by, fate.doubts);
-                }
-                outcome.end
-            }
-        };
+        let Perturbed { end, fates } = perturb(attack, self.target, self.model, images.clone(), labels, draws, observe).await?;
+        for (record, fate) in records.iter_mut().zip(fates.into_iter().flatten()) {
+            (record.fooled_by, record.doubts) = (fate.fooled_by, fate.doubts);
+        }
         let distances = read(distance(Norm::LInfinity, images.clone(), end.images.clone())).await?;
         let logits = read(end.logits).await?;
         let rows = logits.chunks_exact(self.model.classes());
@@ -206,19 +194,6 @@ impl<D: Defense> Evaluation<'_, D> {
             record.nan |= row.iter().any(|logit| logit.is_nan());
         }
         Ok(end.images)
-    }
-
-    /// PGD to one class. No change leads an image to the class that it shows: it stays as it is.
-    fn lead(&self, pgd: Pgd, target: usize, images: &Tensor<4>, labels: &[usize], draws: &[Draws]) -> Result<Attacked> {
-        let goal = Goal::Targeted { targets: vec![target; labels.len()] };
-        let end = pgd.attack(self.model, images.clone(), &goal, draws)?.finish();
-        let stays: Vec<bool> = labels.iter().map(|label| *label == target).collect();
-        if !stays.contains(&true) {
-            return Ok(end);
-        }
-        let stays: Tensor<1, Bool> = Tensor::from_data(TensorData::new(stays, [labels.len()]), &images.device());
-        let logits = self.model.forward(images.clone());
-        Ok(Attacked { images: choose(&stays, images.clone(), end.images), logits: choose(&stays, logits, end.logits) })
     }
 
     /// The first half of the defense of each image, if there are images and a defense.
@@ -245,6 +220,7 @@ async fn defended<C>(answer: Answer<C>, base: usize, nan: &mut bool) -> Result<D
 mod tests {
     use super::*;
     use crate::ToTensor;
+    use crate::attack::Pgd;
     use crate::data::digits::{self, Split};
     use crate::data::pool::ClassPools;
     use crate::defense::Static;

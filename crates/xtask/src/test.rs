@@ -49,7 +49,8 @@ const NATIVE: [&str; 4] = ["--release", "--workspace", "--exclude", "xtask"];
 
 fn native(root: &Path) -> Result<()> {
     tell_of_missing_adapter();
-    cargo(root, &[&["build"][..], &NATIVE, &["--bins"]].concat())?;
+    // The libraries are compiled anyway, but for linking the Python module, which its tests load.
+    cargo(root, &[&["build"][..], &NATIVE, &["--bins", "--lib"]].concat())?;
     cargo(root, &[&["test"][..], &NATIVE, &["--doc"]].concat())?;
     cargo(root, &["test", "--release", "--package", "xtask"])?;
     // Nextest's summary names the tests that were skipped, with what they need in their names.

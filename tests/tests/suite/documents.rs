@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use riposte::presets::Preset;
+use riposte::spec::Choice;
 use riposte::spec::attack::Stop;
 use riposte::spec::card::{Counts, ModelCard};
 use riposte::spec::pareto::{self, Form, Line};

@@ -37,6 +37,7 @@ mod light;
 mod mixed_precision;
 mod official;
 mod properties;
+mod python;
 mod recipes;
 
 fn main() -> std::process::ExitCode {

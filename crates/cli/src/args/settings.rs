@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use riposte::spec::Error;
 use riposte::spec::keys::{KEYS, Key, Kind, Word};
 
 /// The settings of the attack and of the riposte that were given. What is not given is as in the preset.
@@ -14,6 +15,16 @@ pub struct SettingFlags {
 }
 
 impl SettingFlags {
+    /// Settings by their names.
+    ///
+    /// # Errors
+    /// If there is none of a name.
+    pub fn of<'a>(given: impl IntoIterator<Item = (&'a str, &'a str)>) -> riposte::spec::Result<Self> {
+        let key = |name: &str| Key::named(name).ok_or_else(|| Error::Setting(format!("there is no setting `{name}`")));
+        let given = given.into_iter().map(|(name, value)| Ok((key(name)?, value.to_owned())));
+        Ok(Self { given: given.collect::<riposte::spec::Result<_>>()? })
+    }
+
     /// Names and values.
     pub fn given(&self) -> impl Iterator<Item = (&str, &str)> {
         self.given.iter().map(|(key, value)| (key.name, value.as_str()))

@@ -2,15 +2,18 @@
 
 mod table;
 
-use std::path::Path;
+use std::cell::{Cell, OnceCell};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
+use indicatif::ProgressBar;
 use riposte::bank::Pick;
 use riposte::evaluate::{Gain, Record, Summary, wilson_interval};
 use riposte::spec::counter::CounterKind;
+use riposte::spec::dataset::DatasetId;
 use riposte::spec::paper::Published;
 use riposte::spec::results::{Part, Settings};
 use riposte::spec::setup::Setup;
@@ -28,11 +31,12 @@ use crate::models::Source;
 use crate::output;
 use crate::progress;
 use crate::run::{self, Hashes, Run, Stage};
+use crate::session::Session;
 use crate::settings;
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
-struct Report {
+pub struct Report {
     #[serde(flatten)]
     summary: Summary,
     /// Wall-clock time of this run, without loading; the images of an earlier run that it went on from are not in it.
@@ -78,9 +82,58 @@ struct Versions {
 }
 
 /// # Errors
-/// For settings out of range, missing files, another run's results; [`riposte::Error::Cancelled`] after Ctrl-C.
+/// As [`evaluate`].
 pub fn run(args: EvalArgs) -> Result<()> {
-    let source = Source::find(&args.model, args.data.dataset)?;
+    let terminal = Terminal { out: args.out.clone(), ..Terminal::default() };
+    let Evaluated { report, source, dataset, is_output } = evaluate(&args, None, &terminal)?;
+    match (is_output, args.json) {
+        // The lines have standard output for themselves.
+        (true, true) => eprintln!("{}", serde_json::to_string_pretty(&report)?),
+        (true, false) => eprintln!("{}", table::of(&report, dataset, &source)),
+        (false, true) => output::json(&report)?,
+        (false, false) => output::line(&table::of(&report, dataset, &source))?,
+    }
+    Ok(())
+}
+
+/// Who waits for an evaluation.
+pub trait Audience {
+    /// What ends it, asked for when everything is loaded.
+    ///
+    /// # Errors
+    /// If nothing can.
+    fn interrupt(&self) -> Result<Interrupt>;
+
+    /// It begins where `done` of `images` are there from an earlier run.
+    fn begin(&self, interrupt: &Interrupt, done: usize, images: usize);
+
+    /// All records, one more than before.
+    fn see(&self, records: &[Record]);
+
+    /// It ended with these records, after all or before.
+    fn end(&self, interrupt: &Interrupt, records: &[Record], is_whole: bool);
+}
+
+/// What an evaluation ends with.
+#[derive(Debug)]
+pub struct Evaluated {
+    pub report: Report,
+    pub source: Arc<Source>,
+    pub dataset: DatasetId,
+    /// Whether the records went to standard output.
+    is_output: bool,
+}
+
+/// Evaluates what `args` ask for; with `session` the model that it has, whatever model and device they name. Says on standard error what
+/// the user should know.
+///
+/// # Errors
+/// For settings out of range, missing files, another run's results; [`riposte::Error::Cancelled`] when stopped.
+pub fn evaluate(args: &EvalArgs, session: Option<&Session>, audience: &impl Audience) -> Result<Evaluated> {
+    let source = match session {
+        Some(session) => session.source.clone(),
+        None => Arc::new(Source::find(&args.model, args.data.dataset)?),
+    };
     let dataset = args.data.dataset.unwrap_or(source.dataset());
     let unattacked = [("attack", "none")];
     let added = if args.images_from.is_some() { &unattacked[..] } else { &[] };
@@ -88,9 +141,17 @@ pub fn run(args: EvalArgs) -> Result<()> {
     let setup = settings::resolve(args.preset, dataset, &args.settings, added)?;
     let setup = folder.as_ref().map_or(Ok(setup), |folder| folder.setup(setup, &args.settings))?;
     ensure!(args.export.is_none() || setup.attack.is_some(), "--export needs an attack, whose images it writes");
-    device::limit_threads(args.device.threads)?;
-    let device = device::open(args.device.device)?;
-    let model = source.load(&device.device)?;
+    let (model, device, threads) = match session {
+        Some(session) => {
+            ensure!(!session.adapted, "this copy has adapted to an input: evaluate the model that it comes from");
+            (session.model.clone(), session.machine.device.clone(), session.machine.threads)
+        }
+        None => {
+            device::limit_threads(args.device.threads)?;
+            let device = device::open(args.device.device)?;
+            (source.load(&device.device)?, device, device::threads(args.device.threads))
+        }
+    };
     let given = match &args.images_from {
         Some(path) => Some(Given::read(path, dataset.image_shape(), args.pixels, args.first)?),
         None => None,
@@ -122,7 +183,6 @@ pub fn run(args: EvalArgs) -> Result<()> {
     );
     let known = attackers.as_ref().map(|folder| folder.load(&source, &model)).transpose()?;
     let points = Points::default();
-    let threads = device::threads(args.device.threads);
     let workers = run::workers(&device, threads)?;
     let stage = Stage {
         source: &source,
@@ -142,7 +202,7 @@ pub fn run(args: EvalArgs) -> Result<()> {
         answers: None,
     };
     let run = Run { setup, seed: args.seed, natural: args.natural == Switch::On, first, images };
-    let interrupt = Interrupt::listen()?;
+    let interrupt = audience.interrupt()?;
     if let Some(expected) = args.expect_accuracy {
         stage.expect_accuracy(&run, f64::from(expected), &interrupt)?;
     }
@@ -155,31 +215,12 @@ pub fn run(args: EvalArgs) -> Result<()> {
             eprintln!("The last of them were computed otherwise ({}): what follows gets a header of its own.", part.how());
         }
     }
-    let bar = progress::bar(images as u64, "Evaluating");
-    bar.set_position(done as u64);
+    audience.begin(&interrupt, done, images);
     let clock = Instant::now();
-    let stopped = move |done: usize, out: Option<&Path>| match out {
-        Some(path) => format!("{done} of {images} images are in `{}`; the same command goes on.", path.display()),
-        None => format!("{done} of {images} images were done; --out FILE would have kept them."),
-    };
-    let finished = Arc::new(AtomicUsize::new(done));
-    interrupt.on_leaving({
-        let (finished, out) = (finished.clone(), args.out.clone());
-        move || stopped(finished.load(Ordering::Relaxed), out.as_deref())
-    });
-    let outcome = stage.advance(&mut begun, images, &interrupt, |records| {
-        finished.store(records.len(), Ordering::Relaxed);
-        bar.inc(1);
-        if !bar.is_hidden() && records.len() % 16 == 0 {
-            bar.set_message(output::in_short(&Summary::of(records)));
-        }
-    });
+    let outcome = stage.advance(&mut begun, images, &interrupt, |records| audience.see(records));
     let seconds = clock.elapsed().as_secs_f64();
-    bar.finish_and_clear();
     let records = &begun.records;
-    if outcome.is_err() && interrupt.pressed() {
-        eprintln!("{}", stopped(records.len(), args.out.as_deref()));
-    }
+    audience.end(&interrupt, records, outcome.is_ok());
     outcome?;
     if let Some(path) = &args.export {
         export::export(&stage, &run, records, path, &interrupt)?;
@@ -189,14 +230,58 @@ pub fn run(args: EvalArgs) -> Result<()> {
     let whole = Part { images: images as u64, ..settings.part() };
     let parts = begun.parts().unwrap_or_else(|| vec![whole]);
     let report = Report::new(records, done, seconds, &setup, &source, settings, parts, device.clone(), threads);
-    match (begun.is_output(), args.json) {
-        // The lines have standard output for themselves.
-        (true, true) => eprintln!("{}", serde_json::to_string_pretty(&report)?),
-        (true, false) => eprintln!("{}", table::of(&report, dataset, &source)),
-        (false, true) => output::json(&report)?,
-        (false, false) => output::line(&table::of(&report, dataset, &source))?,
+    Ok(Evaluated { report, is_output: begun.is_output(), source: source.clone(), dataset })
+}
+
+/// A person at a terminal.
+#[derive(Default)]
+struct Terminal {
+    /// Where records go.
+    out: Option<PathBuf>,
+    bar: OnceCell<ProgressBar>,
+    images: Cell<usize>,
+    done: Arc<AtomicUsize>,
+}
+
+impl Audience for Terminal {
+    fn interrupt(&self) -> Result<Interrupt> {
+        Interrupt::listen()
     }
-    Ok(())
+
+    fn begin(&self, interrupt: &Interrupt, done: usize, images: usize) {
+        let bar = self.bar.get_or_init(|| progress::bar(images as u64, "Evaluating"));
+        bar.set_position(done as u64);
+        self.images.set(images);
+        self.done.store(done, Ordering::Relaxed);
+        let (done, out) = (self.done.clone(), self.out.clone());
+        interrupt.on_leaving(move || stopped(done.load(Ordering::Relaxed), images, out.as_deref()));
+    }
+
+    fn see(&self, records: &[Record]) {
+        self.done.store(records.len(), Ordering::Relaxed);
+        let Some(bar) = self.bar.get() else { return };
+        bar.inc(1);
+        if !bar.is_hidden() && records.len().is_multiple_of(16) {
+            bar.set_message(output::in_short(&Summary::of(records)));
+        }
+    }
+
+    fn end(&self, interrupt: &Interrupt, records: &[Record], is_whole: bool) {
+        if let Some(bar) = self.bar.get() {
+            bar.finish_and_clear();
+        }
+        if !is_whole && interrupt.pressed() {
+            eprintln!("{}", stopped(records.len(), self.images.get(), self.out.as_deref()));
+        }
+    }
+}
+
+/// What became of an evaluation that was stopped.
+fn stopped(done: usize, images: usize, out: Option<&Path>) -> String {
+    match out {
+        Some(path) => format!("{done} of {images} images are in `{}`; the same command goes on.", path.display()),
+        None => format!("{done} of {images} images were done; --out FILE would have kept them."),
+    }
 }
 
 impl Report {

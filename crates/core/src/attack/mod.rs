@@ -1,7 +1,8 @@
 //! Attacks: perturbations that make a classifier err.
 //!
 //! Settings are [`riposte_spec::attack`]'s; an attack with settings is started by [`Attacks::attack`] and is an iterator over its
-//! steps. [`campaign`] runs any attack, or the standard ensemble of four, to the end on what is still right. All of them address a
+//! steps. [`campaign`] runs any attack, or the standard ensemble of four, to the end on what is still right; [`perturb`] is the whole of
+//! what an evaluation does. All of them address a
 //! [`Subject`], which every classifier is.
 
 mod apgd;
@@ -15,6 +16,7 @@ mod deepfool;
 mod fab;
 mod goal;
 pub mod opt_attack;
+mod perturb;
 mod pgd;
 pub mod rays;
 mod rows;
@@ -28,16 +30,16 @@ pub use apgd::{ApgdRun, ApgdSearch, Ascended, checkpoints};
 pub(crate) use ascent::Ascent;
 pub use ascent::{project_linf, signed_step};
 pub use asked::Asked;
-pub use campaign::{Outcome, Progress, campaign};
+pub use campaign::{Fate, Outcome, Progress, campaign};
 pub use cw::CwRun;
 pub use deepfool::DeepFoolRun;
 pub use fab::{FabRun, projection::project};
 pub use goal::Goal;
 pub(crate) use goal::one_hot;
+pub use perturb::{Perturbed, perturb};
 pub(crate) use pgd::start;
 pub use pgd::{Attacked, Attacks, PgdRun, Step, input_gradient};
 pub use riposte_spec::attack::{Apgd, Attack, Auto, Colors, Cw, DeepFool, Fab, Loss, Norm, Pgd, Schedule, Square, Start, Stop};
-pub(crate) use rows::choose;
 pub use rows::distance;
 pub use square::{SquareRun, SquareSearch, side};
 pub use subject::{Slope, Subject, Value};

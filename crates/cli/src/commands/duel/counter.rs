@@ -54,6 +54,7 @@ impl Duel<'_> {
 
 impl Watched<'_> {
     fn watch(&mut self, event: Event<'_, Model>, label: usize) -> Result<()> {
+        self.screen.check()?;
         let Course { settings, rounds, judgments } = &mut self.told.course;
         match event {
             Event::Ascending { step, of } => {

@@ -23,12 +23,12 @@ pub(super) fn choose(duel: &Duel, pick: Pick, device: &Found, screen: &mut Scree
     const BATCH: usize = 64;
     for start in (0..images).step_by(BATCH) {
         let end = images.min(start + BATCH);
-        for fooled in evaluate(duel, start..end, false, &workers)?.into_iter().filter(is_fooled) {
+        for fooled in evaluate(duel, start..end, false, &workers, &screen.interrupt)?.into_iter().filter(is_fooled) {
             let index = fooled.input as usize;
             if pick == Pick::Fooled {
                 return Ok(index);
             }
-            let defended = evaluate(duel, index..index + 1, true, &workers)?;
+            let defended = evaluate(duel, index..index + 1, true, &workers, &screen.interrupt)?;
             let right =
                 defended.iter().any(|record| record.riposte_attacked.is_some_and(|defended| defended.answer == record.label));
             if right == (pick == Pick::Answered) {
@@ -51,7 +51,13 @@ fn is_fooled(record: &Record) -> bool {
     record.natural == record.label && record.attacked.is_some_and(|class| class != record.label)
 }
 
-fn evaluate(duel: &Duel, inputs: std::ops::Range<usize>, defend: bool, workers: &Workers) -> Result<Vec<Record>> {
+fn evaluate(
+    duel: &Duel,
+    inputs: std::ops::Range<usize>,
+    defend: bool,
+    workers: &Workers,
+    interrupt: &Interrupt,
+) -> Result<Vec<Record>> {
     let evaluation = Evaluation {
         model: duel.model,
         attack: Some(Attack::Pgd(duel.attack)),
@@ -62,7 +68,7 @@ fn evaluate(duel: &Duel, inputs: std::ops::Range<usize>, defend: bool, workers: 
     };
     let images = Inputs { test: duel.test, given: None, seed: duel.seed, batch: 32, points: None };
     let mut records = Vec::new();
-    images.evaluate(&evaluation, inputs, 0, workers, &Interrupt::default(), |record| {
+    images.evaluate(&evaluation, inputs, 0, workers, interrupt, |record| {
         records.push(record);
         Ok(())
     })?;

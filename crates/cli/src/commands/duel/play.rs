@@ -8,7 +8,6 @@ use riposte::Classifier;
 use riposte::attack::{Attacks, Goal, Pgd};
 use riposte::bank::Riposte;
 use riposte::data::Dataset;
-use riposte::data::pool::ClassPools;
 use riposte::defense::Defense;
 use riposte::models::Model;
 use riposte::post_train::{PostTrain, PostTraining, Progress};
@@ -21,6 +20,7 @@ use crate::host::floats;
 use crate::picture::Planar;
 use crate::screen::{Screen, bar};
 use crate::story::{Origin, Sample, Story, View};
+use crate::watched::Watched;
 
 /// Samples of each class that a story keeps.
 const SAMPLES: usize = 8;
@@ -66,29 +66,21 @@ struct Attacked {
     fooled_after: Option<usize>,
 }
 
-/// What the observer of the post-training collects.
-#[derive(Default)]
-struct Watched {
-    race: Vec<Vec<f32>>,
-    losses: Vec<f32>,
-    samples: Vec<Sample>,
-    error: Option<anyhow::Error>,
-}
-
 impl Duel<'_> {
     pub(super) fn play(&self, subject: Subject, screen: &mut Screen) -> Result<Story> {
         let (draws, label, image) = (subject.draws(self.seed), subject.label, subject.image);
         let attacked = self.play_attack(&image, label, draws, screen)?;
         let mut watched = Watched::default();
+        let mut failed = None;
         let observe = async |progress: Progress<'_, Model>| match self.watch(&attacked.image, progress, &mut watched, screen) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
-                watched.error = Some(error);
+                failed = Some(error);
                 ControlFlow::Break(())
             }
         };
         let outcome = pollster::block_on(self.riposte.answer(attacked.image.clone(), draws, observe));
-        if let Some(error) = watched.error.take() {
+        if let Some(error) = failed {
             return Err(error);
         }
         let answer = outcome?;
@@ -118,7 +110,7 @@ impl Duel<'_> {
             fooled_after: attacked.fooled_after,
             race: watched.race,
             losses: watched.losses,
-            samples: watched.samples,
+            samples: some_of(&self.riposte, &watched.samples),
             natural_answer,
             counter,
         })
@@ -133,6 +125,7 @@ impl Duel<'_> {
         let before = floats(image.clone())?;
         let mut fooled_after = None;
         for step in attack.by_ref() {
+            screen.check()?;
             let logits = floats(step.logits)?;
             if step.restart == 0 && fooled_after.is_none() && argmax(&logits) != label {
                 fooled_after = Some(step.step);
@@ -163,30 +156,15 @@ impl Duel<'_> {
 
     /// Shows and keeps a step of the riposte.
     fn watch(&self, input: &Tensor<4>, progress: Progress<'_, Model>, watched: &mut Watched, screen: &mut Screen) -> Result<()> {
-        match progress {
-            Progress::Searched(neighbors) => {
-                if neighbors.original[0] != neighbors.neighbor[0] {
-                    watched.race.push(floats(neighbors.logits.clone())?);
-                }
-            }
-            Progress::Adapted(iteration) => {
-                if let (0, Riposte::Adapting(PostTraining { pools, .. })) = (iteration.index, &self.riposte) {
-                    watched.samples = some_of(pools, iteration.samples);
-                }
-                let logits = floats(iteration.adaptation.model().forward(input.clone()))?;
-                let loss: f32 = floats(iteration.losses)?.iter().sum();
-                let mut lines = vec![format!(
-                    "Riposte, step {} of {}: the copy on the attacked image, loss of the batch {loss:.3}",
-                    iteration.index + 1,
-                    self.settings.iterations
-                )];
-                lines.extend(opinion(&logits));
-                screen.frame(&lines)?;
-                watched.losses.push(loss);
-                watched.race.push(logits);
-            }
-        }
-        Ok(())
+        screen.check()?;
+        let Some(loss) = watched.see(input, progress)? else { return Ok(()) };
+        let mut lines = vec![format!(
+            "Riposte, step {} of {}: the copy on the attacked image, loss of the batch {loss:.3}",
+            watched.losses.len(),
+            self.settings.iterations
+        )];
+        lines.extend(opinion(watched.race.last().map_or(&[], Vec::as_slice)));
+        screen.frame(&lines)
     }
 
     fn view(&self, image: Tensor<4>) -> Result<View> {
@@ -200,7 +178,8 @@ impl Duel<'_> {
 }
 
 /// The first samples of each half of a batch.
-fn some_of(pools: &ClassPools, batch: &[usize]) -> Vec<Sample> {
+fn some_of(riposte: &Riposte<'_, Model>, batch: &[usize]) -> Vec<Sample> {
+    let Riposte::Adapting(PostTraining { pools, .. }) = riposte else { return Vec::new() };
     let (first, second) = batch.split_at(batch.len() / 2);
     let some = first.iter().take(SAMPLES).chain(second.iter().take(SAMPLES));
     some.map(|sample| Sample { label: pools.label(*sample), pixels: pools.samples().images().to_f32([*sample]) }).collect()

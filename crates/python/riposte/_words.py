@@ -1,0 +1,41 @@
+"""Keyword arguments as flags of the command line."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any, Iterable, Mapping
+
+
+def pairs(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Names and values of settings, in the words of the command line; None is as if it were not given."""
+    return [(name.replace("_", "-"), text(value)) for name, value in settings.items() if value is not None]
+
+
+def flags(arguments: Mapping[str, Any]) -> list[str]:
+    """The same as flags. True is a flag without a value, False is none."""
+    words = []
+    for name, value in arguments.items():
+        flag = "--" + name.replace("_", "-")
+        if value is True:
+            words.append(flag)
+        elif value is not None and value is not False:
+            words.append(f"{flag}={text(value)}")
+    return words
+
+
+def text(value: Any) -> str:
+    """A value as it is typed."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, (str, os.PathLike)):
+        return os.fspath(value)
+    if isinstance(value, (list, tuple)):
+        return ",".join(text(part) for part in value)
+    return repr(value.item()) if hasattr(value, "item") else repr(value)
+
+
+def warn(notes: Iterable[str]) -> None:
+    """Warns the caller's caller of each."""
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
