@@ -8,8 +8,10 @@ use riposte_harness::Need;
 
 /// An interpreter with NumPy: `RIPOSTE_PYTHON`, or `python3`.
 static PYTHON: Need = Need::new("Python with NumPy", "RIPOSTE_REQUIRE_PYTHON", || can("import numpy"));
-/// One with mypy, too.
-static MYPY: Need = Need::new("Python with mypy", "RIPOSTE_REQUIRE_MYPY", || can("import numpy, mypy"));
+/// One with mypy, too, of a version that knows `Unpack`.
+static MYPY: Need = Need::new("Python with mypy 1.10", "RIPOSTE_REQUIRE_MYPY", || {
+    can("import numpy, mypy.version as v; assert tuple(map(int, v.__version__.split('.')[:2])) >= (1, 10)")
+});
 /// One with what runs a notebook, and with what the notebook plots with.
 static NOTEBOOK: Need =
     Need::new("Python with nbclient", "RIPOSTE_REQUIRE_NOTEBOOK", || can("import numpy, nbclient, ipykernel, matplotlib"));
