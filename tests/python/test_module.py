@@ -3,11 +3,14 @@
     python -m unittest discover tests/python        # with the package and its library on PYTHONPATH, or installed
 """
 
+import base64
 import json
 import multiprocessing
 import os
 import pickle
+import re
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -15,6 +18,7 @@ import threading
 import time
 import unittest
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -255,6 +259,31 @@ class Duels(unittest.TestCase):
             riposte.duel("digits-robust", attack="square", **self.few)
         with self.assertRaisesRegex(ValueError, "cannot be used with"):
             riposte.duel("digits-robust", index=1, pick="fooled", **self.few)
+
+
+class Pictures(unittest.TestCase):
+    def test_an_image_is_shown_in_its_own_gray_levels(self):
+        images, labels = digits(2)
+        shown = riposte.show(images, captions=labels)._repr_html_()
+        files = [base64.b64decode(data) for data in re.findall(r"data:image/png;base64,([^\"]+)", shown)]
+        self.assertEqual(len(files), 2)
+        for file, image in zip(files, images):
+            self.assertEqual(struct.unpack(">II", file[16:24]), (28, 28))
+            start = file.index(b"IDAT") + 4
+            (length,) = struct.unpack(">I", file[start - 8 : start - 4])
+            rows = np.frombuffer(zlib.decompress(file[start : start + length]), dtype=np.uint8).reshape(28, 29)
+            np.testing.assert_array_equal(rows[:, 1:], np.round(image[0] * 255))
+        color = np.zeros((3, 2, 5), dtype=np.float32)
+        self.assertIn("image/png", riposte.show(color).html)
+        with self.assertRaisesRegex(ValueError, "captions"):
+            riposte.show(images, captions=["one"])
+
+    def test_an_answer_is_shown_with_its_race(self):
+        images, _ = digits(1)
+        defense = load().riposte("m-mnist", post_samples=1000, post_iterations=3, post_batch_size=8)
+        shown = riposte.show(defense.answer(images[0])).html
+        self.assertEqual(shown.count("<polyline"), 2)
+        self.assertNotIn("<script", shown)
 
 
 class Arrays(unittest.TestCase):

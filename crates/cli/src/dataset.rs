@@ -10,6 +10,7 @@ use riposte::models::Architecture;
 pub use riposte::spec::dataset::{DatasetId, Split};
 use sha2::{Digest, Sha256};
 
+use crate::interrupt::Interrupt;
 use crate::progress::download_bar;
 
 /// Where datasets are looked for: `folder` alone, or the cache folder and then the official hosts, or `RIPOSTE_MIRROR` in
@@ -33,7 +34,21 @@ pub fn library(folder: Option<&Path>) -> Result<Library> {
 /// # Errors
 /// If files are missing and cannot be downloaded, or are damaged.
 pub fn load(name: DatasetId, split: Split, limit: Option<usize>, folder: Option<&Path>) -> Result<Dataset> {
-    let (dataset, notes) = look(name, split, limit, folder, || false)?;
+    load_until(name, split, limit, folder, &Interrupt::default())
+}
+
+/// [`load`], whose download `interrupt` can end.
+///
+/// # Errors
+/// As [`load`]; [`riposte::data::Error::Cancelled`] when interrupted.
+pub fn load_until(
+    name: DatasetId,
+    split: Split,
+    limit: Option<usize>,
+    folder: Option<&Path>,
+    interrupt: &Interrupt,
+) -> Result<Dataset> {
+    let (dataset, notes) = look(name, split, limit, folder, || interrupt.is_over())?;
     notes.iter().for_each(|note| eprintln!("Note: {note}"));
     Ok(dataset)
 }
@@ -55,20 +70,21 @@ pub fn look(
     Ok((loaded.dataset, loaded.notes))
 }
 
-/// [`load`], and the SHA-256 of the whole split, however few of its images are asked for; `None` of digits, which the program draws.
+/// [`load_until`], and the SHA-256 of the whole split, however few of its images are asked for; `None` of digits, which the program draws.
 ///
 /// # Errors
-/// As [`load`].
+/// As [`load_until`].
 pub fn load_hashed(
     name: DatasetId,
     split: Split,
     limit: Option<usize>,
     folder: Option<&Path>,
+    interrupt: &Interrupt,
 ) -> Result<(Dataset, Option<[u8; 32]>)> {
     if name == DatasetId::Digits {
-        return Ok((load(name, split, limit, folder)?, None));
+        return Ok((load_until(name, split, limit, folder, interrupt)?, None));
     }
-    let whole = load(name, split, None, folder)?;
+    let whole = load_until(name, split, None, folder, interrupt)?;
     let hash = hash(name, &whole);
     Ok((whole.take(limit.unwrap_or(usize::MAX)), hash))
 }
@@ -84,9 +100,9 @@ pub fn hash(name: DatasetId, dataset: &Dataset) -> Option<[u8; 32]> {
 /// The training samples, or the first `limit` of them, by class.
 ///
 /// # Errors
-/// As [`load`]; if there are fewer than `limit`.
-pub fn pools(name: DatasetId, limit: Option<usize>, folder: Option<&Path>) -> Result<ClassPools> {
-    let samples = load(name, Split::Train, limit, folder)?;
+/// As [`load_until`]; if there are fewer than `limit`.
+pub fn pools(name: DatasetId, limit: Option<usize>, folder: Option<&Path>, interrupt: &Interrupt) -> Result<ClassPools> {
+    let samples = load_until(name, Split::Train, limit, folder, interrupt)?;
     let (asked, found) = (limit.unwrap_or(0), samples.len());
     ensure!(asked <= found, "--post-samples {asked} are more than the {found} training samples of {name}");
     Ok(ClassPools::new(samples))

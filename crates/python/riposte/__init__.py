@@ -30,6 +30,7 @@ from ._found import AttackDetails, Neighbors
 from ._load import load
 from ._model import Model
 from ._riposte import devices, version as _version
+from ._show import Picture, show
 from ._zoo import models
 
 if TYPE_CHECKING:
@@ -50,10 +51,12 @@ __all__ = [
     "Duel",
     "Model",
     "Neighbors",
+    "Picture",
     "dataset",
     "devices",
     "duel",
     "evaluate",
     "load",
     "models",
+    "show",
 ]

@@ -71,6 +71,10 @@ pub fn duel(py: Python<'_>, model: Option<&Model>, words: Vec<String>) -> PyResu
 struct Watching<'a>(&'a Watch);
 
 impl Audience for Watching<'_> {
+    fn loading(&self) -> Interrupt {
+        self.0.interrupt.clone()
+    }
+
     fn interrupt(&self) -> anyhow::Result<Interrupt> {
         Ok(self.0.interrupt.clone())
     }

@@ -31,7 +31,7 @@ pub fn run(args: BankArgs) -> Result<()> {
     let device = device::open(args.device.device)?;
     let model = source.load(&device.device)?;
     let bank = Bank::new(model, riposte)?;
-    let pools = dataset::pools(dataset, args.post_samples, args.data.data.as_deref())?;
+    let pools = dataset::pools(dataset, args.post_samples, args.data.data.as_deref(), &Interrupt::default())?;
     dataset::check_shape(pools.samples(), source.architecture)?;
     let card = BankCard {
         format: FORMAT.to_owned(),

@@ -88,7 +88,7 @@ pub fn fight(args: DuelArgs, words: Vec<String>, session: Option<&Session>, scre
             (source.load(&device.device)?, device)
         }
     };
-    let test = dataset::load(dataset, Split::Test, None, args.data.data.as_deref())?;
+    let test = dataset::load_until(dataset, Split::Test, None, args.data.data.as_deref(), &screen.interrupt)?;
     dataset::check_shape(&test, source.architecture)?;
     if let Some(index) = args.index {
         ensure!(index < test.len(), "there is no test image {index}: {dataset} has {}, numbered from 0", test.len());
@@ -96,7 +96,7 @@ pub fn fight(args: DuelArgs, words: Vec<String>, session: Option<&Session>, scre
     let bank = folder.as_ref().map(|folder| folder.load(&source, &model)).transpose()?;
     let pools = match bank {
         Some(_) => None,
-        None => Some(dataset::pools(dataset, args.post_samples, args.data.data.as_deref())?),
+        None => Some(dataset::pools(dataset, args.post_samples, args.data.data.as_deref(), &screen.interrupt)?),
     };
     let riposte = match (&bank, &pools) {
         (Some(bank), _) => Riposte::Banked(Banked { bank, search: settings.search, pick: args.bank.bank_copy }),

@@ -98,6 +98,9 @@ pub fn run(args: EvalArgs) -> Result<()> {
 
 /// Who waits for an evaluation.
 pub trait Audience {
+    /// What ends a download.
+    fn loading(&self) -> Interrupt;
+
     /// What ends it, asked for when everything is loaded.
     ///
     /// # Errors
@@ -134,7 +137,7 @@ pub fn evaluate(args: &EvalArgs, session: Option<&Session>, audience: &impl Audi
         Some(session) => session.source.clone(),
         None => Arc::new(Source::find(&args.model, args.data.dataset)?),
     };
-    let dataset = args.data.dataset.unwrap_or(source.dataset());
+    let (dataset, loading) = (args.data.dataset.unwrap_or(source.dataset()), audience.loading());
     let unattacked = [("attack", "none")];
     let added = if args.images_from.is_some() { &unattacked[..] } else { &[] };
     let folder = args.bank.folder()?;
@@ -162,14 +165,14 @@ pub fn evaluate(args: &EvalArgs, session: Option<&Session>, audience: &impl Audi
     if let Some(given) = &given {
         ensure!(images <= given.len(), "--images {images} are more than the {} of --images-from", given.len());
     }
-    let (test, test_hash) = dataset::load_hashed(dataset, Split::Test, Some(end), args.data.data.as_deref())?;
+    let (test, test_hash) = dataset::load_hashed(dataset, Split::Test, Some(end), args.data.data.as_deref(), &loading)?;
     dataset::check_shape(&test, source.architecture)?;
     let all = test.len();
     ensure!(end <= all, "there are {all} test images of {dataset} here: {images} from number {first} on are more");
     given.as_ref().map_or(Ok(()), |given| given.check_labels(&test, images))?;
     let bank = folder.as_ref().map(|folder| folder.load(&source, &model)).transpose()?;
     let train = match setup.riposte {
-        Some(_) if bank.is_none() => Some(dataset::pools(dataset, args.post_samples, args.data.data.as_deref())?),
+        Some(_) if bank.is_none() => Some(dataset::pools(dataset, args.post_samples, args.data.data.as_deref(), &loading)?),
         _ => None,
     };
     let attackers = args.counter_bank.as_deref().map(Folder::open).transpose()?;
@@ -244,6 +247,11 @@ struct Terminal {
 }
 
 impl Audience for Terminal {
+    /// Until somebody listens, Ctrl-C ends the program.
+    fn loading(&self) -> Interrupt {
+        Interrupt::default()
+    }
+
     fn interrupt(&self) -> Result<Interrupt> {
         Interrupt::listen()
     }

@@ -66,10 +66,11 @@ fn measure(args: ParetoArgs) -> Result<()> {
         forms.push(Form { name, riposte, bank: Some(folder.used(args.bank_copy)) });
         banks.push(folder.load(&source, &model)?);
     }
-    let (test, test_hash) = dataset::load_hashed(dataset, Split::Test, Some(args.images), args.data.data.as_deref())?;
+    let (test, test_hash) =
+        dataset::load_hashed(dataset, Split::Test, Some(args.images), args.data.data.as_deref(), &Interrupt::default())?;
     dataset::check_shape(&test, source.architecture)?;
     ensure!(args.images <= test.len(), "there are {} test images of {dataset} here", test.len());
-    let pools = dataset::pools(dataset, args.post_samples, args.data.data.as_deref())?;
+    let pools = dataset::pools(dataset, args.post_samples, args.data.data.as_deref(), &Interrupt::default())?;
     let workers = if device.is_cpu() { Workers::on_cpu(device::threads(args.device.threads))? } else { Workers::on_gpu() };
     let settings = Settings {
         architecture: source.architecture,

@@ -14,6 +14,7 @@ use crate::answers::Answers;
 use crate::args::SuiteArgs;
 use crate::dataset;
 use crate::device::{self, Found};
+use crate::interrupt::Interrupt;
 use crate::run::{self, Hashes, Stage};
 use crate::workers::Workers;
 
@@ -45,7 +46,7 @@ impl Hall {
                 continue;
             }
             let test = dataset::load(subject.dataset, Split::Test, None, args.data.as_deref())?;
-            let pools = dataset::pools(subject.dataset, args.post_samples, args.data.as_deref())?;
+            let pools = dataset::pools(subject.dataset, args.post_samples, args.data.as_deref(), &Interrupt::default())?;
             let hash = |images: &Dataset| dataset::hash(subject.dataset, images);
             let hashes = Hashes { test: hash(&test), pool: hash(pools.samples()) };
             images.insert(subject.dataset.name(), (test, pools, hashes));
