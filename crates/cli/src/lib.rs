@@ -61,6 +61,7 @@ pub fn exit_code(words: impl IntoIterator<Item = OsString>) -> u8 {
         Some(Command::Report(args)) => commands::report::run(args),
         Some(Command::Import(args)) => commands::import::run(args),
         Some(Command::Train(args)) => commands::train::run(args),
+        Some(Command::Models(args)) => commands::models::run(args),
         Some(Command::Data(args)) => commands::data::run(args),
         Some(Command::Devices(args)) => commands::devices::run(args),
         Some(Command::BenchSpeed(args)) => commands::bench_speed::run(args),

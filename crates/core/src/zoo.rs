@@ -20,7 +20,7 @@ mod embedded {
     include!(concat!(env!("OUT_DIR"), "/zoo.rs"));
 }
 
-/// What is known of the models, the smallest one first.
+/// What is known of the models, the smallest one first: those that the page offers, too, then those that show what a recipe of training gives.
 pub fn cards() -> Vec<ModelCard> {
     entries().map(|(card, _)| card).collect()
 }
@@ -31,6 +31,14 @@ pub fn cards() -> Vec<ModelCard> {
 /// [`Error::Config`] if there is no such model, naming those that there are.
 pub fn card(id: &str) -> Result<ModelCard> {
     Ok(find(id)?.0)
+}
+
+/// Size of the weights of the model `id`, in bytes.
+///
+/// # Errors
+/// As [`card`].
+pub fn size(id: &str) -> Result<usize> {
+    Ok(find(id)?.1.len())
 }
 
 /// The weights of the model `id`, for [`Model::from_weights`].

@@ -111,10 +111,38 @@ pub struct Accuracy {
     pub command: String,
 }
 
+impl Accuracy {
+    /// As a share of the images.
+    pub fn share(&self) -> f64 {
+        self.correct as f64 / self.images as f64
+    }
+}
+
 impl ModelCard {
     /// Whether it was trained without attacks.
     pub fn is_undefended(&self) -> bool {
         self.epsilon == 0.0
+    }
+
+    /// What it was trained by, in the literature's words: `TRADES training`.
+    pub fn recipe(&self) -> &str {
+        self.training.split(" of ").next().unwrap_or_default()
+    }
+
+    /// Its accuracy without an attack, if it was measured.
+    pub fn natural(&self) -> Option<&Accuracy> {
+        self.accuracies.iter().find(|accuracy| accuracy.attack == "none")
+    }
+
+    /// Its lowest accuracy under an attack, if one was measured.
+    pub fn robust(&self) -> Option<&Accuracy> {
+        let attacked = self.accuracies.iter().filter(|accuracy| accuracy.attack != "none");
+        attacked.min_by(|a, b| a.share().total_cmp(&b.share()))
+    }
+
+    /// Whether it is one that a suite takes where none is named: one that shows an image which the riposte saves, or one to compare it with.
+    pub fn is_usual(&self) -> bool {
+        self.opening.is_some() || self.is_undefended()
     }
 
     /// Parses a card.

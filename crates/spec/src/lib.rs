@@ -13,6 +13,7 @@
 //!   [`speed`]: the times of answers; [`queries`]: attackers who can only ask.
 //! - [`mod@bench`]: the paper's tables as cells; [`paper`]: its figures; [`verdict`]: what measured ones say of them.
 //! - [`pareto`]: forms of the defense side by side; what each costs is counted in [`work`].
+//! - [`transform`]: defenses that the riposte is compared with.
 //! - [`units`]: numbers as people write them.
 
 #![warn(missing_docs)]
@@ -45,6 +46,7 @@ pub mod setup;
 pub mod speed;
 pub mod summary;
 pub mod train;
+pub mod transform;
 pub mod units;
 pub mod verdict;
 pub mod work;

@@ -12,10 +12,45 @@ fn the_version_is_one_line() {
 
 #[test]
 fn help_shows_examples_for_every_command() {
-    for command in ["duel", "eval", "bench", "report", "import", "train", "data", "devices", "bench-speed"] {
+    for command in ["duel", "eval", "bench", "report", "import", "train", "models", "data", "devices", "bench-speed"] {
         let help = output(&[command, "--help"]);
         assert!(help.contains("Examples:") && help.contains(&format!("riposte {command}")), "{help}");
     }
+}
+
+#[test]
+fn models_are_listed_with_their_recipes_and_accuracies_those_of_the_page_first() {
+    let listing = output(&["models", "--dataset", "mnist"]);
+    let rows: Vec<&str> = listing.lines().skip(1).take_while(|line| !line.is_empty()).collect();
+    let row =
+        |id: &str| *rows.iter().find(|row| row.starts_with(&format!("{id} "))).unwrap_or_else(|| panic!("no {id}: {listing}"));
+    for (id, recipe) in [
+        ("mnist-robust", "PGD adversarial training"),
+        ("mnist-fast", "Fast-FGSM adversarial training"),
+        ("mnist-n-fgsm", "N-FGSM adversarial training"),
+        ("mnist-trades", "TRADES training"),
+        ("mnist-free", "Free adversarial training"),
+        ("mnist-kurakin", "one-step adversarial training after Kurakin et al."),
+        ("mnist-alp", "adversarial logit pairing"),
+    ] {
+        assert!(row(id).contains(recipe), "{listing}");
+    }
+    assert!(row("mnist-robust").contains("98.16 %") && row("mnist-robust").contains("91.86 %"), "{listing}");
+    assert!(rows[0].starts_with("mnist-undefended ") && !listing.contains("cifar10"), "{listing}");
+    let cards = json(&["models", "--json"]);
+    let cards = cards.as_array().unwrap();
+    for card in cards {
+        let accuracies = card["accuracies"].as_array().unwrap();
+        let attacks: Vec<&str> = accuracies.iter().map(|accuracy| accuracy["attack"].as_str().unwrap()).collect();
+        assert!(attacks[0] == "none" && attacks.len() > 1, "{card}");
+        assert!(accuracies.iter().all(|accuracy| accuracy["images"] == 10_000), "{card}");
+        assert!(
+            accuracies.iter().all(|accuracy| accuracy["command"].as_str().unwrap().starts_with("riposte eval --model ")),
+            "{card}"
+        );
+        assert!(card["bytes"].as_u64().unwrap() > 0 && card["training"].as_str().unwrap().contains("riposte train"), "{card}");
+    }
+    assert!(cards.iter().filter(|card| card["dataset"] == "mnist").count() >= 8, "{cards:?}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 pub use bank::{BankArgs, BankFlags};
 pub use bench::{Shard, SuiteArgs, What};
 pub use data::{DataArgsCommand, DataCommand};
-pub use model::{ImportArgs, TrainArgs};
+pub use model::{ImportArgs, ModelsArgs, TrainArgs};
 pub use pareto::ParetoArgs;
 pub use parse::{choice, count};
 pub use report::ReportArgs;
@@ -68,6 +68,8 @@ pub enum Command {
     Import(ImportArgs),
     /// Train a robust base model, with checkpoints and exact resume
     Train(TrainArgs),
+    /// Models that come with the program: recipes, accuracies, sizes
+    Models(ModelsArgs),
     /// Datasets: what there is, download, verification, a contact sheet
     Data(DataArgsCommand),
     /// Devices: what is available, and which one `auto` takes

@@ -41,6 +41,21 @@ pub struct ImportArgs {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
+  riposte models
+  riposte models --dataset mnist
+  riposte models --json | jq -r '.[] | .id, .training'")]
+pub struct ModelsArgs {
+    /// Those that were trained on this dataset alone
+    #[arg(long, value_name = "NAME", value_parser = choice::<DatasetId>())]
+    pub dataset: Option<DatasetId>,
+    /// Print a JSON array on standard output: each card, with the commands that repeat the training and the figures, and the size
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
   riposte train --architecture fast-mnist-cnn --dataset mnist --method fast --out runs/fast
   riposte train --architecture fast-mnist-cnn --dataset mnist --method fast --out runs/fast --resume
   riposte train --architecture madry-mnist-cnn --dataset digits --method pgd --epochs 5 --out runs/madry-digits

@@ -8,6 +8,7 @@ pub mod devices;
 pub mod duel;
 pub mod eval;
 pub mod import;
+pub mod models;
 pub mod pareto;
 pub mod report;
 pub mod train;

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
+use riposte::models::ModelCard;
 use riposte::spec::Choice;
 use riposte::spec::bench::{Cell, Protocol, ROWS, Size, Suite, Table};
 use riposte::spec::dataset::{DatasetId, Split};
@@ -33,7 +34,7 @@ pub(super) struct Task {
     pub path: PathBuf,
 }
 
-/// The models asked for: those named, or all that come with the program for the datasets of the tables.
+/// The models asked for: those named, or the usual ones that come with the program for the datasets of the tables.
 ///
 /// # Errors
 /// If there is no such model, a file cannot be read, or two models would have the same files.
@@ -53,7 +54,7 @@ pub(super) fn subjects(args: &SuiteArgs) -> Result<Vec<Subject>> {
         sources.push(Source::find(&ModelArgs { model: Some(id.clone()), ..ModelArgs::default() }, None)?);
     }
     if sources.is_empty() {
-        for card in zoo::cards() {
+        for card in zoo::cards().into_iter().filter(ModelCard::is_usual) {
             if args.dataset.map_or(card.dataset != DatasetId::Digits, |dataset| dataset == card.dataset) {
                 sources.push(Source::find(&ModelArgs { model: Some(card.id), ..ModelArgs::default() }, None)?);
             }

@@ -1,0 +1,99 @@
+//! Defenses that the riposte is compared with: what else is done to an input at test time.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::choice::choices;
+use crate::error::refused;
+
+choices! {
+    /// Which defense stands in the riposte's place.
+    pub enum TransformKind: "defense" {
+        /// Pixels rounded to a few levels (feature squeezing, Xu et al. 2018)
+        BitDepth = "bit-depth",
+        /// The median of the pixels around each one (feature squeezing, Xu et al. 2018)
+        Median = "median",
+        /// Several passes, each on the image shrunk by a random amount and put at a random place (after Xie et al. 2018)
+        ResizePad = "resize-pad",
+        /// Some steps toward what the model says already (the anti-adversary layer, Alfarra et al. 2022)
+        AntiAdversary = "anti-adversary",
+    }
+}
+
+/// What is done to an input before the model sees it, with its settings.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Transform {
+    /// Each pixel becomes the nearest of `2^bits` levels from 0 to 1.
+    BitDepth {
+        /// 1 to 8.
+        bits: u32,
+    },
+    /// Each pixel becomes the median of a square of pixels, the image mirrored at its borders.
+    Median {
+        /// Side of the square; where it is even, the pixel is right of and below the middle, and the median the lower one of two.
+        side: usize,
+    },
+    /// The mean of the logits over passes. In each the image is shrunk to a random size by the nearest pixels, and put at a random place on
+    /// black. Xie et al. enlarge it; a network whose last layers take one size alone does not take that.
+    ResizePad {
+        /// How many passes.
+        passes: usize,
+        /// By how many pixels it is shrunk at most; at least by one.
+        most: usize,
+    },
+    /// Signed steps down the cross-entropy of the class that the model gives to the input, without a bound.
+    AntiAdversary {
+        /// Number of steps.
+        steps: usize,
+        /// Length of a step, in pixel units.
+        step_size: f32,
+    },
+}
+
+impl Transform {
+    /// The sources' settings: for gray (MNIST) or colored (CIFAR-10) images.
+    pub fn standard(kind: TransformKind, colored: bool) -> Self {
+        match kind {
+            TransformKind::BitDepth => Self::BitDepth { bits: if colored { 5 } else { 1 } },
+            TransformKind::Median => Self::Median { side: 2 },
+            TransformKind::ResizePad => Self::ResizePad { passes: 30, most: 4 },
+            TransformKind::AntiAdversary => Self::AntiAdversary { steps: 2, step_size: 0.15 },
+        }
+    }
+
+    /// Which one it is.
+    pub fn kind(&self) -> TransformKind {
+        match self {
+            Self::BitDepth { .. } => TransformKind::BitDepth,
+            Self::Median { .. } => TransformKind::Median,
+            Self::ResizePad { .. } => TransformKind::ResizePad,
+            Self::AntiAdversary { .. } => TransformKind::AntiAdversary,
+        }
+    }
+
+    /// Whether it draws.
+    pub fn is_random(&self) -> bool {
+        matches!(self, Self::ResizePad { .. })
+    }
+
+    /// Checks that the settings are in their ranges, for images of `image_side` pixels a side.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) naming the setting.
+    pub fn check(&self, image_side: usize) -> Result<()> {
+        match *self {
+            Self::BitDepth { bits } if !(1..=8).contains(&bits) => refused(format!("the bit depth is 1 to 8, not {bits}")),
+            Self::Median { side } if side == 0 || side > image_side => {
+                refused(format!("the side of the median's square is 1 to {image_side}, not {side}"))
+            }
+            Self::ResizePad { passes, most } if passes == 0 || most == 0 || most >= image_side => {
+                refused(format!("{passes} passes on images shrunk by up to {most} pixels: both are at least 1, and {most} below {image_side}"))
+            }
+            Self::AntiAdversary { step_size, .. } if !(step_size > 0.0 && step_size.is_finite()) => {
+                refused(format!("the step of the anti-adversary layer is positive, not {step_size}"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
