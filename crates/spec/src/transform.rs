@@ -31,7 +31,7 @@ pub enum Transform {
     },
     /// Each pixel becomes the median of a square of pixels, the image mirrored at its borders.
     Median {
-        /// Side of the square; where it is even, the pixel is right of and below the middle, and the median the lower one of two.
+        /// Side of the square; where it is even, the pixel is right of and below the middle, and the median the lower of the middle two.
         side: usize,
     },
     /// The mean of the logits over passes. In each the image is shrunk to a random size by the nearest pixels, and put at a random place on
@@ -87,9 +87,9 @@ impl Transform {
             Self::Median { side } if side == 0 || side > image_side => {
                 refused(format!("the side of the median's square is 1 to {image_side}, not {side}"))
             }
-            Self::ResizePad { passes, most } if passes == 0 || most == 0 || most >= image_side => {
-                refused(format!("{passes} passes on images shrunk by up to {most} pixels: both are at least 1, and {most} below {image_side}"))
-            }
+            Self::ResizePad { passes, most } if passes == 0 || most == 0 || most >= image_side => refused(format!(
+                "{passes} passes on images shrunk by up to {most} pixels: both are at least 1, and {most} below {image_side}"
+            )),
             Self::AntiAdversary { step_size, .. } if !(step_size > 0.0 && step_size.is_finite()) => {
                 refused(format!("the step of the anti-adversary layer is positive, not {step_size}"))
             }
