@@ -313,6 +313,7 @@ mod tests {
             counter: None,
             post_samples: None,
             bank: None,
+            defense: None,
             counter_bank: None,
             images_sha256: None,
         })
@@ -385,7 +386,11 @@ mod tests {
             let kind = if name.contains("-fast-") { "fast" } else { "fixed" };
             let (stop, attack) = (if name.ends_with("-never") { "never" } else { "at-success" }, !name.ends_with("-natural"));
             let asked = [("riposte", kind), if attack { ("stop", stop) } else { ("attack", "none") }];
-            let preset = if name.starts_with("f-cifar-") { Preset::F_CIFAR } else { Preset::F_MNIST };
+            let preset = match name.as_str() {
+                name if name.starts_with("f-cifar-") => Preset::F_CIFAR,
+                name if name.starts_with("light-cifar-") => Preset::LIGHT_CIFAR,
+                _ => Preset::F_MNIST,
+            };
             let setup = preset.with(asked).unwrap();
             let text = std::fs::read_to_string(&original).unwrap();
             let first: Header = serde_json::from_str(text.lines().next().unwrap()).unwrap();

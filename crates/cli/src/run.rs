@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use riposte::bank::{Bank, BankUse, Banked, Riposte};
 use riposte::data::Dataset;
 use riposte::data::pool::ClassPools;
-use riposte::defense::{Defense, Static};
+use riposte::defense::{Defense, Static, Transform, Transformed};
 use riposte::evaluate::{Evaluation, Record, wilson_interval};
 use riposte::models::Model;
 use riposte::post_train::PostTraining;
@@ -45,6 +45,8 @@ pub struct Stage<'a> {
     pub batch: usize,
     /// Whose copies answer; `None`: each input has one of its own.
     pub bank: Option<(&'a Bank<Model>, BankUse)>,
+    /// What answers in the riposte's place; `None`: nothing does.
+    pub transform: Option<Transform>,
     /// Copies that an attacker on the defense has in place of those.
     pub known: Option<(&'a Bank<Model>, BankUse)>,
     /// Where the points of attacks on the defense are kept; `None`: nowhere.
@@ -110,6 +112,7 @@ impl Stage<'_> {
             counter: run.setup.counter,
             post_samples: self.post_samples,
             bank: self.bank.map(|(_, used)| used),
+            defense: self.transform,
             counter_bank: self.known.map(|(_, used)| used),
             images_sha256: self.given.map(|given| given.sha256.clone()),
         }
@@ -211,8 +214,17 @@ impl Stage<'_> {
         interrupt: &Interrupt,
         sink: impl FnMut(Record) -> Result<()>,
     ) -> Result<()> {
-        let evaluation = evaluation(self.model, &run.setup, self.defense(run)?, run.natural);
-        self.inputs(run).evaluate(&evaluation, inputs, done, self.workers, interrupt, sink)
+        let Run { setup, natural, .. } = run;
+        match self.transformed() {
+            None => {
+                let evaluation = evaluation(self.model, setup, self.defense(run)?, *natural);
+                self.inputs(run).evaluate(&evaluation, inputs, done, self.workers, interrupt, sink)
+            }
+            some => {
+                let evaluation = evaluation(self.model, setup, some, *natural);
+                self.inputs(run).evaluate(&evaluation, inputs, done, self.workers, interrupt, sink)
+            }
+        }
     }
 
     /// [`evaluate`](Self::evaluate) with images from a file: the natural images and those are each gone through without an attack, as
@@ -258,6 +270,10 @@ impl Stage<'_> {
 
     fn inputs(&self, run: &Run) -> Inputs<'_> {
         Inputs { test: self.test, given: None, seed: Seed(run.seed), batch: self.batch, points: self.points }
+    }
+
+    fn transformed(&self) -> Option<Transformed<'_, Model>> {
+        Some(Transformed { model: self.model, transform: self.transform? })
     }
 
     fn defense(&self, run: &Run) -> Result<Option<Remembering<'_>>> {

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use riposte::spec::Choice;
 use riposte::spec::dataset::DatasetId;
+use riposte::spec::keys::{Heading, Key};
 use riposte::spec::preset::{Preset, PresetName};
 use riposte::spec::setup::Setup;
 
@@ -35,6 +36,21 @@ pub fn of<'a>(
 /// As [`resolve`].
 pub fn resolve_for_duel(preset: Option<PresetName>, dataset: DatasetId, flags: &SettingFlags) -> Result<Setup> {
     tell(over(preset.unwrap_or(dataset.recommended()).preset().for_duel(), dataset, flags.given())?)
+}
+
+/// `setup` for another defense in the riposte's place.
+///
+/// # Errors
+/// If `flags` set something of the riposte.
+pub fn without_riposte(setup: Setup, flags: &SettingFlags) -> Result<Setup> {
+    for (name, _) in flags.given() {
+        let is_of_riposte = Key::named(name).is_some_and(|key| key.heading == Heading::Riposte);
+        ensure!(
+            !is_of_riposte,
+            "--{name} is a setting of the riposte, in whose place --defense puts another one: leave one of the two out"
+        );
+    }
+    Ok(Setup { riposte: None, ..setup })
 }
 
 /// Says on standard error what is hardly meant.

@@ -1,9 +1,15 @@
 //! What answers inputs, and what an attack or an evaluation needs to know of it.
 
+mod transformed;
+
 use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
+pub use riposte_spec::transform::{Transform, TransformKind};
 
+pub use transformed::Transformed;
+
+use crate::attack::{Slope, Value};
 use crate::bank::Bank;
 use crate::neighbor::NeighborSearch;
 use crate::neighbor::Neighbors;
@@ -41,6 +47,12 @@ pub trait Defense {
     /// Copies that answer as those do by which it answers an input of their classes, and that an attacker may know; `None` if there are
     /// none.
     fn bank(&self) -> Option<&Bank<Self::Model>> {
+        None
+    }
+
+    /// What an attacker who knows the defense takes for the slope of its answer to an `image` `[1, channel, height, width]` with these draws;
+    /// `None` where that is the one of [`Answer::adapted`].
+    fn slope(&self, _image: Tensor<4>, _draws: Draws, _value: Value<'_>) -> Option<Slope> {
         None
     }
 

@@ -14,6 +14,7 @@ use crate::dataset::DatasetId;
 use crate::normalization::Reading;
 use crate::post_train::PostTrain;
 use crate::setup::Setup;
+use crate::transform::Transform;
 
 /// What a header says the file is.
 pub const FORMAT: &str = "riposte results 1";
@@ -68,6 +69,9 @@ pub struct Settings {
     pub target: Option<usize>,
     /// The defense, if there is one.
     pub riposte: Option<PostTrain>,
+    /// Another defense in the place of the riposte.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defense: Option<Transform>,
     /// The attack on the defense, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counter: Option<Counter>,

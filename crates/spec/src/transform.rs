@@ -31,7 +31,7 @@ pub enum Transform {
     },
     /// Each pixel becomes the median of a square of pixels, the image mirrored at its borders.
     Median {
-        /// Side of the square; where it is even, the pixel is right of and below the middle, and the median the lower one of two.
+        /// Side of the square; where it is even, the pixel is right of and below the middle, and the median the lower of the middle two.
         side: usize,
     },
     /// The mean of the logits over passes. In each the image is shrunk to a random size by the nearest pixels, and put at a random place on

@@ -284,3 +284,27 @@ fn ctrl_c_keeps_the_records_and_the_same_command_goes_on() {
     json(&arguments(&path, &["--images", &images, "--batch", "4", "--out", text(&whole)]));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), std::fs::read_to_string(&whole).unwrap());
 }
+
+#[test]
+fn another_defense_answers_in_the_place_of_the_riposte() {
+    let folder = tempdir().unwrap();
+    for (defense, counter) in
+        [("bit-depth", "none"), ("median", "trajectory"), ("resize-pad", "none"), ("anti-adversary", "none")]
+    {
+        let path = folder.path().join(format!("{defense}.jsonl"));
+        let arguments = ["eval", "--defense", defense, "--images", "4", "--counter", counter, "--counter-steps", "4"];
+        let arguments = if counter == "none" { &arguments[..5] } else { &arguments[..] };
+        let report = json(&[arguments, &["--steps", "5", "--step-size", "0.1", "--json", "--out", text(&path)]].concat());
+        assert_eq!(report["settings"]["defense"]["kind"], *defense, "{report}");
+        assert_eq!((&report["settings"]["riposte"], &report["paper"]), (&Value::Null, &Value::Null), "{report}");
+        assert!(report["riposte_robust_correct"].is_u64() && report["riposte_natural_correct"].is_u64(), "{report}");
+        assert_eq!(report["counter"].is_null(), counter == "none", "{report}");
+        let head = std::fs::read_to_string(&path).unwrap();
+        assert!(head.lines().next().unwrap().contains(&format!("\"kind\":\"{defense}\"")), "{head}");
+    }
+    for also in ["--riposte", "--post-iterations"] {
+        let value = if also == "--riposte" { "fast" } else { "5" };
+        let code = if also == "--riposte" { 2 } else { 1 };
+        assert!(failure(code, &["eval", "--defense", "median", also, value]).contains(also));
+    }
+}

@@ -53,6 +53,7 @@ fn write(path: &Path, index: usize, inputs: std::ops::Range<u64>) {
         counter: None,
         post_samples: None,
         bank: None,
+        defense: None,
         counter_bank: None,
         images_sha256: None,
     };

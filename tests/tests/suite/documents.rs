@@ -12,7 +12,7 @@ use riposte::spec::post_train::Parameters;
 use riposte::spec::preset::PresetName;
 use riposte::spec::record::Record;
 use riposte::spec::results::{Header, Settings};
-use riposte::spec::summary::Gain;
+use riposte::spec::summary::{Gain, Summary, wilson_interval};
 
 use crate::package;
 
@@ -34,13 +34,17 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
 }
 
 fn results() -> Vec<Results> {
+    results_in("docs/results")
+}
+
+fn results_in(folder: &str) -> Vec<Results> {
     let read = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).unwrap();
         let (heads, lines): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with(r#"{"format""#));
         let head: Header = serde_json::from_str(heads[0]).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Results { settings: head.settings, records: lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect() }
     };
-    files(&repository().join("docs/results"), "jsonl").into_iter().map(read).collect()
+    files(&repository().join(folder), "jsonl").into_iter().map(read).collect()
 }
 
 fn cards() -> Vec<ModelCard> {
@@ -97,16 +101,72 @@ fn light_presets_are_among_the_forms_that_were_measured() {
 /// With `RIPOSTE_BLESS=1` it writes the table instead.
 #[test]
 fn the_table_of_gains_in_the_readme_is_that_of_the_lines() {
-    const BEGIN: &str = "<!-- table: gains -->\n";
-    let path = repository().join("README.md");
+    compare("README.md", "gains", &table());
+}
+
+/// As above.
+#[test]
+fn the_table_of_other_defenses_is_that_of_the_lines() {
+    compare("docs/results/systems/README.md", "defenses", &defenses());
+}
+
+/// Compares the table `name` of a document with `table`, or writes it.
+fn compare(document: &str, name: &str, table: &str) {
+    let begin = format!("<!-- table: {name} -->\n");
+    let path = repository().join(document);
     let readme = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = readme.split_once(BEGIN).unwrap();
+    let (before, rest) = readme.split_once(&begin).unwrap();
     let (_, after) = rest.split_once("<!-- end -->").unwrap();
-    let written = format!("{before}{BEGIN}\n{}\n<!-- end -->{after}", table());
+    let written = format!("{before}{begin}\n{table}\n<!-- end -->{after}");
     if std::env::var_os("RIPOSTE_BLESS").is_some() {
         std::fs::write(&path, &written).unwrap();
     }
     assert!(readme == written || std::env::var_os("RIPOSTE_BLESS").is_some(), "run this test with RIPOSTE_BLESS=1");
+}
+
+/// Rows: models and defenses. Columns: right of the base model alone and of the defended one, under an attack that stops at success, one that
+/// never stops, none, and one by an attacker who knows the defense.
+fn defenses() -> String {
+    let ids: BTreeMap<String, String> = cards().into_iter().map(|card| (card.sha256, card.id)).collect();
+    let points = |share: f64| format!("{:.1}", 100.0 * share);
+    let interval = |right: usize, of: usize| {
+        let [low, high] = wilson_interval(right, of);
+        format!("{} ({} to {})", points(right as f64 / of as f64), points(low), points(high))
+    };
+    let gained =
+        |Gain { gain, interval: [low, high], .. }: Gain| format!("{:+.1} ({} to {})", 100.0 * gain, points(low), points(high));
+    let mut rows: BTreeMap<(String, String), [String; 4]> = BTreeMap::new();
+    let wanted =
+        |file: &Results| ids.get(&file.settings.weights_sha256).is_some_and(|id| id == "mnist-robust" || id == "mnist-trades");
+    let of_the_riposte = results().into_iter().filter(wanted);
+    for Results { settings, records } in results_in("docs/results/systems").into_iter().chain(of_the_riposte) {
+        let riposte = settings.setup().riposte_kind().to_string();
+        let defense = settings.defense.map_or(riposte, |defense| defense.kind().to_string());
+        let defense = if settings.bank.is_some() { format!("{defense}, of a bank") } else { defense };
+        let row = rows.entry((ids[&settings.weights_sha256].clone(), defense)).or_default();
+        let summary = Summary::of(&records);
+        let images = summary.images;
+        if let Some(left) = &summary.counter {
+            let last = left.rows.last().unwrap();
+            let [low, high] = last.interval;
+            let text = format!("{} ({} to {}), {images} images", points(last.accuracy), points(low), points(high));
+            row[3] = text;
+            continue;
+        }
+        let attacked = || Some((summary.riposte_robust_correct?, Gain::robust(&records)?));
+        if let (Some(pgd), Some((right, gain))) = (settings.setup().pgd(), attacked()) {
+            row[usize::from(pgd.stop == Stop::Never)] = format!("{}, {}", interval(right, images), gained(gain));
+        }
+        if let Some(right) = summary.riposte_natural_correct {
+            row[2] = interval(right, images);
+        }
+    }
+    let mut table = "| model | defense | attack stops at success | attack takes all steps | no attack | attacker who knows it |\n|---|---|---|---|---|---|\n"
+        .to_owned();
+    for ((model, defense), [stop, never, natural, counter]) in rows {
+        table += &format!("| `{model}` | {defense} | {stop} | {never} | {natural} | {counter} |\n");
+    }
+    table
 }
 
 /// Rows: models and ripostes. Columns: the attack stops at success, never stops, or there is none.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use riposte::defense::TransformKind;
 use riposte::models::Architecture;
 use riposte::precision::Precision;
 use riposte::spec::preset::PresetName;
@@ -101,6 +102,7 @@ Examples:
   riposte eval --first 500 --images 500 --out b.jsonl       then: cat a.jsonl b.jsonl > all.jsonl
   riposte eval --images 1000 --out all.jsonl                the table of both
   riposte eval --bank fast-bank --images 1000     copies that `riposte bank` made answer
+  riposte eval --dataset mnist --defense median --counter trajectory        another defense, and an attacker who knows it
   riposte eval --weights fast.safetensors --dataset mnist --images 10000 --attack pgd --epsilon 0.3 --step-size 0.01 \\
       --steps 40 --start zero --stop never --riposte none --device cpu --json
   riposte eval --dataset mnist --images 1000 --riposte none --export attacked.npz        for other programs, and from them:
@@ -152,6 +154,9 @@ pub struct EvalArgs {
     pub data: DataArgs,
     #[command(flatten)]
     pub settings: SettingFlags,
+    /// Another defense in the place of the riposte, with its source's settings: what else is done to an input at test time
+    #[arg(long, value_name = "NAME", value_parser = choice::<TransformKind>(), conflicts_with_all = ["riposte", "bank", "images_from"])]
+    pub defense: Option<TransformKind>,
     #[command(flatten)]
     pub bank: BankFlags,
     /// The copies in this folder, which `riposte bank` made with the same riposte, are the attacker's: what `--counter bank` climbs on.

@@ -11,6 +11,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use indicatif::ProgressBar;
 use riposte::bank::Pick;
+use riposte::defense::Transform;
 use riposte::evaluate::{Gain, Record, Summary, wilson_interval};
 use riposte::spec::counter::CounterKind;
 use riposte::spec::dataset::DatasetId;
@@ -143,6 +144,11 @@ pub fn evaluate(args: &EvalArgs, session: Option<&Session>, audience: &impl Audi
     let folder = args.bank.folder()?;
     let setup = settings::resolve(args.preset, dataset, &args.settings, added)?;
     let setup = folder.as_ref().map_or(Ok(setup), |folder| folder.setup(setup, &args.settings))?;
+    let transform = args.defense.map(|kind| Transform::standard(kind, dataset.image_shape()[0] == 3));
+    let setup = match transform {
+        Some(_) => settings::without_riposte(setup, &args.settings)?,
+        None => setup,
+    };
     ensure!(args.export.is_none() || setup.attack.is_some(), "--export needs an attack, whose images it writes");
     let (model, device, threads) = match session {
         Some(session) => {
@@ -196,6 +202,7 @@ pub fn evaluate(args: &EvalArgs, session: Option<&Session>, audience: &impl Audi
         hashes: Hashes { test: test_hash, pool: train.as_ref().and_then(|pools| dataset::hash(dataset, pools.samples())) },
         post_samples: folder.as_ref().map_or(args.post_samples, |folder| folder.card.post_samples),
         bank: bank.as_ref().zip(folder.as_ref()).map(|(bank, folder)| (bank, folder.used(args.bank.bank_copy))),
+        transform,
         known: known.as_ref().zip(attackers.as_ref()).map(|(bank, folder)| (bank, folder.used(Pick::Mean))),
         points: args.export.as_ref().map(|_| &points),
         device: &device,

@@ -90,6 +90,7 @@ fn measure(args: ParetoArgs) -> Result<()> {
         counter: None,
         post_samples: args.post_samples,
         bank: None,
+        defense: None,
         counter_bank: None,
         images_sha256: None,
     };

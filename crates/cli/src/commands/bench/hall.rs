@@ -77,6 +77,7 @@ impl Hall {
         let Subject { source, dataset, .. } = &self.subjects[subject];
         let (test, pools, hashes) = &self.images[dataset.name()];
         Stage {
+            transform: None,
             source,
             model: &self.models[subject],
             dataset: *dataset,

@@ -28,12 +28,16 @@ pub(super) fn of(report: &Report, dataset: DatasetId, source: &Source) -> String
     }
     line(String::new());
     line(format!("{:<28}{:>7}  {:>9}  95 % interval", "", "right", "accuracy"));
+    let transform = report.settings.defense;
+    let defense = transform.map_or("riposte", |transform| transform.kind().name());
+    let (defended, defended_attacked) = (format!("{defense}, natural"), format!("{defense}, attacked"));
+    let is_riposte = transform.is_none();
     let rows = [
         ("base, natural", Some(summary.natural_correct), Some(report.intervals.natural)),
         ("base, attacked", summary.robust_correct, report.intervals.robust),
-        ("riposte, natural", summary.riposte_natural_correct, report.intervals.riposte_natural),
-        ("riposte, attacked", summary.riposte_robust_correct, report.intervals.riposte_robust),
-        ("label is y' or y''", summary.neighbor_correct, report.intervals.neighbor),
+        (&defended, summary.riposte_natural_correct, report.intervals.riposte_natural),
+        (&defended_attacked, summary.riposte_robust_correct, report.intervals.riposte_robust),
+        ("label is y' or y''", summary.neighbor_correct.filter(|_| is_riposte), report.intervals.neighbor),
     ];
     for (name, count, interval) in rows {
         if let (Some(count), Some([low, high])) = (count, interval) {
@@ -60,7 +64,7 @@ pub(super) fn of(report: &Report, dataset: DatasetId, source: &Source) -> String
         }
     }
     line(String::new());
-    if let Some(riposted) = summary.riposted {
+    if let Some(riposted) = summary.riposted.filter(|_| is_riposte) {
         line(format!("A neighbor was found for {riposted} of {images} images; the others were answered by the base model."));
     }
     if let Some(perturbation) = summary.max_perturbation {

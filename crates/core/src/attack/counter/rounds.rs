@@ -16,6 +16,7 @@ use crate::attack::goal::{Goal, Objective};
 use crate::attack::subject::Subject;
 use crate::classifier::read;
 use crate::defense::Defense;
+use crate::rng::Purpose;
 
 impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker<'_, D, O> {
     /// The model space attacks (Chen et al. 2022, "Towards evaluating the robustness of neural networks learned by transduction",
@@ -67,7 +68,11 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
                 }
             }
             let members = if copies.is_empty() { vec![model] } else { copies.iter().collect() };
-            let slope = Committee { members, rule: Rule::Average }.slope(search.point(), &|logits| objective.value(logits));
+            let draws = self.subjected.draws.again(Purpose::Queries, step as u32);
+            let slope =
+                self.attack.defense.slope(search.point(), draws, &|logits| objective.value(logits)).unwrap_or_else(|| {
+                    Committee { members, rule: Rule::Average }.slope(search.point(), &|logits| objective.value(logits))
+                });
             let succeeded = objective.succeeded(slope.logits.clone()).greater_elem(0.5);
             search.told(slope, succeeded);
             self.cost.steps += 1;
