@@ -64,5 +64,5 @@ run() {
 case "${1:-}" in
     collect) collect "${2:?a folder}" ;;
     run) run "${2:?the folder that collect filled}" "${3:?a folder for what is measured}" "${4:?a device}" ;;
-    *) sed -n '2,10p' "$0" && exit 2 ;;
+    *) sed -n '2,9p' "$0" && exit 2 ;;
 esac
