@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ._settings import DuelSettings
+    from ._runs import DuelSettings
 
 
 @dataclass(frozen=True)

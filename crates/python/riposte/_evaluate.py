@@ -14,7 +14,7 @@ from ._words import flags
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ._settings import EvaluateSettings
+    from ._runs import EvaluateSettings
 
 
 def evaluate(

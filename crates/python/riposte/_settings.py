@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import Literal, Sequence, TypedDict, Union
+from typing import Literal, TypedDict, Union
 
 Pixels = Union[float, str]
 """A length in pixel units, 0 to 1, or a fraction such as "8/255"."""
@@ -74,41 +73,3 @@ class CounterSettings(TypedDict, total=False):
     counter_queries: int
     counter_finalists: int
     counter_judges: int
-
-
-class RunSettings(AttackSettings, RiposteSettings, CounterSettings, total=False):
-    """Settings of a duel or an evaluation."""
-
-    dataset: Literal["digits", "mnist", "cifar10"]
-    data: Union[str, "os.PathLike[str]"]
-    weights: Union[str, "os.PathLike[str]"]
-    architecture: str
-    width: int
-    state: str
-    mean: Sequence[float]
-    std: Sequence[float]
-    batch_norm_epsilon: float
-    post_samples: int
-    bank: Union[str, "os.PathLike[str]"]
-    bank_copy: Literal["drawn", "mean"]
-    device: str
-    threads: int
-
-
-class DuelSettings(RunSettings, total=False):
-    """Settings of a duel."""
-
-    image: Union[str, "os.PathLike[str]"]
-    label: int
-    ground: Literal["light", "dark"]
-
-
-class EvaluateSettings(RunSettings, total=False):
-    """Settings of an evaluation."""
-
-    counter_bank: Union[str, "os.PathLike[str]"]
-    export: Union[str, "os.PathLike[str]"]
-    images_from: Union[str, "os.PathLike[str]"]
-    pixels: Literal["unit", "levels"]
-    expect_accuracy: float
-    batch: int
