@@ -9,7 +9,7 @@ use riposte::bank::{Bank, Banked, Pair, Pick};
 use riposte::classifier::predictions;
 use riposte::data::digits::{self, Split};
 use riposte::data::pool::ClassPools;
-use riposte::defense::{Answer, Defense, Gradients, Static};
+use riposte::defense::{Answer, Defense, Gradients, Static, Transform, Transformed};
 use riposte::models::{Architecture, Model};
 use riposte::neighbor::{NeighborSearch, Neighbors, SearchMethod, Searches};
 use riposte::post_train::{PostTrain, PostTraining, Progress};
@@ -405,6 +405,17 @@ fn the_attacker_chooses_among_its_best_points_by_answers_it_had_not_seen() {
     assert_eq!((among_two.len(), among_two[0]), (2, at_once[0]));
     // Copies that never change answer the best point as before, and what is judged stays so.
     assert_eq!((among_two[1], chosen.judged), (at_once[0], sure.points[0].judged));
+}
+
+#[test]
+fn a_defense_without_copies_gives_the_model_space_attacks_no_hold_and_an_ascent_on_its_own_slope_one() {
+    let base = model(0);
+    let defense = Transformed { model: &base, transform: Transform::Median { side: 2 } };
+    let tried = |kind| run(&base, &defense, Counter { kind, ..FEW }, &subjected(&base, 0), on).unwrap().tried;
+    for kind in [CounterKind::GmsaAverage, CounterKind::GmsaMinimum, CounterKind::FixedPoint] {
+        assert_eq!(tried(kind), [], "{kind}");
+    }
+    assert_eq!(tried(CounterKind::Trajectory), [CounterKind::Trajectory]);
 }
 
 #[test]

@@ -197,8 +197,8 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
             CounterKind::Decoy => self.around_the_search(kind, Look::Ends).await,
             CounterKind::Trajectory => self.trajectory(kind).await.map(Some),
             CounterKind::Bank => self.plans(kind).await,
-            CounterKind::GmsaAverage | CounterKind::FixedPoint => self.rounds(kind, Rule::Average).await.map(Some),
-            CounterKind::GmsaMinimum => self.rounds(kind, Rule::Minimum).await.map(Some),
+            CounterKind::GmsaAverage | CounterKind::FixedPoint => self.rounds(kind, Rule::Average).await,
+            CounterKind::GmsaMinimum => self.rounds(kind, Rule::Minimum).await,
             CounterKind::Square => self.square(kind).await,
             CounterKind::RayS => self.rays(kind).await,
         }

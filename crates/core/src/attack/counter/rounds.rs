@@ -20,10 +20,16 @@ use crate::rng::Purpose;
 
 impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker<'_, D, O> {
     /// The model space attacks (Chen et al. 2022, "Towards evaluating the robustness of neural networks learned by transduction",
-    /// Algorithms 1 and 2): attack the copies that are known, let the defense adapt to the point, know its copies.
-    pub(super) async fn rounds(&mut self, kind: CounterKind, rule: Rule) -> Result<Found> {
+    /// Algorithms 1 and 2): attack the copies that are known, let the defense adapt to the point, know its copies. A defense with a slope of
+    /// its own gives no hold: there are no copies whose slope would be its own.
+    pub(super) async fn rounds(&mut self, kind: CounterKind, rule: Rule) -> Result<Option<Found>> {
         let model = self.attack.model;
         let goal = self.away();
+        let (image, draws) = (self.subjected.image.clone(), self.subjected.draws);
+        let objective = Objective::new(&goal, self.loss(3), model.class_count(), &image.device());
+        if self.attack.defense.slope(image, draws, &|logits| objective.value(logits)).is_some() {
+            return Ok(None);
+        }
         let mut copies: Vec<D::Model> = Vec::new();
         let (mut tally, mut last) = (Tally::default(), None);
         for index in 0..self.attack.settings.rounds {
@@ -44,7 +50,7 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
                 break;
             }
         }
-        Ok(tally.end())
+        Ok(Some(tally.end()))
     }
 
     /// One ascent during which the copies adapt anew to where it is, once a round: the gradient of the defense where the copies are
