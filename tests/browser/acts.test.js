@@ -29,7 +29,7 @@ test('the three acts follow each other, and every answer stands beside the truth
   assert.equal(rows.length, 2, 'the static and the adapted classifier');
   for (const row of rows) assert.match(row, /right|wrong/);
   assert.match(await arena.riposte.locator('.work').innerText(), /6 iterations over 192 training images/);
-  assert.match(await arena.counter.locator('.headline').innerText(), /^The defense (holds against|falls to the point)|^No attacker is needed/);
+  assert.match(await arena.counter.locator('.headline').innerText(), /^The defense (holds against|falls to the picture)|^No attacker is needed/);
   await portraits(page, arena, 'digits');
   assert.deepEqual(complaints, []);
   await context.close();
@@ -115,6 +115,51 @@ test('where an image holds, others are tried until one falls', async () => {
   await context.close();
 });
 
+test('where a weak attack fails, one as strong as usual is a click away', async () => {
+  const { page, context, complaints } = await visit(site.browser, `${site.server.address}#dataset=digits&image=test:3&epsilon=0.02&steps=10&step-size=0.05`);
+  const arena = new Arena(page);
+  await arena.ready();
+  await arena.runAttack();
+  await arena.attack.locator('.phase').filter({ hasText: 'held' }).waitFor();
+  const result = nextResult(page);
+  await arena.attack.getByRole('button', { name: 'Attack at strength 0.3' }).click();
+  const { attack } = await result;
+  assert.ok(Math.abs(attack.epsilon - 0.3) < 1e-6 && attack.steps === 10, JSON.stringify(attack));
+  assert.equal(await arena.attack.getByRole('button', { name: /^Attack at strength/ }).count(), 0);
+  assert.deepEqual(complaints, []);
+  await context.close();
+});
+
+test('each answer in the midst of the steps says of which step it is', async () => {
+  const { page, context } = await visit(site.browser, site.server.address + SHORT);
+  const arena = new Arena(page);
+  await arena.ready();
+  await arena.runAttack();
+  await arena.settled(arena.attack);
+  const caption = arena.attack.locator('.triptych .what').last();
+  assert.equal(await caption.innerText(), 'The attacked image is seen as');
+  await arena.attack.locator('.scrubber input').focus();
+  await page.keyboard.press('Home');
+  await arena.attack.getByText('After step 0 of 10 it is seen as').waitFor();
+  await context.close();
+});
+
+test('a class has one color through all acts', async () => {
+  const { page, context } = await visit(site.browser, site.server.address, { reducedMotion: 'reduce' });
+  const arena = new Arena(page);
+  await arena.ready();
+  const seen = (section) => section.locator('.seen-as').evaluateAll((all) => all.map((one) => [one.textContent, getComputedStyle(one).color]));
+  await arena.runAttack();
+  await arena.runRiposte();
+  const colors = new Map();
+  for (const [name, color] of [...await seen(arena.attack), ...await seen(arena.riposte)]) {
+    assert.equal(colors.get(name) ?? color, color, `${name} in two colors`);
+    colors.set(name, color);
+  }
+  assert.ok(colors.size >= 2 && new Set(colors.values()).size === Math.min(colors.size, 3), [...colors].join(' '));
+  await context.close();
+});
+
 test('the scrubber walks over the steps: picture, bars and all', async () => {
   const { page, context } = await visit(site.browser, site.server.address + SHORT);
   const arena = new Arena(page);
@@ -131,12 +176,12 @@ test('the scrubber walks over the steps: picture, bars and all', async () => {
   const scrubber = arena.attack.locator('.scrubber input');
   await scrubber.focus();
   await page.keyboard.press('Home');
-  await arena.attack.getByText('Step 0 of 10').waitFor();
+  await arena.attack.getByText('Step 0 of 10', { exact: true }).waitFor();
   const [original, , result0] = await shown();
   assert.equal(original, result0, 'it starts at the untouched image');
   assert.ok(near(await widths(), natural.probabilities), 'and at what was said of it');
   await page.keyboard.press('ArrowRight');
-  await arena.attack.getByText('Step 1 of 10').waitFor();
+  await arena.attack.getByText('Step 1 of 10', { exact: true }).waitFor();
   assert.ok(near(await widths(), probabilities(steps[1])));
   assert.notEqual((await shown())[2], original);
   await context.close();
@@ -239,7 +284,7 @@ test('a drawing is not lost to the images that are tried after it', async () => 
   const paper = () => arena.attack.locator('canvas.paper').evaluate((canvas) => canvas.toDataURL());
   const drawn = await paper();
   await arena.ready();
-  await arena.attack.getByLabel('It shows').selectOption('1');
+  await arena.attack.getByLabel('What it shows (optional)').selectOption('1');
   await arena.ready();
   await arena.runAttack();
   await arena.attack.getByRole('button', { name: 'Try others until one falls' }).click();
@@ -404,7 +449,7 @@ for (const dataset of ['digits', 'mnist', 'cifar10']) {
     const { page, context, complaints } = await visit(site.browser, `${site.server.address}#dataset=${dataset}`);
     const arena = new Arena(page);
     await arena.ready();
-    assert.match(await arena.element.locator('.case').innerText(), /^Saved[^]*How [\d,]+ test images ended/);
+    assert.match(await arena.element.locator('.case').innerText(), /^Saved[^]*Of [\d,]+ attacked test images [\d,]+ fool the classifier/);
     const started = performance.now();
     await arena.runAttack();
     assert.match(await arena.attack.locator('.headline').innerText(), /fooled/);

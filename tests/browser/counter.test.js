@@ -80,7 +80,7 @@ test('the verdict says where the defense fell and why, or that it held, and the 
   await arena.counter.getByText(/On this device it takes .* at most/).waitFor();
   await arena.runCounter();
   const fell = await arena.counter.locator('.headline').innerText();
-  assert.match(fell, /^The defense falls to the point of round [12]: .*Of 4 fresh answers \d are wrong\.$/);
+  assert.match(fell, /^The defense falls to the picture of round [12]: .*Asked 4 times anew, it is wrong (once|\d times|every time)\.$/);
   assert.ok((await arena.element.locator('.story').innerText()).includes(fell));
   assert.equal(await points(arena).locator('xpath=self::*[contains(@class, "stands")]').count(), 1);
   await portraits(page, arena, 'counter-fell');
@@ -90,7 +90,7 @@ test('the verdict says where the defense fell and why, or that it held, and the 
   assert.equal(await points(arena).count(), 0, 'what was found with another strength is gone');
   await arena.runAttack();
   await arena.runCounter();
-  assert.match(await arena.counter.locator('.headline').innerText(), /^The defense holds against 5 rounds: at the attacker.s best point 4 of 4 fresh answers are right\.$/);
+  assert.match(await arena.counter.locator('.headline').innerText(), /^The defense holds against 5 rounds: asked 4 times anew about the attacker.s best picture, it is right every time\.$/);
   await portraits(page, arena, 'counter-held');
   assert.deepEqual(complaints, []);
   await context.close();

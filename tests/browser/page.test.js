@@ -83,7 +83,7 @@ test('the page fits a phone, and a finger can draw on it', async () => {
   await touch('touchStart', 0.15);
   for (const y of [0.3, 0.45, 0.6, 0.75, 0.85]) await touch('touchMove', y);
   await touch('touchEnd', 0.85);
-  await arena.attack.getByLabel('It shows').waitFor();
+  await arena.attack.getByLabel('What it shows (optional)').waitFor();
   await arena.ready();
   assert.match(page.url(), /image=px/, 'the drawing is in the link');
   await arena.runAttack();

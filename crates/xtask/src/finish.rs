@@ -110,13 +110,13 @@ fn show_first_case(site: &Path, assets: &Path) -> Result<()> {
 
 fn html_of(case: &Case, dataset: DatasetId) -> String {
     let captions = case.captions(dataset);
-    let figure = |path: &String, (what, value): &(&str, String)| {
+    let figure = |path: &String, (what, value): &(String, String)| {
         format!(
             r#"<figure><img src="{path}" alt="" width="112" height="112" fetchpriority="high"><figcaption>{what} <b>{value}</b></figcaption></figure>"#
         )
     };
     let pictures: String = case.pictures.iter().zip(&captions).map(|(path, caption)| figure(path, caption)).collect();
-    let [.., (answers, answer)] = &captions;
+    let (answers, answer) = case.answer(dataset);
     let look = if case.ends_well() { "good" } else { "bad" };
     format!(
         r#"<section class="case" aria-label="A prepared case"><p class="case-verdict {look}">{}</p><div class="case-pictures">{pictures}<figure class="case-answer"><span class="case-arrow" aria-hidden="true">&rarr;</span><figcaption>{answers} <b>{answer}</b></figcaption></figure></div></section>"#,

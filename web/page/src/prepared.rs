@@ -1,7 +1,7 @@
 //! The prepared cases of a model: duels that were fought when the site was built, shown at once, and repeated on demand.
 
 use leptos::prelude::*;
-use riposte_protocol::{Case, FELL, Prepared, Sequence, Step, name_of};
+use riposte_protocol::{Case, FELL, Odds, Prepared, Sequence, Step, name_of};
 use riposte_spec::Choice as _;
 use riposte_spec::counter::{Counter, Course};
 use riposte_spec::outcome::Outcome;
@@ -11,7 +11,7 @@ use crate::acts::show_first_act;
 use crate::options::Controls;
 use crate::state::{Arena, Load, Origin};
 use crate::trace::Phase;
-use crate::words::{percent, thousands};
+use crate::words::{percent, short, thousands};
 
 /// Whether the cases are shown: where a visitor has all choices.
 pub fn are_shown(arena: Arena) -> bool {
@@ -22,14 +22,14 @@ pub fn are_shown(arena: Arena) -> bool {
 #[component]
 pub fn PreparedCases() -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let prepared = Memo::new(move |_| arena.model_entry().prepared);
-    let stands = Memo::new(move |_| arena.case_that_stands());
+    let prepared = Memo::new(move |_| arena.prepared());
+    let stands = Memo::new(move |_| Some((arena.case_that_stands()?, arena.stands_alone())));
     let sequence = Memo::new(move |_| arena.sequence());
     let panel = move || {
         view! {
             <section class="case" aria-label="Prepared cases">
-                {move || stands.get().map(|case| view! { <Shown case/> })}
-                {move || prepared.get().map(|prepared| view! { <Kinds prepared/> })}
+                {move || stands.get().map(|(case, alone)| view! { <Shown case alone/> })}
+                {move || prepared.get().map(|(model, prepared)| view! { <Kinds model prepared/> })}
                 {move || sequence.get().map(|sequence| view! { <Steps sequence/> })}
             </section>
         }
@@ -39,15 +39,22 @@ pub fn PreparedCases() -> impl IntoView {
 }
 
 #[component]
-fn Shown(case: Case) -> impl IntoView {
+fn Shown(
+    case: Case,
+    /// Whether it is about the classifier alone, without the defense.
+    alone: bool,
+) -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let look = if case.ends_well() { "case-verdict good" } else { "case-verdict bad" };
-    let verdict = case.verdict(arena.dataset());
+    let dataset = arena.dataset();
+    let (good, verdict) = match alone {
+        true => (!case.is_fooled(), case.verdict_alone(dataset)),
+        false => (case.ends_well(), case.verdict(dataset)),
+    };
+    let look = if good { "case-verdict good" } else { "case-verdict bad" };
     let base = arena.wiring.base();
-    let [.., (answers, answer)] = case.captions(arena.dataset());
-    let captions = case.captions(arena.dataset());
+    let (answers, answer) = case.answer(dataset);
     // As `cargo xtask` writes it into the page for the time before this code is there.
-    let pictures = case.pictures.iter().zip(captions).map(|(path, (what, value))| {
+    let pictures = case.pictures.iter().zip(case.captions(dataset)).map(|(path, (what, value))| {
         view! {
             <figure>
                 <img src=format!("{base}{path}") alt="" width="112" height="112"/>
@@ -59,18 +66,20 @@ fn Shown(case: Case) -> impl IntoView {
         <p class=look role="status">{verdict}</p>
         <div class="case-pictures">
             {pictures.collect_view()}
-            <figure class="case-answer">
-                <span class="case-arrow" aria-hidden="true">"\u{2192}"</span>
-                <figcaption>{answers} " " <b>{answer}</b></figcaption>
-            </figure>
+            {(!alone).then(|| view! {
+                <figure class="case-answer">
+                    <span class="case-arrow" aria-hidden="true">"\u{2192}"</span>
+                    <figcaption>{answers} " " <b>{answer}</b></figcaption>
+                </figure>
+            })}
         </div>
-        <Repeat case/>
+        <Repeat case alone/>
     }
 }
 
 /// The button that fights the duel again, here, and what came of it.
 #[component]
-fn Repeat(case: Case) -> impl IntoView {
+fn Repeat(case: Case, alone: bool) -> impl IntoView {
     let arena = expect_context::<Arena>();
     let phases = arena.runs.phases();
     let [attacked, riposted, countered] = phases;
@@ -83,16 +92,25 @@ fn Repeat(case: Case) -> impl IntoView {
             arena.wiring.cancel(arena.runs.riposted.run.get_untracked());
             arena.wiring.cancel(arena.runs.countered.run.get_untracked());
         } else {
-            arena.repeat_case();
+            arena.repeat_case(alone);
         }
     };
     let told = {
         let case = case.clone();
         move || match (attacked.get(), riposted.get(), countered.get()) {
-            (Phase::Running(_), ..) => "Attacking: act I shows each step.".to_owned(),
-            (_, Phase::Running(_), _) => "The defense adapts: act II shows how.".to_owned(),
-            (.., Phase::Running(_)) => "The attacker and the defense take turns: act III shows each round.".to_owned(),
+            (Phase::Running(_), ..) => {
+                at_it(&progress(arena.runs.attacked.steps.with(Vec::len), arena.attack.get().steps, "step"), "I", "attacks")
+            }
+            (_, Phase::Running(_), _) => {
+                let (done, of) = (arena.runs.riposted.iterations.with(Vec::len), arena.riposte.get().iterations);
+                at_it(&progress(done, of, "iteration"), "II", "defends")
+            }
+            (.., Phase::Running(_)) => {
+                let rounds = arena.runs.countered.points.with(Vec::len);
+                at_it(&progress(rounds, arena.counter.get().rounds, "round"), "III", "lets attacker and defense take turns")
+            }
             (.., Phase::Done) if counters => outlook(arena, &case).unwrap_or_default(),
+            (Phase::Done, ..) if alone => comparison_alone(arena, &case).unwrap_or_default(),
             (Phase::Done, Phase::Done, _) if !counters => comparison(arena, &case).unwrap_or_default(),
             _ if running() => "It begins as soon as the classifier is here.".to_owned(),
             _ => "Computed when this site was built; your own device has not done it yet.".to_owned(),
@@ -108,12 +126,24 @@ fn Repeat(case: Case) -> impl IntoView {
                     _ => "Run it yourself",
                 }}
             </button>
-            <p class="phase" role="status">{told}</p>
+            // Its counts change many times a second: a screen reader hears of the acts instead.
+            <p class="phase" aria-live=move || if running() { "off" } else { "polite" }>{told}</p>
             <Show when=done>
                 <button type="button" class="plain" on:click=move |event| show_first_act(&event)>"See how, step by step" <span aria-hidden="true">" \u{2193}"</span></button>
             </Show>
         </div>
     }
+}
+
+/// `step 3 of 40`; nothing before the first.
+fn progress(done: usize, of: usize, what: &str) -> String {
+    // The untouched image, before the first step, counts for none.
+    let done = done.min(of);
+    if done == 0 { String::new() } else { format!(", {what} {done} of {of}") }
+}
+
+fn at_it(progress: &str, act: &str, does: &str) -> String {
+    format!("Your own device is at it: it {does}{progress}. Act {act} shows each step.")
 }
 
 /// What came of the attack on the defense here, beside what was prepared.
@@ -152,23 +182,54 @@ fn comparison(arena: Arena, case: &Case) -> Option<String> {
     })
 }
 
-/// A button for each way to end, with how often it happens.
+/// What came of the attack alone here, beside what was prepared.
+fn comparison_alone(arena: Arena, case: &Case) -> Option<String> {
+    let end = arena.runs.attacked.end()?.prediction;
+    let name = arena.dataset().classes().get(end.class).copied().unwrap_or_default();
+    let sure = end.probabilities().get(end.class).copied().unwrap_or_default();
+    Some(if end.class == case.said[1].class {
+        format!("You ran it, and it came out the same: attacked, it says \u{201c}{name}\u{201d} ({}).", percent(sure))
+    } else {
+        format!("You ran it, and it came out otherwise: attacked, it says \u{201c}{name}\u{201d}. Devices round differently.")
+    })
+}
+
+/// How often each way to end happens, in a sentence.
+fn counted(odds: &Odds) -> String {
+    let [saved, failed, alone, spoiled] =
+        [Outcome::Answered, Outcome::Failed, Outcome::NoNeighbor, Outcome::Spoiled].map(|outcome| odds.of(outcome));
+    format!(
+        "Of {} attacked test images {} fool the classifier: the defense puts {} right again, and spoils {} of the others. (Measured with preset {}.)",
+        thousands(odds.images),
+        thousands(saved + failed + alone),
+        thousands(saved),
+        thousands(spoiled),
+        odds.preset
+    )
+}
+
+/// A button for each way to end, and how often it happens.
 #[component]
-fn Kinds(prepared: Prepared) -> impl IntoView {
+fn Kinds(
+    /// Whose cases they are.
+    model: String,
+    prepared: Prepared,
+) -> impl IntoView {
     let arena = expect_context::<Arena>();
     let Prepared { odds, cases, fell } = prepared;
+    let model = StoredValue::new(model);
+    let take = move |case: Case| arena.take_step(Step { model: model.get_value(), case });
     let cases_preset = cases.first().map(|case| case.preset);
-    let case_that_stands = Memo::new(move |_| arena.case_that_stands());
+    let case_that_stands = Memo::new(move |_| arena.case_that_stands().filter(|_| !arena.stands_alone()));
     let stands = move || case_that_stands.get().filter(|case| case.course.is_none()).map(|case| case.outcome);
-    let fell = fell.map(|_| {
+    let fell = fell.map(|case| {
+        let case = StoredValue::new(case);
         view! {
             <button
                 type="button"
                 class="plain"
                 aria-pressed=move || case_that_stands.with(|case| case.as_ref().is_some_and(|case| case.course.is_some())).to_string()
-                on:click=move |_| if let Some(place) = untrack(|| arena.cases().iter().position(|case| case.course.is_some())) {
-                    arena.take_case(place);
-                }
+                on:click=move |_| take(case.get_value())
             >
                 {FELL}
             </button>
@@ -179,20 +240,19 @@ fn Kinds(prepared: Prepared) -> impl IntoView {
         .filter(|outcome| cases.iter().all(|case| case.outcome != **outcome))
         .map(|outcome| format!("\u{201c}{}\u{201d} ({})", name_of(*outcome), odds.of(*outcome)))
         .collect();
-    let buttons = cases.into_iter().enumerate().map(|(place, case)| {
-        let (outcome, count) = (case.outcome, odds.of(case.outcome));
+    let buttons = cases.into_iter().map(|case| {
+        let (outcome, case) = (case.outcome, StoredValue::new(case));
         view! {
             <button
                 type="button"
                 class="plain"
                 aria-pressed=move || (stands() == Some(outcome)).to_string()
-                on:click=move |_| arena.take_case(place)
+                on:click=move |_| take(case.get_value())
             >
-                {name_of(outcome)} " " <small>{thousands(count)}</small>
+                {name_of(outcome)}
             </button>
         }
     });
-    let images = thousands(odds.images);
     let others = cases_preset.filter(|preset| *preset != odds.preset).map(|preset| format!(" The cases here are with {preset}."));
     let lacking = (!lacking.is_empty()).then(|| {
         format!(
@@ -201,26 +261,36 @@ fn Kinds(prepared: Prepared) -> impl IntoView {
         )
     });
     view! {
+        <p class="case-title" id="kinds">"How else it can end"</p>
         <div class="kinds" role="group" aria-label="Prepared cases, by how they end">{buttons.collect_view()} {fell}</div>
-        <p class="hint">
-            {format!("How {images} test images ended, each attacked and defended with preset {}.", odds.preset)} {others} {lacking}
-        </p>
+        <p class="hint">{counted(&odds)} {others} {lacking}</p>
     }
 }
 
-/// What each step of a sequence is, and what it shows.
-const STEPS: [(&str, &str); 3] = [
-    ("Undefended", "An ordinary classifier: a change that hardly shows is enough."),
-    ("Hardened", "Trained with attacks, it holds against the same change. A stronger one would do."),
-    ("Answers back", "Under the stronger attack, it adapts before it answers."),
-];
+/// What the steps of a sequence are.
+const STEPS: [&str; 3] = ["Undefended", "Hardened", "Answers back"];
+
+/// What each of them shows.
+fn step_words(sequence: &Sequence) -> [String; 3] {
+    let [weak, _, strong] = sequence.steps.each_ref().map(|step| step.case.setup().pgd().map_or(0.0, |attack| attack.epsilon));
+    let times = strong / weak.max(f32::EPSILON);
+    [
+        "An ordinary classifier: a change that hardly shows is enough.".to_owned(),
+        "Trained with attacks, it holds against the same change.".to_owned(),
+        format!(
+            "A change {} times as strong fools it all the same. Now it adapts before it answers.",
+            if times < 10.0 { short((times * 10.0).round() / 10.0) } else { format!("{times:.0}") }
+        ),
+    ]
+}
 
 /// From a classifier without a defense to one that answers back, on the same image.
 #[component]
 fn Steps(sequence: Sequence) -> impl IntoView {
     let arena = expect_context::<Arena>();
     let stands = Memo::new(move |_| arena.step_that_stands());
-    let buttons = sequence.steps.into_iter().zip(STEPS).enumerate().map(|(place, (step, (name, _)))| {
+    let words = step_words(&sequence);
+    let buttons = sequence.steps.into_iter().zip(STEPS).enumerate().map(|(place, (step, name))| {
         let step = StoredValue::new(step);
         view! {
             <li>
@@ -236,9 +306,9 @@ fn Steps(sequence: Sequence) -> impl IntoView {
         }
     });
     view! {
-        <p class="case-title" id="three">"One image, three classifiers"</p>
+        <p class="case-title" id="three">"One image, three steps"</p>
         <ol class="kinds" aria-labelledby="three">{buttons.collect_view()}</ol>
-        <p class="step-says" role="status">{move || stands.get().map(|place| STEPS[place].1)}</p>
+        <p class="step-says" role="status">{move || stands.get().map(|place| words[place].clone())}</p>
     }
 }
 
@@ -257,6 +327,22 @@ impl Arena {
         let steps = self.sequence().map_or_else(Vec::new, |sequence| sequence.steps.to_vec());
         let steps = steps.into_iter().filter(|step| step.model == id).map(|step| step.case);
         prepared.into_iter().chain(steps).collect()
+    }
+
+    /// The prepared cases that are offered, and the model whose they are: those of the model; of an undefended one, which has none, those
+    /// of the model that its sequence leads to.
+    fn prepared(self) -> Option<(String, Prepared)> {
+        let own = self.model_entry();
+        let entry = match own.prepared.is_some() || !own.card.is_undefended() {
+            true => own,
+            false => self.wiring.entry_of(&self.sequence()?.steps.last()?.model)?,
+        };
+        Some((entry.card.id, entry.prepared?))
+    }
+
+    /// Whether the case that stands is a step of the sequence that shows the classifier without the defense.
+    fn stands_alone(self) -> bool {
+        self.step_that_stands().is_some_and(|place| place + 1 < STEPS.len())
     }
 
     /// The sequence of the dataset.
@@ -347,10 +433,11 @@ impl Arena {
         self.on_attacked.set(true);
     }
 
-    /// Fights the duel of the case that stands.
-    pub fn repeat_case(self) {
+    /// Fights the duel of the case that stands; of the classifier `alone`, its attack.
+    fn repeat_case(self, alone: bool) {
         let [_, defends, counters] = self.wiring.acts();
-        let counters = counters && untrack(|| self.case_that_stands()).is_some_and(|case| case.course.is_some());
+        let defends = defends && !alone;
+        let counters = counters && !alone && untrack(|| self.case_that_stands()).is_some_and(|case| case.course.is_some());
         self.attacked_is_void();
         self.runs.pending.set(if counters {
             3

@@ -136,6 +136,13 @@ impl Arena {
         set_timeout(move || self.runs.pending.set(act), Duration::ZERO);
     }
 
+    /// The attack at another strength.
+    pub fn run_stronger(self, epsilon: f32) {
+        self.attack.update(|attack| attack.epsilon = epsilon);
+        // After what follows from another strength: see `order`.
+        set_timeout(move || self.runs.pending.set(1), Duration::ZERO);
+    }
+
     /// Act 2.
     pub fn run_riposte(self) {
         let Some(image) = untrack(|| self.riposte_input()) else { return };

@@ -68,31 +68,54 @@ impl Case {
         self.preset.preset().for_duel().with_link(self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()))).0
     }
 
-    /// Under the pictures: what the classifier sees in the image, how large the change is, what it sees in the attacked image; last, what
-    /// the defense answers.
-    pub fn captions(&self, dataset: DatasetId) -> [(&'static str, String); 4] {
-        let [natural, attacked, answer] = self.said.map(|said| said.told(dataset));
+    /// Under the pictures: what the classifier sees in the image, how large the change is and how it is shown, what the classifier sees in
+    /// the attacked image.
+    pub fn captions(&self, dataset: DatasetId) -> [(String, String); 3] {
+        let [natural, attacked, _] = self.said.map(|said| said.told(dataset));
         let epsilon = self.setup().pgd().map_or(0.0, |attack| attack.epsilon);
-        if let Some(verdict) = self.course.as_ref().and_then(Course::verdict) {
-            let name = |class: usize| dataset.classes().get(class).copied().unwrap_or_default().to_owned();
-            return [
-                ("The image, seen as", natural),
-                ("A change of at most", print_pixels(epsilon)),
-                ("The knowing attacker\u{2019}s point, seen as", name(verdict.judged.original)),
-                ("The defense answers", name(verdict.answer)),
-            ];
-        }
+        let last = match self.course.as_ref().and_then(Course::verdict) {
+            Some(verdict) => {
+                ("The knowing attacker\u{2019}s picture, seen as", name(dataset, verdict.judged.original).to_owned())
+            }
+            None => ("Attacked, seen as", attacked),
+        };
+        let magnified = match epsilon {
+            epsilon if epsilon > 0.0 => format!(", magnified \u{d7}{}", (10.0 / epsilon).round() / 10.0),
+            _ => String::new(),
+        };
         [
-            ("The image, seen as", natural),
-            ("A change of at most", print_pixels(epsilon)),
-            ("Attacked, seen as", attacked),
-            ("The defense answers", answer),
+            ("The image, seen as".to_owned(), natural),
+            (format!("The change{magnified}; no pixel (0 black, 1 white) moves more than"), print_pixels(epsilon)),
+            (last.0.to_owned(), last.1),
         ]
+    }
+
+    /// What the defense answers in the end, for the place after the pictures.
+    pub fn answer(&self, dataset: DatasetId) -> (&'static str, String) {
+        let answer = match self.course.as_ref().and_then(Course::verdict) {
+            Some(verdict) => name(dataset, verdict.answer).to_owned(),
+            None => self.said[2].told(dataset),
+        };
+        ("The defense answers", answer)
+    }
+
+    /// How the classifier stood alone, in two or three sentences: nothing defends it in what the case is shown for.
+    pub fn verdict_alone(&self, dataset: DatasetId) -> String {
+        let [attacked, label] = [self.said[1].class, self.label].map(|class| quoted(dataset, class));
+        match self.is_fooled() {
+            true => format!("Fooled. The classifier says {attacked}, and the image shows {label}. It has no defense."),
+            false => format!("Held. The classifier still says {attacked}, and that is right."),
+        }
+    }
+
+    /// Whether the attack makes the classifier err.
+    pub fn is_fooled(&self) -> bool {
+        self.said[1].class != self.label
     }
 
     /// How it ended and why, in a sentence or two.
     pub fn verdict(&self, dataset: DatasetId) -> String {
-        let name = |class: usize| format!("\u{201c}{}\u{201d}", dataset.classes().get(class).copied().unwrap_or_default());
+        let name = |class: usize| quoted(dataset, class);
         let [_, attacked, answer] = self.said.map(|said| name(said.class));
         let label = name(self.label);
         if let Some(course) = &self.course {
@@ -120,9 +143,16 @@ impl Case {
 
 impl Said {
     fn told(self, dataset: DatasetId) -> String {
-        let name = dataset.classes().get(self.class).copied().unwrap_or_default();
-        format!("{name} ({})", percent(self.probability))
+        format!("{} ({})", name(dataset, self.class), percent(self.probability))
     }
+}
+
+fn name(dataset: DatasetId, class: usize) -> &'static str {
+    dataset.classes().get(class).copied().unwrap_or_default()
+}
+
+fn quoted(dataset: DatasetId, class: usize) -> String {
+    format!("\u{201c}{}\u{201d}", name(dataset, class))
 }
 
 /// What a case with a course is called.

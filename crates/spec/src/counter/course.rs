@@ -130,11 +130,12 @@ impl Course {
                 let tries = if self.settings.kind.goes_in_rounds() {
                     count(self.rounds.len(), "round")
                 } else {
-                    count(self.rounds.len(), "point")
+                    count(self.rounds.len(), "picture")
                 };
                 return format!(
-                    "The defense holds against {tries}: at the attacker's best point {} of {} fresh answers are right.",
-                    judged.right, judged.of
+                    "The defense holds against {tries}: asked {} anew about the attacker's best picture, it is right {}.",
+                    times(judged.of),
+                    share(judged.right, judged.of)
                 );
             }
             Ending::NoNeighbor => {
@@ -152,15 +153,27 @@ impl Course {
             }
         };
         let where_ = match self.settings.kind.goes_in_rounds() {
-            true => format!("the point of round {}", round + 1),
-            false => "the attacker's point".to_owned(),
+            true => format!("the picture of round {}", round + 1),
+            false => "the attacker's picture".to_owned(),
         };
-        let wrong = judged.of - judged.right;
-        format!(
-            "The defense falls to {where_}: {why}. Of {} fresh answers {wrong} {} wrong.",
-            judged.of,
-            if wrong == 1 { "is" } else { "are" }
-        )
+        let wrong = share(judged.of - judged.right, judged.of);
+        format!("The defense falls to {where_}: {why}. Asked {} anew, it is wrong {wrong}.", times(judged.of))
+    }
+}
+
+fn times(count: usize) -> String {
+    match count {
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    }
+}
+
+/// How many of so many times.
+fn share(count: usize, of: usize) -> String {
+    match count {
+        0 => "never".to_owned(),
+        count if count == of && of > 1 => "every time".to_owned(),
+        count => times(count),
     }
 }
 
@@ -202,22 +215,22 @@ mod tests {
             (
                 course(&[0, 0, 1], 4, Some(([3, 5], 3))),
                 Ending::Held,
-                "holds against 3 rounds: at the attacker's best point 3 of 4",
+                "holds against 3 rounds: asked 4 times anew about the attacker's best picture, it is right 3 times.",
             ),
             (
                 course(&[0, 2, 2], 4, Some(([5, 5], 0))),
                 Ending::NoNeighbor,
-                "falls to the point of round 2: no other class is left",
+                "falls to the picture of round 2: no other class is left",
             ),
             (
                 course(&[2, 2], 4, Some(([5, 6], 1))),
                 Ending::WrongPair,
-                "falls to the point of round 2: the two classes that the copy trains on, five and six",
+                "falls to the picture of round 2: the two classes that the copy trains on, five and six",
             ),
             (
                 course(&[1, 1], 4, Some(([5, 3], 2))),
                 Ending::CopiesAgree,
-                "they say five all the same. Of 4 fresh answers 2 are wrong.",
+                "they say five all the same. Asked 4 times anew, it is wrong 2 times.",
             ),
             (course(&[2], 2, Some(([5, 5], 0))), Ending::Unneeded, "errs on the natural image already"),
             (course(&[], 4, None), Ending::Held, "found nothing to take hold of"),

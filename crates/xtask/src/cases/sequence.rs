@@ -8,7 +8,12 @@ use riposte_spec::outcome::Outcome;
 use super::{Arena, Fought, Terms, Weighed};
 
 /// Strengths from one that nobody sees on.
-const STRENGTHS: [&str; 8] = ["0.02", "0.04", "0.06", "0.08", "0.1", "0.12", "0.14", "0.16"];
+fn strengths(dataset: DatasetId) -> &'static [&'static str] {
+    match dataset {
+        DatasetId::Digits | DatasetId::Mnist => &["0.02", "0.04", "0.06", "0.08", "0.1", "0.12", "0.14", "0.16"],
+        DatasetId::Cifar10 => &["1/255", "2/255", "3/255", "4/255"],
+    }
+}
 
 impl Arena {
     /// The way from an undefended classifier by a hardened one to `last`, the case in which that answers back; none where nothing can
@@ -44,8 +49,8 @@ impl Arena {
         terms: Terms,
         training_images: usize,
     ) -> Result<Option<[Fought; 2]>> {
-        for strength in STRENGTHS {
-            let settings = [("epsilon".to_owned(), strength.to_owned())];
+        for strength in strengths(hardened.1.dataset) {
+            let settings = [("epsilon".to_owned(), (*strength).to_owned())];
             let fight = |(weights, card): &Weighed| self.fight(card, weights, training_images, terms, &settings);
             let weak = fight(undefended)?;
             if !matches!(weak.outcome, Outcome::Answered | Outcome::Failed | Outcome::NoNeighbor) {

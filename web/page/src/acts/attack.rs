@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use riposte_protocol::Picture;
 use riposte_spec::attack::Start;
 
-use super::{Act, Onward, RunButton, all_controls, attack_race, class_name, headline, is_hidden, is_set};
+use super::{Act, Onward, RunButton, all_controls, attack_race, class_name, headline, is_hidden, is_set, look_of};
 use crate::choose::Chooser;
 use crate::hunt::Chase;
 use crate::parts::{Bars, Figure, Ink, PhaseLine, Plot, Scrubber};
@@ -50,6 +50,16 @@ pub fn AttackAct() -> impl IntoView {
         let (end, class) = trace.end().zip(arena.class())?;
         Some(if end.prediction.class == class { "Try others until one falls" } else { "Find another one that falls" })
     };
+    // Where a weak attack failed, one as strong as usual is at hand.
+    let stronger = move || {
+        let (end, class) = trace.end().zip(arena.class())?;
+        let usual = arena.base().attack.epsilon;
+        let offered = end.prediction.class == class && arena.attack.with(|attack| attack.epsilon < usual) && all_controls(arena);
+        offered.then(|| {
+            let label = format!("Attack at strength {}", pixel_units(usual, arena.dataset()));
+            view! { <button type="button" class="plain" on:click=move |_| arena.run_stronger(usual)>{label}</button> }
+        })
+    };
     let tried = move || match arena.hunt.chase.get() {
         Chase::On(held) => Some(format!("Attacking one test image after the other. {held} held so far.")),
         Chase::Off | Chase::Found(_) => None,
@@ -86,10 +96,11 @@ pub fn AttackAct() -> impl IntoView {
                         <Show when=move || !hunting.get() && others().is_some() && arena.wiring.has_engine() && !is_hidden(arena)>
                             <button type="button" class="plain" on:click=move |_| arena.start_hunt()>{others}</button>
                         </Show>
+                        {stronger}
                         <Onward phase=trace.phase label="See the defense" to=(1, "riposte")/>
                     </div>
                     {move || (!prepared::are_shown(arena)).then(|| view! { <Odds/> })}
-                    <Triptych trace says=Signal::stored(["The image is seen as", "The attacked image is seen as"])/>
+                    <Triptych trace/>
                     <AttackWatch trace/>
                     <Downloads/>
                 </div>
@@ -137,12 +148,7 @@ fn Odds() -> impl IntoView {
 
 /// Original, change, result.
 #[component]
-pub fn Triptych(
-    trace: AttackTrace,
-    /// Whose answers stand under the original, and under the result.
-    #[prop(into)]
-    says: Signal<[&'static str; 2]>,
-) -> impl IntoView {
+pub fn Triptych(trace: AttackTrace) -> impl IntoView {
     let arena = expect_context::<Arena>();
     let original = Signal::derive(move || arena.subject.with(|subject| subject.as_ref().map(|subject| subject.image.clone())));
     let shown = Memo::new(move |_| trace.shown());
@@ -158,7 +164,9 @@ pub fn Triptych(
     };
     let largest = move || change.with(|change| change.as_ref().map_or(0.0, Picture::max_abs));
     let said = move |class: usize, probability: f32| {
-        view! { <b class="seen-as">{class_name(arena, class)}</b> <span class="value">{percent(probability)}</span> }
+        view! {
+            <b class=format!("seen-as {}", look_of(arena, class))>{class_name(arena, class)}</b> <span class="value">{percent(probability)}</span>
+        }
     };
     let of_original = move || {
         arena.natural.get().map(|natural| said(natural.class, natural.probabilities().get(natural.class).copied().unwrap_or(0.0)))
@@ -168,12 +176,17 @@ pub fn Triptych(
             said(step.prediction.class, step.prediction.probabilities().get(step.prediction.class).copied().unwrap_or(0.0))
         })
     };
+    // In the midst of the steps, the answer shown is not yet the last one.
+    let caption = move || match (trace.playhead.at.get(), trace.playhead.count.get()) {
+        (at, count) if at + 1 < count => format!("After step {at} of {} it is seen as", count - 1),
+        _ => "The attacked image is seen as".to_owned(),
+    };
     let units = move |value: f32| pixel_units(value, arena.dataset());
     let one_channel = move || arena.dataset().image_shape()[0] == 1;
     view! {
         <div class="triptych">
             <Figure picture=original symbol="x" label="The untouched image">
-                <span class="what">{move || says.get()[0]}</span>
+                <span class="what">"The image is seen as"</span>
                 <span class="says">{of_original}</span>
             </Figure>
             <span class="operator" aria-hidden="true">"+"</span>
@@ -197,7 +210,7 @@ pub fn Triptych(
             </Figure>
             <span class="operator" aria-hidden="true">"="</span>
             <Figure picture=result symbol="x\u{2032}" label="The attacked image">
-                <span class="what">{move || says.get()[1]}</span>
+                <span class="what">{caption}</span>
                 <span class="says">{of_result}</span>
             </Figure>
         </div>

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use riposte_protocol::Picture;
 use riposte_spec::counter::{Judgment, Round};
 
-use super::{Act, RunButton, all_controls, class_name, headline};
+use super::{Act, RunButton, all_controls, class_name, headline, look_of};
 use crate::parts::{Figure, PhaseLine};
 use crate::settings::CounterControls;
 use crate::state::Arena;
@@ -68,8 +68,8 @@ fn turn(trace: CounterTrace) -> String {
         trace.course.with(|course| course.as_ref().map_or((0, 0), |course| (course.rounds.len(), course.judgments.len())));
     let after = match (judgments, rounds) {
         (0, _) => "A control first, the untouched image".to_owned(),
-        (_, 0) => "The first point".to_owned(),
-        (_, rounds) => format!("After {rounds} point{}", if rounds == 1 { "" } else { "s" }),
+        (_, 0) => "The first picture".to_owned(),
+        (_, rounds) => format!("After {rounds} picture{}", if rounds == 1 { "" } else { "s" }),
     };
     match trace.turn.get() {
         Some(Turn::Climbing(step, of)) => format!("{after}: the attacker climbs, step {step} of {of}."),
@@ -90,7 +90,7 @@ fn Rounds(trace: CounterTrace) -> impl IntoView {
     let shown = move || rounds.get().into_iter().enumerate().map(|(place, round)| one(place, round)).collect_view();
     view! {
         <Show when=move || rounds.with(|rounds| !rounds.is_empty())>
-            <ol class="rounds" aria-label="The attacker's points">{shown}</ol>
+            <ol class="rounds" aria-label="The attacker's pictures">{shown}</ol>
         </Show>
     }
 }
@@ -99,15 +99,16 @@ fn Rounds(trace: CounterTrace) -> impl IntoView {
 fn Point(place: usize, round: Round, picture: Option<Picture>, trace: CounterTrace) -> impl IntoView {
     let arena = expect_context::<Arena>();
     let name = move |class: usize| class_name(arena, class);
+    let look = move |class: usize| format!("seen-as {}", look_of(arena, class));
     let label = arena.class();
     let [original, neighbor] = round.pair;
     let right = label == Some(round.answer);
     let pair = if original == neighbor {
-        view! { <span>"seen as "<b class="seen-as first">{name(original)}</b>", no neighbor"</span> }.into_any()
+        view! { <span>"seen as "<b class=look(original)>{name(original)}</b>", no neighbor"</span> }.into_any()
     } else {
         view! {
             <span>
-                "trains on "<b class="seen-as first">{name(original)}</b>" and "<b class="seen-as second">{name(neighbor)}</b>
+                "trains on "<b class=look(original)>{name(original)}</b>" and "<b class=look(neighbor)>{name(neighbor)}</b>
             </span>
         }
         .into_any()
@@ -127,7 +128,7 @@ fn Point(place: usize, round: Round, picture: Option<Picture>, trace: CounterTra
     });
     view! {
         <li class:right=right class:wrong=!right class:stands=move || trace.standing() == Some(place)>
-            <Figure picture=Signal::stored(picture) symbol="x\u{2032}" label=format!("The attacker's point: {}", round.title())>
+            <Figure picture=Signal::stored(picture) symbol="x\u{2032}" label=format!("The attacker's picture: {}", round.title())>
                 <span class="what">{round.title()} ", " {models}</span>
             </Figure>
             <p>
@@ -146,8 +147,8 @@ fn Judgments(trace: CounterTrace) -> impl IntoView {
     let row = move |judgment: Judgment| {
         let what = match judgment.kind {
             None => "The untouched image".to_owned(),
-            Some(kind) if kind.goes_in_rounds() => format!("The point of round {}", judgment.round + 1),
-            Some(_) => "The attacker\u{2019}s point".to_owned(),
+            Some(kind) if kind.goes_in_rounds() => format!("The picture of round {}", judgment.round + 1),
+            Some(_) => "The attacker\u{2019}s picture".to_owned(),
         };
         let judged = judgment.judged;
         let right = judged.is_mostly_right();
@@ -163,7 +164,7 @@ fn Judgments(trace: CounterTrace) -> impl IntoView {
     view! {
         <Show when=move || trace.phase.get() == Phase::Done>
             <table class="verdict">
-                <caption>"Judged by fresh draws. " <span class="truth">"The attacker never saw these answers."</span></caption>
+                <caption>"Asked anew, with other random draws. " <span class="truth">"The attacker never saw these answers."</span></caption>
                 <thead class="visually-hidden">
                     <tr><th scope="col">"Input"</th><th scope="col">"First answer"</th><th scope="col">"Right answers"</th></tr>
                 </thead>

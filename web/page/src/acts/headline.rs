@@ -42,17 +42,13 @@ pub fn of_attack(arena: Arena) -> Sentence {
     let Some(end) = arena.runs.attacked.end() else {
         return match truth(arena) {
             Some(truth) if truth == natural.class => {
-                Some((Tone::Good, format!("Nobody has attacked it yet: it says {}, and that is right.", says(arena, truth))))
+                Some((Tone::Good, format!("Not attacked here yet: it says {}, and that is right.", says(arena, truth))))
             }
             Some(truth) => Some((
                 Tone::Bad,
-                format!(
-                    "Nobody has attacked it, and it is wrong: it says {}, and {}.",
-                    says(arena, natural.class),
-                    shows(arena, truth)
-                ),
+                format!("Not attacked here yet, and wrong: it says {}, and {}.", says(arena, natural.class), shows(arena, truth)),
             )),
-            None => Some((Tone::Plain, format!("Nobody has attacked it yet: it says {}.", says(arena, natural.class)))),
+            None => Some((Tone::Plain, format!("Not attacked here yet: it says {}.", says(arena, natural.class)))),
         };
     };
     Some(fall(arena, "The classifier", end.prediction.class, class))

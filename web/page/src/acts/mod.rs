@@ -156,14 +156,31 @@ fn class_name(arena: Arena, class: usize) -> String {
 /// The race of an attack: the class it leaves against the best other one.
 fn attack_race(arena: Arena, steps: &[StepData]) -> Vec<Series> {
     let Some(class) = arena.class() else { return Vec::new() };
-    let Some(last) = steps.last() else { return Vec::new() };
-    let rival = arena.target.get().unwrap_or_else(|| best_but(&last.prediction, class));
+    let Some(rival) = rival(arena) else { return Vec::new() };
     let line = |class: usize, look: &'static str| Series {
         name: format!("\u{201c}{}\u{201d}", class_name(arena, class)),
         look,
         values: steps.iter().map(|step| step.prediction.probabilities().get(class).copied().unwrap_or(0.0)).collect(),
     };
     vec![line(class, "first"), line(rival, "second")]
+}
+
+/// The class that the attack leads to: the one that it was given, else the one that is best but the image's own.
+fn rival(arena: Arena) -> Option<usize> {
+    let class = arena.class()?;
+    let best = || arena.runs.attacked.steps.with(|steps| steps.last().map(|last| best_but(&last.prediction, class)));
+    arena.target.get().or_else(best)
+}
+
+/// The look of a class, one through all acts: `first` is what the image shows, `second` what the attack makes of it, `third` any other.
+fn look_of(arena: Arena, class: usize) -> &'static str {
+    if arena.class() == Some(class) {
+        "first"
+    } else if rival(arena).is_none_or(|rival| rival == class) {
+        "second"
+    } else {
+        "third"
+    }
 }
 
 fn best_but(prediction: &Prediction, class: usize) -> usize {

@@ -5,7 +5,7 @@ use riposte_protocol::Work;
 
 use super::boundary::Boundary;
 use super::verdict::{Answer, Verdicts};
-use super::{Act, Onward, RunButton, all_controls, class_name, headline, is_set};
+use super::{Act, Onward, RunButton, all_controls, class_name, headline, is_set, look_of};
 use crate::parts::{Choice, Figure, Ink, PhaseLine, PictureCanvas, Plot, Scrubber, Series};
 use crate::settings::{AmountControl, RiposteControls};
 use crate::state::Arena;
@@ -47,7 +47,7 @@ pub fn RiposteAct() -> impl IntoView {
             title="Riposte"
             look="riposte"
             verdict=Signal::derive(move || headline::of_riposte(arena))
-            lead="The classifier cannot know whether it was attacked. It finds the class that is easiest to mistake for its answer, trains a copy of itself on images of just these two, and lets the copy answer."
+            lead="The classifier cannot know whether it was attacked. It finds the class that is easiest to mistake for its answer, trains a copy of itself on images of just these two, and lets the copy answer. An attacked image often still lies close to what it shows: whoever has just practiced telling these two apart may see it again."
         >
             <div class="floor">
                 <div class="stage">
@@ -115,11 +115,11 @@ fn Neighbors(trace: RiposteTrace) -> impl IntoView {
     let arena = expect_context::<Arena>();
     let input = Signal::derive(move || trace.input.get());
     let image = Signal::derive(move || trace.found.with(|found| found.as_ref().map(|found| found.image.clone())));
-    let class = move |neighbor: bool| {
-        trace.found.with(|found| {
-            found.as_ref().map(|found| class_name(arena, if neighbor { found.neighbor.class } else { found.original.class }))
-        })
+    let number = move |neighbor: bool| {
+        trace.found.with(|found| found.as_ref().map(|found| if neighbor { found.neighbor.class } else { found.original.class }))
     };
+    let class = move |neighbor: bool| number(neighbor).map(|class| class_name(arena, class));
+    let look = move |neighbor: bool| format!("seen-as {}", number(neighbor).map_or("", |class| look_of(arena, class)));
     let same = move || trace.found.with(|found| found.as_ref().is_some_and(|found| found.original.class == found.neighbor.class));
     // As many places as a minibatch has samples to show; only what is in them changes from step to step.
     let shown = Memo::new(move |_| trace.iterations.with(|all| all.first().map_or(0, |first| first.samples.len() / 2)));
@@ -147,12 +147,12 @@ fn Neighbors(trace: RiposteTrace) -> impl IntoView {
         <div class="neighbors">
             <Figure picture=input symbol="x\u{2032}" label="The input">
                 <span class="what">"The input is seen as"</span>
-                <span class="says"><b class="seen-as first">{move || class(false)}</b> <i class="math">"y\u{2032}"</i></span>
+                <span class="says"><b class=move || look(false)>{move || class(false)}</b> <i class="math">"y\u{2032}"</i></span>
             </Figure>
             <span class="operator" aria-hidden="true">"\u{2192}"</span>
             <Figure picture=image symbol="x\u{2033}" label="Its neighbor">
                 <span class="what">"Pushed on, seen as"</span>
-                <span class="says"><b class="seen-as second">{move || class(true)}</b> <i class="math">"y\u{2033}"</i></span>
+                <span class="says"><b class=move || look(true)>{move || class(true)}</b> <i class="math">"y\u{2033}"</i></span>
             </Figure>
             <div class="samples">
                 <p class="what">
@@ -181,14 +181,14 @@ fn Race(trace: RiposteTrace) -> impl IntoView {
         Memo::new(move |_| trace.found.with(|found| found.as_ref().map(|found| (found.original.class, found.neighbor.class))));
     let race = Memo::new(move |_| {
         let Some((original, neighbor)) = classes.get() else { return Vec::new() };
-        let line = |symbol: &str, class: usize, look: &'static str| Series {
+        let line = |symbol: &str, class: usize| Series {
             name: format!("{symbol} \u{201c}{}\u{201d}", class_name(arena, class)),
-            look,
+            look: look_of(arena, class),
             values: trace
                 .iterations
                 .with(|all| all.iter().map(|one| one.logits.get(class).copied().unwrap_or(f32::NAN)).collect()),
         };
-        vec![line("y\u{2032}", original, "first"), line("y\u{2033}", neighbor, "second")]
+        vec![line("y\u{2032}", original), line("y\u{2033}", neighbor)]
     });
     let loss = Memo::new(move |_| {
         vec![Series {

@@ -128,7 +128,7 @@ fn Truth() -> impl IntoView {
     view! {
         <Show when=move || own.get()>
             <crate::parts::Choice
-                label="It shows"
+                label="What it shows (optional)"
                 hint="The right answer. Unsaid, it is what the classifier sees in the untouched picture."
                 options=Signal::derive(options)
                 value=Signal::derive(value)
