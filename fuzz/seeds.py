@@ -1,4 +1,7 @@
-"""Writes the first inputs of the targets, small files of every kind that they read: python fuzz/seeds.py"""
+"""Writes the first inputs of the targets, small files of every kind that they read: python fuzz/seeds.py
+
+Those of `duels` are records of `riposte duel --json`, made shorter.
+"""
 
 import gzip
 import io

@@ -206,9 +206,8 @@ fn a_picture_of_ones_own_is_attacked_and_answered() {
     let record = at("record.json");
     std::fs::write(&record, unsaid.to_string()).unwrap();
     std::fs::remove_file(at("one.bmp")).unwrap();
-    let model = text(&model);
     let replay = ["duel", "--replay", text(&record), "--device", "cpu", "--out", "none"];
-    let model_words = ["--architecture", "fast-mnist-cnn", "--weights", model];
+    let model_words = ["--architecture", "fast-mnist-cnn", "--weights", text(&model)];
     let again = json(&[&replay[..], &model_words, &["--json", "--images"]].concat());
     for field in ["index", "label", "outcome", "natural", "attacked", "answer", "race", "quantize", "images"] {
         assert_eq!(unsaid[field], again[field], "{field}");

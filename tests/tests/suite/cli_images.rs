@@ -38,7 +38,7 @@ fn exported_images_are_judged_as_the_attack_left_them() {
 
 /// The numbers of an array in an exported file.
 fn array(path: &Path, name: &str) -> Vec<f32> {
-    npy::decode_archive(&fs::read(path).unwrap()).unwrap()[name].floats()
+    npy::decode_archive(&fs::read(path).unwrap()).unwrap()[name].values.floats()
 }
 
 #[test]
