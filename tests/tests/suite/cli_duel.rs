@@ -191,7 +191,8 @@ fn a_picture_of_ones_own_is_attacked_and_answered() {
         .map(|at| if (20..60).contains(&(at / 80)) && (36..44).contains(&(at % 80)) { 30 } else { 230 - (at % 80) as u8 })
         .collect();
     std::fs::write(at("one.bmp"), bitmap(&paper, 80)).unwrap();
-    let unsaid = duel(&["--image", text(&at("one.bmp")), "--images", "--quantize", "8"]);
+    std::fs::copy(at("one.bmp"), at("lent.bmp")).unwrap();
+    let unsaid = duel(&["--image", text(&at("lent.bmp")), "--images", "--quantize", "8"]);
     let levels = |facts: &serde_json::Value, which: &str| -> Vec<f64> {
         facts["images"][which]["values"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap() * 255.0).collect()
     };
@@ -205,7 +206,7 @@ fn a_picture_of_ones_own_is_attacked_and_answered() {
     // Its record holds the picture: the duel can be fought again without the file.
     let record = at("record.json");
     std::fs::write(&record, unsaid.to_string()).unwrap();
-    std::fs::remove_file(at("one.bmp")).unwrap();
+    std::fs::remove_file(at("lent.bmp")).unwrap();
     let replay = ["duel", "--replay", text(&record), "--device", "cpu", "--out", "none"];
     let model_words = ["--architecture", "fast-mnist-cnn", "--weights", text(&model)];
     let again = json(&[&replay[..], &model_words, &["--json", "--images"]].concat());
