@@ -100,6 +100,16 @@ class Models(unittest.TestCase):
                 self.assertTrue(attacked.min() >= 0 and attacked.max() <= 1)
                 np.testing.assert_allclose(details.logits, self.model(attacked), atol=1e-4)
                 self.assertEqual((len(details.fooled_by), len(details.doubts)), (6, 6))
+                # The same for a file of 8 bits.
+                attacked, details = self.model.attack(
+                    self.images, self.labels, attack=attack, epsilon=0.299, quantize="8", details=True, **few
+                )
+                levels = np.round(attacked * 255)
+                np.testing.assert_array_equal(attacked, (levels / 255).astype(np.float32))
+                self.assertLessEqual(np.abs(levels - np.round(self.images * 255)).max(), 76)
+                np.testing.assert_allclose(details.logits, self.model(attacked), atol=1e-4)
+        with self.assertRaisesRegex(ValueError, "multiples of 1/255"):
+            self.model.attack(np.full((1, 28, 28), 0.1234, np.float32), [3], quantize="8")
         far = self.model.attack(self.images, self.labels, attack="deepfool")
         self.assertGreater((self.model.predict(far) != self.labels).mean(), 0.5)
 

@@ -42,12 +42,30 @@ impl Folder {
             file::write_atomically(&card_path(path), json.as_bytes())?;
         }
         let found = Self::open(path)?;
-        let same = BankCard { version: found.card.version.clone(), ..card };
+        found.check_pool(card.pool_sha256.as_deref())?;
+        let (version, pool_sha256) = (found.card.version.clone(), found.card.pool_sha256.clone());
+        let same = BankCard { version, pool_sha256, ..card };
         if found.card != same {
             let differences = results::differences(&found.card, &same)?;
             bail!("`{}` holds another bank ({differences}): name another folder", path.display());
         }
         Ok(found)
+    }
+
+    /// Checks the training samples with this SHA-256 against those that its copies adapted on, as far as both are known.
+    ///
+    /// # Errors
+    /// If they are others.
+    pub fn check_pool(&self, pool_sha256: Option<&str>) -> Result<()> {
+        if let (Some(here), Some(there)) = (pool_sha256, self.card.pool_sha256.as_deref()) {
+            ensure!(
+                here == there,
+                "the copies in `{}` adapted on other training samples than those here: their SHA-256 is {there} there and {here} here; take \
+                 the same --data and --post-samples, or another folder",
+                self.path.display()
+            );
+        }
+        Ok(())
     }
 
     /// Whether the copies of `pair` are there.

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use riposte::attack::{Pgd, Start, Stop};
+use riposte::attack::{Pgd, Quantize, Start, Stop};
 use riposte::neighbor::SearchMethod;
 use riposte::post_train::{BatchNormMode, Direction, Perturbation, PostTrain, TrainingData};
 use riposte::spec::counter::Counter;
@@ -226,7 +226,11 @@ fn settings(story: &Story, colophon: &Colophon) -> String {
         (
             "Attack",
             attack_in_words(&story.attack)
-                + &story.target.map_or_else(String::new, |class| format!(", towards {}", story.name(class))),
+                + &story.target.map_or_else(String::new, |class| format!(", towards {}", story.name(class)))
+                + match story.quantize {
+                    Quantize::None => "",
+                    Quantize::Eight => ", rounded to what a file of 8 bits holds",
+                },
         ),
         ("Neighbor search", format!("{method}, {}", attack_in_words(&search.attack))),
         (

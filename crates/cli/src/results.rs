@@ -309,6 +309,7 @@ mod tests {
             natural: false,
             attack: Some(Attack::Pgd(Preset::F_MNIST.attack)),
             target: None,
+            quantize: Default::default(),
             riposte: Some(Preset::F_MNIST.post_train),
             counter: None,
             post_samples: None,

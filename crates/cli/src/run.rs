@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
+use riposte::attack::Quantize;
 use riposte::bank::{Bank, BankUse, Banked, Riposte};
 use riposte::data::Dataset;
 use riposte::data::pool::ClassPools;
@@ -45,6 +46,8 @@ pub struct Stage<'a> {
     pub batch: usize,
     /// Whose copies answer; `None`: each input has one of its own.
     pub bank: Option<(&'a Bank<Model>, BankUse)>,
+    /// SHA-256 of the samples that those copies adapted on, as the bank's card has it.
+    pub bank_pool: Option<&'a str>,
     /// What answers in the riposte's place; `None`: nothing does.
     pub transform: Option<Transform>,
     /// Copies that an attacker on the defense has in place of those.
@@ -100,7 +103,7 @@ impl Stage<'_> {
             reading: self.source.reading.clone(),
             dataset: self.dataset,
             test_sha256: self.hashes.test.map(hexadecimal),
-            pool_sha256: self.hashes.pool.filter(|_| run.setup.riposte.is_some() && self.bank.is_none()).map(hexadecimal),
+            pool_sha256: self.pool_sha256(run),
             first: run.first as u64,
             seed: run.seed,
             device: self.processor(),
@@ -108,6 +111,7 @@ impl Stage<'_> {
             natural: run.natural,
             attack: run.setup.attack,
             target: run.setup.target,
+            quantize: run.setup.quantize,
             riposte: run.setup.riposte,
             counter: run.setup.counter,
             post_samples: self.post_samples,
@@ -115,6 +119,15 @@ impl Stage<'_> {
             defense: self.transform,
             counter_bank: self.known.map(|(_, used)| used),
             images_sha256: self.given.map(|given| given.sha256.clone()),
+        }
+    }
+
+    /// Of the samples that the copies which answer adapt on, or have adapted on.
+    fn pool_sha256(&self, run: &Run) -> Option<String> {
+        match (run.setup.riposte, self.bank) {
+            (None, _) => None,
+            (Some(_), None) => self.hashes.pool.map(hexadecimal),
+            (Some(_), Some(_)) => self.bank_pool.map(str::to_owned),
         }
     }
 
@@ -167,7 +180,7 @@ impl Stage<'_> {
     /// If `expected` (0 to 1) is outside the 95 % Wilson interval of what is found and more than half a percentage point from it;
     /// [`riposte::Error::Cancelled`] when interrupted; an error of the core.
     pub fn expect_accuracy(&self, run: &Run, expected: f64, interrupt: &Interrupt) -> Result<()> {
-        let natural = Setup { attack: None, target: None, riposte: None, counter: None };
+        let natural = Setup { attack: None, target: None, quantize: Quantize::None, riposte: None, counter: None };
         let evaluation = evaluation(self.model, &natural, None::<Static<'_, Model>>, true);
         let mut records = Vec::with_capacity(run.images);
         self.inputs(run).evaluate(&evaluation, run.first..run.end(), 0, self.workers, interrupt, |record| {
@@ -238,7 +251,7 @@ impl Stage<'_> {
         interrupt: &Interrupt,
         sink: &mut impl FnMut(Record) -> Result<()>,
     ) -> Result<()> {
-        let unattacked = Setup { attack: None, target: None, counter: None, ..run.setup };
+        let unattacked = Setup { attack: None, target: None, quantize: Quantize::None, counter: None, ..run.setup };
         let natural = if run.natural { self.defense(run)? } else { None };
         let natural = evaluation(self.model, &unattacked, natural, true);
         let attacked = evaluation(self.model, &unattacked, self.defense(run)?, true);
@@ -302,8 +315,8 @@ fn evaluation<'a, D: Defense<Model = Model>>(
     defense: Option<D>,
     natural: bool,
 ) -> Evaluation<'a, D> {
-    let Setup { attack, target, counter, .. } = *setup;
-    Evaluation { model, attack, target, defense, natural, counter }
+    let Setup { attack, target, quantize, counter, .. } = *setup;
+    Evaluation { model, attack, target, quantize, defense, natural, counter }
 }
 
 impl Begun {

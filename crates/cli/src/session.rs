@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use burn::tensor::{Tensor, TensorData};
 use riposte::Classifier;
-use riposte::attack::{self, Fate, Goal, Loss, Perturbed, Subject, perturb};
+use riposte::attack::{self, Attempt, Fate, Goal, Loss, Perturbed, Subject, perturb};
 use riposte::models::Model;
 use riposte::neighbor::{NeighborSearch, Neighbors, Searches};
 use riposte::rng::{Draws, Seed};
@@ -186,8 +186,8 @@ impl Session {
             let observe = async |_: attack::Progress| watch.step();
             let (labels, draws) = (&labels[range.clone()], numbers.of(range.clone()));
             let images = images.tensor(range, self);
-            let Perturbed { end, fates } =
-                pollster::block_on(perturb(attack, setup.target, &self.model, images, labels, &draws, observe))?;
+            let attempt = Attempt { attack, target: setup.target, quantize: setup.quantize };
+            let Perturbed { end, fates } = pollster::block_on(perturb(attempt, &self.model, images, labels, &draws, observe))?;
             Ok((floats(end.images)?, floats(end.logits)?, fates))
         };
         let mut attacked = Attacked::default();

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
     use clap::Parser;
-    use riposte::attack::{Pgd, Stop};
+    use riposte::attack::{Pgd, Quantize, Stop};
 
     /// Of `riposte eval` with these flags.
     fn resolved(flags: &[&str]) -> Result<Setup> {
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn none_switches_off_the_attack_and_the_riposte() {
         let setup = resolved(&["--attack", "none", "--riposte", "none"]).unwrap();
-        assert_eq!(setup, Setup { attack: None, target: None, riposte: None, counter: None });
+        assert_eq!(setup, Setup { attack: None, target: None, quantize: Quantize::None, riposte: None, counter: None });
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What happened in a duel, in numbers and in plain words.
 
-use riposte::attack::Pgd;
+use riposte::attack::{Pgd, Quantize};
 use riposte::post_train::{Parameters, Perturbation, PostTrain, Samples};
 use riposte::spec::class::argmax;
 use riposte::spec::counter::Course;
@@ -23,6 +23,8 @@ pub struct Story {
     pub attack: Pgd,
     /// The class that the attack leads to; `None`: any but the label.
     pub target: Option<usize>,
+    /// Which values the pixels of attacked images may have.
+    pub quantize: Quantize,
     pub riposte: PostTrain,
     /// Whether the copy that answers was made beforehand.
     pub banked: bool,
@@ -222,6 +224,10 @@ impl Story {
             Some(target) => format!("{what}, towards {}", self.name(target)),
             None => what,
         };
+        let what = match self.quantize {
+            Quantize::None => what,
+            Quantize::Eight => format!("{what}, rounded to what a file of 8 bits holds"),
+        };
         let change = format!(
             "The attack ({what}) may change a pixel by {epsilon} and changes none by more than {:.3}.",
             self.perturbation()
@@ -304,6 +310,7 @@ pub(crate) mod tests {
             shape: [1, 28, 28],
             attack: Preset::M_MNIST.attack,
             target: None,
+            quantize: Quantize::None,
             riposte: Preset::M_MNIST.post_train,
             banked: false,
             image: view(0.0, classes[0]),

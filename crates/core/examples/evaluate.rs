@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use riposte::attack::Quantize;
 use riposte::burn::tensor::Device;
 use riposte::data::digits::{self, Split};
 use riposte::data::pool::ClassPools;
@@ -21,8 +22,15 @@ fn main() -> riposte::Result<()> {
     let preset = Preset::M_MNIST;
     let settings = PostTrain { iterations: 20, ..preset.post_train };
     let defense = Some(PostTraining { model: &model, pools: &pools, settings });
-    let evaluation =
-        Evaluation { model: &model, attack: preset.setup().attack, target: None, defense, natural: true, counter: None };
+    let evaluation = Evaluation {
+        model: &model,
+        attack: preset.setup().attack,
+        target: None,
+        quantize: Quantize::None,
+        defense,
+        natural: true,
+        counter: None,
+    };
 
     let images = test.images().to_tensor(0..IMAGES, &device);
     let labels: Vec<usize> = (0..IMAGES).map(|index| test.label(index)).collect();

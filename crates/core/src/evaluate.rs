@@ -10,7 +10,7 @@ pub use riposte_spec::record::{Defended, Record};
 pub use riposte_spec::summary::{Gain, Summary, paired_gain, wilson_interval};
 
 use crate::attack::counter::{CounterAttack, Event, Subjected};
-use crate::attack::{self, Perturbed, distance, perturb};
+use crate::attack::{self, Attempt, Perturbed, Quantize, distance, perturb};
 use crate::classifier::read;
 use crate::defense::{Answer, Defense};
 use crate::post_train::Progress;
@@ -26,6 +26,8 @@ pub struct Evaluation<'a, D: Defense> {
     pub attack: Option<Attack>,
     /// The class that the attack leads to; `None`: any but the label.
     pub target: Option<usize>,
+    /// Which values the pixels of attacked images may have.
+    pub quantize: Quantize,
     /// `None`: the base model alone.
     pub defense: Option<D>,
     /// Whether the natural images are defended, too. Without an attack they always are.
@@ -149,7 +151,7 @@ impl<D: Defense> Evaluation<'_, D> {
                     "an attack on the defense needs one on the base model, whose ball it takes".to_owned(),
                 ));
             };
-            let counter = CounterAttack { model: self.model, defense, settings, epsilon };
+            let counter = CounterAttack { model: self.model, defense, settings, epsilon, quantize: self.quantize };
             let ended = counter.run(&subjected, &mut observe).await?;
             if let Some(image) = &ended.image {
                 let _ = observe(Event::Ended { draws, image }).await;
@@ -181,7 +183,8 @@ impl<D: Defense> Evaluation<'_, D> {
         records: &mut [Record],
         observe: impl AsyncFnMut(attack::Progress) -> ControlFlow<()>,
     ) -> Result<Tensor<4>> {
-        let Perturbed { end, fates } = perturb(attack, self.target, self.model, images.clone(), labels, draws, observe).await?;
+        let attempt = Attempt { attack, target: self.target, quantize: self.quantize };
+        let Perturbed { end, fates } = perturb(attempt, self.model, images.clone(), labels, draws, observe).await?;
         for (record, fate) in records.iter_mut().zip(fates.into_iter().flatten()) {
             (record.fooled_by, record.doubts) = (fate.fooled_by, fate.doubts);
         }
@@ -249,6 +252,7 @@ mod tests {
             model: &model,
             attack: Some(Attack::Pgd(ATTACK)),
             target: None,
+            quantize: Quantize::None,
             defense: Some(Static(&model)),
             natural: true,
             counter: None,
@@ -273,6 +277,7 @@ mod tests {
             model: &model,
             attack: Some(Attack::Pgd(ATTACK)),
             target: Some(target),
+            quantize: Quantize::None,
             defense,
             natural: true,
             counter: None,
@@ -289,8 +294,15 @@ mod tests {
         let pools = ClassPools::new(digits::generate(Seed(0), Split::Train, 0..100));
         let settings = PostTrain { iterations: 2, batch_size: 8, ..Preset::M_MNIST.post_train };
         let defense = Some(PostTraining { model: &model, pools: &pools, settings });
-        let evaluation =
-            Evaluation { model: &model, attack: Some(Attack::Pgd(ATTACK)), target: None, defense, natural: false, counter: None };
+        let evaluation = Evaluation {
+            model: &model,
+            attack: Some(Attack::Pgd(ATTACK)),
+            target: None,
+            quantize: Quantize::None,
+            defense,
+            natural: false,
+            counter: None,
+        };
         assert!(matches!(run(&evaluation, async |_| ControlFlow::Break(())), Err(Error::Cancelled)));
     }
 }

@@ -21,6 +21,7 @@ class AttackSettings(TypedDict, total=False):
     restarts: int
     loss: Literal["cross-entropy", "margin", "dlr"]
     target: int
+    quantize: Literal["none", "8"]
     targets: int
     queries: int
     window_share: float

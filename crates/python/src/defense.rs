@@ -7,6 +7,7 @@ use anyhow::ensure;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
+use riposte::attack::Quantize;
 use riposte::bank::Pick;
 use riposte::data::pool::ClassPools;
 use riposte::data::{Dataset, Images};
@@ -149,6 +150,7 @@ impl Defense {
             seed,
             attack: setup.preset.preset().attack,
             target: None,
+            quantize: Quantize::None,
             riposte: *settings,
             post_samples: None,
             outcome: None,

@@ -123,6 +123,18 @@ impl Attack {
         }
     }
 
+    /// The same attack in a ball of radius `epsilon`, in pixel units; as it is where it looks for the smallest perturbation.
+    pub fn with_radius(self, epsilon: f32) -> Self {
+        match self {
+            Self::Pgd(attack) => Self::Pgd(Pgd { epsilon, ..attack }),
+            Self::Apgd(attack) => Self::Apgd(Apgd { epsilon, ..attack }),
+            Self::Fab(attack) => Self::Fab(Fab { epsilon, ..attack }),
+            Self::Square(attack) => Self::Square(Square { epsilon, ..attack }),
+            Self::Auto(attack) => Self::Auto(Auto { epsilon, ..attack }),
+            Self::Cw(_) | Self::DeepFool(_) => self,
+        }
+    }
+
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) naming the setting.
     pub fn check(&self) -> Result<()> {

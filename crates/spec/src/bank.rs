@@ -28,6 +28,10 @@ pub struct BankCard {
     pub dataset: DatasetId,
     /// The copies drew from the first so many training samples; `None`: from all.
     pub post_samples: Option<usize>,
+    /// SHA-256 of those samples and of their labels, in lower-case hexadecimal; `None`: they are drawn by the program, or an earlier version
+    /// of it began the bank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_sha256: Option<String>,
     /// Seed of every draw.
     pub seed: u64,
     /// Copies of each pair.

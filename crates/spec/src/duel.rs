@@ -10,6 +10,7 @@ use crate::keys;
 use crate::outcome::Outcome;
 use crate::post_train::PostTrain;
 use crate::preset::PresetName;
+use crate::quantize::Quantize;
 use crate::setup::Setup;
 
 /// A duel as far as it went: what was not done is `None` or empty. Lengths are in pixel units, times in seconds.
@@ -45,6 +46,9 @@ pub struct Duel {
     pub attack: Pgd,
     /// The class that it leads to; none: any but the label.
     pub target: Option<usize>,
+    /// Which values the pixels of attacked images have.
+    #[serde(default, skip_serializing_if = "Quantize::is_none")]
+    pub quantize: Quantize,
     /// The defense.
     pub riposte: PostTrain,
     /// It draws its samples from the first so many training images; none: from all.
@@ -137,6 +141,7 @@ impl Duel {
     /// The attack, the defense, and the attack on that.
     pub fn setup(&self) -> Setup {
         let counter = self.counter.as_ref().map(|course| course.settings);
-        Setup { attack: Some(Attack::Pgd(self.attack)), target: self.target, riposte: Some(self.riposte), counter }
+        let Self { attack, target, quantize, riposte, .. } = *self;
+        Setup { attack: Some(Attack::Pgd(attack)), target, quantize, riposte: Some(riposte), counter }
     }
 }

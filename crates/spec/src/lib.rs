@@ -4,8 +4,8 @@
 //! same in JSON, on the command line, in an address and on the page. A setting is a row of [`keys::KEYS`]: command line, page
 //! and addresses are made from that table.
 //!
-//! - [`setup`]: an attack and a defense; its parts in [`attack`], [`search`] and [`post_train`], named ones in [`preset`]; copies made
-//!   beforehand in [`bank`].
+//! - [`setup`]: an attack and a defense; its parts in [`attack`], [`quantize`], [`search`] and [`post_train`], named ones in [`preset`];
+//!   copies made beforehand in [`bank`].
 //! - [`dataset`], [`architecture`], [`card`]: what is attacked. [`train`]: how a base model is trained.
 //! - [`class`], [`outcome`]: what a classifier says, and how a duel ended.
 //! - [`record`], [`results`], [`summary`]: one line for each input, the file of such lines, the figures that follow from them;
@@ -38,6 +38,7 @@ pub mod paper;
 pub mod pareto;
 pub mod post_train;
 pub mod preset;
+pub mod quantize;
 pub mod queries;
 pub mod record;
 pub mod results;

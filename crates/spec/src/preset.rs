@@ -10,6 +10,7 @@ use crate::dataset::DatasetId;
 use crate::post_train::{
     Augmentation, BatchNormMode, Direction, Exit, Parameters, Perturbation, PostTrain, Precision, Samples, TrainingData,
 };
+use crate::quantize::Quantize;
 use crate::search::{NeighborSearch, SearchMethod};
 use crate::setup::Setup;
 
@@ -205,7 +206,13 @@ impl Preset {
 
     /// Its attack and its defense.
     pub fn setup(&self) -> Setup {
-        Setup { attack: Some(Attack::Pgd(self.attack)), target: None, riposte: Some(self.post_train), counter: None }
+        Setup {
+            attack: Some(Attack::Pgd(self.attack)),
+            target: None,
+            quantize: Quantize::None,
+            riposte: Some(self.post_train),
+            counter: None,
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::counter::Counter;
 use crate::dataset::DatasetId;
 use crate::normalization::Reading;
 use crate::post_train::PostTrain;
+use crate::quantize::Quantize;
 use crate::setup::Setup;
 use crate::transform::Transform;
 
@@ -67,6 +68,9 @@ pub struct Settings {
     /// The class that the attack leads to; `None`: any but the label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<usize>,
+    /// Which values the pixels of attacked images have.
+    #[serde(default, skip_serializing_if = "Quantize::is_none")]
+    pub quantize: Quantize,
     /// The defense, if there is one.
     pub riposte: Option<PostTrain>,
     /// Another defense in the place of the riposte.
@@ -121,7 +125,8 @@ impl Header {
 impl Settings {
     /// The attack and the defense.
     pub fn setup(&self) -> Setup {
-        Setup { attack: self.attack, target: self.target, riposte: self.riposte, counter: self.counter }
+        let Self { attack, target, quantize, riposte, counter, .. } = *self;
+        Setup { attack, target, quantize, riposte, counter }
     }
 
     /// The part that a header with these settings begins, still without images.

@@ -10,6 +10,7 @@ use crate::counter::{Counter, CounterKind};
 use crate::error::refused;
 use crate::post_train::{Perturbation, PostTrain};
 use crate::preset::Preset;
+use crate::quantize::Quantize;
 use crate::units::print_pixels;
 
 /// The attack and the defense of a run.
@@ -21,6 +22,9 @@ pub struct Setup {
     /// The class that the attack leads to; `None`: any but the label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<usize>,
+    /// Which values the pixels of attacked images may have.
+    #[serde(default, skip_serializing_if = "Quantize::is_none")]
+    pub quantize: Quantize,
     /// `None`: the base model alone.
     pub riposte: Option<PostTrain>,
     /// The attack on the defense; `None`: it meets the attack on the base model alone.
@@ -77,6 +81,17 @@ impl Setup {
         if self.target.is_some() && self.pgd().is_none() {
             return refused("a target needs an attack by PGD");
         }
+        if let Some(most) = self.quantize.most() {
+            let Some(attack) = self.attack else {
+                return refused("`quantize` rounds what an attack makes, and `attack` is none");
+            };
+            if attack.epsilon().is_some_and(|epsilon| self.quantize.radius(epsilon) < 1.0 / most) {
+                return refused(format!(
+                    "`quantize` {} leaves no image but the original within an `epsilon` of less than 1/{most}",
+                    self.quantize
+                ));
+            }
+        }
         if let Some(counter) = &self.counter {
             counter.check()?;
             if self.attack.and_then(|attack| attack.epsilon()).is_none() {
@@ -106,6 +121,7 @@ impl Setup {
         Preset::ALL.into_iter().find(|preset| {
             let variants = [preset.post_train.perturbation, preset.fast, preset.pgd];
             self.target.is_none()
+                && self.quantize == Quantize::None
                 && preset.attack == attack
                 && variants.into_iter().any(|perturbation| riposte == PostTrain { perturbation, ..preset.post_train })
         })
@@ -159,6 +175,18 @@ mod tests {
     }
 
     #[test]
+    fn eight_bits_need_an_attack_that_may_change_a_pixel_by_one_level() {
+        let whole = Setup { quantize: Quantize::Eight, ..Preset::M_MNIST.setup() };
+        assert_eq!(whole.check(), Ok(()));
+        let at = |epsilon| Setup { attack: Some(Attack::Pgd(Pgd { epsilon, ..Pgd::MNIST })), ..whole }.check();
+        assert_eq!(at(1.0 / 255.0), Ok(()));
+        assert!(at(0.0039).unwrap_err().to_string().contains("1/255"));
+        assert!(Setup { attack: None, ..whole }.check().unwrap_err().to_string().contains("`attack` is none"));
+        // Smallest perturbations have no radius to keep to.
+        assert_eq!(Setup { attack: Attack::standard(AttackKind::DeepFool, 0.3), ..whole }.check(), Ok(()));
+    }
+
+    #[test]
     fn a_preset_is_recognized_in_each_of_its_variants_and_not_when_changed() {
         let whole = Preset::M_MNIST.setup();
         for perturbation in [Preset::M_MNIST.post_train.perturbation, Preset::M_MNIST.fast, Preset::M_MNIST.pgd] {
@@ -168,5 +196,6 @@ mod tests {
         let fewer = Setup { riposte: Some(PostTrain { iterations: 49, ..Preset::M_MNIST.post_train }), ..whole };
         assert_eq!(fewer.preset(), None);
         assert_eq!(Setup { target: Some(3), ..whole }.preset(), None);
+        assert_eq!(Setup { quantize: Quantize::Eight, ..whole }.preset(), None);
     }
 }

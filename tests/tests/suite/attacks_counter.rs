@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use riposte::attack::counter::{Committee, CounterAttack, Event, Look, Rule, Searched, Subjected};
-use riposte::attack::{Goal, Norm, Pgd, Start, Subject, distance, input_gradient};
+use riposte::attack::{Goal, Norm, Pgd, Quantize, Start, Subject, distance, input_gradient};
 use riposte::bank::{Bank, Banked, Pair, Pick};
 use riposte::classifier::predictions;
 use riposte::data::digits::{self, Split};
@@ -47,7 +47,9 @@ fn run<D: Defense<Model = Model>>(
     subjected: &Subjected,
     observe: impl AsyncFnMut(Event<'_, Model>) -> ControlFlow<()>,
 ) -> Result<Countered> {
-    let ended = pollster::block_on(CounterAttack { model, defense, settings, epsilon: EPSILON }.run(subjected, observe))?;
+    let ended = pollster::block_on(
+        CounterAttack { model, defense, settings, epsilon: EPSILON, quantize: Quantize::None }.run(subjected, observe),
+    )?;
     // Whoever found points hands out the last.
     assert_eq!(ended.image.is_some(), !ended.countered.points.is_empty());
     Ok(ended.countered)
@@ -393,7 +395,7 @@ fn the_attacker_chooses_among_its_best_points_by_answers_it_had_not_seen() {
             }
             ControlFlow::Continue(())
         };
-        let attack = CounterAttack { model: &base, defense: &defense, settings, epsilon };
+        let attack = CounterAttack { model: &base, defense: &defense, settings, epsilon, quantize: Quantize::None };
         pollster::block_on(attack.run(&subject, observe)).unwrap().countered
     };
     let (mut at_once, mut among_two) = (Vec::new(), Vec::new());

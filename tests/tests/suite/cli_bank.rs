@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use riposte::data::digits::{self, Split};
 use riposte::models::Architecture;
+use riposte::rng::Seed;
 use serde_json::Value;
 use tempfile::tempdir;
 
@@ -157,4 +159,64 @@ fn an_attacker_has_a_bank_of_the_same_riposte_alone() {
     let arguments = eval(&["--counter-bank", text(&bank)]);
     let refusal = failure(1, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
     assert!(refusal.contains("adapt otherwise than the defense") && refusal.contains("perturbation"), "{refusal}");
+}
+
+/// MNIST's four files with drawn digits in them: so many training images, and ten for tests.
+fn mnist(folder: &Path, train: u32) {
+    let write = |prefix: &str, split, count: u32| {
+        let digits = digits::generate(Seed(0), split, 0..count);
+        let header = |magic: u32, sizes: &[u32]| -> Vec<u8> {
+            std::iter::once(&magic).chain(sizes).flat_map(|number| number.to_be_bytes()).collect()
+        };
+        let images = [header(0x803, &[count, 28, 28]), digits.images().pixels().to_vec()].concat();
+        let labels = [header(0x801, &[count]), digits.labels().to_vec()].concat();
+        fs::write(folder.join(format!("{prefix}-images-idx3-ubyte")), images).unwrap();
+        fs::write(folder.join(format!("{prefix}-labels-idx1-ubyte")), labels).unwrap();
+    };
+    fs::create_dir_all(folder).unwrap();
+    write("train", Split::Train, train);
+    write("t10k", Split::Test, 10);
+}
+
+#[test]
+fn a_bank_knows_the_training_samples_that_its_copies_adapted_on() {
+    let folder = tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let (bank, data, lines) = (at("bank"), at("mnist"), at("lines.jsonl"));
+    mnist(&data, 200);
+    let base = ["bank", "--out", text(&bank), "--riposte", "fast", "--model", "mnist-undefended", "--data", text(&data)];
+    let little = ["--device", "cpu", "--post-iterations", "1", "--post-batch-size", "4", "--draws", "1"];
+    let make = [&base[..], &little].concat();
+    output(&make);
+    let card = || serde_json::from_slice::<Value>(&fs::read(bank.join("bank.json")).unwrap()).unwrap();
+    let hash = card()["pool_sha256"].as_str().unwrap().to_owned();
+    assert_eq!(hash.len(), 64);
+    // Results that the copies give are of those samples, too.
+    let model = ["eval", "--bank", text(&bank), "--model", "mnist-undefended", "--data", text(&data)];
+    let few = ["--images", "4", "--device", "cpu", "--natural", "off", "--steps", "2"];
+    let report = json(&[&model[..], &few, &["--json", "--out", text(&lines)]].concat());
+    assert_eq!(report["settings"]["pool_sha256"], hash.as_str());
+
+    // Others of the same number are refused before anything is written.
+    let images = data.join("train-images-idx3-ubyte");
+    let mut bytes = fs::read(&images).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&images, &bytes).unwrap();
+    fs::remove_file(bank.join("3-5.safetensors")).unwrap();
+    let message = failure(1, &make);
+    assert!(message.contains("other training samples") && message.contains(&hash), "{message}");
+    assert!(!bank.join("3-5.safetensors").exists());
+    let pareto = ["pareto", "--bank", text(&bank), "--model", "mnist-undefended", "--data", text(&data), "--out", text(&lines)];
+    let pareto = [&pareto[..], &["--device", "cpu", "--images", "2", "--riposte", "fast"]].concat();
+    assert!(failure(1, &pareto).contains("not finished"));
+
+    // A card of an earlier version, which says nothing of them, is gone on with.
+    let whole = card();
+    let mut old = whole.clone();
+    old.as_object_mut().unwrap().remove("pool_sha256");
+    fs::write(bank.join("bank.json"), old.to_string()).unwrap();
+    output(&make);
+    assert!(bank.join("3-5.safetensors").exists());
+    fs::write(bank.join("bank.json"), serde_json::to_string(&whole).unwrap()).unwrap();
+    assert!(failure(1, &pareto).contains("other training samples"));
 }

@@ -142,7 +142,7 @@ fn a_record_is_replayed_with_every_setting_that_it_has() {
     assert!(refused(&[]).contains("other weights"));
     other["index"] = serde_json::Value::Null;
     std::fs::write(&record, other.to_string()).unwrap();
-    assert!(refused(&[]).contains("in no test set"));
+    assert!(refused(&[]).contains("--json --images"));
     std::fs::write(&record, "{}").unwrap();
     assert!(refused(&[]).contains("is not a record of a duel"));
 }
@@ -191,7 +191,40 @@ fn a_picture_of_ones_own_is_attacked_and_answered() {
         .map(|at| if (20..60).contains(&(at / 80)) && (36..44).contains(&(at % 80)) { 30 } else { 230 - (at % 80) as u8 })
         .collect();
     std::fs::write(at("one.bmp"), bitmap(&paper, 80)).unwrap();
-    let unsaid = duel(&["--image", text(&at("one.bmp")), "--images"]);
+    std::fs::copy(at("one.bmp"), at("lent.bmp")).unwrap();
+    let unsaid = duel(&["--image", text(&at("lent.bmp")), "--images", "--quantize", "8"]);
+    let levels = |facts: &serde_json::Value, which: &str| -> Vec<f64> {
+        facts["images"][which]["values"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap() * 255.0).collect()
+    };
+    for which in ["natural", "attacked"] {
+        // A level over 255 in f32, times 255.
+        assert!(levels(&unsaid, which).iter().all(|level| (level - level.round()).abs() < 1e-4), "{which}");
+    }
+    assert!(levels(&unsaid, "natural") != levels(&unsaid, "attacked"));
+    assert_eq!(unsaid["quantize"], "8");
+
+    // Its record holds the picture: the duel can be fought again without the file.
+    let record = at("record.json");
+    std::fs::write(&record, unsaid.to_string()).unwrap();
+    std::fs::remove_file(at("lent.bmp")).unwrap();
+    let replay = ["duel", "--replay", text(&record), "--device", "cpu", "--out", "none"];
+    let model_words = ["--architecture", "fast-mnist-cnn", "--weights", text(&model)];
+    let again = json(&[&replay[..], &model_words, &["--json", "--images"]].concat());
+    for field in ["index", "label", "outcome", "natural", "attacked", "answer", "race", "quantize", "images"] {
+        assert_eq!(unsaid[field], again[field], "{field}");
+    }
+    assert!(again["command"].as_str().unwrap().contains("--replay") && again["link"].is_null());
+    assert!(output(&[&replay[..], &model_words].concat()).contains("It came out as the record says."));
+    let refused = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut other = unsaid.clone();
+        change(&mut other);
+        std::fs::write(&record, other.to_string()).unwrap();
+        failure(1, &[&replay[..], &model_words].concat())
+    };
+    assert!(refused(&|other| other["images"]["natural"]["shape"] = serde_json::json!([3, 32, 32])).contains("its shape is"));
+    assert!(refused(&|other| other["images"]["natural"]["values"] = serde_json::json!([0.5])).contains("has 1 values"));
+    assert!(refused(&|other| other["images"]["natural"]["values"][7] = serde_json::json!(2.0)).contains("between 0 and 1"));
+    assert!(refused(&|other| other["label"] = serde_json::json!(10)).contains("class 10"));
     assert!(unsaid["label"].is_null() && unsaid["outcome"].is_null());
     let pixels = pixels(&unsaid);
     // A bar in the middle, 20 pixels high.

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use riposte::data::npy;
+use serde_json::Value;
 use tempfile::tempdir;
 
 use crate::cli_program::{failure, json, output, text};
@@ -32,6 +34,44 @@ fn exported_images_are_judged_as_the_attack_left_them() {
         output(&eval(&["--images-from", text(&images), "--out", text(&lines)]));
         assert_eq!(fs::read(&lines).unwrap(), bytes);
     }
+}
+
+/// The numbers of an array in an exported file.
+fn array(path: &Path, name: &str) -> Vec<f32> {
+    npy::decode_archive(&fs::read(path).unwrap()).unwrap()[name].values.floats()
+}
+
+#[test]
+fn images_that_must_survive_a_file_have_its_levels_and_the_records_are_theirs() {
+    let folder = tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (lines, images, again) = (path("lines.jsonl"), path("images.npz"), path("again.jsonl"));
+    let few = ["--images", "4", "--steps", "10", "--step-size", "0.05", "--epsilon", "0.299", "--counter", "transfer"];
+    let little = ["--counter-steps", "2", "--counter-judges", "2", "--post-batch-size", "8", "--out", text(&lines)];
+    let quantized = eval(&[&few[..], &little, &["--quantize", "8", "--export", text(&images)]].concat());
+    output(&quantized);
+    let natural = array(&images, "natural");
+    for name in ["attacked", "countered"] {
+        let points = array(&images, name);
+        assert!(points != natural);
+        for (point, natural) in points.iter().zip(&natural) {
+            let level = (point * 255.0).round();
+            assert!(*point == level / 255.0 && (level - natural * 255.0).abs() < 76.001, "{name}: {natural} became {point}");
+        }
+    }
+    // What was judged are the images of the file.
+    let record = |path: &Path| -> Vec<Value> {
+        records(path).iter().map(|line| serde_json::from_str::<Value>(line).unwrap()["attacked"].clone()).collect()
+    };
+    output(&eval(&["--images-from", text(&images), "--out", text(&again)]));
+    assert_eq!(record(&again), record(&lines));
+    let header = fs::read_to_string(&lines).unwrap().lines().next().unwrap().to_owned();
+    assert!(header.contains(r#""quantize":"8""#), "{header}");
+    let without = failure(1, &eval(&[&few[..], &little].concat()));
+    assert!(without.contains("quantize"), "{without}");
+    assert!(failure(1, &eval(&["--attack", "none", "--quantize", "8"])).contains("`quantize` belongs to an attack"));
+    assert!(failure(1, &eval(&["--quantize", "8", "--epsilon", "0.003"])).contains("1/255"));
+    assert!(failure(2, &eval(&["--quantize", "7"])).contains("8"));
 }
 
 #[test]

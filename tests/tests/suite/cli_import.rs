@@ -1,9 +1,16 @@
 //! `riposte import`: what PyTorch wrote arrives; what is broken is refused, key and shapes named. Fixtures: `fixtures/pth`.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use burn::tensor::Device;
+use riposte::bank::{Bank, BankCard, Pair};
+use riposte::data::pool::ClassPools;
+use riposte::data::{Dataset, Images};
 use riposte::models::{Architecture, Model, ModelCard, PreActForm};
+use riposte::post_train::{Perturbation, PostTrain, Progress};
+use riposte::presets::Preset;
 use riposte::rng::Seed;
 use riposte::weights::{Precision, StateDict};
 use riposte_cli::weights_file;
@@ -101,7 +108,7 @@ fn damaged_pytorch_files_give_an_error_or_weights_and_never_a_panic() {
 #[test]
 fn damaged_safetensors_and_cards_give_an_error_or_a_model_and_never_a_panic() {
     let architecture = Architecture::PreActResNet { width: 1, blocks: 1, form: PreActForm::Fast };
-    let device = burn::tensor::Device::flex();
+    let device = Device::flex();
     let model = Model::random(architecture, Seed(1), &device);
     let weights = pollster::block_on(model.weights()).unwrap().to_safetensors(Precision::F16);
     for_damaged(&[weights], |bytes| {
@@ -117,9 +124,47 @@ fn damaged_safetensors_and_cards_give_an_error_or_a_model_and_never_a_panic() {
     });
 }
 
-/// Calls `look` with up to 3000 damaged copies of `originals`, for at most 20 seconds. A panic or an abort fails the test.
+#[test]
+fn damaged_files_of_a_bank_give_an_error_or_copies_and_never_a_panic() {
+    let model =
+        Model::random(Architecture::PreActResNet { width: 1, blocks: 1, form: PreActForm::Fast }, Seed(1), &Device::flex());
+    let settings = PostTrain { iterations: 1, batch_size: 2, ..Preset::F_CIFAR.post_train };
+    let bank = Bank::new(model, PostTrain { perturbation: Perturbation::Normal, ..settings }).unwrap();
+    let gray: Vec<u8> = (0..20 * 3072).map(|at| (at % 251) as u8).collect();
+    let labels = (0..20).map(|at| at % 10).collect();
+    let pools = ClassPools::new(Dataset::new(Images::new(gray, 3, 32, 32).unwrap(), labels, 10).unwrap());
+    let observe = async |_: Progress<'_, Model>| ControlFlow::Continue(());
+    let make = |draw| pollster::block_on(bank.make(&pools, Pair::of(3, 5).unwrap(), draw, Seed(0), observe)).unwrap();
+    let copies = bank.to_safetensors(&[make(0), make(1)]);
+    assert_eq!(bank.from_safetensors(&copies, 2).map(|copies| copies.len()).ok(), Some(2));
+    for_damaged(&[copies], |bytes| {
+        if let Ok(copies) = bank.from_safetensors(bytes, 2) {
+            assert_eq!(copies.len(), 2);
+        }
+    });
+    let card = br#"{"format":"riposte bank 1","version":"0.1.0","architecture":"fast-mnist-cnn","weights_sha256":"00","dataset":"digits",
+        "post_samples":400,"pool_sha256":"11","seed":0,"draws":2,"riposte":null}"#;
+    let riposte = serde_json::to_string(&settings).unwrap();
+    let card = String::from_utf8_lossy(card).replace("null", &riposte);
+    BankCard::from_json(card.as_bytes()).expect("the undamaged card is one");
+    for_damaged(&[card.into_bytes()], |bytes| {
+        let _ = BankCard::from_json(bytes);
+    });
+}
+
+/// Memory that this process has had at most, in bytes; 0 where the system does not say.
+fn peak() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<usize>().ok()).map_or(0, |kilobytes| kilobytes << 10)
+}
+
+/// Calls `look` with up to 4000 damaged copies of `originals`, for at most 20 seconds. A panic or an abort fails the test, as does memory
+/// out of proportion: what a file claims is no reason to reserve it.
 fn for_damaged(originals: &[Vec<u8>], mut look: impl FnMut(&[u8])) {
     let begin = Instant::now();
+    originals.iter().for_each(|bytes| look(bytes));
+    let before = peak();
     // SplitMix64: reproducible, and any difference will do.
     let mut state = 7u64;
     let mut random = move |bound: usize| {
@@ -127,20 +172,39 @@ fn for_damaged(originals: &[Vec<u8>], mut look: impl FnMut(&[u8])) {
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         ((mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 33) as usize % bound
     };
-    for _ in 0..3000 {
+    for _ in 0..4000 {
         if begin.elapsed() > Duration::from_secs(20) {
             break;
         }
         let mut bytes = originals[random(originals.len())].clone();
         for _ in 0..1 + random(8) {
             let at = random(bytes.len());
-            match random(4) {
+            match random(8) {
                 0 => bytes[at] = random(256) as u8,
                 1 => bytes[at] ^= 1 << random(8),
                 2 => bytes.truncate(at.max(1)),
-                _ => {
+                3 => bytes.insert(at, random(256) as u8),
+                4 => {
                     let end = bytes.len().min(at + random(16));
                     bytes.drain(at..end);
+                }
+                // A piece of a file elsewhere in it, or in another one.
+                5 => {
+                    let other = &originals[random(originals.len())];
+                    let from = random(other.len());
+                    let piece = other[from..other.len().min(from + random(64))].to_vec();
+                    bytes.splice(at..at, piece);
+                }
+                // What may be a length, near its largest and its smallest values: of 1, 2, 4 or 8 bytes, in text a few digits more.
+                6 => {
+                    let (width, value) = ([1, 2, 4, 8][random(4)], (1u64 << random(64)).wrapping_sub(random(2) as u64));
+                    let end = bytes.len().min(at + width);
+                    bytes[at..end].copy_from_slice(&value.to_le_bytes()[..end - at]);
+                }
+                _ => {
+                    if let Some(digit) = bytes[at..].iter().position(u8::is_ascii_digit) {
+                        bytes.splice(at + digit..at + digit, *b"99999999999");
+                    }
                 }
             }
             if bytes.is_empty() {
@@ -149,4 +213,8 @@ fn for_damaged(originals: &[Vec<u8>], mut look: impl FnMut(&[u8])) {
         }
         look(&bytes);
     }
+    let more = peak().saturating_sub(before) >> 20;
+    // Files here have less than a megabyte. Other tests run in this process where nextest is missing.
+    let alone = std::env::var_os("NEXTEST").is_some();
+    assert!(more < if alone { 64 } else { 1024 }, "{more} MiB more");
 }

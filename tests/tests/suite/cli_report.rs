@@ -49,6 +49,7 @@ fn write(path: &Path, index: usize, inputs: std::ops::Range<u64>) {
         natural: cell.natural,
         attack: cell.setup.attack,
         target: cell.setup.target,
+        quantize: cell.setup.quantize,
         riposte: cell.setup.riposte,
         counter: None,
         post_samples: None,

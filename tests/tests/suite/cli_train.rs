@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::cli_program::{binary, failure, json, output, text};
+use crate::cli_program::{binary, failure, json, output, riposte, text};
 
 /// Three epochs of nine steps on 980 digits.
 fn arguments(out: &Path) -> Vec<&str> {
@@ -119,6 +119,53 @@ fn a_folder_with_a_run_is_neither_overwritten_nor_mixed_with_another() {
     std::fs::write(out.join("checkpoint.safetensors"), &checkpoint[..checkpoint.len() / 2]).unwrap();
     let message = failure(1, &with(arguments(&out), &["--resume"]));
     assert!(message.contains("damaged"), "{message}");
+}
+
+/// [`arguments`] with another number of epochs.
+fn epochs<'a>(out: &'a Path, count: &'a str) -> Vec<&'a str> {
+    let mut arguments = arguments(out);
+    let at = arguments.iter().position(|word| *word == "--epochs").unwrap();
+    arguments[at + 1] = count;
+    arguments
+}
+
+#[test]
+fn a_run_goes_on_with_more_epochs_and_says_what_becomes_of_its_learning_rate() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("run");
+    output(&arguments(&out));
+    let log = || -> Vec<Value> {
+        let text = std::fs::read_to_string(out.join("log.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["step"].clone()).collect()
+    };
+    assert_eq!(log(), [9, 18, 27]);
+    let longer = riposte(&with(epochs(&out, "4"), &["--resume"])).output().unwrap();
+    let told = String::from_utf8_lossy(&longer.stderr).into_owned();
+    assert!(longer.status.success(), "{told}");
+    // 27 of 36 steps; the rate falls from its peak, 0.01 unless told otherwise, and had come to 0.
+    assert!(told.contains("4 epochs in place of 3") && told.contains("0.00e0 after step 27"), "{told}");
+    assert_eq!(log(), [9, 18, 27, 36]);
+    let card: Value = serde_json::from_slice(&std::fs::read(out.join("small.json")).unwrap()).unwrap();
+    let training = card["training"].as_str().unwrap();
+    assert!(training.contains("--epochs 4") && training.contains("extended after step 27"), "{training}");
+    // The same command once more has nothing to do, and an earlier one is another run.
+    let weights = std::fs::read(out.join("small.safetensors")).unwrap();
+    output(&with(epochs(&out, "4"), &["--resume"]));
+    assert!(std::fs::read(out.join("small.safetensors")).unwrap() == weights);
+    let message = failure(1, &with(epochs(&out, "2"), &["--resume"]));
+    assert!(message.contains("--epochs 2 are fewer") && message.contains("4 epochs") && !message.contains('{'), "{message}");
+}
+
+#[test]
+fn a_run_whose_attack_grows_over_its_epochs_is_not_extended() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("run");
+    output(&with(epochs(&out, "1"), &["--ramp", "0.5"]));
+    let message = failure(1, &with(epochs(&out, "2"), &["--ramp", "0.5", "--resume"]));
+    assert!(message.contains("its attack grows") && message.contains("a folder of its own"), "{message}");
+    // One difference, one sentence.
+    let message = failure(1, &with(epochs(&out, "1"), &["--ramp", "0.25", "--resume"]));
+    assert!(message.contains("config.ramp is 0.5 there and 0.25 here") && !message.contains('{'), "{message}");
 }
 
 #[test]

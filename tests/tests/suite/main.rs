@@ -5,6 +5,7 @@ extern crate riposte_harness;
 
 mod attacks_counter;
 mod attacks_losses;
+mod attacks_quantized;
 mod attacks_queries;
 mod attacks_reference;
 mod attacks_strong;

@@ -119,9 +119,9 @@ impl Engine {
                 let seconds_per_sample = riposte_run::time(self, &ready).await?;
                 post(&Event::Timed { run, seconds_per_sample });
             }
-            Request::Attack { run, model, input, class, target, settings } => {
+            Request::Attack { run, model, input, class, setup } => {
                 let ready = self.ready(&model)?;
-                let seconds = attack::run(self, run, &ready.model, &input, class, target, &settings).await?;
+                let seconds = attack::run(self, run, &ready.model, &input, class, &setup).await?;
                 post(&Event::Attacked { run, seconds });
             }
             Request::Counter { run, model, input, label, attacked, setup } => {

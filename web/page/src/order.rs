@@ -118,6 +118,7 @@ fn settle(arena: Arena, link: &Link) {
     arena.take(Setup {
         attack: Some(Attack::Pgd(setup.pgd().unwrap_or(preset.attack))),
         target,
+        quantize: setup.quantize,
         riposte: setup.riposte.or(Some(preset.post_train)),
         counter: setup.counter.or(Some(Counter::DUEL)),
     });
@@ -220,11 +221,12 @@ fn drop_what_is_void(arena: Arena) {
     });
     Effect::new(move |_| {
         arena.attack.track();
-        arena.target.track();
+        (arena.target.track(), arena.quantize.track());
         arena.attacked_is_void();
     });
     Effect::new(move |_| {
-        (arena.attack.track(), arena.target.track(), arena.riposte.track(), arena.seed.track(), arena.model.track());
+        (arena.attack.track(), arena.target.track(), arena.quantize.track(), arena.riposte.track());
+        (arena.seed.track(), arena.model.track());
         arena.sweep_is_void();
     });
     // An attack that starts at the image itself draws nothing: another seed leads to the same.

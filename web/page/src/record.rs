@@ -170,6 +170,7 @@ fn pieces(arena: Arena, act: Option<usize>) -> (Duel, OfThePage) {
         seed: arena.seed.get().into(),
         attack: arena.attack.get(),
         target: arena.target.get(),
+        quantize: arena.quantize.get(),
         riposte: arena.riposte.get(),
         post_samples: Some(arena.dataset_entry().training_images),
         outcome,

@@ -238,12 +238,12 @@ impl Arena {
     }
 
     fn start_attack(self, input: Input, class: usize) {
-        let (settings, target, model) = (self.attack.get_untracked(), self.target.get_untracked(), self.model.get_untracked());
+        let (setup, model) = (untrack(|| self.setup()), self.model.get_untracked());
         let trace = self.runs.attacked;
         trace.reset();
         trace.phase.set(Phase::Running(None));
         let run = self.wiring.run(
-            move |run| Request::Attack { run, model, input, class, target, settings },
+            move |run| Request::Attack { run, model, input, class, setup },
             // A run that the visitor has moved on from still ends, unheard.
             move |event| {
                 if trace.run.try_get_untracked().flatten() == event.run() {

@@ -11,6 +11,7 @@ use riposte_spec::dataset::DatasetId;
 use riposte_spec::keys::{Heading, Key};
 use riposte_spec::post_train::PostTrain;
 use riposte_spec::preset::{Preset, PresetName};
+use riposte_spec::quantize::Quantize;
 use riposte_spec::setup::Setup;
 
 use crate::hunt::{Chase, Hunt};
@@ -85,6 +86,8 @@ pub struct Arena {
     pub attack: RwSignal<Pgd>,
     /// The class that the attack leads to; none: any but the image's own.
     pub target: RwSignal<Option<usize>>,
+    /// Which values the pixels of attacked images may have.
+    pub quantize: RwSignal<Quantize>,
     pub riposte: RwSignal<PostTrain>,
     /// The attack on the defense.
     pub counter: RwSignal<Counter>,
@@ -115,6 +118,7 @@ impl Arena {
             preset: RwSignal::new(preset.name),
             attack: RwSignal::new(preset.attack),
             target: RwSignal::new(None),
+            quantize: RwSignal::new(Quantize::None),
             riposte: RwSignal::new(preset.post_train),
             counter: RwSignal::new(Counter::DUEL),
             seed: RwSignal::new(link.seed.unwrap_or(0)),
@@ -148,6 +152,7 @@ impl Arena {
         Setup {
             attack: Some(Attack::Pgd(self.attack.get())),
             target: self.target.get(),
+            quantize: self.quantize.get(),
             riposte: Some(self.riposte.get()),
             counter: None,
         }
@@ -177,6 +182,9 @@ impl Arena {
         }
         if setup.target != self.target.get_untracked() {
             self.target.set(setup.target);
+        }
+        if setup.quantize != self.quantize.get_untracked() {
+            self.quantize.set(setup.quantize);
         }
         if let Some(riposte) = setup.riposte.filter(|riposte| *riposte != self.riposte.get_untracked()) {
             self.riposte.set(riposte);

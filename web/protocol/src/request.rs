@@ -1,4 +1,3 @@
-use riposte_spec::attack::Pgd;
 use riposte_spec::post_train::PostTrain;
 use riposte_spec::setup::Setup;
 use serde::{Deserialize, Serialize};
@@ -24,9 +23,8 @@ pub enum Request {
     Duel { run: RunId, model: String, input: Input, label: usize, setup: Setup },
     /// What the static classifier says of an image.
     Classify { run: RunId, model: String, image: Picture },
-    /// Act 1. `class` is the class to leave: the true one, or what the static classifier says of the untouched image; `target` the
-    /// one to be mistaken for, if it must be a certain one.
-    Attack { run: RunId, model: String, input: Input, class: usize, target: Option<usize>, settings: Pgd },
+    /// Act 1, the attack of `setup`. `class` is the class to leave: the true one, or what the static classifier says of the untouched image.
+    Attack { run: RunId, model: String, input: Input, class: usize, setup: Setup },
     /// Act 2, on the image as it arrives, whatever was done to it. The engine keeps the adapted copy under the run's id.
     Riposte { run: RunId, model: String, input: Input, settings: PostTrain },
     /// Act 3: the attack on the defense, both of `setup`, from the untouched image. `attacked` is what act 1 made of that.

@@ -14,7 +14,7 @@ use crate::bank::Folder;
 use crate::dataset;
 use crate::device;
 use crate::interrupt::Interrupt;
-use crate::models::Source;
+use crate::models::{Source, hexadecimal};
 use crate::output;
 use crate::progress;
 use crate::settings;
@@ -40,6 +40,7 @@ pub fn run(args: BankArgs) -> Result<()> {
         weights_sha256: source.identity()?,
         dataset,
         post_samples: args.post_samples,
+        pool_sha256: dataset::hash(dataset, pools.samples()).map(hexadecimal),
         seed: args.seed,
         draws: args.draws,
         riposte,

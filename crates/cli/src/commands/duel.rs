@@ -33,6 +33,7 @@ use crate::{file, output, photo, settings};
 pub use fought::{Facts, Fought};
 use fought::{command, fragment, record};
 use play::{Duel, Subject};
+use replay::Replayed;
 
 /// Runs the command, of which `words` is everything after the program's name.
 ///
@@ -56,7 +57,7 @@ pub fn run(args: DuelArgs, words: Vec<String>) -> Result<()> {
 /// As [`run`]; [`riposte::Error::Cancelled`] when stopped.
 pub fn fight(args: DuelArgs, words: Vec<String>, session: Option<&Session>, screen: &mut Screen) -> Result<Fought> {
     let (args, replayed) = match args.replay.clone() {
-        Some(path) => replay::of(args, &path).map(|(args, record)| (args, Some(record)))?,
+        Some(path) => replay::of(args, &path).map(|(args, replayed)| (args, Some(replayed)))?,
         None => (args, None),
     };
     let source = match session {
@@ -66,7 +67,7 @@ pub fn fight(args: DuelArgs, words: Vec<String>, session: Option<&Session>, scre
     let dataset = args.data.dataset.unwrap_or(source.dataset());
     let folder = args.bank.folder()?;
     let setup = match &replayed {
-        Some(record) => replay::check(record, &source).map(|()| record.setup())?,
+        Some(Replayed { record, .. }) => replay::check(record, &source).map(|()| record.setup())?,
         None => settings::resolve_for_duel(args.preset, dataset, &args.settings)?,
     };
     let setup = folder.as_ref().map_or(Ok(setup), |folder| folder.setup(setup, &args.settings))?;
@@ -110,14 +111,23 @@ pub fn fight(args: DuelArgs, words: Vec<String>, session: Option<&Session>, scre
         test: &test,
         attack,
         target: setup.target,
+        quantize: setup.quantize,
         riposte,
         settings,
         counter: setup.counter,
         seed: Seed(args.seed),
     };
     let opening = source.opening(dataset, &Setup { counter: None, ..setup }).filter(|_| bank.is_none());
-    let subject = match &args.image {
-        Some(path) => own_picture(path, &args, &duel)?,
+    let own = match (&args.image, replayed.as_ref().and_then(|replayed| replayed.own.clone())) {
+        (Some(path), _) => Some(own_picture(path, &args, &duel)?),
+        (None, Some(pixels)) => {
+            Some(recorded(pixels, &args, &duel, replayed.as_ref().and_then(|replayed| replayed.record.label))?)
+        }
+        (None, None) => None,
+    };
+    let opening = opening.filter(|_| own.is_none());
+    let subject = match own {
+        Some(subject) => subject,
         None => {
             let index = match (args.index, args.pick, opening) {
                 (Some(index), ..) => index,
@@ -142,7 +152,7 @@ pub fn fight(args: DuelArgs, words: Vec<String>, session: Option<&Session>, scre
     for act in story.acts() {
         screen.say(&act)?;
     }
-    if let Some(opening) = opening.filter(|_| args.image.is_none()) {
+    if let Some(opening) = opening {
         screen.say(&opening.counts.sentence())?;
     }
     let mut colophon =
@@ -151,9 +161,11 @@ pub fn fight(args: DuelArgs, words: Vec<String>, session: Option<&Session>, scre
     let mut record = record(&story, &colophon, &source, preset, &device, seconds);
     record.post_samples = args.post_samples;
     record.link = source.card.as_ref().and_then(|_| fragment(&record));
-    if let (Some(before), Some(command)) = (&replayed, record.repeating()) {
+    if let Some(Replayed { record: before, .. }) = &replayed {
         screen.say(&replay::comparison(before, &record))?;
-        (colophon.command, record.command) = (command.clone(), Some(command));
+        if let Some(command) = record.repeating() {
+            (colophon.command, record.command) = (command.clone(), Some(command));
+        }
     }
     Ok(Fought { story, colophon, record })
 }
@@ -172,9 +184,19 @@ fn own_picture(path: &Path, args: &DuelArgs, duel: &Duel) -> Result<Subject> {
         },
         _ => picture.scene(duel.dataset),
     };
+    own_image(pixels, path, args.label, duel)
+}
+
+/// The picture that a record holds, of which it says what it shows, or nothing.
+fn recorded(pixels: Vec<f32>, args: &DuelArgs, duel: &Duel, label: Option<usize>) -> Result<Subject> {
+    own_image(pixels, args.replay.as_deref().unwrap_or(Path::new("record")), label, duel)
+}
+
+/// An image `[channel, height, width]` that is in no test set, from a file. Without a label it shows what the base model says.
+fn own_image(pixels: Vec<f32>, path: &Path, label: Option<usize>, duel: &Duel) -> Result<Subject> {
     let [channels, height, width] = duel.dataset.image_shape();
     let image = Tensor::from_data(TensorData::new(pixels, [1, channels, height, width]), &duel.model.device());
     let said = argmax(&floats(duel.model.forward(image.clone()))?);
-    let origin = Origin::File { name: path.display().to_string(), labelled: args.label.is_some() };
-    Ok(Subject { origin, image, label: args.label.unwrap_or(said) })
+    let origin = Origin::File { name: path.display().to_string(), labelled: label.is_some() };
+    Ok(Subject { origin, image, label: label.unwrap_or(said) })
 }

@@ -202,6 +202,7 @@ pub fn evaluate(args: &EvalArgs, session: Option<&Session>, audience: &impl Audi
         hashes: Hashes { test: test_hash, pool: train.as_ref().and_then(|pools| dataset::hash(dataset, pools.samples())) },
         post_samples: folder.as_ref().map_or(args.post_samples, |folder| folder.card.post_samples),
         bank: bank.as_ref().zip(folder.as_ref()).map(|(bank, folder)| (bank, folder.used(args.bank.bank_copy))),
+        bank_pool: folder.as_ref().and_then(|folder| folder.card.pool_sha256.as_deref()),
         transform,
         known: known.as_ref().zip(attackers.as_ref()).map(|(bank, folder)| (bank, folder.used(Pick::Mean))),
         points: args.export.as_ref().map(|_| &points),

@@ -71,6 +71,10 @@ fn measure(args: ParetoArgs) -> Result<()> {
     dataset::check_shape(&test, source.architecture)?;
     ensure!(args.images <= test.len(), "there are {} test images of {dataset} here", test.len());
     let pools = dataset::pools(dataset, args.post_samples, args.data.data.as_deref(), &Interrupt::default())?;
+    let pool_sha256 = dataset::hash(dataset, pools.samples()).map(hexadecimal);
+    for path in &args.bank {
+        Folder::open(path)?.check_pool(pool_sha256.as_deref())?;
+    }
     let workers = if device.is_cpu() { Workers::on_cpu(device::threads(args.device.threads))? } else { Workers::on_gpu() };
     let settings = Settings {
         architecture: source.architecture,
@@ -78,7 +82,7 @@ fn measure(args: ParetoArgs) -> Result<()> {
         reading: source.reading.clone(),
         dataset,
         test_sha256: test_hash.map(hexadecimal),
-        pool_sha256: dataset::hash(dataset, pools.samples()).map(hexadecimal),
+        pool_sha256,
         first: 0,
         seed: args.seed,
         device: if device.is_cpu() { Processor::Cpu } else { Processor::Gpu },
@@ -86,6 +90,7 @@ fn measure(args: ParetoArgs) -> Result<()> {
         natural: false,
         attack: setup.attack,
         target: setup.target,
+        quantize: setup.quantize,
         riposte: setup.riposte,
         counter: None,
         post_samples: args.post_samples,
@@ -101,6 +106,7 @@ fn measure(args: ParetoArgs) -> Result<()> {
         model: &model,
         attack: setup.attack,
         target: setup.target,
+        quantize: setup.quantize,
         defense: Some(defense),
         natural: false,
         counter: None,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
-use riposte::attack::Attack;
+use riposte::attack::{Attack, Quantize};
 use riposte::data::Dataset;
 use riposte::defense::Static;
 use riposte::evaluate::{Evaluation, Record, Summary};
@@ -53,6 +53,7 @@ pub fn run(args: TrainArgs) -> Result<()> {
         None => Trainer::new(Model::random(plan.architecture, seed, &device.device), plan.config, seed, train)?,
     };
     folder.drop_log_after(trainer.steps_made())?;
+    folder.extend(&plan, trainer.steps_made(), trainer.steps_per_epoch())?;
     let workers = if device.is_cpu() { Workers::on_cpu(device::threads(args.device.threads))? } else { Workers::on_gpu() };
     let session = Session { plan: &plan, workers, device, interrupt: Interrupt::listen_patiently()? };
     session.train(&mut trainer, &mut folder, &held_out, args.checkpoint_steps)?;
@@ -145,9 +146,10 @@ impl Session<'_> {
             dataset: plan.dataset,
             epsilon: plan.config.inner.epsilon,
             training: format!(
-                "{}: {}; epoch {best} of {}, the best on the {} held-out training samples",
+                "{}: {}{}; epoch {best} of {}, the best on the {} held-out training samples",
                 plan.title(),
                 plan.command(),
+                folder.extensions(),
                 plan.config.epochs,
                 plan.check_images
             ),
@@ -173,6 +175,7 @@ impl Session<'_> {
             model,
             attack: Some(Attack::Pgd(self.plan.measured)),
             target: None,
+            quantize: Quantize::None,
             defense: None::<Static<'_, Model>>,
             natural: false,
             counter: None,

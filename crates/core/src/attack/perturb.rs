@@ -4,14 +4,27 @@ use std::ops::ControlFlow;
 
 use burn::tensor::{Bool, Tensor, TensorData};
 use riposte_spec::attack::{Attack, Pgd};
+use riposte_spec::quantize::Quantize;
 
 use super::campaign::{Fate, Progress, campaign};
 use super::goal::Goal;
 use super::pgd::{Attacked, Attacks};
+use super::quantized::{Quantized, check_levels, quantized};
 use super::rows::choose;
 use super::subject::Subject;
 use crate::rng::Draws;
 use crate::{Error, Result};
+
+/// An attack, and what it has to end with.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt {
+    /// The attack.
+    pub attack: Attack,
+    /// The class that it leads to; `None`: any but the label.
+    pub target: Option<usize>,
+    /// Which values the pixels of its images may have.
+    pub quantize: Quantize,
+}
 
 /// What an attack leaves of a batch.
 #[derive(Debug, Clone)]
@@ -22,34 +35,37 @@ pub struct Perturbed {
     pub fates: Option<Vec<Fate>>,
 }
 
-/// Attacks `images` `[batch, channel, height, width]` in `[0, 1]` away from their labels; PGD, with a `target`, to that class: an image
+/// Attacks `images` `[batch, channel, height, width]` in `[0, 1]` away from their labels; PGD, with a target, to that class: an image
 /// that shows it stays as it is.
 ///
 /// # Errors
-/// [`Error::Config`] if a setting is out of its range, numbers differ, or another attack than PGD has a target; [`Error::Cancelled`] if
-/// the observer breaks; [`Error::Device`] if the device fails.
+/// [`Error::Config`] if a setting is out of its range, numbers differ, another attack than PGD has a target, or a natural image has other
+/// levels than the attacked ones are to have; [`Error::Cancelled`] if the observer breaks; [`Error::Device`] if the device fails.
 pub async fn perturb<S: Subject>(
-    attack: Attack,
-    target: Option<usize>,
+    Attempt { attack, target, quantize }: Attempt,
     subject: &S,
     images: Tensor<4>,
     labels: &[usize],
     draws: &[Draws],
     observe: impl AsyncFnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Perturbed> {
-    let end = match (attack, target) {
+    check_levels(&images, quantize).await?;
+    let attack = attack.epsilon().map_or(attack, |epsilon| attack.with_radius(quantize.radius(epsilon)));
+    let subject = &Quantized { subject, quantize };
+    let (end, fates) = match (attack, target) {
         (Attack::Pgd(pgd), None) => {
             let goal = Goal::Untargeted { labels: labels.to_vec() };
-            descend(pgd, subject, images, &goal, draws, observe).await?
+            (descend(pgd, subject, images, &goal, draws, observe).await?, None)
         }
-        (Attack::Pgd(pgd), Some(target)) => lead(pgd, target, subject, images, labels, draws, observe).await?,
+        (Attack::Pgd(pgd), Some(target)) => (lead(pgd, target, subject, images, labels, draws, observe).await?, None),
         (_, Some(_)) => return Err(Error::Config("of the attacks PGD alone leads to a class".to_owned())),
         (strong, None) => {
             let outcome = campaign(strong, subject, images, labels, draws, observe).await?;
-            return Ok(Perturbed { end: outcome.end, fates: Some(outcome.fates) });
+            (outcome.end, Some(outcome.fates))
         }
     };
-    Ok(Perturbed { end, fates: None })
+    // The logits are of the rounded images already.
+    Ok(Perturbed { end: Attacked { images: quantized(end.images, quantize), ..end }, fates })
 }
 
 /// PGD, whose observer can stop it.

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::in_eight_bits;
+
 /// How strongly each place is inked: `width * height` values in [0, 1], row by row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ink {
@@ -46,7 +48,7 @@ impl Ink {
         for (index, value) in box_.into_iter().enumerate() {
             let (row, column) = ((index / width) as isize + down, (index % width) as isize + right);
             if (0..edge as isize).contains(&row) && (0..edge as isize).contains(&column) {
-                pixels[row as usize * edge + column as usize] = value;
+                pixels[row as usize * edge + column as usize] = in_eight_bits(value);
             }
         }
         Some(pixels)

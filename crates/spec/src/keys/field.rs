@@ -5,6 +5,7 @@ use crate::counter::{Counter, CounterKind};
 use crate::error::refused;
 use crate::post_train::{Augmentation, Direction, Perturbation};
 use crate::preset::Preset;
+use crate::quantize::Quantize;
 use crate::setup::{AttackKind, RiposteKind, Setup};
 use crate::{Choice, Result, units};
 
@@ -222,6 +223,9 @@ impl Field for WhichAttack {
                 other => Attack::standard(other, epsilon),
             };
             setup.target = setup.target.filter(|_| setup.pgd().is_some());
+            if setup.attack.is_none() {
+                setup.quantize = Quantize::None;
+            }
         }))
     }
 }

@@ -11,6 +11,7 @@ use super::places::{
 };
 use crate::attack::{Loss, Start, Stop};
 use crate::post_train::Direction;
+use crate::quantize::Quantize;
 
 /// Steps that a link may ask for.
 const STEPS: usize = 500;
@@ -51,6 +52,8 @@ pub static KEYS: &[Key] = &[
     key!(Attack, "loss", [], "NAME", "What the attack ascends", "`attack` pgd, fgsm, apgd and apgd-t", word::<Loss>(loss)),
     key!(Attack, "target", ["targeted"], "CLASS", "The class that the attack leads to, by its number [default: any but the label]", "an attack by PGD",
         class(|s| s.pgd().is_some().then_some(&mut s.target))),
+    key!(Attack, "quantize", [], "BITS", "Which values the pixels of attacked images may have: 8 for those of a file of 8 bits", "an attack",
+        word::<Quantize>(|s| s.attack.is_some().then_some(&mut s.quantize))),
     key!(Attack, "targets", [], "N", "Wrong classes that the attack leads to, one after the other, the likeliest first", "`attack` apgd-t, fab-t and auto",
         count::<1, 9>(targets)),
     key!(Attack, "queries", [], "N", "Windows that the Square attack tries", "`attack` square and auto", count::<1, QUERIES>(queries)),

@@ -1,6 +1,7 @@
 use super::*;
 use crate::attack::{Attack, Cw, Loss, Pgd, Start, Stop};
 use crate::post_train::{Augmentation, BatchNormMode, Direction, Perturbation, PostTrain, TrainingData};
+use crate::quantize::Quantize;
 
 #[test]
 fn no_two_settings_share_a_name_or_an_alias() {
@@ -64,6 +65,7 @@ fn any_setup_is_its_preset_and_the_differences() {
         ("restarts", &["3"]),
         ("loss", &["margin", "dlr"]),
         ("target", &["7"]),
+        ("quantize", &["8"]),
         ("targets", &["3"]),
         ("queries", &["100"]),
         ("window-share", &["0.05"]),
@@ -150,7 +152,10 @@ fn settings_override_the_preset_and_nothing_else() {
     let setup = Preset::F_MNIST.with([("epsilon", "0.2"), ("stop", "never"), ("riposte", "fast"), ("post-iterations", "10")]);
     let attack = Attack::Pgd(Pgd { epsilon: 0.2, stop: Stop::Never, ..Preset::F_MNIST.attack });
     let riposte = PostTrain { perturbation: Preset::F_MNIST.fast, iterations: 10, ..Preset::F_MNIST.post_train };
-    assert_eq!(setup, Ok(Setup { attack: Some(attack), target: None, riposte: Some(riposte), counter: None }));
+    assert_eq!(
+        setup,
+        Ok(Setup { attack: Some(attack), target: None, quantize: Quantize::None, riposte: Some(riposte), counter: None })
+    );
 }
 
 #[test]

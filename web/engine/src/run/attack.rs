@@ -1,12 +1,13 @@
 //! Act 1.
 
 use burn::tensor::Tensor;
-use riposte::attack::Attacks;
+use riposte::attack::{Attacks, Quantized, check_levels, quantized};
 use riposte::classifier::read_pairs;
 use riposte::models::Model;
 use riposte::rng::Seed;
 use riposte::spec::attack::{Pgd, Stop};
 use riposte::spec::class::Prediction;
+use riposte::spec::setup::Setup;
 use riposte_protocol::{Event, Input, Picture, RunId, StepData};
 
 use super::{Engine, Shaders};
@@ -21,20 +22,24 @@ pub async fn run(
     victim: &Model,
     input: &Input,
     class: usize,
-    target: Option<usize>,
-    settings: &Pgd,
+    setup: &Setup,
 ) -> Result<f64, Trouble> {
     let started = now();
+    let Setup { target, quantize, .. } = *setup;
+    let Some(pgd) = setup.pgd() else { return Err(Trouble::last("Act I needs an attack by PGD.".to_owned())) };
     let image = tensor(&input.image, engine.device()?);
     let draws = Seed(input.seed.into()).input(input.number.into());
-    let attack = settings.attack(victim, image, &goal(class, target), &[draws])?;
+    check_levels(&image, quantize).await?;
+    let subject = Quantized { subject: victim, quantize };
+    let within = Pgd { epsilon: quantize.radius(pgd.epsilon), ..pgd };
+    let attack = within.attack(&subject, image, &goal(class, target), &[draws])?;
     engine.announce_shaders(run, victim.architecture(), Shaders::Attack);
     let mut pace = Pace::new();
     let mut unread = Vec::new();
     let mut sent = 0;
     for step in attack {
-        let last = step.step == settings.steps;
-        unread.push((step.images, step.logits));
+        let last = step.step == pgd.steps;
+        unread.push((quantized(step.images, quantize), step.logits));
         if !pace.step() && !last {
             continue;
         }
@@ -42,7 +47,7 @@ pub async fn run(
         // From its success on it stands still.
         let succeeded = |class_now: usize| target.map_or(class_now != class, |target| class_now == target);
         let stop =
-            (settings.stop == Stop::AtSuccess).then(|| steps.iter().position(|step| succeeded(step.prediction.class))).flatten();
+            (pgd.stop == Stop::AtSuccess).then(|| steps.iter().position(|step| succeeded(step.prediction.class))).flatten();
         if let Some(stop) = stop {
             steps.truncate(stop + 1);
         }

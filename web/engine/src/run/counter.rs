@@ -50,7 +50,7 @@ pub async fn run(
         attacked: Some(tensor(attacked, device)),
     };
     let defense = PostTraining { model: &ready.model, pools: &pools, settings: riposte };
-    let attack = CounterAttack { model: &ready.model, defense: &defense, settings: counter, epsilon };
+    let attack = CounterAttack { model: &ready.model, defense: &defense, settings: counter, epsilon, quantize: setup.quantize };
     let mut watch = Watch { engine, run, iterations: riposte.iterations, like: &input.image, pace: Pace::new() };
     let mut trouble = None;
     let outcome = attack

@@ -39,6 +39,7 @@ pub async fn run(
         model: &ready.model,
         attack: setup.attack,
         target: setup.target,
+        quantize: setup.quantize,
         defense,
         natural: false,
         counter: setup.counter,

@@ -89,6 +89,7 @@ impl Hall {
             workers: &self.workers,
             batch: self.batch,
             bank: None,
+            bank_pool: None,
             known: None,
             points: None,
             given: None,

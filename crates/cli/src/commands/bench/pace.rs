@@ -113,6 +113,7 @@ fn attack_seconds(stage: &Stage, setup: &Setup) -> Result<f64> {
         model: stage.model,
         attack: setup.attack,
         target: setup.target,
+        quantize: setup.quantize,
         defense: None,
         natural: false,
         counter: None,

@@ -15,6 +15,7 @@ use riposte::models::Model;
 use riposte::post_train::{PostTraining, Progress};
 use riposte::rng::{Draws, Seed};
 use riposte::spec::bench::{Protocol, ROWS, Table, preset};
+use riposte::spec::setup::Setup;
 use riposte::spec::speed::{FORMAT, Head, Timing};
 use riposte::{Classifier, ToTensor};
 
@@ -94,8 +95,8 @@ fn time_row(stage: &Stage, key: &str, interrupt: &Interrupt) -> Result<Vec<Timin
     };
     let seconds = Mutex::new(0.0);
     let defense = Some(Timed { defense, seconds: &seconds });
-    let evaluation =
-        Evaluation { model: stage.model, attack: setup.attack, target: setup.target, defense, natural: false, counter: None };
+    let Setup { attack, target, quantize, .. } = setup;
+    let evaluation = Evaluation { model: stage.model, attack, target, quantize, defense, natural: false, counter: None };
     let bar = progress::bar(INPUTS as u64, &format!("Timing {key}"));
     let clock = Instant::now();
     let mut timings = Vec::new();

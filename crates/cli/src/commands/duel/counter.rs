@@ -30,7 +30,13 @@ impl Duel<'_> {
         draws: Draws,
         screen: &mut Screen,
     ) -> Result<Countering> {
-        let attack = CounterAttack { model: self.model, defense: &self.riposte, settings, epsilon: self.attack.epsilon };
+        let attack = CounterAttack {
+            model: self.model,
+            defense: &self.riposte,
+            settings,
+            epsilon: self.attack.epsilon,
+            quantize: self.quantize,
+        };
         let subjected = Subjected { image, label, draws, attacked: Some(attacked) };
         let course = Course { settings, rounds: Vec::new(), judgments: Vec::new() };
         let mut watched = Watched { screen, told: Countering { course, points: Vec::new() } };

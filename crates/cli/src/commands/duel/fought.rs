@@ -110,6 +110,7 @@ pub(super) fn record(
         seed: colophon.seed,
         attack: story.attack,
         target: story.target,
+        quantize: story.quantize,
         riposte: story.riposte,
         post_samples: None,
         outcome: story.is_labelled().then(|| story.outcome()),

@@ -62,6 +62,7 @@ fn evaluate(
         model: duel.model,
         attack: Some(Attack::Pgd(duel.attack)),
         target: duel.target,
+        quantize: duel.quantize,
         defense: defend.then_some(duel.riposte),
         natural: false,
         counter: None,

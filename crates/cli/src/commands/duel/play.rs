@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 use burn::tensor::Tensor;
 use riposte::Classifier;
-use riposte::attack::{Attacks, Goal, Pgd};
+use riposte::attack::{Attacks, Goal, Pgd, Quantize, Quantized, check_levels, quantized};
 use riposte::bank::Riposte;
 use riposte::data::Dataset;
 use riposte::defense::Defense;
@@ -34,6 +34,8 @@ pub(super) struct Duel<'a> {
     pub attack: Pgd,
     /// The class that the attack leads to; `None`: any but the label.
     pub target: Option<usize>,
+    /// Which values the pixels of attacked images may have.
+    pub quantize: Quantize,
     pub riposte: Riposte<'a, Model>,
     /// Of the riposte.
     pub settings: PostTrain,
@@ -101,6 +103,7 @@ impl Duel<'_> {
             shape: self.shape(),
             attack: self.attack,
             target: self.target,
+            quantize: self.quantize,
             riposte: self.settings,
             banked: matches!(self.riposte, Riposte::Banked(_)),
             image: self.view(image)?,
@@ -121,7 +124,10 @@ impl Duel<'_> {
             Some(target) => Goal::Targeted { targets: vec![target] },
             None => Goal::Untargeted { labels: vec![label] },
         };
-        let mut attack = self.attack.attack(self.model, image.clone(), &goal, &[draws])?;
+        pollster::block_on(check_levels(image, self.quantize))?;
+        let subject = Quantized { subject: self.model, quantize: self.quantize };
+        let within = Pgd { epsilon: self.quantize.radius(self.attack.epsilon), ..self.attack };
+        let mut attack = within.attack(&subject, image.clone(), &goal, &[draws])?;
         let before = floats(image.clone())?;
         let mut fooled_after = None;
         for step in attack.by_ref() {
@@ -132,13 +138,19 @@ impl Duel<'_> {
             }
             if screen.is_live() {
                 let title = format!("Attack, step {} of {}: the image shows {label}", step.step, self.attack.steps);
-                screen.frame(&self.attack_frame(&title, &before, &floats(step.images)?, &logits, screen))?;
+                screen.frame(&self.attack_frame(
+                    &title,
+                    &before,
+                    &floats(quantized(step.images, self.quantize))?,
+                    &logits,
+                    screen,
+                ))?;
             }
         }
         screen.keep_frame();
         let end = attack.finish();
         let fooled = argmax(&floats(end.logits)?) != label;
-        Ok(Attacked { image: end.images, fooled_after: fooled_after.filter(|_| fooled) })
+        Ok(Attacked { image: quantized(end.images, self.quantize), fooled_after: fooled_after.filter(|_| fooled) })
     }
 
     fn attack_frame(&self, title: &str, before: &[f32], now: &[f32], logits: &[f32], screen: &Screen) -> Vec<String> {

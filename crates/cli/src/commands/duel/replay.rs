@@ -4,35 +4,71 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use riposte::spec::duel::Duel as Record;
+use serde::Deserialize;
 
 use crate::args::DuelArgs;
 use crate::file;
 use crate::models::Source;
 
+/// A record in a file.
+pub(super) struct Replayed {
+    pub record: Record,
+    /// The pixels of an image that is in no test set, `[channel, height, width]` in `[0, 1]`.
+    pub own: Option<Vec<f32>>,
+}
+
+/// What a record has beside the duel.
+#[derive(Deserialize)]
+struct Beside {
+    images: Option<Images>,
+}
+
+#[derive(Deserialize)]
+struct Images {
+    natural: Option<Pixels>,
+}
+
+#[derive(Deserialize)]
+struct Pixels {
+    shape: [usize; 3],
+    values: Vec<f32>,
+}
+
 /// The record in a file, and what `args` ask for with all that it says.
 ///
 /// # Errors
-/// If the file holds no record, or one of a picture that is in no test set, and for settings beside it.
-pub(super) fn of(args: DuelArgs, path: &Path) -> Result<(DuelArgs, Record)> {
+/// If the file holds no record, or one of an own picture without its pixels, and for settings beside it.
+pub(super) fn of(args: DuelArgs, path: &Path) -> Result<(DuelArgs, Replayed)> {
     ensure!(
         args.settings.given().next().is_none(),
         "--replay takes every setting from the record: leave out --{}, or take the record's command and change that",
         args.settings.given().map(|(name, _)| name).collect::<Vec<_>>().join(", --")
     );
     let name = path.display();
-    let record: Record = serde_json::from_slice(&file::read(path)?)
+    let bytes = file::read(path)?;
+    let (record, Beside { images }) = serde_json::from_slice(&bytes)
+        .and_then(|record: Record| Ok((record, serde_json::from_slice(&bytes)?)))
         .with_context(|| format!("`{name}` is not a record of a duel, as the page and `riposte duel --json` write it"))?;
     record.setup().check().with_context(|| format!("the settings in `{name}`"))?;
-    let Some(index) = record.index else {
-        bail!("the record `{name}` is of a picture that is in no test set: only a page can load it")
+    let own = match (record.index, images.and_then(|images| images.natural)) {
+        (Some(_), _) => None,
+        (None, Some(natural)) => Some(checked(natural, &record).with_context(|| format!("the picture in `{name}`"))?),
+        (None, None) => bail!(
+            "the record `{name}` is of a picture that is in no test set, and it does not hold its pixels: those of the page and of \
+             `riposte duel --json --images` do"
+        ),
     };
+    if let Some(label) = record.label {
+        let classes = record.dataset.classes().len();
+        ensure!(label < classes, "`{name}` says that the image shows class {label}: {} has 0 to {}", record.dataset, classes - 1);
+    }
     let (mut model, mut data) = (args.model, args.data);
     data.dataset = Some(record.dataset);
     if model.model.is_none() && model.weights.is_none() {
         model.model = Some(record.model.clone());
     }
     let args = DuelArgs {
-        index: Some(usize::try_from(index)?),
+        index: record.index.map(usize::try_from).transpose()?,
         preset: Some(record.preset),
         seed: record.seed,
         post_samples: record.post_samples,
@@ -40,7 +76,20 @@ pub(super) fn of(args: DuelArgs, path: &Path) -> Result<(DuelArgs, Record)> {
         data,
         ..args
     };
-    Ok((args, record))
+    Ok((args, Replayed { record, own }))
+}
+
+/// The pixels of an own picture.
+///
+/// # Errors
+/// If they are not those of an image of the record's data set.
+fn checked(Pixels { shape, values }: Pixels, record: &Record) -> Result<Vec<f32>> {
+    let expected = record.dataset.image_shape();
+    ensure!(shape == expected, "its shape is {shape:?}, and {} has images of {expected:?}", record.dataset);
+    let (found, count) = (values.len(), expected.iter().product::<usize>());
+    ensure!(found == count, "it has {found} values, and an image of {} has {count}", record.dataset);
+    ensure!(values.iter().all(|value| (0.0..=1.0).contains(value)), "a pixel is not between 0 and 1");
+    Ok(values)
 }
 
 /// # Errors

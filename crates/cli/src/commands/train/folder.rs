@@ -4,14 +4,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use riposte::evaluate::Summary;
 use riposte::models::ModelCard;
+use riposte::train::TrainConfig;
 use riposte::weights::{Precision, StateDict};
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Plan, Settings};
-use crate::{file, output, results};
+use super::plan::{Continuation, Plan, Settings};
+use crate::{file, output};
 
 const SETTINGS: &str = "run.json";
 const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -25,6 +26,8 @@ const COLLAPSE: usize = 5;
 pub(super) struct Folder {
     path: PathBuf,
     log: Vec<LogLine>,
+    settings: Settings,
+    continuation: Continuation,
 }
 
 /// The end of an epoch.
@@ -45,35 +48,52 @@ pub(super) struct LogLine {
 impl Folder {
     /// Opens the folder at `path` for a new run, or for one that goes on.
     pub(super) fn open(path: &Path, plan: &Plan, resume: bool) -> Result<Self> {
-        let settings = output::to_value(&plan.settings())?;
         let known = path.join(CHECKPOINT).exists();
         ensure!(
             resume || !known,
             "`{}` already holds a run: --resume goes on with it, another --out begins a new one",
             path.display()
         );
+        let (mut settings, mut continuation) = (plan.settings(), Continuation::Same);
         if known {
-            let found: Settings = serde_json::from_slice(&file::read(&path.join(SETTINGS))?)
+            settings = serde_json::from_slice(&file::read(&path.join(SETTINGS))?)
                 .with_context(|| format!("`{}` is damaged", path.join(SETTINGS).display()))?;
-            if found != plan.settings() {
-                let differences = results::differences(&found, &plan.settings())?;
-                let hint = if differences.contains("config.epochs") {
-                    "; its learning rate falls to 0 over the epochs that it began with, so a longer run is another one from its start: give \
-                     it a folder of its own"
-                } else {
-                    "; with these it would be another run: give it a folder of its own"
-                };
-                bail!("the run in `{}` has other settings ({differences}){hint}", path.display());
+            let found = settings.continued(plan);
+            continuation = found.map_err(|why| anyhow!("the run in `{}` {why}; give it a folder of its own", path.display()))?;
+        } else {
+            if resume {
+                eprintln!("No checkpoint in `{}`: starting.", path.display());
             }
-        } else if resume {
-            eprintln!("No checkpoint in `{}`: starting.", path.display());
+            write_settings(path, &settings)?;
         }
-        file::write_atomically(&path.join(SETTINGS), serde_json::to_string_pretty(&settings)?.as_bytes())?;
         let log = match std::fs::read_to_string(path.join(LOG)) {
             Ok(text) if known => text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
             _ => Vec::new(),
         };
-        Ok(Self { path: path.to_owned(), log })
+        Ok(Self { path: path.to_owned(), log, settings, continuation })
+    }
+
+    /// Gives a run that has made so many steps, of `per_epoch` to an epoch, the epochs that its plan wants, if those are more than it was to
+    /// have; says on standard error what becomes of its learning rate.
+    pub(super) fn extend(&mut self, plan: &Plan, step: usize, per_epoch: usize) -> Result<()> {
+        let Continuation::Longer { before } = self.continuation else { return Ok(()) };
+        let (then, now) = (before.epochs, plan.config.epochs);
+        self.settings = self.settings.clone().extended(now, step);
+        write_settings(&self.path, &self.settings)?;
+        self.continuation = Continuation::Same;
+        let rate = |config: &TrainConfig| config.learning_rate(step as f32 / (config.epochs * per_epoch) as f32);
+        eprintln!(
+            "{now} epochs in place of {then}: the learning rate, which is {:.2e} after step {step}, becomes that of a run of {now} epochs there, \
+             {:.2e}, and falls to 0 at their end.",
+            rate(&before),
+            rate(&plan.config)
+        );
+        Ok(())
+    }
+
+    /// What a card tells of the epochs that were added.
+    pub(super) fn extensions(&self) -> String {
+        self.settings.extensions()
     }
 
     /// The checkpoint to go on from.
@@ -186,6 +206,10 @@ impl fmt::Display for LogLine {
     }
 }
 
+fn write_settings(path: &Path, settings: &Settings) -> Result<()> {
+    file::write_atomically(&path.join(SETTINGS), serde_json::to_string_pretty(settings)?.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -204,7 +228,7 @@ mod tests {
     }
 
     fn folder(log: Vec<LogLine>) -> Folder {
-        Folder { path: PathBuf::new(), log }
+        Folder { path: PathBuf::new(), log, settings: plan("fast").settings(), continuation: Continuation::Same }
     }
 
     #[test]

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::TrainArgs;
 use crate::models::quoted;
+use crate::output::percent;
+use crate::results;
 
 /// Everything that a run depends on.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +33,7 @@ pub(super) struct Plan {
 }
 
 /// A plan as the run's folder keeps it.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Settings {
     architecture: Architecture,
@@ -40,6 +42,75 @@ pub(super) struct Settings {
     samples: Option<usize>,
     check_images: usize,
     seed: u64,
+    /// Where the run was given more epochs than it began with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    extended: Vec<Extended>,
+}
+
+/// More epochs for a run that was under way.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Extended {
+    /// Epochs that it was to have before.
+    pub from_epochs: usize,
+    /// Steps that were made with these.
+    pub after_step: usize,
+}
+
+/// How a run that is there goes on as a plan wants it.
+#[derive(Debug, PartialEq)]
+pub(super) enum Continuation {
+    /// As it was.
+    Same,
+    /// With more epochs than it was to have.
+    Longer {
+        /// What it was to be.
+        before: TrainConfig,
+    },
+}
+
+impl Settings {
+    /// How the run of these settings goes on as `plan` wants it.
+    ///
+    /// # Errors
+    /// If that would be another run, with what differs.
+    pub(super) fn continued(&self, plan: &Plan) -> Result<Continuation> {
+        let wanted = Self { extended: self.extended.clone(), ..plan.settings() };
+        if *self == wanted {
+            return Ok(Continuation::Same);
+        }
+        let (here, there) = (wanted.config.epochs, self.config.epochs);
+        let as_long = Self { config: TrainConfig { epochs: there, ..wanted.config }, ..wanted };
+        if *self != as_long {
+            bail!("has other settings ({}): with these it would be another run", results::differences(self, &as_long)?);
+        }
+        let ramp = self.config.ramp;
+        ensure!(
+            here > there,
+            "is one of {there} epochs, and --epochs {here} are fewer: its learning rate would have fallen faster"
+        );
+        ensure!(
+            ramp == 0.0,
+            "is one of {there} epochs, over the first {} of which its attack grows: with --epochs {here} it would be weaker again",
+            percent(f64::from(ramp))
+        );
+        Ok(Continuation::Longer { before: self.config })
+    }
+
+    /// These with more epochs after so many steps.
+    pub(super) fn extended(mut self, epochs: usize, after_step: usize) -> Self {
+        self.extended.push(Extended { from_epochs: self.config.epochs, after_step });
+        self.config.epochs = epochs;
+        self
+    }
+
+    /// What a card tells of that, after the command: nothing of a run that was not extended.
+    pub(super) fn extensions(&self) -> String {
+        let tell = |Extended { from_epochs, after_step }: &Extended| {
+            format!("; extended after step {after_step}, until when it was to have {from_epochs} epochs")
+        };
+        self.extended.iter().map(tell).collect()
+    }
 }
 
 impl Plan {
@@ -115,6 +186,7 @@ impl Plan {
             samples: self.samples,
             check_images: self.check_images,
             seed: self.seed,
+            extended: Vec::new(),
         }
     }
 

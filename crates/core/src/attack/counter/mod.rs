@@ -17,10 +17,12 @@ use std::ops::ControlFlow;
 use burn::tensor::Tensor;
 use riposte_spec::attack::Loss;
 use riposte_spec::counter::{Cost, Counter, CounterKind, Countered, Judged, Judgment, Point, Round};
+use riposte_spec::quantize::Quantize;
 
 pub use committee::{Committee, Rule};
 pub use search::{Look, Searched};
 
+use super::quantized::{check_levels, quantized};
 use crate::classifier::read;
 use crate::defense::Defense;
 use crate::post_train::Progress;
@@ -39,6 +41,8 @@ pub struct CounterAttack<'a, D: Defense> {
     pub settings: Counter,
     /// In pixel units.
     pub epsilon: f32,
+    /// Which values the pixels of its points may have.
+    pub quantize: Quantize,
 }
 
 /// What came of an attack on a defense.
@@ -105,7 +109,7 @@ impl<D: Defense> CounterAttack<'_, D> {
     /// An attack that the defense gives no hold, as suppression where nothing is searched, finds no point.
     ///
     /// # Errors
-    /// [`Error::Config`] if a setting is out of its range; [`Error::Cancelled`] if `observe` breaks; as [`Defense::prepare`] and
+    /// [`Error::Config`] if a setting is out of its range, or the image has other levels than the points are to have; [`Error::Cancelled`] if `observe` breaks; as [`Defense::prepare`] and
     /// [`Defense::respond`].
     pub async fn run(
         &self,
@@ -113,8 +117,10 @@ impl<D: Defense> CounterAttack<'_, D> {
         observe: impl AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>,
     ) -> Result<Ended> {
         self.settings.check()?;
+        check_levels(&subjected.image, self.quantize).await?;
+        let attack = CounterAttack { epsilon: self.quantize.radius(self.epsilon), ..*self };
         let mut attacker = Attacker {
-            attack: self,
+            attack: &attack,
             subjected,
             observe,
             pool: Vec::new(),
@@ -242,6 +248,11 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
     /// DLR: margins of several models can be compared by it. The margin itself where there are fewer classes than DLR needs.
     fn loss(&self, classes: usize) -> Loss {
         if self.attack.model.classes() < classes { Loss::Margin } else { Loss::Dlr }
+    }
+
+    /// A point as its pixels may be.
+    fn rounded(&self, point: Tensor<4>) -> Tensor<4> {
+        quantized(point, self.attack.quantize)
     }
 
     async fn tell_of_steps(&mut self, step: usize, of: usize) -> Result<()> {

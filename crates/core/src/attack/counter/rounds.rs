@@ -103,10 +103,11 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
         point: &Tensor<4>,
         tally: &mut Tally,
     ) -> Result<Vec<D::Model>> {
+        let point = self.rounded(point.clone());
         let Scored { score, copies, .. } = self.score(point.clone(), self.attack.settings.adaptations).await?;
-        self.tell_of_round(kind, index, known, point, &score).await?;
+        self.tell_of_round(kind, index, known, &point, &score).await?;
         tally.falls = if score.has_fallen() { tally.falls + 1 } else { 0 };
-        let found = Found { kind, image: point.clone(), score, round: index };
+        let found = Found { kind, image: point, score, round: index };
         self.pool.push(found.clone());
         if tally.best.as_ref().is_none_or(|best| score.is_worse_than(&best.score)) {
             tally.best = Some(found);

@@ -87,6 +87,7 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
     /// best `finalists`.
     pub(super) async fn best_of(&mut self, kind: CounterKind, points: Vec<Tensor<4>>, finalists: usize) -> Result<Found> {
         let mut candidates = Vec::with_capacity(points.len());
+        let points: Vec<Tensor<4>> = points.into_iter().map(|point| self.rounded(point)).collect();
         if points.len() > finalists {
             for image in points {
                 let score = self.score(image.clone(), 1).await?.score;
@@ -110,7 +111,7 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
         Ok(best.expect("there is at least one point"))
     }
 
-    /// What `count` new answers say of an image `[1, channel, height, width]`.
+    /// What `count` new answers say of an image `[1, channel, height, width]`, as its pixels may be.
     pub(super) async fn score(&mut self, image: Tensor<4>, count: usize) -> Result<Scored<D::Model>> {
         let draws: Vec<Draws> = (0..count).map(|_| self.next_draws(Purpose::Selection)).collect();
         self.cost.answers += count;
@@ -120,7 +121,7 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
     /// The same of answers with the given draws. Where the answer does not depend on them, it is asked for once.
     pub(super) async fn answers(&mut self, image: Tensor<4>, draws: &[Draws]) -> Result<Scored<D::Model>> {
         let (defense, label, count) = (self.attack.defense, self.subjected.label, draws.len());
-        let prepared = defense.prepare(image.repeat_dim(0, count), draws).await?;
+        let prepared = defense.prepare(self.rounded(image).repeat_dim(0, count), draws).await?;
         let (mut fooled, mut margins, mut first, mut copies) = (0, Vec::with_capacity(count), None, Vec::new());
         let mut truths = Vec::with_capacity(count);
         for (prepared, draws) in prepared.into_iter().zip(draws) {
