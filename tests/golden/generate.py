@@ -350,11 +350,74 @@ def recipe_tensors() -> dict[str, torch.Tensor]:
         both = F.cross_entropy(torch.cat([clean, robust]), torch.cat([labels, labels]))
         return both + 0.5 * (clean - robust).pow(2).sum(dim=1).mean()
 
+    def average() -> torch.Tensor:
+        other = (natural + formula.symmetric("others", (6, 1, 28, 28), 0.1)).clamp(0, 1)
+        return F.cross_entropy(net(torch.cat([perturbed, other])), torch.cat([labels, labels]))
+
+    def uat(online: bool, fixed: bool) -> torch.Tensor:
+        """The first four samples have labels; a teacher takes the last two for 7 and 8."""
+        robust, weight = net(perturbed), 5.0
+        loss = F.cross_entropy(robust[:4], labels[:4], reduction="sum") / 6
+        if fixed:
+            loss = loss + weight * F.cross_entropy(robust[4:], torch.tensor([7, 8]), reduction="sum") / 6
+        if online:
+            said = F.softmax(net(natural), dim=1).detach()
+            loss = loss + weight * F.kl_div(F.log_softmax(robust, dim=1), said, reduction="batchmean")
+        return loss
+
+    def yopo() -> torch.Tensor:
+        """Two passes, three steps of 0.02 in 0.3 after each. Its gradients are summed as it goes."""
+        first, rest = net[:2], net[2:]
+        eta = perturbed - natural
+        for _ in range(2):
+            with torch.no_grad():
+                maps = first(natural + eta)
+            maps.requires_grad_()
+            loss = F.cross_entropy(rest(maps), labels)
+            loss.backward()
+            slope = maps.grad.detach()
+            for _ in range(3):
+                eta = eta.detach().requires_grad_()
+                (moved,) = torch.autograd.grad((first(natural + eta) * slope).sum(), eta)
+                eta = (eta + 0.02 * moved.sign()).clamp(-0.3, 0.3)
+                eta = ((natural + eta).clamp(0, 1) - natural).detach()
+            (first(natural + eta) * slope).sum().backward()
+        return loss
+
+    def perturbed_weights() -> torch.Tensor:
+        """The gradient where each tensor of weights is moved up the loss by a hundredth of its length."""
+        F.cross_entropy(net(perturbed), labels).backward()
+        kept = {key: parameter.detach().clone() for key, parameter in net.named_parameters()}
+        with torch.no_grad():
+            for parameter in net.parameters():
+                if parameter.dim() > 1:
+                    parameter += 0.01 * parameter.norm() / (parameter.grad.norm() + 1e-12) * parameter.grad
+        net.zero_grad()
+        loss = F.cross_entropy(net(perturbed), labels)
+        loss.backward()
+        with torch.no_grad():
+            for key, parameter in net.named_parameters():
+                parameter.copy_(kept[key])
+        return loss
+
+    recipes = {
+        "trades": trades,
+        "kurakin": kurakin,
+        "alp": pairing,
+        "adversarial": lambda: F.cross_entropy(net(perturbed), labels),
+        "avg": average,
+        "uat-online": lambda: uat(True, False),
+        "uat-fixed": lambda: uat(False, True),
+        "uat-both": lambda: uat(True, True),
+        "yopo": yopo,
+        "awp": perturbed_weights,
+    }
     tensors = {}
-    for name, loss in [("trades", trades), ("kurakin", kurakin), ("alp", pairing), ("adversarial", lambda: F.cross_entropy(net(perturbed), labels))]:
+    for name, loss in recipes.items():
         net.zero_grad()
         value = loss()
-        value.backward()
+        if name not in ("yopo", "awp"):
+            value.backward()
         tensors[f"{name}/loss"] = value.detach().reshape(1)
         for key, parameter in net.named_parameters():
             indices = torch.from_numpy(formula.sample_indices(key, parameter.numel()).copy())

@@ -56,6 +56,7 @@ pub fn exit_code(words: impl IntoIterator<Item = OsString>) -> u8 {
         Some(Command::Duel(args)) => commands::duel::run(args, typed()),
         Some(Command::Eval(args)) => commands::eval::run(args),
         Some(Command::Bank(args)) => commands::bank::run(args),
+        Some(Command::Detect(args)) => commands::detect::run(args),
         Some(Command::Pareto(args)) => commands::pareto::run(args),
         Some(Command::Bench(args)) => commands::bench::run(args),
         Some(Command::Report(args)) => commands::report::run(args),

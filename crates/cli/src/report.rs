@@ -7,7 +7,7 @@ use std::fmt::Write;
 use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use riposte::attack::{Pgd, Quantize, Start, Stop};
+use riposte::attack::{Norm, Pgd, Quantize, Start, Stop};
 use riposte::neighbor::SearchMethod;
 use riposte::post_train::{BatchNormMode, Direction, Perturbation, PostTrain, TrainingData};
 use riposte::spec::counter::Counter;
@@ -260,7 +260,7 @@ fn settings(story: &Story, colophon: &Colophon) -> String {
 }
 
 fn attack_in_words(attack: &Pgd) -> String {
-    let Pgd { epsilon, step_size, steps, restarts, start, stop, loss } = *attack;
+    let Pgd { norm, epsilon, step_size, steps, restarts, start, stop, loss } = *attack;
     let (epsilon, step_size) = (print_pixels(epsilon), print_pixels(step_size));
     let restarts = if restarts == 1 { "once".to_owned() } else { format!("{restarts} times") };
     let start = match start {
@@ -271,7 +271,11 @@ fn attack_in_words(attack: &Pgd) -> String {
         Stop::Never => "no early stop",
         Stop::AtSuccess => "stops at success",
     };
-    format!("L-infinity {epsilon}, {steps} steps of {step_size} {start}, {restarts}, {stop}, {loss}")
+    let norm = match norm {
+        Norm::LInfinity => "L-infinity",
+        Norm::L2 => "L2",
+    };
+    format!("{norm} {epsilon}, {steps} steps of {step_size} {start}, {restarts}, {stop}, {loss}")
 }
 
 fn counter_in_words(counter: &Counter) -> String {

@@ -28,8 +28,16 @@ pub trait Classifier: Module {
 
 /// A network in three parts, one after the other: what [`Parameters`](riposte_spec::post_train::Parameters) can name apart.
 pub trait Stages {
-    /// Feature maps `[batch, channel, height, width]` of images in `[0, 1]`.
-    fn trunk(&self, images: Tensor<4>) -> Tensor<4>;
+    /// Feature maps `[batch, channel, height, width]` of images in `[0, 1]`: of the first layer alone, by way of which YOPO perturbs images.
+    fn first(&self, images: Tensor<4>) -> Tensor<4>;
+
+    /// Feature maps `[batch, channel, height, width]` of the trunk, of the first layer's: the rest of the trunk.
+    fn after_first(&self, maps: Tensor<4>) -> Tensor<4>;
+
+    /// Feature maps `[batch, channel, height, width]` of images in `[0, 1]`: all that comes before the last stage.
+    fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
+        self.after_first(self.first(images))
+    }
 
     /// Features `[batch, feature]` of the trunk's feature maps.
     fn last_stage(&self, maps: Tensor<4>) -> Tensor<2>;

@@ -1,5 +1,6 @@
 //! What answers inputs, and what an attack or an evaluation needs to know of it.
 
+mod squeezing;
 mod transformed;
 
 use std::ops::ControlFlow;
@@ -7,6 +8,7 @@ use std::ops::ControlFlow;
 use burn::tensor::Tensor;
 pub use riposte_spec::transform::{Transform, TransformKind};
 
+pub use squeezing::{Detector, threshold};
 pub use transformed::Transformed;
 
 use crate::attack::{Slope, Value};
@@ -52,8 +54,11 @@ pub trait Defense {
 
     /// What an attacker who knows the defense takes for the slope of its answer to an `image` `[1, channel, height, width]` with these draws;
     /// `None` where that is the one of [`Answer::adapted`].
-    fn slope(&self, _image: Tensor<4>, _draws: Draws, _value: Value<'_>) -> Option<Slope> {
-        None
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if the device fails.
+    async fn slope(&self, _image: Tensor<4>, _draws: Draws, _value: Value<'_>) -> Result<Option<Slope>> {
+        Ok(None)
     }
 
     /// The first half for a batch of `images` `[batch, channel, height, width]` in `[0, 1]`, with the draws of each.

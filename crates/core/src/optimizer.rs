@@ -88,6 +88,102 @@ impl ParameterGradients {
     }
 }
 
+/// Adversarial weight perturbation (Wu et al. 2020).
+impl ParameterGradients {
+    /// `module` with each of its tensors of weights, what has more than one dimension, moved up the loss: along its gradient, by `share` of
+    /// its own length.
+    pub fn climbed<M: Module>(&self, module: M, share: f32) -> M {
+        module.map(&mut Climb { gradients: self.gradients.iter(), share })
+    }
+}
+
+struct Climb<'a> {
+    gradients: std::slice::Iter<'a, Option<Tensor<1>>>,
+    share: f32,
+}
+
+impl ModuleMapper for Climb<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let next = match self.gradients.next() {
+            Some(Some(gradient)) if D > 1 => {
+                let shape = tensor.dims();
+                let value = tensor.inner().flatten::<1>(0, D - 1);
+                let length = |tensor: Tensor<1>| tensor.square().sum().sqrt();
+                // A tensor without a gradient stays where it is.
+                let factor = length(value.clone()) / (length(gradient.clone()) + 1e-12) * self.share;
+                (value + gradient.clone() * factor).reshape(shape).autodiff().require_grad()
+            }
+            _ => tensor,
+        };
+        Param::from_mapped_value(id, next, mapper)
+    }
+}
+
+/// The exponential moving average of a module's parameters and running statistics.
+#[derive(Debug, Clone)]
+pub struct Average {
+    /// What is kept of the average in a step.
+    share: f32,
+    /// In the order of a module visitor, flattened, without autodiff.
+    values: Vec<Tensor<1>>,
+}
+
+impl Average {
+    /// One that begins at `module`.
+    pub fn new<M: Module>(share: f32, module: &M) -> Self {
+        Self { share, values: all_of(module) }
+    }
+
+    /// One that goes on from its [`values`](Self::values).
+    pub fn resume(share: f32, values: Vec<Tensor<1>>) -> Self {
+        Self { share, values }
+    }
+
+    /// After a step of `module`.
+    pub fn take_in<M: Module>(&mut self, module: &M) {
+        for (average, value) in self.values.iter_mut().zip(all_of(module)) {
+            *average = average.clone() * self.share + value * (1.0 - self.share);
+        }
+    }
+
+    /// What a checkpoint needs.
+    pub fn values(&self) -> &[Tensor<1>] {
+        &self.values
+    }
+
+    /// A resting `module` with the average in the place of its own values.
+    pub fn put_into<M: Module>(&self, module: M) -> M {
+        module.map(&mut Put { next: self.values.iter() })
+    }
+}
+
+fn all_of<M: Module>(module: &M) -> Vec<Tensor<1>> {
+    let mut all = All(Vec::new());
+    module.visit(&mut all);
+    all.0
+}
+
+struct All(Vec<Tensor<1>>);
+
+impl ModuleVisitor for All {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.push(param.val().inner().flatten(0, D - 1));
+    }
+}
+
+struct Put<'a> {
+    next: std::slice::Iter<'a, Tensor<1>>,
+}
+
+impl ModuleMapper for Put<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, mapper) = param.consume();
+        let next = self.next.next().expect("an average of the same module").clone().reshape(tensor.dims());
+        Param::from_mapped_value(id, next, mapper)
+    }
+}
+
 struct Collect {
     gradients: Gradients,
     found: Vec<Option<Tensor<1>>>,

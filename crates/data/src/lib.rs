@@ -219,6 +219,16 @@ impl Dataset {
         self.labels[index] as usize
     }
 
+    /// The same images, those from number `first` on with other labels.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if there is not a label for each of them, or one that is no class.
+    pub fn relabelled(mut self, first: usize, labels: &[u8]) -> Result<Self> {
+        self.labels.truncate(first);
+        self.labels.extend_from_slice(labels);
+        Self::new(self.images, self.labels, self.classes)
+    }
+
     /// Number of classes.
     pub fn classes(&self) -> usize {
         self.classes

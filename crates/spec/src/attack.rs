@@ -79,6 +79,24 @@ choices! {
     }
 }
 
+impl Norm {
+    fn l_infinity() -> Self {
+        Self::LInfinity
+    }
+
+    fn is_l_infinity(&self) -> bool {
+        *self == Self::LInfinity
+    }
+
+    /// The largest length that a change of an image can have.
+    fn largest(self) -> f32 {
+        match self {
+            Self::LInfinity => 1.0,
+            Self::L2 => Pgd::LARGEST_L2,
+        }
+    }
+}
+
 impl Attack {
     /// Which attack it is.
     pub fn kind(&self) -> AttackKind {
@@ -150,14 +168,17 @@ impl Attack {
     }
 }
 
-/// Settings of projected gradient descent in the L-infinity ball (Madry et al. 2018; the paper's white-box attack and the inner loop
+/// Settings of projected gradient descent in a ball (Madry et al. 2018; in the L-infinity ball the paper's white-box attack and the inner loop
 /// of its Algorithm 1). FGSM (Goodfellow et al. 2015) is one step of it: [`Pgd::fgsm`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pgd {
-    /// Radius of the ball, in pixel units (`[0, 1]`).
+    /// Which ball, and which steps: along the sign of the gradient in the L-infinity ball, along the gradient in the L2 ball.
+    #[serde(default = "Norm::l_infinity", skip_serializing_if = "Norm::is_l_infinity")]
+    pub norm: Norm,
+    /// Radius of the ball, in pixel units: `[0, 1]`; in L2, where it sums over pixels, up to [`Pgd::LARGEST_L2`].
     pub epsilon: f32,
-    /// Length of a step along the sign of the gradient, in pixel units.
+    /// Length of a step in the same norm and units.
     pub step_size: f32,
     /// Number of steps.
     pub steps: usize,
@@ -210,6 +231,7 @@ impl Pgd {
     pub const CIFAR10: Self = Self { epsilon: 8.0 / 255.0, step_size: 3.0 / 255.0, steps: 20, ..Self::MNIST };
     /// The paper's MNIST attack (section 4.2): 40 steps of 0.01 in 0.3, one restart.
     pub const MNIST: Self = Self {
+        norm: Norm::LInfinity,
         epsilon: 0.3,
         step_size: 0.01,
         steps: 40,
@@ -219,6 +241,17 @@ impl Pgd {
         loss: Loss::CrossEntropy,
     };
 
+    /// The largest radius in L2: the diagonal of a color image of 32 x 32 pixels, beyond which there is nothing.
+    pub const LARGEST_L2: f32 = 55.5;
+
+    /// The same attack in the ball of another norm, where the radii are others: in L2 of 2 where that in L-infinity is at least 0.1, as for
+    /// MNIST (Tramèr and Boneh 2019), else of 0.5, as for CIFAR-10; each with steps of 2.5 radii over their number.
+    #[must_use]
+    pub fn in_l2(self) -> Self {
+        let epsilon = if self.epsilon >= 0.1 { 2.0 } else { 0.5 };
+        Self { norm: Norm::L2, epsilon, step_size: 2.5 * epsilon / self.steps.max(1) as f32, ..self }
+    }
+
     /// One step to the corner of the ball.
     pub const fn fgsm(epsilon: f32) -> Self {
         Self { epsilon, step_size: epsilon, steps: 1, ..Self::MNIST }
@@ -226,7 +259,7 @@ impl Pgd {
 
     /// Whether this is one step to the corner of the ball, wherever it starts.
     pub fn is_fgsm(&self) -> bool {
-        self.steps == 1 && self.step_size == self.epsilon
+        self.steps == 1 && self.step_size == self.epsilon && self.norm == Norm::LInfinity
     }
 
     /// Checks that every setting is in its range.
@@ -234,9 +267,11 @@ impl Pgd {
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) naming the setting.
     pub fn check(&self) -> Result<()> {
-        check_radius(self.epsilon)?;
-        if !(0.0..=1.0).contains(&self.step_size) {
-            return refused(format!("step size must be between 0 and 1 in pixel units, not {}", self.step_size));
+        let most = self.norm.largest();
+        for (what, length) in [("epsilon", self.epsilon), ("step size", self.step_size)] {
+            if !(0.0..=most).contains(&length) {
+                return refused(format!("{what} must be between 0 and {most} in pixel units, not {length}"));
+            }
         }
         check_restarts(self.restarts)
     }

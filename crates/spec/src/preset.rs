@@ -3,7 +3,7 @@
 //! The authors of the paper extended two codes, and names say which: F is Fast-FGSM's code (Wong et al. 2020), M is Madry's code (the
 //! PyTorch port of that of Madry et al. 2018).
 
-use crate::attack::{Attack, Loss, Pgd, Start, Stop};
+use crate::attack::{Attack, Pgd, Start, Stop};
 use crate::choice::choices;
 use crate::counter::Counter;
 use crate::dataset::DatasetId;
@@ -63,15 +63,7 @@ pub struct Preset {
 /// The neighbor search of Fast-FGSM's code, for CIFAR-10 and, unchanged, for MNIST: a step longer than the radius, so that one
 /// step reaches the corners of the box; each input rests at its first flip.
 const F_SEARCH: NeighborSearch = NeighborSearch {
-    attack: Pgd {
-        epsilon: 8.0 / 255.0,
-        step_size: 10.0 / 255.0,
-        steps: 20,
-        restarts: 1,
-        start: Start::Zero,
-        stop: Stop::AtSuccess,
-        loss: Loss::CrossEntropy,
-    },
+    attack: Pgd { epsilon: 8.0 / 255.0, step_size: 10.0 / 255.0, stop: Stop::AtSuccess, ..Pgd::CIFAR10 },
     method: SearchMethod::Untargeted,
 };
 

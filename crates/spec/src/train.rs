@@ -27,6 +27,40 @@ choices! {
         /// PGD, and the logits of a sample and of its attacked form pulled together (adversarial logit pairing, Kannan et al. 2018): known
         /// to be no better than PGD, and broken as it was published (Engstrom et al. 2018)
         LogitPairing = "alp",
+        /// Some passes over the network for each batch, and between two of them many cheap steps of the perturbation through the first
+        /// layer alone (YOPO, Zhang et al. 2019)
+        Yopo = "yopo",
+        /// Some samples by their labels, the others without: by what the model says of them before the attack, or by what another model
+        /// says (UAT, Alayrac et al. 2019)
+        Uat = "uat",
+        /// The worse of an L-infinity and an L2 perturbation of each sample (Tramèr and Boneh 2019)
+        Max = "max",
+        /// An L-infinity and an L2 perturbation of each sample (Tramèr and Boneh 2019)
+        Average = "avg",
+    }
+}
+
+choices! {
+    /// What stands in the place of the label of a sample that has none.
+    pub enum Targets: "targets" {
+        /// What the model itself says of the natural sample (UAT-OT)
+        Online = "online",
+        /// The class that another model gives the natural sample (UAT-FT)
+        Fixed = "fixed",
+        /// Both (UAT++)
+        Both = "both",
+    }
+}
+
+impl Targets {
+    /// Whether another model labels the samples.
+    pub fn are_fixed(self) -> bool {
+        self != Self::Online
+    }
+
+    /// Whether the model's own answers count.
+    pub fn are_online(self) -> bool {
+        self != Self::Fixed
     }
 }
 
@@ -63,6 +97,32 @@ pub enum Recipe {
     LogitPairing {
         /// What the distance counts.
         weight: f32,
+    },
+    /// Cross-entropy of the perturbed samples, summed over passes; the inner attack's steps are made between two of them, through the first
+    /// layer alone, with what comes after it held fixed.
+    Yopo {
+        /// Passes over the network for each batch.
+        passes: usize,
+    },
+    /// Cross-entropy of the attacked samples, those without a label by another model's class or not at all; and the divergence of the
+    /// attacked samples from the natural ones, of which no gradient is taken.
+    Uat {
+        /// So many of the training samples, the first ones, keep their labels.
+        labelled: usize,
+        /// What stands in the place of the others' labels.
+        targets: Targets,
+        /// What a sample without a label counts, and the divergence.
+        weight: f32,
+    },
+    /// Cross-entropy of the worse of two perturbations of each sample: the inner attack's, and one in an L2 ball with as many steps.
+    Max {
+        /// Radius of the L2 ball, in pixel units.
+        radius: f32,
+    },
+    /// Mean cross-entropy of both.
+    Average {
+        /// Radius of the L2 ball, in pixel units.
+        radius: f32,
     },
 }
 
@@ -109,6 +169,14 @@ pub struct TrainConfig {
     /// Of the training steps; the inner attack is f32.
     #[serde(default = "single", skip_serializing_if = "Precision::is_single")]
     pub precision: Precision,
+    /// The model is the exponential moving average of the weights after each step: this share of the average is kept in a step. `None`:
+    /// the weights themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average: Option<f32>,
+    /// Adversarial weight perturbation (Wu et al. 2020): the gradient is taken where each tensor of weights is moved up the loss by this share
+    /// of its length. `None`: where the weights are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_perturbation: Option<f32>,
 }
 
 /// The inner maximization of adversarial training (equation 1): signed steps from a uniform start, in the ball and in the
@@ -161,6 +229,8 @@ impl TrainConfig {
         ramp: 0.0,
         augmentation: Augmentation::None,
         precision: Precision::Single,
+        average: None,
+        weight_perturbation: None,
     };
     /// PGD-40 on MNIST (Madry et al. 2018) with the schedule of [`FAST_MNIST`](Self::FAST_MNIST), a lower learning
     /// rate and a ramp.
@@ -184,6 +254,8 @@ impl TrainConfig {
         ramp: 0.0,
         augmentation: Augmentation::CropFlip { padding: 4 },
         precision: Precision::Single,
+        average: None,
+        weight_perturbation: None,
     };
 
     /// The settings of a method for gray (MNIST) or colored (CIFAR-10) images. Loss and inner attack are the sources'; the schedule is that
@@ -217,6 +289,31 @@ impl TrainConfig {
             },
             Method::Kurakin => Self { recipe: Recipe::Kurakin { share: 0.5, weight: 0.3 }, inner: one, ..fast },
             Method::LogitPairing => Self { recipe: Recipe::LogitPairing { weight: if colored { 0.5 } else { 1.0 } }, ..pgd },
+            // YOPO-5-3 and YOPO-5-10. Their rates are lower by the number of passes, whose gradients are summed; Adam does not see the sum.
+            Method::Yopo if colored => {
+                let inner = InnerAttack { step_size: 2.0 / 255.0, steps: 3, ..fast.inner };
+                Self { recipe: Recipe::Yopo { passes: 5 }, inner, peak_learning_rate: 0.04, ..fast }
+            }
+            Method::Yopo => {
+                let inner = InnerAttack { step_size: 0.01, steps: 10, ..pgd.inner };
+                Self { recipe: Recipe::Yopo { passes: 5 }, inner, ramp: 0.0, ..pgd }
+            }
+            Method::Uat => {
+                let inner = if colored { seven } else { InnerAttack { step_size: 0.075, steps: 10, ..pgd.inner } };
+                let recipe = Recipe::Uat { labelled: 4000, targets: Targets::Online, weight: 5.0 };
+                Self { recipe, inner, ..pgd }
+            }
+            // The steps of both are 2.5 radii over their number.
+            Method::Max | Method::Average => {
+                let radius = if colored { 0.5 } else { 2.0 };
+                let recipe = if method == Method::Max { Recipe::Max { radius } } else { Recipe::Average { radius } };
+                let steps = 10;
+                Self {
+                    recipe,
+                    inner: InnerAttack { step_size: 2.5 * pgd.inner.epsilon / steps as f32, steps, ..pgd.inner },
+                    ..pgd
+                }
+            }
         }
     }
 
@@ -243,12 +340,34 @@ impl TrainConfig {
             Recipe::Free { replays } => ("number of replays", replays > 0),
             Recipe::Kurakin { share, weight } => ("share or the weight", positive(share) && share <= 1.0 && positive(weight)),
             Recipe::LogitPairing { weight } => ("weight", positive(weight)),
+            Recipe::Yopo { passes } => ("number of passes", passes > 0),
+            Recipe::Uat { labelled, weight, .. } => {
+                ("number of labelled samples or the weight", labelled > 0 && labelled < samples && positive(weight))
+            }
+            Recipe::Max { radius } | Recipe::Average { radius } => ("L2 radius", positive(radius)),
         };
         if !fits {
             return refused(format!("the {name} of the recipe is out of its range"));
         }
         if self.recipe.replays() > 1 && self.micro_batch < self.batch_size {
             return refused("free training takes a batch whole: its perturbation goes on to the next one");
+        }
+        if matches!(self.recipe, Recipe::Yopo { .. }) && self.micro_batch < self.batch_size {
+            return refused("YOPO takes a batch whole: the gradients of its passes are summed");
+        }
+        let single = !matches!(self.recipe, Recipe::Free { .. } | Recipe::Yopo { .. });
+        if let Some(share) = self.weight_perturbation
+            && !(single && positive(share) && share < 1.0)
+        {
+            return refused(match single {
+                true => format!("weights are perturbed by a share of their length between 0 and 1, not {share}"),
+                false => "free training and YOPO have no second pass in which weights could be perturbed".to_owned(),
+            });
+        }
+        if let Some(share) = self.average
+            && !(share > 0.0 && share < 1.0)
+        {
+            return refused(format!("an average keeps a share between 0 and 1 of itself, not {share}"));
         }
         if !(0.0..=1.0).contains(&self.ramp) {
             return refused(format!("the ramp is a fraction of the run, from 0 to 1, not {}", self.ramp));

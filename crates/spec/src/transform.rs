@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::choice::choices;
+use crate::choice::{Choice, choices};
 use crate::error::refused;
+use crate::units;
 
 choices! {
     /// Which defense stands in the riposte's place.
@@ -13,6 +14,8 @@ choices! {
         BitDepth = "bit-depth",
         /// The median of the pixels around each one (feature squeezing, Xu et al. 2018)
         Median = "median",
+        /// Written as a JPEG file and read back (Das et al. 2017)
+        Jpeg = "jpeg",
         /// Several passes, each on the image shrunk by a random amount and put at a random place (after Xie et al. 2018)
         ResizePad = "resize-pad",
         /// Some steps toward what the model says already (the anti-adversary layer, Alfarra et al. 2022)
@@ -33,6 +36,11 @@ pub enum Transform {
     Median {
         /// Side of the square; where it is even, the pixel is right of and below the middle, and the median the lower of the middle two.
         side: usize,
+    },
+    /// The image goes through a JPEG file.
+    Jpeg {
+        /// 1 to 100.
+        quality: u8,
     },
     /// The mean of the logits over passes. In each the image is shrunk to a random size by the nearest pixels, and put at a random place on
     /// black. Xie et al. enlarge it; a network whose last layers take one size alone does not take that.
@@ -57,9 +65,38 @@ impl Transform {
         match kind {
             TransformKind::BitDepth => Self::BitDepth { bits: if colored { 5 } else { 1 } },
             TransformKind::Median => Self::Median { side: 2 },
+            TransformKind::Jpeg => Self::Jpeg { quality: 75 },
             TransformKind::ResizePad => Self::ResizePad { passes: 30, most: 4 },
             TransformKind::AntiAdversary => Self::AntiAdversary { steps: 2, step_size: 0.15 },
         }
+    }
+
+    /// What a text names: a kind with its standard settings, or with settings of its own after colons, in the order of its fields:
+    /// `bit-depth:3`, `median:3`, `jpeg:50`, `resize-pad:10:2`, `anti-adversary:4:0.05`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) that names the kinds, or says which settings the kind has.
+    pub fn named(text: &str, colored: bool) -> Result<Self> {
+        let (kind, settings) = text.split_once(':').map_or((text, None), |(kind, settings)| (kind, Some(settings)));
+        let standard = Self::standard(TransformKind::named(kind)?, colored);
+        let Some(settings) = settings else { return Ok(standard) };
+        let settings: Vec<&str> = settings.split(':').collect();
+        let count = |text: &str| units::parse_count(text, 1);
+        let wrong = |has: &str| refused(format!("`{text}`: {kind} has {has}"));
+        Ok(match (standard, settings.as_slice()) {
+            (Self::BitDepth { .. }, [bits]) => Self::BitDepth { bits: count(bits)?.min(99) as u32 },
+            (Self::BitDepth { .. }, _) => return wrong("one setting, the bits of a pixel: bit-depth:5"),
+            (Self::Median { .. }, [side]) => Self::Median { side: count(side)? },
+            (Self::Median { .. }, _) => return wrong("one setting, the side of the square: median:3"),
+            (Self::Jpeg { .. }, [quality]) => Self::Jpeg { quality: count(quality)?.min(255) as u8 },
+            (Self::Jpeg { .. }, _) => return wrong("one setting, the quality: jpeg:75"),
+            (Self::ResizePad { .. }, [passes, most]) => Self::ResizePad { passes: count(passes)?, most: count(most)? },
+            (Self::ResizePad { .. }, _) => return wrong("two settings, passes and pixels: resize-pad:30:4"),
+            (Self::AntiAdversary { .. }, [steps, size]) => {
+                Self::AntiAdversary { steps: units::parse_count(steps, 0)?, step_size: units::parse_positive(size)? }
+            }
+            (Self::AntiAdversary { .. }, _) => return wrong("two settings, steps and their length: anti-adversary:2:0.15"),
+        })
     }
 
     /// Which one it is.
@@ -67,9 +104,15 @@ impl Transform {
         match self {
             Self::BitDepth { .. } => TransformKind::BitDepth,
             Self::Median { .. } => TransformKind::Median,
+            Self::Jpeg { .. } => TransformKind::Jpeg,
             Self::ResizePad { .. } => TransformKind::ResizePad,
             Self::AntiAdversary { .. } => TransformKind::AntiAdversary,
         }
+    }
+
+    /// Whether it gives one squeezed image for one: what the detector of feature squeezing compares.
+    pub fn squeezes(&self) -> bool {
+        matches!(self, Self::BitDepth { .. } | Self::Median { .. } | Self::Jpeg { .. })
     }
 
     /// Whether it draws.
@@ -84,6 +127,9 @@ impl Transform {
     pub fn check(&self, image_side: usize) -> Result<()> {
         match *self {
             Self::BitDepth { bits } if !(1..=8).contains(&bits) => refused(format!("the bit depth is 1 to 8, not {bits}")),
+            Self::Jpeg { quality } if !(1..=100).contains(&quality) => {
+                refused(format!("the quality of a JPEG file is 1 to 100, not {quality}"))
+            }
             Self::Median { side } if side == 0 || side > image_side => {
                 refused(format!("the side of the median's square is 1 to {image_side}, not {side}"))
             }
@@ -94,6 +140,23 @@ impl Transform {
                 refused(format!("the step of the anti-adversary layer is positive, not {step_size}"))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_defense_is_named_with_its_standard_settings_or_with_others() {
+        assert_eq!(Transform::named("bit-depth", true), Ok(Transform::BitDepth { bits: 5 }));
+        assert_eq!(Transform::named("bit-depth:3", true), Ok(Transform::BitDepth { bits: 3 }));
+        assert_eq!(Transform::named("jpeg:50", true), Ok(Transform::Jpeg { quality: 50 }));
+        assert_eq!(Transform::named("resize-pad:10:2", false), Ok(Transform::ResizePad { passes: 10, most: 2 }));
+        assert_eq!(Transform::named("anti-adversary:4:0.05", false), Ok(Transform::AntiAdversary { steps: 4, step_size: 0.05 }));
+        for text in ["gray", "median:", "median:3:3", "jpeg:high", "resize-pad:10", "anti-adversary:2:0"] {
+            assert!(Transform::named(text, false).is_err(), "{text}");
         }
     }
 }

@@ -30,6 +30,17 @@ pub fn parse_pixels(text: &str) -> Result<f32> {
     refused(format!("{text} is outside the pixel range 0 to 1{hint}"))
 }
 
+/// A length in pixel units where it sums over pixels: a decimal number or a fraction of at least 0.
+///
+/// # Errors
+/// [`Error::Setting`]
+pub fn parse_length(text: &str) -> Result<f32> {
+    match number(text).map(|value| value as f32) {
+        Some(value) if value.is_finite() && value >= 0.0 => Ok(value),
+        _ => refused(format!("`{text}` is not a number of at least 0")),
+    }
+}
+
 /// A length in pixel units as people write it: `0.3`, and `8/255` where the decimals would go on. [`parse_pixels`] gives the very
 /// same number back.
 pub fn print_pixels(length: f32) -> String {

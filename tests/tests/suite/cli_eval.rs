@@ -288,19 +288,24 @@ fn ctrl_c_keeps_the_records_and_the_same_command_goes_on() {
 #[test]
 fn another_defense_answers_in_the_place_of_the_riposte() {
     let folder = tempdir().unwrap();
-    for (defense, counter) in
-        [("bit-depth", "none"), ("median", "trajectory"), ("resize-pad", "none"), ("anti-adversary", "none")]
-    {
-        let path = folder.path().join(format!("{defense}.jsonl"));
+    for (defense, counter) in [
+        ("bit-depth:2", "none"),
+        ("median", "trajectory"),
+        ("jpeg:50", "trajectory"),
+        ("resize-pad:4:2", "none"),
+        ("anti-adversary", "none"),
+    ] {
+        let kind = defense.split(':').next().unwrap();
+        let path = folder.path().join(format!("{kind}.jsonl"));
         let arguments = ["eval", "--defense", defense, "--images", "4", "--counter", counter, "--counter-steps", "4"];
         let arguments = if counter == "none" { &arguments[..5] } else { &arguments[..] };
         let report = json(&[arguments, &["--steps", "5", "--step-size", "0.1", "--json", "--out", text(&path)]].concat());
-        assert_eq!(report["settings"]["defense"]["kind"], *defense, "{report}");
+        assert_eq!(report["settings"]["defense"]["kind"], *kind, "{report}");
         assert_eq!((&report["settings"]["riposte"], &report["paper"]), (&Value::Null, &Value::Null), "{report}");
         assert!(report["riposte_robust_correct"].is_u64() && report["riposte_natural_correct"].is_u64(), "{report}");
         assert_eq!(report["counter"].is_null(), counter == "none", "{report}");
         let head = std::fs::read_to_string(&path).unwrap();
-        assert!(head.lines().next().unwrap().contains(&format!("\"kind\":\"{defense}\"")), "{head}");
+        assert!(head.lines().next().unwrap().contains(&format!("\"kind\":\"{kind}\"")), "{head}");
     }
     for also in ["--riposte", "--post-iterations"] {
         let value = if also == "--riposte" { "fast" } else { "5" };

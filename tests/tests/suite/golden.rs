@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use riposte::attack::{Attacks, Goal, Loss, Pgd, Start, Stop};
+use riposte::attack::{Attacks, Goal, Loss, Pgd, Stop};
 use riposte::models::{Architecture, Model, Nonlinearity, PreActForm, Shortcut};
 use riposte::neighbor::{NeighborSearch, SearchMethod, Searches};
 use riposte::optimizer::{Optimizer, ParameterGradients};
@@ -19,7 +19,7 @@ use riposte::precision::Precision;
 use riposte::presets::Preset;
 use riposte::rng::{Draws, Seed};
 use riposte::spec::train::Rule;
-use riposte::train::{self, Recipe};
+use riposte::train::{self, InnerAttack, Recipe, Targets};
 use riposte::weights::StateDict;
 use riposte::{Classifier, ToTensor, classifier};
 use safetensors::SafeTensors;
@@ -181,15 +181,7 @@ fn post_training_follows_pytorchs_trajectory(case: &Case) {
 
 const TINY: Architecture = Architecture::PreActResNet { width: 4, blocks: 1, form: PreActForm::Fast };
 
-const F_SEARCH: Pgd = Pgd {
-    epsilon: 8.0 / 255.0,
-    step_size: 10.0 / 255.0,
-    steps: 20,
-    restarts: 1,
-    start: Start::Zero,
-    stop: Stop::AtSuccess,
-    loss: Loss::CrossEntropy,
-};
+const F_SEARCH: Pgd = Pgd { epsilon: 8.0 / 255.0, step_size: 10.0 / 255.0, stop: Stop::AtSuccess, ..Pgd::CIFAR10 };
 
 /// The attack on the imported CIFAR-10 nets.
 const WALK_IN_COLOR: Pgd = Pgd { epsilon: 8.0 / 255.0, step_size: 2.0 / 255.0, ..Pgd::MNIST };
@@ -298,22 +290,53 @@ fn losses_and_gradients_of_the_training_recipes_equal_pytorchs() {
     let tensor = |values: Vec<f32>| Tensor::<4>::from_data(TensorData::new(values, shape), &device);
     let natural = tensor(formula::unit("images", 6 * 784));
     let perturbed = (natural.clone() + tensor(formula::symmetric("recipes", 6 * 784, 0.3))).clamp(0.0, 1.0);
-    let mut classes = vec![0.0; 60];
-    (0..6).for_each(|class| classes[class * 11] = 1.0);
-    let targets = Tensor::<2>::from_data(TensorData::new(classes, [6, 10]), &device);
+    // Of six samples the last two may have another class, which counts otherwise.
+    let targets = |others: [usize; 2], weight: f32| {
+        let mut counts = vec![0.0; 60];
+        (0..4).for_each(|class| counts[class * 11] = 1.0);
+        (4..6).zip(others).for_each(|(sample, class)| counts[sample * 10 + class] = weight);
+        Tensor::<2>::from_data(TensorData::new(counts, [6, 10]), &device)
+    };
+    let labels = targets([4, 5], 1.0);
+    let uat = |targets| Recipe::Uat { labelled: 4, targets, weight: 5.0 };
+    let other = (natural.clone() + tensor(formula::symmetric("others", 6 * 784, 0.1))).clamp(0.0, 1.0);
     for (name, recipe) in [
         ("adversarial", Recipe::Adversarial),
         ("trades", Recipe::Trades { beta: 6.0 }),
         ("kurakin", Recipe::Kurakin { share: 0.5, weight: 0.3 }),
         ("alp", Recipe::LogitPairing { weight: 0.5 }),
+        ("avg", Recipe::Average { radius: 2.0 }),
+        ("uat-online", uat(Targets::Online)),
+        ("uat-fixed", uat(Targets::Fixed)),
+        ("uat-both", uat(Targets::Both)),
+        ("yopo", Recipe::Yopo { passes: 2 }),
+        ("awp", Recipe::Adversarial),
     ] {
         let model = Model::from_weights(Architecture::FastMnistCnn, &before, &device).unwrap().train();
-        let mixed = Tensor::cat(vec![perturbed.clone().narrow(0, 0, 3), natural.clone().narrow(0, 3, 3)], 0);
-        let perturbed = if name == "kurakin" { mixed } else { perturbed.clone() };
-        let loss = train::loss(recipe, Precision::Single, &model, natural.clone(), perturbed, targets.clone());
+        let perturbed = match name {
+            "kurakin" => Tensor::cat(vec![perturbed.clone().narrow(0, 0, 3), natural.clone().narrow(0, 3, 3)], 0),
+            "avg" => Tensor::cat(vec![perturbed.clone(), other.clone()], 0),
+            _ => perturbed.clone(),
+        };
+        let targets = match name {
+            "uat-online" => targets([4, 5], 0.0),
+            "uat-fixed" | "uat-both" => targets([7, 8], 5.0),
+            _ => labels.clone(),
+        };
+        let slope = |model: &Model| {
+            let loss = train::loss(recipe, Precision::Single, model, natural.clone(), perturbed.clone(), targets.clone());
+            (loss.clone().inner(), ParameterGradients::of(model, loss.backward()))
+        };
+        let (loss, gradients) = match name {
+            "yopo" => {
+                let inner = InnerAttack { epsilon: 0.3, step_size: 0.02, steps: 3, clip_start: true };
+                train::yopo(&model, natural.clone(), targets.clone(), perturbed.clone() - natural.clone(), inner, 2)
+            }
+            "awp" => slope(&slope(&model).1.climbed(model.clone(), 0.01)),
+            _ => slope(&model),
+        };
         // Losses of about 2 to 20: a few units of f32's last place.
-        golden.close(&format!("{name}/loss"), &read(loss.clone().inner()), 1e-5);
-        let gradients = ParameterGradients::of(&model, loss.backward());
+        golden.close(&format!("{name}/loss"), &read(loss), 1e-5);
         // Steps of 1 without momentum subtract the gradients.
         let rule = Rule::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 };
         let after = pollster::block_on(Optimizer::new(rule).step(model, gradients, 1.0).valid().weights()).unwrap();

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
-use riposte::attack::{Attacks, Goal, Loss, Pgd, Start, Stop, input_gradient};
+use riposte::attack::{Attacks, Goal, Loss, Norm, Pgd, Start, Stop, input_gradient};
 use riposte::classifier::{predictions, read};
 use riposte::data::digits::{self, Split};
 use riposte::data::pool::ClassPools;
@@ -21,10 +21,23 @@ use riposte::{Classifier, Error, ToTensor};
 const TINY: Architecture = Architecture::PreActResNet { width: 4, blocks: 1, form: PreActForm::Fast };
 
 fn attack_settings() -> impl Strategy<Value = Pgd> {
-    let (start, stop, loss) =
-        (prop::sample::select(Start::ALL), prop::sample::select(Stop::ALL), prop::sample::select(Loss::ALL));
-    (0.0f32..0.5, 0.0f32..0.2, 0usize..5, 1usize..3, start, stop, loss).prop_map(
-        |(epsilon, step_size, steps, restarts, start, stop, loss)| Pgd { epsilon, step_size, steps, restarts, start, stop, loss },
+    let words = (
+        prop::sample::select(Norm::ALL),
+        prop::sample::select(Start::ALL),
+        prop::sample::select(Stop::ALL),
+        prop::sample::select(Loss::ALL),
+    );
+    (0.0f32..0.5, 0.0f32..0.2, 0usize..5, 1usize..3, words).prop_map(
+        |(epsilon, step_size, steps, restarts, (norm, start, stop, loss))| Pgd {
+            norm,
+            epsilon,
+            step_size,
+            steps,
+            restarts,
+            start,
+            stop,
+            loss,
+        },
     )
 }
 
@@ -44,7 +57,15 @@ proptest! {
     fn perturbation_stays_inside_the_epsilon_ball_and_the_pixel_range(attack in attack_settings(), goal in goals(3), seed in any::<u64>()) {
         let (model, images) = subject(seed, 3);
         let end = attack.attack(&model, images.clone(), &goal, &Seed(seed).inputs(0..3)).unwrap().finish();
-        for (before, after) in read_now(images).into_iter().zip(read_now(end.images)) {
+        let (before, after) = (read_now(images), read_now(end.images));
+        if attack.norm == Norm::L2 {
+            for (before, after) in before.chunks(before.len() / 3).zip(after.chunks(after.len() / 3)) {
+                let length = before.iter().zip(after).map(|(a, b)| f64::from(b - a).powi(2)).sum::<f64>().sqrt();
+                // Roundings of the pixels, 6e-8 of up to 3072 of them, and of the length that they are divided by.
+                prop_assert!(length <= f64::from(attack.epsilon) * (1.0 + 1e-5) + 4e-6, "{length}");
+            }
+        }
+        for (before, after) in before.into_iter().zip(after) {
             // One rounding of `x + epsilon` in [0, 2): at most 1.2e-7.
             prop_assert!((after - before).abs() <= attack.epsilon + 1.2e-7, "{before} -> {after}");
             prop_assert!((0.0..=1.0).contains(&after));

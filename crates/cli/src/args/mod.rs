@@ -3,6 +3,7 @@
 mod bank;
 mod bench;
 mod data;
+mod detect;
 mod model;
 mod pareto;
 mod parse;
@@ -16,6 +17,7 @@ use clap::{Parser, Subcommand};
 pub use bank::{BankArgs, BankFlags};
 pub use bench::{Shard, SuiteArgs, What};
 pub use data::{DataArgsCommand, DataCommand};
+pub use detect::DetectArgs;
 pub use model::{ImportArgs, ModelsArgs, TrainArgs};
 pub use pareto::ParetoArgs;
 pub use parse::{choice, count};
@@ -58,6 +60,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Adapt copies to every pair of classes beforehand, for --bank: resumable
     Bank(BankArgs),
+    /// Tell attacked images by feature squeezing: how many of a file's, at how many false alarms
+    Detect(DetectArgs),
     /// Compare forms of the riposte: what each gains, and what it costs
     Pareto(ParetoArgs),
     /// Run the paper's tables, cell by cell: resumable, within a budget of time, in parts on several machines

@@ -6,7 +6,7 @@ use clap::Args;
 use riposte::models::Architecture;
 use riposte::precision::Precision;
 use riposte::spec::dataset::DatasetId;
-use riposte::spec::train::Method;
+use riposte::spec::train::{Method, Targets};
 use riposte::spec::units::{parse_pixels, parse_positive, parse_share};
 
 use super::parse::{choice, count, folder};
@@ -108,12 +108,30 @@ pub struct TrainArgs {
     /// Steps of the training attack, where a method has more than one
     #[arg(long, value_name = "N", value_parser = count)]
     pub steps: Option<usize>,
-    /// What the divergence counts (method trades), or the distance of logits (alp), or a moved sample (kurakin)
+    /// What the divergence counts (method trades), or the distance of logits (alp), a moved sample (kurakin), a sample without a label (uat)
     #[arg(long, value_name = "NUMBER", value_parser = parse_positive, allow_hyphen_values = true)]
     pub weight: Option<f32>,
-    /// Steps on each batch (method free)
+    /// Steps on each batch (method free), or passes over the network for each (yopo)
     #[arg(long, value_name = "N", value_parser = count)]
     pub replays: Option<usize>,
+    /// So many training samples, the first ones, keep their labels (method uat)
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub labelled: Option<usize>,
+    /// What stands in the place of the others' labels (method uat)
+    #[arg(long, value_name = "NAME", value_parser = choice::<Targets>())]
+    pub targets: Option<Targets>,
+    /// The model whose answers they are with `--targets fixed` or `both`: an id, or a weights file with its card
+    #[arg(long, value_name = "MODEL")]
+    pub teacher: Option<String>,
+    /// Radius of the L2 ball in pixel units (methods max and avg)
+    #[arg(long, value_name = "SIZE", value_parser = parse_positive, allow_hyphen_values = true)]
+    pub radius: Option<f32>,
+    /// The model is the moving average of the weights, which keeps this share of itself in a step: 0.999
+    #[arg(long, value_name = "SHARE", value_parser = parse_share, allow_hyphen_values = true)]
+    pub ema: Option<f32>,
+    /// Adversarial weight perturbation: gradients are taken where each tensor of weights is moved up the loss by this share of its length: 0.01
+    #[arg(long, value_name = "SHARE", value_parser = parse_share, allow_hyphen_values = true)]
+    pub awp: Option<f32>,
     /// The training attack grows to its full size over this fraction of the run
     #[arg(long, value_name = "FRACTION", value_parser = parse_share, allow_hyphen_values = true)]
     pub ramp: Option<f32>,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use riposte::defense::TransformKind;
+use riposte::defense::Transform;
 use riposte::models::Architecture;
 use riposte::precision::Precision;
 use riposte::spec::preset::PresetName;
@@ -154,9 +154,10 @@ pub struct EvalArgs {
     pub data: DataArgs,
     #[command(flatten)]
     pub settings: SettingFlags,
-    /// Another defense in the place of the riposte, with its source's settings: what else is done to an input at test time
-    #[arg(long, value_name = "NAME", value_parser = choice::<TransformKind>(), conflicts_with_all = ["riposte", "bank", "images_from"])]
-    pub defense: Option<TransformKind>,
+    /// Another defense in the place of the riposte, what else is done to an input at test time: bit-depth, median, jpeg, resize-pad,
+    /// anti-adversary; with its source's settings, or with others after colons: bit-depth:3, resize-pad:10:2
+    #[arg(long, value_name = "NAME", value_parser = transform, conflicts_with_all = ["riposte", "bank", "images_from"])]
+    pub defense: Option<String>,
     #[command(flatten)]
     pub bank: BankFlags,
     /// The copies in this folder, which `riposte bank` made with the same riposte, are the attacker's: what `--counter bank` climbs on.
@@ -249,4 +250,9 @@ pub enum BenchTask {
     PgdSingle,
     /// One SGD step on a batch
     TrainStep,
+}
+
+/// The name of a defense as it was written: which standard settings it has depends on the images.
+fn transform(text: &str) -> Result<String, String> {
+    Transform::named(text, false).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }

@@ -144,7 +144,8 @@ pub fn evaluate(args: &EvalArgs, session: Option<&Session>, audience: &impl Audi
     let folder = args.bank.folder()?;
     let setup = settings::resolve(args.preset, dataset, &args.settings, added)?;
     let setup = folder.as_ref().map_or(Ok(setup), |folder| folder.setup(setup, &args.settings))?;
-    let transform = args.defense.map(|kind| Transform::standard(kind, dataset.image_shape()[0] == 3));
+    let colored = dataset.image_shape()[0] == 3;
+    let transform = args.defense.as_deref().map(|text| Transform::named(text, colored)).transpose()?;
     let setup = match transform {
         Some(_) => settings::without_riposte(setup, &args.settings)?,
         None => setup,

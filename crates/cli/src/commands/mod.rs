@@ -4,6 +4,7 @@ pub mod bank;
 pub mod bench;
 pub mod bench_speed;
 pub mod data;
+pub mod detect;
 pub mod devices;
 pub mod duel;
 pub mod eval;

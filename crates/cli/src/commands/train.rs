@@ -8,13 +8,15 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 use riposte::attack::{Attack, Quantize};
+use riposte::classifier::predictions;
 use riposte::data::Dataset;
 use riposte::defense::Static;
 use riposte::evaluate::{Evaluation, Record, Summary};
 use riposte::models::{Accuracy, Model, ModelCard};
 use riposte::rng::Seed;
-use riposte::train::Trainer;
+use riposte::train::{Recipe, Trainer};
 use riposte::weights::{Precision, StateDict};
+use riposte::{Classifier, ToTensor};
 
 use crate::args::TrainArgs;
 use crate::dataset::{self, Split};
@@ -41,6 +43,10 @@ pub fn run(args: TrainArgs) -> Result<()> {
     ensure!(asked <= found, "{asked} samples are asked for and {} has {found}", plan.dataset);
     ensure!(held_out < found, "--check-images {held_out} leaves none of {found} samples to train on: lower it");
     let (train, held_out) = samples.split_at(found - held_out);
+    let train = match (&plan.teacher, plan.config.recipe) {
+        (Some(teacher), Recipe::Uat { labelled, .. }) => taught(train, labelled, &teacher.source()?.load(&device.device)?)?,
+        _ => train,
+    };
     let test = dataset::load(plan.dataset, Split::Test, args.test_images, args.data.as_deref())?;
     let seed = Seed(plan.seed);
     let mut trainer = match folder.checkpoint()? {
@@ -58,6 +64,24 @@ pub fn run(args: TrainArgs) -> Result<()> {
     let session = Session { plan: &plan, workers, device, interrupt: Interrupt::listen_patiently()? };
     session.train(&mut trainer, &mut folder, &held_out, args.checkpoint_steps)?;
     session.finish(&folder, &test)
+}
+
+/// The samples with the classes that a model gives them for labels, from number `labelled` on.
+fn taught(samples: Dataset, labelled: usize, teacher: &Model) -> Result<Dataset> {
+    const BATCH: usize = 256;
+    let unlabelled = labelled.min(samples.len())..samples.len();
+    let bar = progress::bar(unlabelled.len() as u64, "Labelling");
+    let mut labels = Vec::with_capacity(unlabelled.len());
+    for first in unlabelled.clone().step_by(BATCH) {
+        let batch = first..unlabelled.end.min(first + BATCH);
+        let images = samples.images().to_tensor(batch, &teacher.device());
+        labels.extend(pollster::block_on(predictions(teacher.forward(images)))?.into_iter().map(|class| class as u8));
+        bar.set_position(labels.len() as u64);
+    }
+    bar.finish_and_clear();
+    let right = unlabelled.clone().zip(&labels).filter(|(sample, label)| samples.label(*sample) == usize::from(**label)).count();
+    eprintln!("The teacher gives {right} of {} samples the label that is not used.", unlabelled.len());
+    Ok(samples.relabelled(unlabelled.start, &labels)?)
 }
 
 struct Session<'a> {

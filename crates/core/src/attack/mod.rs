@@ -29,7 +29,7 @@ pub mod zoo;
 
 pub use apgd::{ApgdRun, ApgdSearch, Ascended, checkpoints};
 pub(crate) use ascent::Ascent;
-pub use ascent::{project_linf, signed_step};
+pub use ascent::{normal_step, project_l2, project_linf, signed_step};
 pub use asked::Asked;
 pub use campaign::{Fate, Outcome, Progress, campaign};
 pub use cw::CwRun;
@@ -43,6 +43,7 @@ pub use pgd::{Attacked, Attacks, PgdRun, Step, input_gradient};
 pub use quantized::{Quantized, check_levels, quantized};
 pub use riposte_spec::attack::{Apgd, Attack, Auto, Colors, Cw, DeepFool, Fab, Loss, Norm, Pgd, Schedule, Square, Start, Stop};
 pub use riposte_spec::quantize::Quantize;
+pub(crate) use rows::choose;
 pub use rows::distance;
 pub use square::{SquareRun, SquareSearch, side};
 pub use subject::{Slope, Subject, Value};

@@ -1,16 +1,16 @@
-//! Projected gradient descent in the L-infinity ball (Madry et al. 2018; the paper's white-box attack and the inner loop of
+//! Projected gradient descent in the L-infinity ball, or in the L2 ball (Madry et al. 2018; the paper's white-box attack and the inner loop of
 //! its Algorithm 1), and what all attacks have in common.
 
 use burn::tensor::{Tensor, TensorData};
 use riposte_kernels::SignedStep;
-use riposte_spec::attack::{Loss, Pgd, Start, Stop};
+use riposte_spec::attack::{Loss, Norm, Pgd, Start, Stop};
 
 use super::ascent::Ascent;
 use super::goal::{Goal, Objective, check_draws};
 use super::rows::choose;
 use super::subject::{Slope, Subject};
 use crate::Result;
-use crate::rng::{self, Draws, Purpose};
+use crate::rng::{self, Draws, Purpose, Stream};
 
 /// An attack as settings: whoever has them can start it.
 pub trait Attacks: Copy {
@@ -160,11 +160,11 @@ impl Starts {
     fn ascent(&self, restart: usize) -> Ascent {
         let Pgd { epsilon, step_size, .. } = self.config;
         let step = SignedStep { step_size: self.direction * step_size, epsilon, range: [0.0, 1.0] };
-        Ascent::new(self.images.clone(), self.point(restart), step)
+        Ascent::new(self.images.clone(), self.point(restart), step).measured_by(self.config.norm)
     }
 
     fn point(&self, restart: usize) -> Tensor<4> {
-        let Pgd { epsilon, start, .. } = self.config;
+        let Pgd { epsilon, norm, start, .. } = self.config;
         if start == Start::Zero || epsilon == 0.0 {
             return self.images.clone();
         }
@@ -172,11 +172,22 @@ impl Starts {
         let mut noise = Vec::with_capacity(self.draws.len() * pixels);
         for draws in &self.draws {
             let mut stream = draws.restart(self.purpose, restart);
-            noise.extend((0..pixels).map(|_| rng::symmetric(&mut stream, epsilon)));
+            match norm {
+                Norm::LInfinity => noise.extend((0..pixels).map(|_| rng::symmetric(&mut stream, epsilon))),
+                Norm::L2 => noise.extend(in_ball(&mut stream, pixels, epsilon)),
+            }
         }
         let noise = Tensor::from_data(TensorData::new(noise, self.images.dims()), &self.images.device());
         (self.images.clone() + noise).clamp(0.0, 1.0)
     }
+}
+
+/// A point uniform in the L2 ball of a radius in so many dimensions.
+fn in_ball(stream: &mut Stream, dimensions: usize, radius: f32) -> Vec<f32> {
+    let direction: Vec<f32> = (0..dimensions).map(|_| rng::normal(stream)).collect();
+    let length = direction.iter().map(|part| part * part).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+    let factor = radius * libm::powf(rng::unit(stream), 1.0 / dimensions as f32) / length;
+    direction.into_iter().map(|part| part * factor).collect()
 }
 
 impl<S: Subject> Iterator for PgdRun<'_, S> {

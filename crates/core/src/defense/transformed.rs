@@ -8,9 +8,11 @@ use riposte_spec::transform::Transform;
 
 use super::{Answer, Defense, Gradients};
 use crate::attack::{Ascent, Slope, Subject, Value};
+#[cfg(feature = "jpeg")]
+use crate::classifier::read;
 use crate::post_train::Progress;
 use crate::rng::{self, Draws, Purpose, Stream};
-use crate::{Classifier, Result};
+use crate::{Classifier, Error, Result};
 
 /// A classifier behind a transformation of its inputs.
 #[derive(Debug, Clone, Copy)]
@@ -22,18 +24,20 @@ pub struct Transformed<'a, C> {
 }
 
 impl<C: Classifier> Transformed<'_, C> {
-    /// What the model sees of an `image` `[1, channel, height, width]` in `[0, 1]`: a row for each pass, `[pass, channel, height, width]`.
-    pub fn seen(&self, image: Tensor<4>, draws: Draws) -> Tensor<4> {
-        match self.transform {
+    /// What the model sees of an `image` `[1, channel, height, width]` in `[0, 1]`: a row for each pass, `[pass, channel, height, width]`. What
+    /// [`squeezes`](Transform::squeezes) takes a batch of images, too, and gives a row for each.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if the device fails, whose image a JPEG file needs.
+    pub async fn seen(&self, image: Tensor<4>, draws: Draws) -> Result<Tensor<4>> {
+        Ok(match self.transform {
+            Transform::Jpeg { quality } => through_jpeg(image, quality).await?,
             Transform::BitDepth { bits } => {
                 let levels = 2f32.powi(bits as i32) - 1.0;
                 (image * levels).round() / levels
             }
             Transform::Median { side } => median(image, side),
-            Transform::ResizePad { passes, most } => {
-                let mut stream = draws.stream(Purpose::Pick);
-                Tensor::cat((0..passes).map(|_| shrunk(image.clone(), most, &mut stream)).collect(), 0)
-            }
+            Transform::ResizePad { passes, most } => in_passes(image, passes, most, draws),
             Transform::AntiAdversary { steps, step_size } => {
                 let said = self.model.forward(image.clone()).argmax(1);
                 let classes = self.model.classes();
@@ -43,7 +47,7 @@ impl<C: Classifier> Transformed<'_, C> {
                 let down = SignedStep { step_size: -step_size, epsilon: f32::INFINITY, range: unbounded };
                 Ascent::new(image.clone(), image, down).climb(self.model, steps, |logits| cross_entropy(logits, said.clone()))
             }
-        }
+        })
     }
 }
 
@@ -65,16 +69,16 @@ impl<C: Classifier> Defense for Transformed<'_, C> {
 
     /// The gradient at what the model sees, as if what was done had been the addition of a constant (Athalye et al. 2018, BPDA). Shrinking is
     /// differentiable: through it the gradient goes back to the pixels that were taken, of the mean over the passes (EOT).
-    fn slope(&self, image: Tensor<4>, draws: Draws, value: Value<'_>) -> Option<Slope> {
-        let Transform::ResizePad { .. } = self.transform else {
-            return Some(self.model.slope(self.seen(image, draws), value));
+    async fn slope(&self, image: Tensor<4>, draws: Draws, value: Value<'_>) -> Result<Option<Slope>> {
+        let Transform::ResizePad { passes, most } = self.transform else {
+            return Ok(Some(self.model.slope(self.seen(image, draws).await?, value)));
         };
         let point = image.autodiff().require_grad();
-        let logits = self.model.forward(self.seen(point.clone(), draws)).mean_dim(0);
+        let logits = self.model.forward(in_passes(point.clone(), passes, most, draws)).mean_dim(0);
         let value = value(logits.clone());
         let gradients = value.backward();
         let gradient = point.grad(&gradients).expect("the logits depend on the image");
-        Some(Slope { logits: logits.inner(), value: value.inner(), gradient })
+        Ok(Some(Slope { logits: logits.inner(), value: value.inner(), gradient }))
     }
 
     async fn prepare(&self, images: Tensor<4>, _: &[Draws]) -> Result<Vec<Tensor<4>>> {
@@ -89,9 +93,48 @@ impl<C: Classifier> Defense for Transformed<'_, C> {
         draws: Draws,
         _: impl AsyncFnMut(Progress<'_, C>) -> ControlFlow<()>,
     ) -> Result<Answer<C>> {
-        let logits = self.model.forward(self.seen(image, draws)).mean_dim(0);
+        let logits = self.model.forward(self.seen(image, draws).await?).mean_dim(0);
         Ok(Answer { logits, adapted: None, neighbors: None })
     }
+}
+
+/// Images `[batch, channel, height, width]` in `[0, 1]` after each was written as a JPEG file of 8 bits a sample, and read back.
+#[cfg(feature = "jpeg")]
+async fn through_jpeg(images: Tensor<4>, quality: u8) -> Result<Tensor<4>> {
+    use image::codecs::jpeg::{JpegDecoder, JpegEncoder};
+    use image::{DynamicImage, ExtendedColorType};
+
+    let [batch, channels, height, width] = images.dims();
+    let device = images.device();
+    let color = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let failed = |error: image::ImageError| Error::Config(format!("an image of {channels} channels was no JPEG file: {error}"));
+    // A JPEG file has the channels of a pixel side by side.
+    let values = read(images.permute([0, 2, 3, 1])).await?;
+    let pixels: Vec<u8> = values.into_iter().map(|value| (value * 255.0).round() as u8).collect();
+    let mut back: Vec<f32> = Vec::with_capacity(pixels.len());
+    for pixels in pixels.chunks_exact(channels * height * width) {
+        let mut file = Vec::new();
+        JpegEncoder::new_with_quality(&mut file, quality).encode(pixels, width as u32, height as u32, color).map_err(failed)?;
+        let decoder = JpegDecoder::new(std::io::Cursor::new(file)).map_err(failed)?;
+        let pixels = match DynamicImage::from_decoder(decoder).map_err(failed)? {
+            DynamicImage::ImageLuma8(gray) => gray.into_raw(),
+            other => other.into_rgb8().into_raw(),
+        };
+        back.extend(pixels.into_iter().map(|value| f32::from(value) / 255.0));
+    }
+    let shape = [batch, height, width, channels];
+    Ok(Tensor::<4>::from_data(TensorData::new(back, shape), &device).permute([0, 3, 1, 2]))
+}
+
+#[cfg(not(feature = "jpeg"))]
+async fn through_jpeg(_: Tensor<4>, _: u8) -> Result<Tensor<4>> {
+    Err(Error::Config("this program was built without the feature `jpeg` of the package riposte".to_owned()))
+}
+
+/// The passes of an image `[1, channel, height, width]`, each shrunk by up to `most` pixels: `[pass, channel, height, width]`.
+fn in_passes(image: Tensor<4>, passes: usize, most: usize, draws: Draws) -> Tensor<4> {
+    let mut stream = draws.stream(Purpose::Pick);
+    Tensor::cat((0..passes).map(|_| shrunk(image.clone(), most, &mut stream)).collect(), 0)
 }
 
 /// The medians of squares of `side` pixels of images `[batch, channel, height, width]`, mirrored at their borders without the border pixel twice.
@@ -169,7 +212,7 @@ mod tests {
     }
 
     fn seen(transform: Transform, image: Tensor<4>, seed: u64) -> Vec<f32> {
-        floats(Transformed { model: &model(), transform }.seen(image, Seed(seed).input(0)))
+        floats(pollster::block_on(Transformed { model: &model(), transform }.seen(image, Seed(seed).input(0))).unwrap())
     }
 
     fn gray(values: [[f32; 3]; 3]) -> Tensor<4> {
@@ -210,10 +253,27 @@ mod tests {
     }
 
     #[test]
+    fn a_jpeg_file_changes_little_at_a_high_quality_and_much_at_a_low_one() {
+        let image = digit();
+        let change = |quality: u8| {
+            let back = seen(Transform::Jpeg { quality }, image.clone(), 0);
+            assert!(back.iter().all(|value| (0.0..=1.0).contains(value)));
+            back.iter().zip(floats(image.clone())).map(|(a, b)| (a - b).abs()).sum::<f32>() / 784.0
+        };
+        // A level of 255 is 0.004: at the best quality coefficients are rounded to whole numbers.
+        assert!(change(100) < 0.005, "{}", change(100));
+        assert!(change(10) > 0.01 && change(10) > 2.0 * change(75), "{} {}", change(10), change(75));
+        // Gray stays gray: all three channels are as good as alike.
+        let gray = Tensor::<4>::full([1, 3, 32, 32], 0.5, &Device::flex());
+        let back = seen(Transform::Jpeg { quality: 75 }, gray, 0);
+        assert!(back.iter().all(|value| (value - 0.5).abs() < 0.01));
+    }
+
+    #[test]
     fn the_anti_adversary_layer_makes_the_model_surer_of_what_it_says() {
         let (model, image) = (model(), digit());
         let transform = Transform::standard(TransformKind::AntiAdversary, false);
-        let moved = Transformed { model: &model, transform }.seen(image.clone(), Seed(0).input(0));
+        let moved = pollster::block_on(Transformed { model: &model, transform }.seen(image.clone(), Seed(0).input(0))).unwrap();
         let (before, after) = (softmax(&floats(model.forward(image.clone()))), softmax(&floats(model.forward(moved.clone()))));
         let class = riposte_spec::class::argmax(&before);
         assert!(after[class] > before[class], "{before:?} {after:?}");
@@ -229,17 +289,17 @@ mod tests {
         for kind in TransformKind::ALL.iter().filter(|kind| **kind != TransformKind::ResizePad) {
             let defense = Transformed { model: &model, transform: Transform::standard(*kind, false) };
             let draws = Seed(0).input(0);
-            let there = model.slope(defense.seen(image.clone(), draws), &value);
-            let slope = defense.slope(image.clone(), draws, &value).unwrap();
+            let there = model.slope(pollster::block_on(defense.seen(image.clone(), draws)).unwrap(), &value);
+            let slope = pollster::block_on(defense.slope(image.clone(), draws, &value)).unwrap().unwrap();
             assert_eq!((floats(slope.gradient), floats(slope.logits)), (floats(there.gradient), floats(there.logits)), "{kind}");
         }
         let transform = Transform::ResizePad { passes: 6, most: 4 };
         let (defense, draws) = (Transformed { model: &model, transform }, Seed(0).input(0));
         let at = |image: Tensor<4>| {
-            let logits = model.forward(defense.seen(image, draws)).mean_dim(0);
+            let logits = model.forward(pollster::block_on(defense.seen(image, draws)).unwrap()).mean_dim(0);
             f64::from(floats(value(logits))[0])
         };
-        let slope = defense.slope(image.clone(), draws, &value).unwrap();
+        let slope = pollster::block_on(defense.slope(image.clone(), draws, &value)).unwrap().unwrap();
         let ascent = slope.gradient.clone().sign();
         let predicted: f32 = floats(slope.gradient.clone() * ascent.clone()).iter().sum();
         let step = 1e-3;
@@ -252,6 +312,7 @@ mod tests {
     fn settings_out_of_range_are_refused() {
         for transform in [
             Transform::BitDepth { bits: 0 },
+            Transform::Jpeg { quality: 101 },
             Transform::Median { side: 29 },
             Transform::ResizePad { passes: 0, most: 4 },
             Transform::ResizePad { passes: 4, most: 28 },

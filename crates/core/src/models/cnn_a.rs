@@ -31,10 +31,13 @@ impl CnnA {
 }
 
 impl Stages for CnnA {
+    fn first(&self, images: Tensor<4>) -> Tensor<4> {
+        self.conv1.forward(images, Relu)
+    }
+
     /// `[batch, 32, 8, 8]`
-    fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
-        let x = self.conv1.forward(images, Relu);
-        self.conv2.forward(x, Relu)
+    fn after_first(&self, maps: Tensor<4>) -> Tensor<4> {
+        self.conv2.forward(maps, Relu)
     }
 
     /// `[batch, 100]`

@@ -62,10 +62,13 @@ impl DmWideResNet {
 }
 
 impl Stages for DmWideResNet {
+    fn first(&self, images: Tensor<4>) -> Tensor<4> {
+        self.init_conv.forward(images, None)
+    }
+
     /// `[batch, 32 widen, 16, 16]`
-    fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
-        let x = self.init_conv.forward(images, None);
-        self.before_last_stage().iter().fold(x, |x, block| block.forward(x))
+    fn after_first(&self, maps: Tensor<4>) -> Tensor<4> {
+        self.before_last_stage().iter().fold(maps, |x, block| block.forward(x))
     }
 
     /// `[batch, 64 widen]`

@@ -30,10 +30,13 @@ impl FastMnistCnn {
 }
 
 impl Stages for FastMnistCnn {
+    fn first(&self, images: Tensor<4>) -> Tensor<4> {
+        self.conv1.forward(images, Relu)
+    }
+
     /// `[batch, 32, 7, 7]`
-    fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
-        let x = self.conv1.forward(images, Relu);
-        self.conv2.forward(x, Relu)
+    fn after_first(&self, maps: Tensor<4>) -> Tensor<4> {
+        self.conv2.forward(maps, Relu)
     }
 
     /// `[batch, 100]`

@@ -33,10 +33,13 @@ impl MadryMnistCnn {
 }
 
 impl Stages for MadryMnistCnn {
+    fn first(&self, images: Tensor<4>) -> Tensor<4> {
+        self.pool.forward(self.conv1.forward(images, Relu))
+    }
+
     /// `[batch, 64, 7, 7]`
-    fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
-        let x = self.pool.forward(self.conv1.forward(images, Relu));
-        self.pool.forward(self.conv2.forward(x, Relu))
+    fn after_first(&self, maps: Tensor<4>) -> Tensor<4> {
+        self.pool.forward(self.conv2.forward(maps, Relu))
     }
 
     /// `[batch, 1024]`

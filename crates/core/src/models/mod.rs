@@ -168,11 +168,15 @@ impl Model {
 }
 
 impl Stages for Body {
-    fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
-        self.net.stages().trunk(match &self.normalization {
+    fn first(&self, images: Tensor<4>) -> Tensor<4> {
+        self.net.stages().first(match &self.normalization {
             Some(normalization) => normalize(images, normalization),
             None => images,
         })
+    }
+
+    fn after_first(&self, maps: Tensor<4>) -> Tensor<4> {
+        self.net.stages().after_first(maps)
     }
 
     fn last_stage(&self, maps: Tensor<4>) -> Tensor<2> {

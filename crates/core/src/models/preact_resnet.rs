@@ -54,10 +54,13 @@ impl PreActResNet {
 }
 
 impl Stages for PreActResNet {
+    fn first(&self, images: Tensor<4>) -> Tensor<4> {
+        self.conv1.forward(images, None)
+    }
+
     /// `[batch, 4 width, 8, 8]`
-    fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
-        let x = self.conv1.forward(images, None);
-        [&self.layer1, &self.layer2, &self.layer3].into_iter().flatten().fold(x, |x, block| block.forward(x))
+    fn after_first(&self, maps: Tensor<4>) -> Tensor<4> {
+        [&self.layer1, &self.layer2, &self.layer3].into_iter().flatten().fold(maps, |x, block| block.forward(x))
     }
 
     /// `[batch, 8 width]`

@@ -67,9 +67,13 @@ impl ResNet {
 }
 
 impl Stages for ResNet {
+    fn first(&self, images: Tensor<4>) -> Tensor<4> {
+        self.conv1.forward(images, None)
+    }
+
     /// `[batch, channel, 8, 8]`
-    fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
-        let x = self.bn1.forward(self.conv1.forward(images, None), Relu);
+    fn after_first(&self, maps: Tensor<4>) -> Tensor<4> {
+        let x = self.bn1.forward(maps, Relu);
         [&self.layer1, &self.layer2, &self.layer3].into_iter().flatten().fold(x, |x, block| block.forward(x))
     }
 

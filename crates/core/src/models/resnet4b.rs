@@ -43,10 +43,13 @@ impl ResNet4b {
 }
 
 impl Stages for ResNet4b {
+    fn first(&self, images: Tensor<4>) -> Tensor<4> {
+        self.conv1.forward(images, Relu)
+    }
+
     /// `[batch, 32, 8, 8]`
-    fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
-        let x = self.conv1.forward(images, Relu);
-        self.blocks[..2].iter().fold(x, |x, block| block.forward(x))
+    fn after_first(&self, maps: Tensor<4>) -> Tensor<4> {
+        self.blocks[..2].iter().fold(maps, |x, block| block.forward(x))
     }
 
     /// `[batch, 100]`

@@ -39,10 +39,13 @@ impl TradesMnistCnn {
 }
 
 impl Stages for TradesMnistCnn {
+    fn first(&self, images: Tensor<4>) -> Tensor<4> {
+        self.conv1.forward(images, Relu)
+    }
+
     /// `[batch, 64, 4, 4]`
-    fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
-        let x = self.conv1.forward(images, Relu);
-        let x = self.pool.forward(self.conv2.forward(x, Relu));
+    fn after_first(&self, maps: Tensor<4>) -> Tensor<4> {
+        let x = self.pool.forward(self.conv2.forward(maps, Relu));
         let x = self.conv3.forward(x, Relu);
         self.pool.forward(self.conv4.forward(x, Relu))
     }

@@ -76,10 +76,13 @@ impl WideResNet {
 }
 
 impl Stages for WideResNet {
+    fn first(&self, images: Tensor<4>) -> Tensor<4> {
+        self.conv1.forward(images, Activation::None)
+    }
+
     /// `[batch, 32 widen, 16, 16]`
-    fn trunk(&self, images: Tensor<4>) -> Tensor<4> {
-        let x = self.conv1.forward(images, Activation::None);
-        self.before_last_stage().iter().fold(x, |x, block| block.forward(x))
+    fn after_first(&self, maps: Tensor<4>) -> Tensor<4> {
+        self.before_last_stage().iter().fold(maps, |x, block| block.forward(x))
     }
 
     /// `[batch, 64 widen]`

@@ -4,16 +4,16 @@ mod recipes;
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
-pub use riposte_spec::train::{InnerAttack, Method, Recipe, TrainConfig};
+pub use riposte_spec::train::{InnerAttack, Method, Recipe, Targets, TrainConfig};
 
-pub use recipes::loss;
+pub use recipes::{loss, yopo};
 
 use crate::attack::one_hot;
 use crate::classifier::read;
 use crate::data::Dataset;
 use crate::data::pool::ClassPools;
 use crate::models::{Architecture, Model};
-use crate::optimizer::{Optimizer, ParameterGradients};
+use crate::optimizer::{Average, Optimizer, ParameterGradients};
 use crate::precision::{self, Computes};
 use crate::rng::{self, Purpose, Seed, Stream};
 use crate::weights::{Parameter, StateDict};
@@ -33,12 +33,16 @@ pub struct Trainer {
     order: Vec<usize>,
     /// Free training's perturbation, `[batch, channel, height, width]`, after its first step.
     carried: Option<Tensor<4>>,
+    /// The moving average of the weights, where that is the model.
+    average: Option<Average>,
 }
 
 /// A micro-batch.
+#[derive(Clone)]
 struct Part {
     images: Tensor<4>,
-    labels: Vec<usize>,
+    /// What the samples count as, `[batch, class]`: one-hot labels; with UAT as [`loss`] has it.
+    targets: Tensor<2>,
     /// What the recipe has drawn for its perturbation.
     noise: Option<Tensor<4>>,
 }
@@ -95,6 +99,11 @@ impl Trainer {
             .collect();
         let steps = step * config.recipe.replays();
         let mut trainer = Self::at(model, Optimizer::resume(config.rule, steps as u32, slots), config, seed, samples, step)?;
+        if let Some(share) = config.average {
+            let flat = |p: &Parameter| Tensor::from_data(TensorData::new(p.values.clone(), [p.values.len()]), device);
+            let values = (0..).map_while(|slot| checkpoint.0.get(&format!("average.{slot}")).map(flat)).collect();
+            trainer.average = Some(Average::resume(share, values));
+        }
         let [channels, height, width] = architecture.image_shape();
         trainer.carried = checkpoint.0.get("run.carried").map(|parameter| {
             let shape = [config.batch_size, channels, height, width];
@@ -122,39 +131,59 @@ impl Trainer {
         let progress = (self.step + 1) as f32 / self.total_steps() as f32;
         let rate = self.config.learning_rate(progress);
         let loss = match self.config.recipe {
-            Recipe::Free { replays } => self.replay(parts, replays, attack.epsilon, rate),
+            Recipe::Free { replays } => self.replay(whole(parts), replays, attack.epsilon, rate),
+            Recipe::Yopo { passes } => {
+                let Part { images, targets, noise } = whole(parts);
+                let noise = noise.expect("YOPO begins at a random point");
+                let (loss, gradients) = recipes::yopo(&self.model, images, targets, noise, attack, passes);
+                self.model = self.optimizer.step(self.model.clone(), gradients, rate);
+                loss
+            }
             _ => self.follow(parts, attack, rate),
         };
+        if let Some(average) = &mut self.average {
+            average.take_in(&self.model);
+        }
         self.step += 1;
         Some(TrainStep { step: self.step, loss })
     }
 
     /// One step of the optimizer along the sum of the parts' gradients; the mean loss before it.
     fn follow(&mut self, parts: Vec<Part>, attack: InnerAttack, rate: f32) -> Tensor<1> {
-        let whole = parts.iter().map(|part| part.labels.len()).sum::<usize>() as f32;
-        let TrainConfig { recipe, precision, .. } = self.config;
-        let mut total: Option<(Tensor<1>, ParameterGradients)> = None;
-        for Part { images, labels, noise } in parts {
-            let share = labels.len() as f32 / whole;
-            let targets = one_hot(&labels, self.model.classes(), &images.device());
-            let perturbed = recipes::perturb(recipe, &self.model, images.clone(), &targets, noise, attack);
-            let loss = loss(recipe, precision, &self.model, images, perturbed, targets) * share;
-            let gradients = precision.gradients(&self.model, loss.clone());
-            let loss = loss.inner();
-            total = Some(match total {
-                Some((sum, before)) => (sum + loss, before.plus(gradients)),
-                None => (loss, gradients),
-            });
-        }
-        let (loss, gradients) = total.expect("a batch has samples");
+        let recipe = self.config.recipe;
+        let perturb = |part: Part| {
+            let perturbed = recipes::perturb(recipe, &self.model, part.images.clone(), &part.targets, part.noise.clone(), attack);
+            (part, perturbed)
+        };
+        let (loss, gradients) = match self.config.weight_perturbation {
+            None => self.slope(&self.model, parts.into_iter().map(perturb)),
+            Some(share) => {
+                let parts: Vec<(Part, Tensor<4>)> = parts.into_iter().map(perturb).collect();
+                // Of copies, which have running statistics of their own.
+                let copy = self.model.valid().train();
+                let (loss, gradients) = self.slope(&copy, parts.iter().cloned());
+                let moved = gradients.climbed(self.model.clone(), share);
+                (loss, self.slope(&moved, parts.into_iter()).1)
+            }
+        };
         self.model = self.optimizer.step(self.model.clone(), gradients, rate);
         loss
     }
 
+    /// The mean loss `[1]` of a batch in parts, each with its perturbed images, and the gradients of the model's parameters.
+    fn slope(&self, model: &Model, parts: impl Iterator<Item = (Part, Tensor<4>)>) -> (Tensor<1>, ParameterGradients) {
+        let TrainConfig { recipe, precision, batch_size, .. } = self.config;
+        let parts = parts.map(|(Part { images, targets, .. }, perturbed)| {
+            let share = targets.dims()[0] as f32 / batch_size as f32;
+            let loss = loss(recipe, precision, model, images, perturbed, targets) * share;
+            (loss.clone().inner(), precision.gradients(model, loss))
+        });
+        let sum = |(loss, gradients): (Tensor<1>, ParameterGradients), (more, others)| (loss + more, gradients.plus(others));
+        parts.reduce(sum).expect("a batch has samples")
+    }
+
     /// Free training (Shafahi et al. 2019, Algorithm 1): each of `replays` gradients moves the weights and the perturbation.
-    fn replay(&mut self, parts: Vec<Part>, replays: usize, epsilon: f32, rate: f32) -> Tensor<1> {
-        let [Part { images, labels, .. }] = <[Part; 1]>::try_from(parts).unwrap_or_else(|_| unreachable!("checked: one part"));
-        let targets = one_hot(&labels, self.model.classes(), &images.device());
+    fn replay(&mut self, Part { images, targets, .. }: Part, replays: usize, epsilon: f32, rate: f32) -> Tensor<1> {
         let mut carried = self.carried.take().unwrap_or_else(|| images.zeros_like());
         let mut last = None;
         for _ in 0..replays {
@@ -168,9 +197,13 @@ impl Trainer {
         last.expect("a batch is gone through at least once")
     }
 
-    /// The model as it is now, at rest.
+    /// The model as it is now, at rest: the average of the weights where the settings ask for one.
     pub fn model(&self) -> Model {
-        self.model.valid()
+        let model = self.model.valid();
+        match &self.average {
+            Some(average) => average.put_into(model),
+            None => model,
+        }
     }
 
     /// Steps made so far.
@@ -194,8 +227,12 @@ impl Trainer {
     /// [`Error::Diverged`] if one of its numbers is not finite, [`Error::Device`] if the device fails.
     pub async fn checkpoint(&self) -> Result<StateDict> {
         let mut dict = StateDict::default();
-        for (key, parameter) in self.model().weights().await?.0 {
+        for (key, parameter) in self.model.valid().weights().await?.0 {
             dict.0.insert(format!("net.{key}"), parameter);
+        }
+        for (slot, tensor) in self.average.iter().flat_map(Average::values).enumerate() {
+            let values = read(tensor.clone()).await?;
+            dict.0.insert(format!("average.{slot}"), Parameter { shape: vec![values.len()], values });
         }
         let (_, slots) = self.optimizer.state();
         for (slot, moments) in slots.iter().enumerate() {
@@ -223,7 +260,9 @@ impl Trainer {
         config.check(samples.len())?;
         precision::check(config.precision, &model.device())?;
         let samples = ClassPools::new(samples);
-        Ok(Self { model: model.train(), optimizer, config, seed, samples, step, order: Vec::new(), carried: None })
+        let model = model.train();
+        let average = config.average.map(|share| Average::new(share, &model));
+        Ok(Self { model, optimizer, config, seed, samples, step, order: Vec::new(), carried: None, average })
     }
 
     /// Fisher-Yates.
@@ -243,11 +282,26 @@ impl Trainer {
         let shape = [samples.len(), channels, height, width];
         let pixels = self.samples.gather(samples, self.config.augmentation, stream);
         let images = Tensor::from_data(TensorData::new(pixels, shape), &device);
-        let labels = samples.iter().map(|sample| self.samples.label(*sample)).collect();
+        let labels: Vec<usize> = samples.iter().map(|sample| self.samples.label(*sample)).collect();
+        let targets = one_hot(&labels, self.model.classes(), &device);
+        let targets = match self.config.recipe {
+            Recipe::Uat { labelled, targets: of_others, weight } => {
+                let without = if of_others.are_fixed() { weight } else { 0.0 };
+                let counts = samples.iter().map(|sample| if *sample < labelled { 1.0 } else { without }).collect();
+                targets * Tensor::<2>::from_data(TensorData::new(counts, [samples.len(), 1]), &device)
+            }
+            _ => targets,
+        };
         let noise = recipes::noise(self.config.recipe, attack, shape, stream);
         let noise = noise.map(|(values, shape)| Tensor::from_data(TensorData::new(values, shape), &device));
-        Part { images, labels, noise }
+        Part { images, targets, noise }
     }
+}
+
+/// The one part of a batch that is not taken in parts.
+fn whole(parts: Vec<Part>) -> Part {
+    let [part] = <[Part; 1]>::try_from(parts).unwrap_or_else(|_| unreachable!("checked: one part"));
+    part
 }
 
 #[cfg(test)]

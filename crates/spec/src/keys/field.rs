@@ -1,5 +1,6 @@
 //! How a setting is read from a [`Setup`] and written into it, by kind.
 
+use super::places;
 use crate::attack::{Attack, Cw, DeepFool, Norm, Pgd};
 use crate::counter::{Counter, CounterKind};
 use crate::error::refused;
@@ -103,11 +104,7 @@ pub(super) const fn rate(place: Place<f32>) -> Slot<f32> {
 
 /// A number of at least 0.
 pub(super) const fn size(place: Place<f32>) -> Slot<f32> {
-    let parse = |text: &str| match units::number(text).map(|value| value as f32) {
-        Some(value) if value.is_finite() && value >= 0.0 => Ok(value),
-        _ => refused(format!("`{text}` is not a number of at least 0")),
-    };
-    Slot { kind: || Kind::Size, parse, print: f32::to_string, place }
+    Slot { kind: || Kind::Size, parse: units::parse_length, print: f32::to_string, place }
 }
 
 /// A number above 0 and up to 1.
@@ -239,7 +236,7 @@ impl Field for Radius {
     }
 
     fn check(&self, text: &str) -> Result<()> {
-        units::parse_pixels(text).map(drop)
+        length(Norm::L2, text).map(drop)
     }
 
     fn get(&self, setup: &Setup) -> Option<String> {
@@ -251,7 +248,7 @@ impl Field for Radius {
             Attack::Pgd(pgd) if pgd.is_fgsm() => {
                 return Some(units::parse_pixels(text).map(|epsilon| (pgd.epsilon, pgd.step_size) = (epsilon, epsilon)));
             }
-            Attack::Pgd(attack) => &mut attack.epsilon,
+            Attack::Pgd(attack) => return Some(length(attack.norm, text).map(|epsilon| attack.epsilon = epsilon)),
             Attack::Apgd(attack) => &mut attack.epsilon,
             Attack::Fab(attack) => &mut attack.epsilon,
             Attack::Square(attack) => &mut attack.epsilon,
@@ -262,8 +259,38 @@ impl Field for Radius {
     }
 }
 
-/// The norm of an attack that looks for the smallest perturbation. Carlini and Wagner's attacks in the two norms are two: another
-/// norm than before brings the standard settings of the other one.
+/// Length of a step of projected gradient descent.
+pub(super) struct StepSize;
+
+impl Field for StepSize {
+    fn kind(&self) -> Kind {
+        Kind::Pixels
+    }
+
+    fn check(&self, text: &str) -> Result<()> {
+        length(Norm::L2, text).map(drop)
+    }
+
+    fn get(&self, setup: &Setup) -> Option<String> {
+        Some(units::print_pixels(setup.pgd()?.step_size))
+    }
+
+    fn set(&self, setup: &mut Setup, _: &Preset, text: &str) -> Option<Result<()>> {
+        let attack = places::pgd(setup)?;
+        Some(length(attack.norm, text).map(|step_size| attack.step_size = step_size))
+    }
+}
+
+/// A length in a norm, in pixel units.
+fn length(norm: Norm, text: &str) -> Result<f32> {
+    match norm {
+        Norm::LInfinity => units::parse_pixels(text),
+        Norm::L2 => units::parse_length(text),
+    }
+}
+
+/// The norm of an attack. Carlini and Wagner's attacks in the two norms are two: another norm than before brings the standard settings of the
+/// other one; and projected gradient descent's radius and steps.
 pub(super) struct Measure;
 
 impl Field for Measure {
@@ -278,13 +305,23 @@ impl Field for Measure {
     fn get(&self, setup: &Setup) -> Option<String> {
         match setup.attack? {
             Attack::Cw(Cw { norm, .. }) | Attack::DeepFool(DeepFool { norm, .. }) => Some(norm.to_string()),
+            Attack::Pgd(attack) if !attack.is_fgsm() => Some(attack.norm.to_string()),
             _ => None,
         }
     }
 
-    fn set(&self, setup: &mut Setup, _: &Preset, text: &str) -> Option<Result<()>> {
+    fn set(&self, setup: &mut Setup, preset: &Preset, text: &str) -> Option<Result<()>> {
         match setup.attack.as_mut()? {
             Attack::DeepFool(attack) => Some(Norm::named(text).map(|norm| attack.norm = norm)),
+            Attack::Pgd(attack) if !attack.is_fgsm() => Some(Norm::named(text).map(|norm| {
+                *attack = match norm {
+                    norm if norm == attack.norm => *attack,
+                    Norm::L2 => attack.in_l2(),
+                    Norm::LInfinity => {
+                        Pgd { norm, epsilon: preset.attack.epsilon, step_size: preset.attack.step_size, ..*attack }
+                    }
+                };
+            })),
             Attack::Cw(attack) => Some(Norm::named(text).map(|norm| {
                 *attack = match norm {
                     norm if norm == attack.norm => *attack,

@@ -3,8 +3,8 @@
 use super::Heading::{Attack, Counter, Riposte};
 use super::Key;
 use super::field::{
-    Measure, Radius, WhichAttack, WhichCounter, WhichRiposte, augmentation, class, count, pairs, part, pixels, rate, share, size,
-    switch, word,
+    Measure, Radius, StepSize, WhichAttack, WhichCounter, WhichRiposte, augmentation, class, count, pairs, part, pixels, rate,
+    share, size, switch, word,
 };
 use super::places::{
     cw, deep_fool, direction, loss, pgd, post_epsilon, post_step_size, post_steps, queries, restarts, square, steps, targets,
@@ -40,10 +40,9 @@ macro_rules! key {
 #[rustfmt::skip] // A table.
 pub static KEYS: &[Key] = &[
     key!(Attack, "attack", [], "NAME", "The attack on the base model [default: pgd]", "", WhichAttack),
-    key!(Attack, "norm", [], "NAME", "The norm of the perturbation that is made small", "`attack` cw and deepfool", Measure),
-    key!(Attack, "epsilon", ["eps"], "SIZE", "Radius of the L-infinity ball in pixel units: 0.3 or 8/255", "an attack in a ball", Radius),
-    key!(Attack, "step-size", ["step"], "SIZE", "Length of a step in pixel units", "`attack` pgd",
-        pixels(|s| Some(&mut pgd(s)?.step_size))),
+    key!(Attack, "norm", [], "NAME", "The norm in which the perturbation is bounded, or made small", "`attack` pgd, cw and deepfool", Measure),
+    key!(Attack, "epsilon", ["eps"], "SIZE", "Radius of the ball in pixel units: 0.3 or 8/255; with `--norm l2` 2 or 0.5", "an attack in a ball", Radius),
+    key!(Attack, "step-size", ["step"], "SIZE", "Length of a step in pixel units", "`attack` pgd", StepSize),
     key!(Attack, "steps", [], "N", "Number of steps", "an attack that takes steps", count::<0, STEPS>(steps)),
     key!(Attack, "start", [], "WHERE", "Where the attack begins", "`attack` pgd", word::<Start>(|s| Some(&mut pgd(s)?.start))),
     key!(Attack, "stop", [], "WHEN", "When an image stops moving", "`attack` pgd", word::<Stop>(|s| Some(&mut pgd(s)?.stop))),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::attack::{Attack, Cw, Loss, Pgd, Start, Stop};
+use crate::attack::{Attack, Cw, Loss, Norm, Pgd, Start, Stop};
 use crate::post_train::{Augmentation, BatchNormMode, Direction, Perturbation, PostTrain, TrainingData};
 use crate::quantize::Quantize;
 
@@ -235,6 +235,7 @@ fn old_links_go_on_working() {
     let (setup, refused) = Preset::M_MNIST.with_link(link.split('&').filter_map(|pair| pair.split_once('=')));
     assert_eq!(refused.iter().map(|refused| refused.name).collect::<Vec<_>>(), ["unknown"]);
     let attack = Pgd {
+        norm: Norm::LInfinity,
         epsilon: 0.2,
         step_size: 2.0 / 255.0,
         steps: 30,

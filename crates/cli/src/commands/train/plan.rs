@@ -1,5 +1,7 @@
 //! What a training run is made of, resolved from the flags.
 
+use std::path::Path;
+
 use anyhow::{Result, bail, ensure};
 use riposte::attack::Pgd;
 use riposte::models::Architecture;
@@ -9,8 +11,8 @@ use riposte::spec::units::print_pixels;
 use riposte::train::{InnerAttack, Method, Recipe, TrainConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::args::TrainArgs;
-use crate::models::quoted;
+use crate::args::{ModelArgs, TrainArgs};
+use crate::models::{Source, quoted};
 use crate::output::percent;
 use crate::results;
 
@@ -22,6 +24,8 @@ pub(super) struct Plan {
     pub dataset: DatasetId,
     pub method: Method,
     pub config: TrainConfig,
+    /// Whose answers stand in the place of labels.
+    pub teacher: Option<Teacher>,
     pub samples: Option<usize>,
     /// Samples held out of the training set to choose the best epoch by.
     pub check_images: usize,
@@ -32,6 +36,33 @@ pub(super) struct Plan {
     pub measured: Pgd,
 }
 
+/// A model that labels samples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Teacher {
+    /// Its id, or its file.
+    pub name: String,
+    sha256: String,
+}
+
+impl Teacher {
+    /// Where it comes from.
+    pub(super) fn source(&self) -> Result<Source> {
+        source_of(&self.name)
+    }
+}
+
+fn source_of(name: &str) -> Result<Source> {
+    let file = Path::new(name);
+    let mut args = ModelArgs::default();
+    if file.is_file() {
+        args.weights = Some(file.to_owned());
+    } else {
+        args.model = Some(name.to_owned());
+    }
+    Source::look(&args, None)
+}
+
 /// A plan as the run's folder keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +70,8 @@ pub(super) struct Settings {
     architecture: Architecture,
     dataset: DatasetId,
     config: TrainConfig,
+    #[serde(default)]
+    teacher: Option<Teacher>,
     samples: Option<usize>,
     check_images: usize,
     seed: u64,
@@ -139,8 +172,36 @@ impl Plan {
             (Recipe::LogitPairing { .. }, Some(weight), None) => Recipe::LogitPairing { weight },
             (Recipe::Kurakin { share, .. }, Some(weight), None) => Recipe::Kurakin { share, weight },
             (Recipe::Free { .. }, None, Some(replays)) => Recipe::Free { replays },
-            (_, Some(_), _) => bail!("--weight belongs to the methods trades, alp and kurakin, not to {method}"),
-            (_, None, Some(_)) => bail!("--replays belongs to the method free, not to {method}"),
+            (Recipe::Uat { labelled, targets, .. }, Some(weight), None) => Recipe::Uat { labelled, targets, weight },
+            (Recipe::Yopo { .. }, None, Some(passes)) => Recipe::Yopo { passes },
+            (_, Some(_), _) => bail!("--weight belongs to the methods trades, alp, kurakin and uat, not to {method}"),
+            (_, None, Some(_)) => bail!("--replays belongs to the methods free and yopo, not to {method}"),
+        };
+        let recipe = match (recipe, args.radius) {
+            (recipe, None) => recipe,
+            (Recipe::Max { .. }, Some(radius)) => Recipe::Max { radius },
+            (Recipe::Average { .. }, Some(radius)) => Recipe::Average { radius },
+            (_, Some(_)) => bail!("--radius belongs to the methods max and avg, not to {method}"),
+        };
+        let recipe = match recipe {
+            Recipe::Uat { labelled, targets, weight } => {
+                Recipe::Uat { labelled: args.labelled.unwrap_or(labelled), targets: args.targets.unwrap_or(targets), weight }
+            }
+            recipe => {
+                let given = args.labelled.is_some() || args.targets.is_some() || args.teacher.is_some();
+                ensure!(!given, "--labelled, --targets and --teacher belong to the method uat, not to {method}");
+                recipe
+            }
+        };
+        let teacher = match (recipe, &args.teacher) {
+            (Recipe::Uat { targets, .. }, Some(name)) if targets.are_fixed() => {
+                Some(Teacher { name: name.clone(), sha256: source_of(name)?.sha256 })
+            }
+            (Recipe::Uat { targets, .. }, None) if targets.are_fixed() => {
+                bail!("--targets {targets} are the classes that another model gives: name it with --teacher")
+            }
+            (_, Some(_)) => bail!("--teacher belongs to --targets fixed and both"),
+            (_, None) => None,
         };
         let batch_size = args.batch_size.unwrap_or(base.batch_size);
         let config = TrainConfig {
@@ -152,6 +213,8 @@ impl Plan {
             inner,
             ramp: if method == Method::Natural { 0.0 } else { args.ramp.unwrap_or(base.ramp) },
             precision: args.precision,
+            average: args.ema,
+            weight_perturbation: args.awp,
             ..base
         };
         let attack = args.dataset.recommended().preset().attack;
@@ -169,6 +232,7 @@ impl Plan {
             dataset: args.dataset,
             method,
             config,
+            teacher,
             samples: args.samples,
             check_images: args.check_images,
             seed: args.seed,
@@ -183,6 +247,7 @@ impl Plan {
             architecture: self.architecture,
             dataset: self.dataset,
             config: self.config,
+            teacher: self.teacher.clone(),
             samples: self.samples,
             check_images: self.check_images,
             seed: self.seed,
@@ -229,8 +294,18 @@ impl Plan {
             Recipe::Trades { beta: weight } | Recipe::Kurakin { weight, .. } | Recipe::LogitPairing { weight } => {
                 command += &format!(" --weight {weight}");
             }
-            Recipe::Free { replays } => command += &format!(" --replays {replays}"),
+            Recipe::Free { replays: count } | Recipe::Yopo { passes: count } => command += &format!(" --replays {count}"),
+            Recipe::Uat { labelled, targets, weight } => {
+                command += &format!(" --labelled {labelled} --targets {targets} --weight {weight}");
+            }
+            Recipe::Max { radius } | Recipe::Average { radius } => command += &format!(" --radius {radius}"),
             Recipe::Adversarial | Recipe::NoiseFgsm { .. } => {}
+        }
+        if let Some(teacher) = &self.teacher {
+            command += &format!(" --teacher {}", quoted(&teacher.name));
+        }
+        for (flag, share) in [("ema", self.config.average), ("awp", self.config.weight_perturbation)] {
+            command += &share.map(|share| format!(" --{flag} {share}")).unwrap_or_default();
         }
         if micro_batch < batch_size {
             command += &format!(" --micro-batch {micro_batch}");
@@ -282,5 +357,9 @@ fn source(method: Method) -> &'static str {
         Method::Free => "Free adversarial training",
         Method::Kurakin => "one-step adversarial training after Kurakin et al.",
         Method::LogitPairing => "adversarial logit pairing",
+        Method::Yopo => "YOPO training",
+        Method::Uat => "UAT training",
+        Method::Max => "MAX adversarial training",
+        Method::Average => "AVG adversarial training",
     }
 }

@@ -27,7 +27,7 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
         let goal = self.away();
         let (image, draws) = (self.subjected.image.clone(), self.subjected.draws);
         let objective = Objective::new(&goal, self.loss(3), model.class_count(), &image.device());
-        if self.attack.defense.slope(image, draws, &|logits| objective.value(logits)).is_some() {
+        if self.attack.defense.slope(image, draws, &|logits| objective.value(logits)).await?.is_some() {
             return Ok(None);
         }
         let mut copies: Vec<D::Model> = Vec::new();
@@ -75,10 +75,10 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
             }
             let members = if copies.is_empty() { vec![model] } else { copies.iter().collect() };
             let draws = self.subjected.draws.again(Purpose::Queries, step as u32);
-            let slope =
-                self.attack.defense.slope(search.point(), draws, &|logits| objective.value(logits)).unwrap_or_else(|| {
-                    Committee { members, rule: Rule::Average }.slope(search.point(), &|logits| objective.value(logits))
-                });
+            let own = self.attack.defense.slope(search.point(), draws, &|logits| objective.value(logits)).await?;
+            let slope = own.unwrap_or_else(|| {
+                Committee { members, rule: Rule::Average }.slope(search.point(), &|logits| objective.value(logits))
+            });
             let succeeded = objective.succeeded(slope.logits.clone()).greater_elem(0.5);
             search.told(slope, succeeded);
             self.cost.steps += 1;
