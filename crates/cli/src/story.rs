@@ -1,6 +1,6 @@
 //! What happened in a duel, in numbers and in plain words.
 
-use riposte::attack::{Pgd, Quantize};
+use riposte::attack::{Norm, Pgd, Quantize};
 use riposte::post_train::{Parameters, Perturbation, PostTrain, Samples};
 use riposte::spec::class::argmax;
 use riposte::spec::counter::Course;
@@ -213,7 +213,7 @@ impl Story {
     }
 
     fn attack_act(&self) -> String {
-        let Pgd { epsilon, step_size, steps, restarts, .. } = self.attack;
+        let Pgd { norm, epsilon, step_size, steps, restarts, .. } = self.attack;
         let (epsilon, step_size) = (print_pixels(epsilon), print_pixels(step_size));
         let what = match (steps, restarts) {
             (1, _) => "one signed step".to_owned(),
@@ -228,10 +228,11 @@ impl Story {
             Quantize::None => what,
             Quantize::Eight => format!("{what}, rounded to what a file of 8 bits holds"),
         };
-        let change = format!(
-            "The attack ({what}) may change a pixel by {epsilon} and changes none by more than {:.3}.",
-            self.perturbation()
-        );
+        let may = match norm {
+            Norm::LInfinity => format!("may change a pixel by {epsilon} and changes none"),
+            Norm::L2 => format!("may move the image by {epsilon} in L2 and changes no pixel"),
+        };
+        let change = format!("The attack ({what}) {may} by more than {:.3}.", self.perturbation());
         let says = self.name(self.original_class());
         let sure = percent(f64::from(self.attacked.probabilities[self.original_class()]));
         if self.original_class() == self.label {

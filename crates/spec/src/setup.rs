@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 pub use crate::attack::AttackKind;
-use crate::attack::{Attack, Pgd, Start};
+use crate::attack::{Attack, Norm, Pgd, Start};
 use crate::choice::choices;
 use crate::counter::{Counter, CounterKind};
 use crate::error::refused;
@@ -85,6 +85,9 @@ impl Setup {
             let Some(attack) = self.attack else {
                 return refused("`quantize` rounds what an attack makes, and `attack` is none");
             };
+            if self.is_in_l2() {
+                return refused("`quantize` could round an image out of the ball of `norm` l2: it goes with l-infinity alone");
+            }
             if attack.epsilon().is_some_and(|epsilon| self.quantize.radius(epsilon) < 1.0 / most) {
                 return refused(format!(
                     "`quantize` {} leaves no image but the original within an `epsilon` of less than 1/{most}",
@@ -97,6 +100,9 @@ impl Setup {
             if self.attack.and_then(|attack| attack.epsilon()).is_none() {
                 return refused("`counter` needs an attack in a ball, whose radius it takes");
             }
+            if self.is_in_l2() {
+                return refused("`counter` attacks in the L-infinity ball, and `norm` is l2");
+            }
             if self.riposte.is_none() {
                 return refused("`counter` attacks a riposte, and `riposte` is none");
             }
@@ -105,6 +111,10 @@ impl Setup {
             }
         }
         self.riposte.map_or(Ok(()), |riposte| riposte.check())
+    }
+
+    fn is_in_l2(&self) -> bool {
+        self.pgd().is_some_and(|attack| attack.norm == Norm::L2)
     }
 
     /// What is allowed and hardly meant, in sentences.
@@ -172,6 +182,17 @@ mod tests {
         assert!(warnings[0].contains("0.3 that `epsilon` allows"), "{warnings:?}");
         let exact = Setup { attack: Some(Attack::Pgd(Pgd { epsilon: 0.4, ..Pgd::MNIST })), ..weak };
         assert!(exact.warnings().is_empty());
+    }
+
+    #[test]
+    fn what_keeps_to_the_l_infinity_ball_is_refused_in_another() {
+        let whole = Setup { attack: Some(Attack::Pgd(Pgd::MNIST.in_l2())), ..Preset::M_MNIST.setup() };
+        assert_eq!(whole.check(), Ok(()));
+        let rounded = Setup { quantize: Quantize::Eight, ..whole };
+        let countered = Setup { counter: Some(Counter::STANDARD), ..whole };
+        for setup in [rounded, countered] {
+            assert!(setup.check().unwrap_err().to_string().contains("l2"));
+        }
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub fn MoreAttackControls() -> impl IntoView {
     view! {
         <PresetChoice/>
         <div class="pair">
-            <Settings heading=Heading::Attack but=&["attack", "epsilon", "target"]/>
+            <Settings heading=Heading::Attack but=&["attack", "norm", "epsilon", "target"]/>
             <Number
                 label="Seed"
                 hint="The same seed makes the same random draws, here and on the command line."
