@@ -204,7 +204,7 @@ test('a case that was changed stands no more, and its link brings it back', asyn
   await context.close();
 });
 
-for (const dataset of ['digits', 'mnist']) {
+for (const dataset of ['digits', 'mnist', 'cifar10']) {
   test(`from an undefended classifier of ${dataset} to one that answers back, each step is what it says when it is run`, async (context_) => {
     if (await lacks(site.server, dataset, context_)) return;
     const { sequences } = await manifest(site.server);
