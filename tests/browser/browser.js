@@ -118,6 +118,15 @@ export async function portraits(page, arena, name) {
   }
 }
 
+/** Runs this in the engine's worker before anything else there. */
+export async function prepareWorker(server, code) {
+  const script = await (await fetch(`${server.address}riposte.js`)).text();
+  const path = `assets/${script.match(/worker-\w+\.js/)[0]}`;
+  server.state.instead.delete(path);
+  const worker = await (await fetch(server.address + path)).text();
+  server.state.instead.set(path, `{ ${code} }\n${worker}`);
+}
+
 /** What a site is built with, and the path of the file that says so. */
 export async function manifest(server) {
   const script = await (await fetch(`${server.address}riposte.js`)).text();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Arena, lacks, launch, screenshot, stage, visit } from './browser.js';
+import { Arena, lacks, launch, prepareWorker, screenshot, stage, visit } from './browser.js';
 
 const site = stage();
 
@@ -90,18 +90,10 @@ test('a lost graphics device is told of, and the processor goes on where it was'
   await browser.close();
 });
 
-/** Runs this in the engine's worker before anything else there. */
-async function prepareWorker(code) {
-  const script = await (await fetch(`${site.server.address}riposte.js`)).text();
-  const path = `assets/${script.match(/worker-\w+\.js/)[0]}`;
-  const worker = await (await fetch(site.server.address + path)).text();
-  site.server.state.instead.set(path, `{ ${code} }\n${worker}`);
-}
-
 test('a graphics device without memory is told of, and the processor goes on where it was', async (context_) => {
   context_.after(() => site.server.state.instead.clear());
   // The browser's own event, without the gigabytes that would cause it.
-  await prepareWorker(`
+  await prepareWorker(site.server, `
     const { requestDevice } = GPUAdapter.prototype;
     GPUAdapter.prototype.requestDevice = async function (...wishes) {
       const device = await requestDevice.apply(this, wishes);
@@ -124,7 +116,7 @@ test('a graphics device without memory is told of, and the processor goes on whe
 
 test('where the browser refuses a graphics adapter the processor computes, and the page says why', async (context_) => {
   context_.after(() => site.server.state.instead.clear());
-  await prepareWorker('GPU.prototype.requestAdapter = async () => null;');
+  await prepareWorker(site.server, 'GPU.prototype.requestAdapter = async () => null;');
   const { page, context, complaints } = await visit(site.browser, `${site.server.address}?device=webgpu#dataset=digits&preset=m-mnist&post-iterations=6&post-batch-size=32&steps=3&step-size=0.1`);
   const arena = new Arena(page);
   await arena.ready();

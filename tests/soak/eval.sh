@@ -12,7 +12,7 @@ program=${RIPOSTE:-$root/target/release/riposte}
 folder=${1:-$(mktemp -d)}
 images=${IMAGES:-10000} every=${EVERY:-30} times=${TIMES:-2}
 settings=${SETTINGS:---dataset mnist --model mnist-robust --device cpu --attack pgd --steps 5 --step-size 0.1 --natural off --riposte fast \
---search-steps 5 --post-iterations 8 --post-batch-size 32}
+--search-steps 3 --post-iterations 4 --post-batch-size 16}
 mkdir -p "$folder"
 rm -f "$folder/whole.jsonl"
 

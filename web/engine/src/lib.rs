@@ -6,6 +6,7 @@
 mod convert;
 mod device;
 mod images;
+mod memory;
 mod models;
 mod run;
 mod store;

@@ -4,9 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use js_sys::{Function, Promise, Reflect};
 use leptos::prelude::*;
 use riposte_protocol::{DeviceKind, DeviceNotice, DevicePreference, Event, Request, RunId};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, BlobPropertyBag, MessageEvent, Url, Worker, WorkerOptions, WorkerType};
 
 /// What the engine is at.
@@ -46,6 +48,8 @@ pub struct Client {
 /// A running worker, with requests that wait for its code.
 struct Live {
     worker: Worker,
+    /// Of the worker, and of the lock that it holds.
+    name: String,
     waiting: Option<Vec<Request>>,
     _on_message: Closure<dyn FnMut(MessageEvent)>,
     _on_error: Closure<dyn FnMut(web_sys::Event)>,
@@ -124,7 +128,8 @@ impl Client {
 
     fn start(self: &Rc<Self>) {
         self.engine.set(Engine::Starting);
-        let worker = match worker(&self.script) {
+        let name = format!("riposte-engine-{}", js_sys::Math::random());
+        let worker = match worker(&self.script, &name) {
             Ok(worker) => worker,
             Err(error) => return self.lose(&format!("This browser did not start the engine: {}", text_of(&error))),
         };
@@ -147,13 +152,31 @@ impl Client {
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
         let waiting = Some(vec![Request::Start { device: self.device.get() }]);
-        *self.worker.borrow_mut() = Some(Live { worker, waiting, _on_message: on_message, _on_error: on_error });
+        *self.worker.borrow_mut() = Some(Live { worker, name, waiting, _on_message: on_message, _on_error: on_error });
         self.generation.update(|generation| *generation += 1);
     }
 
-    fn hear(&self, event: &Event) {
+    /// Hears of the end of the worker that is there by the lock that it holds: a browser that ends one, for want of memory say, tells
+    /// nobody. Where there are no locks, a worker that was ended is as one that is busy.
+    fn watch(self: &Rc<Self>) {
+        let Some(name) = self.worker.borrow().as_ref().map(|live| live.name.clone()) else { return };
+        let Ok(free) = when_free(&name) else { return };
+        let client = Rc::downgrade(self);
+        spawn_local(async move {
+            // A page without an origin is refused: it has no locks.
+            let (Ok(_), Some(client)) = (JsFuture::from(free).await, client.upgrade()) else { return };
+            // One that the page itself has ended is of no interest.
+            let is_there = client.worker.borrow().as_ref().is_some_and(|live| live.name == name);
+            if is_there {
+                client.lose("The browser ended the engine, as it does where memory is short.");
+            }
+        });
+    }
+
+    fn hear(self: &Rc<Self>, event: &Event) {
         match event {
             Event::Booted => {
+                self.watch();
                 if let Some(live) = self.worker.borrow_mut().as_mut() {
                     for request in live.waiting.take().unwrap_or_default() {
                         post(&live.worker, &request);
@@ -213,17 +236,27 @@ fn text_of(error: &JsValue) -> String {
     error.dyn_ref::<js_sys::Error>().map_or_else(|| format!("{error:?}"), |error| String::from(error.message()))
 }
 
+/// Settles when the lock of a name is free.
+fn when_free(name: &str) -> Result<Promise, JsValue> {
+    let locks = Reflect::get(&window().navigator(), &"locks".into())?;
+    let request: Function = Reflect::get(&locks, &"request".into())?.dyn_into()?;
+    request.call2(&locks, &name.into(), &Closure::once_into_js(|| ()))?.dyn_into()
+}
+
 /// Starts the worker of a script. Browsers start none of another origin's, as everything is to a frame with `sandbox`; but one of the
 /// page's own may import that script, where its server lets others read it.
-fn worker(script: &str) -> Result<Worker, JsValue> {
+fn worker(script: &str, name: &str) -> Result<Worker, JsValue> {
     let options = WorkerOptions::new();
     options.set_type(WorkerType::Module);
+    options.set_name(name);
     Worker::new_with_options(script, &options).or_else(|_| {
         let kind = BlobPropertyBag::new();
         kind.set_type("text/javascript");
         // Not a module itself: a frame without an origin may start no module from a blob. What fails in it must be an error of the worker.
         let import = format!("import({script:?}).catch((error) => setTimeout(() => {{ throw error; }}));");
         let blob = Blob::new_with_str_sequence_and_options(&js_sys::Array::of1(&import.into()), &kind)?;
-        Worker::new(&Url::create_object_url_with_blob(&blob)?)
+        let options = WorkerOptions::new();
+        options.set_name(name);
+        Worker::new_with_options(&Url::create_object_url_with_blob(&blob)?, &options)
     })
 }

@@ -1,9 +1,18 @@
 // The engine's worker: fetches its code, saying how far it is, and starts it. The rest is WebAssembly.
-import init from './riposte-engine.js';
+import init, { out_of_memory } from './riposte-engine.js';
 
 const total = ENGINE_BYTES; // The build writes the size of the file here.
 
+// Held for the life of the worker under the name that the page gave it: the page hears by it that the browser has ended the worker, of
+// which no event tells. A page without an origin has no locks.
+const held = new Promise((grant) => {
+  if (!self.name || !navigator.locks) return grant();
+  const forever = () => { grant(); return new Promise(() => {}); };
+  navigator.locks.request(self.name, forever).catch(grant);
+});
+
 async function start() {
+  await held;
   const response = await fetch(new URL('./riposte-engine_bg.wasm', import.meta.url));
   if (!response.ok) throw new Error(`the server answered ${response.status}`);
   let received = 0;
@@ -17,6 +26,7 @@ async function start() {
   // A server that does not know the type of a .wasm file is put right here.
   const headers = { 'content-type': 'application/wasm' };
   await init({ module_or_path: new Response(response.body.pipeThrough(counted), { headers }) });
+  loaded = true;
 }
 
 let reported = 0;
@@ -33,6 +43,16 @@ if (typeof GPUAdapter !== 'undefined') {
     });
     return device;
   };
+}
+
+// What stops in the middle has no words of its own, and a promise that it was in tells nobody.
+let loaded = false;
+for (const kind of ['error', 'unhandledrejection']) {
+  addEventListener(kind, (event) => {
+    if (!loaded) return;
+    event.preventDefault();
+    crash(out_of_memory() ? 'The engine ran out of memory: this browser gives it no more.' : 'The engine stopped unexpectedly.');
+  });
 }
 
 function crash(message) {
