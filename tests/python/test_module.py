@@ -38,6 +38,20 @@ def load():
     return riposte.load("digits-robust", device="cpu")
 
 
+class Presets(unittest.TestCase):
+    def test_each_has_a_line_and_is_what_attacks_and_defenses_take(self):
+        presets = riposte.presets()
+        self.assertIn("m-mnist", presets)
+        for name, about in presets.items():
+            self.assertRegex(about, r"\w+ \w+", name)
+        model, (images, labels) = load(), digits(1)
+        for name in riposte.presets("digits"):
+            model.attack(images, labels, preset=name, steps=1, step_size=0.3)
+        self.assertEqual(sorted({*riposte.presets("mnist"), *riposte.presets("cifar10")}), sorted(presets))
+        with self.assertRaisesRegex(ValueError, "cifar10, digits, mnist"):
+            riposte.presets("imagenet")
+
+
 class Models(unittest.TestCase):
     @classmethod
     def setUpClass(cls):

@@ -31,7 +31,7 @@ from ._load import load
 from ._model import Model
 from ._riposte import devices, version as _version
 from ._show import Picture, show
-from ._zoo import models
+from ._zoo import models, presets
 
 if TYPE_CHECKING:
     from ._settings import AttackSettings, CounterSettings, RiposteSettings
@@ -58,5 +58,6 @@ __all__ = [
     "evaluate",
     "load",
     "models",
+    "presets",
     "show",
 ]
