@@ -1,9 +1,11 @@
 //! A visitor's own picture from a file.
 
+use std::io::Cursor;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use riposte_data::photo::Photo;
+use image::{DynamicImage, ImageDecoder, ImageReader};
+use riposte_data::photo::{Photo, READ};
 
 use crate::file;
 
@@ -12,6 +14,26 @@ use crate::file;
 /// # Errors
 /// Naming the path, if it cannot be read or is no picture.
 pub fn read(path: &Path) -> Result<Photo> {
-    Photo::of_file(&file::read(path)?)
-        .with_context(|| format!("`{}` is not a picture that can be read (PNG, JPEG, WebP, GIF, BMP)", path.display()))
+    let image = decode(&file::read(path)?)
+        .with_context(|| format!("`{}` is not a picture that can be read (PNG, JPEG, WebP, GIF, BMP)", path.display()))?;
+    let most = READ as u32;
+    let image = if image.width().max(image.height()) > most { image.thumbnail(most, most) } else { image };
+    let image = image.to_rgba8();
+    let on_white = |[red, green, blue, alpha]: [u8; 4]| {
+        let share = f32::from(alpha) / 255.0;
+        [red, green, blue].map(|value| f32::from(value) / 255.0 * share + 1.0 - share)
+    };
+    Ok(Photo {
+        width: image.width() as usize,
+        height: image.height() as usize,
+        colors: image.pixels().map(|pixel| on_white(pixel.0)).collect(),
+    })
+}
+
+fn decode(bytes: &[u8]) -> Result<DynamicImage> {
+    let mut decoder = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?.into_decoder()?;
+    let orientation = decoder.orientation()?;
+    let mut image = DynamicImage::from_decoder(decoder)?;
+    image.apply_orientation(orientation);
+    Ok(image)
 }

@@ -30,7 +30,9 @@ from ._found import AttackDetails, Neighbors
 from ._load import load
 from ._model import Model
 from ._riposte import devices, version as _version
-from ._show import Picture, show
+from ._show import show
+from ._still import Picture
+from ._widget import widget
 from ._zoo import models, presets
 
 if TYPE_CHECKING:
@@ -60,4 +62,5 @@ __all__ = [
     "models",
     "presets",
     "show",
+    "widget",
 ]

@@ -216,6 +216,10 @@ fn text_of(error: &JsValue) -> String {
 /// Starts the worker of a script. Browsers start none of another origin's, as everything is to a frame with `sandbox`; but one of the
 /// page's own may import that script, where its server lets others read it.
 fn worker(script: &str) -> Result<Worker, JsValue> {
+    // A page that carries its files has made this script itself, and it is no module: see `cargo xtask dist --single-file`.
+    if script.starts_with("blob:") {
+        return Worker::new(script);
+    }
     let options = WorkerOptions::new();
     options.set_type(WorkerType::Module);
     Worker::new_with_options(script, &options).or_else(|_| {
