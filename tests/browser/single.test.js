@@ -48,7 +48,7 @@ test('one file is the whole site in Chromium, without a server and without a net
   await context.close();
 });
 
-test('one file opens with its case, and a restart of its engine goes on', async () => {
+test('one file opens with its case, whose pictures are in it, and attacks', async () => {
   const { page, context } = await visit(site.browser, `${FILE}?device=cpu`);
   const arena = new Arena(page);
   await arena.ready();
