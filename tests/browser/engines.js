@@ -1,7 +1,7 @@
 // Firefox and WebKit as one is given them by Linux distributions, driven by the standard protocols: WebDriver BiDi and WebDriver.
 
 import { spawn } from 'node:child_process';
-import { access, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,14 +19,30 @@ async function program(name, places, advice) {
   throw new Missing(`none of ${places.join(', ')} is there: install it (${advice}), or name it in ${name}`);
 }
 
+/** Starts a browser for a test; one that is missing is told, and a failure where RIPOSTE_REQUIRE_ENGINES is set. */
+export async function start(context, launch, ...settings) {
+  try {
+    const browser = await launch(...settings);
+    context.after(() => browser.close());
+    console.log(browser.name);
+    return browser;
+  } catch (error) {
+    if (!(error instanceof Missing) || process.env.RIPOSTE_REQUIRE_ENGINES) throw error;
+    context.skip(error.message);
+    return undefined;
+  }
+}
+
 /**
  * Firefox. `preferences` are those of about:config. A browser is driven by `open(address)` and `run(script, ...values)`: the body of an
- * asynchronous function, which finds the values in `values`; `close()` ends it.
+ * asynchronous function, which finds the values in `values`; `close()` ends it. What it saves lies in `downloads`.
  */
 export async function firefox(preferences = {}) {
   const executablePath = await program('FIREFOX', ['/usr/bin/firefox-esr', '/usr/bin/firefox'], 'Debian: firefox-esr');
+  const downloads = await mkdtemp(join(tmpdir(), 'riposte-firefox-'));
+  const saving = { 'browser.download.folderList': 2, 'browser.download.dir': downloads, 'browser.download.useDownloadDir': true };
   const browser = await puppeteer.launch({
-    browser: 'firefox', executablePath, headless: true, protocolTimeout: 600_000, extraPrefsFirefox: preferences,
+    browser: 'firefox', executablePath, headless: true, protocolTimeout: 600_000, extraPrefsFirefox: { ...saving, ...preferences },
   });
   const page = await browser.newPage();
   await page.setViewport({ width: 1280, height: 900 });
@@ -36,9 +52,13 @@ export async function firefox(preferences = {}) {
   return {
     name: await browser.version(),
     complaints,
+    downloads,
     open: (address) => page.goto(address, { waitUntil: 'domcontentloaded' }),
     run: (script, ...values) => page.evaluate(`(async (values) => {${script}})(${JSON.stringify(values)})`),
-    close: () => browser.close(),
+    close: async () => {
+      await browser.close();
+      await rm(downloads, { recursive: true, force: true });
+    },
   };
 }
 
@@ -53,6 +73,9 @@ export async function webkit() {
   const binary = await program('WEBKIT_BROWSER', browsers, advice);
 
   const home = await mkdtemp(join(tmpdir(), 'riposte-webkit-'));
+  const downloads = join(home, 'downloads');
+  await mkdir(downloads);
+  await writeFile(join(home, 'user-dirs.dirs'), `XDG_DOWNLOAD_DIR="${downloads}"\n`);
   // The server takes the first screen that is free and says which.
   const server = spawn(screen, ['-displayfd', '3', '-screen', '0', '1400x1100x24', '-nolisten', 'tcp'], { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
   const display = await new Promise((done, failed) => {
@@ -80,6 +103,7 @@ export async function webkit() {
       name: `WebKitGTK ${found.get('browserVersion')}`,
       // Its console is not to be had by this protocol.
       complaints: [],
+      downloads,
       open: (address) => session.get(address),
       run: async (script, ...values) => {
         const wrapped = `const [values, done] = arguments; (async () => {${script}})().then((value) => done({ value }), (error) => done({ error: String(error) }));`;
@@ -98,7 +122,8 @@ export async function webkit() {
   }
 }
 
-function freePort() {
+/** A port of this machine that nobody listens at. */
+export function freePort() {
   return new Promise((done) => {
     const probe = createServer().listen(0, '127.0.0.1', () => {
       const { port } = probe.address();

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { Arena, nextResult, screenshot, stage, visit } from './browser.js';
 
@@ -343,6 +344,46 @@ test('two elements without an id keep their states apart in one address', async 
     assert.equal(await arena.attack.locator('.slide .shown').innerText(), strength);
   }
   await context.close();
+});
+
+test('a framework may set any attribute as a property: what every element has already is the attribute here', async () => {
+  const { page, context, complaints } = await visit(site.browser, `${site.server.address}embed.html`);
+  await new Arena(page).ready();
+  const settings = await readFile(join(import.meta.dirname, '../../crates/python/riposte/_settings.py'), 'utf8');
+  const names = [...settings.matchAll(/^ {4}(\w+):/gm)].map(([, name]) => name.replaceAll('_', '-'));
+  assert.ok(names.length > 40, `${names}`);
+  const own = ['assets', 'dataset', 'model', 'image', 'preset', 'seed', 'device', 'acts', 'controls', 'run', 'hash', 'theme'];
+  const taken = await page.evaluate((names) => names.filter((name) => name in HTMLElement.prototype), [...own, ...names]);
+  assert.deepEqual(taken, ['dataset']);
+  const set = await page.evaluate(() => {
+    const element = document.createElement('riposte-arena');
+    Object.assign(element, { dataset: 'digits' });
+    element.dataset.note = 'kept';
+    const found = [element.getAttribute('dataset'), element.getAttribute('data-note')];
+    element.dataset = null;
+    return [...found, element.hasAttribute('dataset')];
+  });
+  assert.deepEqual(set, ['digits', 'kept', false]);
+  assert.deepEqual(complaints, []);
+  await context.close();
+});
+
+test('the signs between the pictures stand beside their middle, with choices and without', async () => {
+  for (const controls of ['all', 'run']) {
+    const { page, context } = await visit(site.browser, `${site.server.address}embed.html?controls=${controls}${SHORT}`);
+    const arena = new Arena(page);
+    await arena.ready();
+    await arena.runAttack();
+    const middle = (locator) => locator.evaluate((element) => {
+      const { top, bottom } = element.getBoundingClientRect();
+      return (top + bottom) / 2;
+    });
+    const picture = await middle(arena.attack.locator('.triptych .plate').first());
+    const operator = arena.attack.locator('.triptych .operator').first();
+    const [sign, { height }] = [await middle(operator), await operator.boundingBox()];
+    assert.ok(Math.abs(picture - sign) < height / 2, `${controls}: the sign is at ${sign}, the picture's middle at ${picture}`);
+    await context.close();
+  }
 });
 
 test('each stylesheet is linked once', async () => {

@@ -17,9 +17,10 @@ const TYPES = {
 
 /**
  * Serves `folder` at `/course/riposte/`. `fault` may be set to a function of the path: 'corrupt', 'cut', 'missing', 'slow' or nothing.
- * `instead` holds bytes to serve in the place of a file, by its path. `headers` go with every answer.
+ * `instead` holds bytes to serve in the place of a file, by its path. `headers` go with every answer. `host` is where it listens, and
+ * `name` what it is called there.
  */
-export async function serve(folder) {
+export async function serve(folder, { host = '127.0.0.1', name = 'localhost' } = {}) {
   const prefix = '/course/riposte/';
   const state = { fault: () => undefined, instead: new Map(), requests: [], headers: {} };
   const server = createServer(async (request, response) => {
@@ -55,7 +56,7 @@ export async function serve(folder) {
     response.writeHead(200, { 'content-type': type });
     createReadStream(file).pipe(response);
   });
-  await new Promise((done) => server.listen(0, '127.0.0.1', done));
-  const address = `http://localhost:${server.address().port}${prefix}`;
+  await new Promise((done) => server.listen(0, host, done));
+  const address = `http://${name}:${server.address().port}${prefix}`;
   return { address, state, close: () => new Promise((done) => { server.closeAllConnections(); server.close(done); }) };
 }

@@ -4,6 +4,8 @@
 """
 
 import base64
+import html
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -36,6 +38,20 @@ def digits(count=6):
 
 def load():
     return riposte.load("digits-robust", device="cpu")
+
+
+class Presets(unittest.TestCase):
+    def test_each_has_a_line_and_is_what_attacks_and_defenses_take(self):
+        presets = riposte.presets()
+        self.assertIn("m-mnist", presets)
+        for name, about in presets.items():
+            self.assertRegex(about, r"\w+ \w+", name)
+        model, (images, labels) = load(), digits(1)
+        for name in riposte.presets("digits"):
+            model.attack(images, labels, preset=name, steps=1, step_size=0.3)
+        self.assertEqual(sorted({*riposte.presets("mnist"), *riposte.presets("cifar10")}), sorted(presets))
+        with self.assertRaisesRegex(ValueError, "cifar10, digits, mnist"):
+            riposte.presets("imagenet")
 
 
 class Models(unittest.TestCase):
@@ -294,6 +310,82 @@ class Pictures(unittest.TestCase):
         shown = riposte.show(defense.answer(images[0])).html
         self.assertEqual(shown.count("<polyline"), 2)
         self.assertNotIn("<script", shown)
+
+
+class Experiments(unittest.TestCase):
+    """The element in its frame, with a page that stands for the built one."""
+
+    page_with = (
+        '<!doctype html><html><head><meta name="riposte-datasets" content="{}"></head><body><main>'
+        '<riposte-arena from-address><p class="static">words</p></riposte-arena></main></body></html>'
+    )
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.page = Path(folder.name) / "element.html"
+        self.page.write_text(self.page_with.format("digits"), encoding="utf-8")
+
+    def begins(self, shown):
+        """The attributes of the element in a frame."""
+        document = html.unescape(re.search(r'srcdoc="([^"]*)"', shown.html)[1])
+        tag = re.search(r"<riposte-arena([^>]*)>", document)[1]
+        return {name: html.unescape(value) for name, value in re.findall(r' ([\w-]+)="([^"]*)"', tag)}
+
+    def test_a_duel_is_shown_as_the_experiment_at_the_same_run_above_a_still_picture_of_it(self):
+        duel = riposte.duel(load(), index=3, seed=5, epsilon=0.25, **Duels.few)
+        shown = riposte.show(duel, page=self.page, height=700, acts="12")
+        begins = self.begins(shown)
+        self.assertEqual(begins["image"], "test:3")
+        expected = {"dataset": "digits", "model": "digits-robust", "seed": "5", "epsilon": "0.25", "post-iterations": "3", "hash": "off", "acts": "12"}
+        self.assertEqual({name: begins[name] for name in expected}, expected)
+        before, frame = shown.html.split("<iframe")
+        self.assertEqual(before.count("data:image/png;base64,"), 3, "the image, the attacked one, the neighbor")
+        self.assertIn(html.escape(duel.verdict), before)
+        self.assertIn("min-height: 700px", before)
+        # A page's record names the page, and its element may have a name there.
+        named = {**duel.record, "link": "https://example.org/#weak.dataset=digits&weak.image=test%3A9&other.image=test%3A1"}
+        self.assertEqual(self.begins(riposte.show(named, page=self.page)), {"hash": "off", "dataset": "digits", "image": "test:9"})
+
+    def test_an_image_is_under_attack_in_its_own_gray_levels(self):
+        images, _ = digits(1)
+        begins = self.begins(riposte.show(images[0], dataset="digits", page=self.page, post_iterations=4))
+        self.assertEqual((begins["dataset"], begins["post-iterations"]), ("digits", "4"))
+        levels = base64.urlsafe_b64decode(begins["image"].removeprefix("px:") + "==")
+        np.testing.assert_array_equal(np.frombuffer(levels, dtype=np.uint8), np.round(images[0] * 255).ravel())
+
+    def test_a_run_that_the_element_has_no_images_of_is_a_still_picture(self):
+        record = riposte.duel(load(), index=3, **Duels.few).record
+        shown = riposte.show({**record, "dataset": "mnist"}, page=self.page).html
+        self.assertNotIn("<iframe", shown)
+        self.assertEqual(shown.count("data:image/png;base64,"), 3)
+
+    def test_what_the_element_cannot_show_is_refused_with_what_to_do(self):
+        images, _ = digits(2)
+        for error, words, arguments in [
+            (ValueError, "cargo xtask element --dataset mnist", {"dataset": "mnist"}),
+            (ValueError, "one image, not 2", {"what": images, "dataset": "digits"}),
+            (TypeError, "without captions", {"what": images[0], "dataset": "digits", "captions": ["one"]}),
+        ]:
+            with self.subTest(words), self.assertRaisesRegex(error, words):
+                riposte.show(**arguments, page=self.page)
+        with self.assertRaisesRegex(TypeError, "epsilon"):
+            riposte.show(images, epsilon=0.1)
+        with self.assertRaisesRegex(FileNotFoundError, "cargo xtask element"):
+            riposte.show(page=self.page.with_name("none.html"))
+        self.page.write_text("<p>Something else</p>", encoding="utf-8")
+        with self.assertRaisesRegex(ValueError, "is no element"):
+            riposte.show(page=self.page)
+
+    def test_a_widget_begins_with_the_same_or_says_what_it_needs(self):
+        if importlib.util.find_spec("anywidget") is None:
+            with self.assertRaisesRegex(ImportError, "riposte-cli\\[widget\\]"):
+                riposte.widget(dataset="digits", page=self.page)
+            return
+        widget = riposte.widget(dataset="digits", page=self.page, acts="1")
+        self.assertIn('acts="1"', widget._page)
+        self.assertIsNone(widget.record)
+        self.assertEqual(riposte.widget(page=self.page, height=300)._height, 300)
 
 
 class Arrays(unittest.TestCase):

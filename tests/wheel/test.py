@@ -1,6 +1,6 @@
 """Installs the wheel into a fresh virtual environment, away from the repository, and runs the command it carries.
 
-    python tests/wheel/test.py                    # builds the wheel first; maturin must be installed
+    python tests/wheel/test.py                    # builds the wheel first; maturin must be installed, and `cargo xtask element` have run
     python tests/wheel/test.py dist/NAME.whl      # tests this one
     python tests/wheel/test.py dist/NAME.whl --python PROGRAM
 
@@ -86,6 +86,8 @@ def main():
         # Both are one library. NumPy is not here, and is needed for arrays alone.
         libraries = [path for path in (folder / "environment").rglob("*") if path.stat().st_size > 10**7 and "riposte" in str(path)]
         assert len(libraries) == 1, libraries
+        # What notebooks show, which `cargo xtask element` makes before the wheel is built.
+        assert any(path.name == "element.html" for path in (folder / "environment").rglob("*")), "the wheel has no element"
         printed = [commands / "python", "-c", "import riposte; print(riposte.__version__, len(riposte.models()))"]
         module_version, models = subprocess.run(printed, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
         assert module_version == version and int(models) > 3

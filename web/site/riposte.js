@@ -2,31 +2,43 @@
 //
 // One script tag is enough: <script type="module" src="riposte.js"></script>. Every file is found beside this one, whatever
 // page embeds it, as long as both come from the same origin; or where the attribute `assets` says, for a bundler that takes this file
-// away from the others. The built site names the files in `assets/` by their content.
+// away from the others; or in the page itself, where that carries them (`cargo xtask dist --single-file`). The built site names the files
+// in `assets/` by their content.
 
 const sites = new Map(); // by address: what all elements of a page share, the code, the style, the manifest
 
+// The files below an address. `able` rejects where a page that carries them may not use them.
+function served(base) {
+  const address = (path) => new URL(path, base).href;
+  const text = async (path) => {
+    const response = await fetch(address(path));
+    if (!response.ok) throw new Error(`${path}: ${response.status}`);
+    return response.text();
+  };
+  return { able: undefined, address, text, wasm: address };
+}
+
 function load(base) {
   if (!sites.has(base)) {
-    const at = (path) => new URL(path, base).href;
-    const text = async (path) => {
-      const response = await fetch(at(path));
-      if (!response.ok) throw new Error(`${path}: ${response.status}`);
-      return response.text();
+    const carried = globalThis.riposteCarried;
+    const { able, address, text, wasm } = carried ?? served(base);
+    const started = async () => {
+      await able;
+      const page = await import(/* @vite-ignore */ /* webpackIgnore: true */ await address('assets/riposte-page.js'));
+      await page.default({ module_or_path: await wasm('assets/riposte-page_bg.wasm') });
+      return page;
     };
     const site = Promise.all([
-      import(/* @vite-ignore */ /* webpackIgnore: true */ at('assets/riposte-page.js')).then(async (page) => {
-        await page.default({ module_or_path: at('assets/riposte-page_bg.wasm') });
-        return page;
-      }),
+      started(),
       Promise.all(['assets/arena.css', 'assets/case.css'].map(async (path) => {
         const sheet = new CSSStyleSheet();
         sheet.replaceSync(await text(path));
         return sheet;
       })),
       text('assets/manifest.json'),
-      { base, worker: at('assets/worker.js') },
-      fonts(at('assets/fonts.css')),
+      // Where the page carries the files, its manifest has whole addresses.
+      Promise.resolve(address('assets/worker.js')).then((worker) => ({ base: carried ? '' : base, worker })),
+      Promise.resolve(address('assets/fonts.css')).then(fonts),
     ]);
     sites.set(base, site);
     site.catch(() => sites.delete(base));
@@ -56,6 +68,17 @@ class RiposteArena extends HTMLElement {
   #attributes = new MutationObserver((changes) => {
     if (changes.some(({ attributeName: name }) => this.#mounted?.reads(name))) this.#show();
   });
+
+  // Frameworks such as React set a property where an element has one of an attribute's name. Every element has this one, which cannot be
+  // set: for whoever sets it, it is the attribute.
+  get dataset() {
+    return super.dataset;
+  }
+
+  set dataset(name) {
+    if (name == null) this.removeAttribute('dataset');
+    else this.setAttribute('dataset', name);
+  }
 
   connectedCallback() {
     if (this.hasAttribute('from-address')) this.#takeTheme();
@@ -118,11 +141,17 @@ class RiposteArena extends HTMLElement {
     paragraph.setAttribute('role', 'alert');
     paragraph.textContent = typeof WebAssembly === 'undefined'
       ? 'This page needs WebAssembly, which this browser lacks or has switched off. '
-      : `The page could not be loaded (${error.message}). Is the network there? `;
+      : `The page could not be loaded (${error.message}). ${globalThis.riposteCarried ? '' : 'Is the network there? '}`;
     const again = Object.assign(document.createElement('button'), { type: 'button', textContent: 'Try again' });
     again.addEventListener('click', () => this.#show());
     paragraph.append(again);
-    (this.shadowRoot ?? this).replaceChildren(paragraph);
+    if (this.shadowRoot) {
+      this.shadowRoot.replaceChildren(paragraph);
+    } else {
+      // The prepared case stays, and the still pictures of a notebook.
+      for (const words of this.querySelectorAll('.static, [role=alert]')) words.remove();
+      this.append(paragraph);
+    }
   }
 
   // ?theme=dark; the other parameters are read by the page.

@@ -30,8 +30,10 @@ from ._found import AttackDetails, Neighbors
 from ._load import load
 from ._model import Model
 from ._riposte import devices, version as _version
-from ._show import Picture, show
-from ._zoo import models
+from ._show import show
+from ._still import Picture
+from ._widget import widget
+from ._zoo import models, presets
 
 if TYPE_CHECKING:
     from ._settings import AttackSettings, CounterSettings, RiposteSettings
@@ -58,5 +60,7 @@ __all__ = [
     "evaluate",
     "load",
     "models",
+    "presets",
     "show",
+    "widget",
 ]

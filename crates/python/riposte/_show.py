@@ -1,115 +1,90 @@
-"""Still pictures for notebooks: HTML without scripts, which an exported notebook keeps."""
+"""What a notebook shows."""
 
 from __future__ import annotations
 
-import base64
-import html
-import struct
-import zlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Optional, Sequence, Union
+import os
+from typing import Any, Mapping, Optional, Sequence, Union
 
-from ._arrays import ArrayLike, numpy_of
+from . import _element, _still
+from ._arrays import ArrayLike
 from ._defense import Answer
 from ._duel import Duel
-
-if TYPE_CHECKING:
-    from ._arrays import FloatArray
+from ._still import Picture
 
 
-@dataclass(frozen=True)
-class Picture:
-    """What a notebook shows.
+def show(
+    what: Union[Duel, Answer, Mapping[str, Any], ArrayLike, None] = None,
+    *,
+    dataset: Optional[str] = None,
+    height: Optional[int] = None,
+    captions: Optional[Sequence[Any]] = None,
+    page: Union[str, "os.PathLike[str]", None] = None,
+    **attributes: Any,
+) -> Picture:
+    """Show the page's experiment in a notebook, or images and an answer as still pictures.
 
-    Attributes
-    ----------
-    html : str
-        Without scripts, and without anything that would be fetched.
-    """
-
-    html: str
-
-    def _repr_html_(self) -> str:
-        return self.html
-
-
-def show(what: Union[Duel, Answer, ArrayLike], *, captions: Optional[Sequence[Any]] = None, height: int = 140) -> Picture:
-    """Show images, an answer or a duel in a notebook.
+    The experiment runs in the reader's browser, on its own files: without a network, in an exported notebook too, which each output makes
+    larger by some 7 MB. Where a viewer lets nothing run, a still picture stands in its place.
 
     Parameters
     ----------
-    what : Duel, Answer or array
-        A duel shows its report; an answer where its search ended and how the logits of the two classes raced; images,
-        ``[image, channel, height, width]`` or one without the first, from 0 to 1, are shown side by side.
+    what : Duel, dict, Answer or array, optional
+        A duel, or the record of one (``Duel.record``, a record that the page saved, ``widget.record``): the experiment at this very run.
+        With ``dataset``, one image ``[channel, height, width]`` from 0 to 1: the experiment on it, in 256 gray levels. Nothing: the experiment
+        as it opens. Without ``dataset``, images ``[image, channel, height, width]`` or one of them are shown side by side, and an answer as where
+        its search ended and how the logits of the two classes raced.
+    dataset : str, optional
+        Whose classifier the experiment begins with: ``"digits"``.
+    height : int, optional
+        In pixels of the screen: of the experiment, 900 without it; of a still image, 140.
     captions : sequence, optional
         What stands below each of the images.
-    height : int, default: 140
-        Of an image, in pixels of the screen; a duel's report takes four times that.
+    page : path, optional
+        Another file of the element than the one that comes along, which has drawn digits: ``cargo xtask element --dataset digits,mnist --file FILE``
+        makes it.
+    **attributes
+        Any attribute of the element, with underscores: settings by their names (``epsilon=0.2``), ``image="test:7"``, ``acts="12"``,
+        ``controls="run"``, ``run=2`` (acts to run at once), ``theme="dark"``.
 
     Returns
     -------
     Picture
+        What a notebook shows when it is the value of a cell; ``html`` is its text.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not that of images, or the element lacks the data set. A duel over such a data set is shown as its report.
     """
-    if isinstance(what, Duel):
-        return Picture(what._repr_html_().replace("height: 36rem", f"height: {4 * height}px"))
-    if isinstance(what, Answer):
-        there = _figure(what.neighbor_image, f"y'' = {what.neighbor}" if what.riposted else "no neighbor", height)
-        return Picture(_row([there, _race(what, height)] if what.riposted else [there]))
-    images = numpy_of(what)
-    if images.ndim == 3:
-        images = images[None]
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise ValueError(f"images have the shape (images, 1 or 3, height, width), and these have {images.shape}")
-    below = list(captions) if captions is not None else [""] * len(images)
-    if len(below) != len(images):
-        raise ValueError(f"{len(images)} images need as many captions, not {len(below)}")
-    return Picture(_row([_figure(image, str(caption), height) for image, caption in zip(images, below)]))
+    is_run = isinstance(what, (Duel, Mapping))
+    if not is_run and dataset is None and (what is not None or captions is not None):
+        if attributes or page is not None:
+            raise TypeError(f"still pictures have no {', '.join([*attributes, *(['page'] if page is not None else [])])}: name a `dataset` for the experiment")
+        if isinstance(what, Answer):
+            return Picture(_still.of_answer(what, height or 140))
+        return Picture(_still.of_images(what, captions, height or 140))
+    if captions is not None or isinstance(what, Answer):
+        raise TypeError("the experiment is shown of one image, a duel or a record, without captions")
+    return Picture(_framed(what, dataset, height or 900, page, attributes))
 
 
-def _row(figures: Sequence[str]) -> str:
-    return f'<div style="display: flex; flex-wrap: wrap; gap: 0.5rem">{"".join(figures)}</div>'
+def _framed(what: Any, dataset: Optional[str], height: int, page: Any, attributes: Mapping[str, Any]) -> str:
+    """The experiment in a frame, or a still picture of a run that the element has no images of."""
+    record = what.record if isinstance(what, Duel) else what if isinstance(what, Mapping) else None
+    if record is not None and not (record.get("link") and record.get("dataset") in _element.datasets(page)):
+        if isinstance(what, Duel):
+            return what._repr_html_().replace("height: 36rem", f"height: {height}px")
+        return _still.of_record(dict(record), 140)
+    begins = {**_element.attributes_of(what, dataset, page), **attributes}
+    _element.check(begins["dataset"], page)
+    still = still_of(what, record)
+    return _element.frame(_element.document(begins, still, page), still, height)
 
 
-def _figure(image: FloatArray, caption: str, height: int) -> str:
-    data = base64.b64encode(_png(image)).decode()
-    words = html.escape(caption)
-    return (
-        f'<figure style="margin: 0; text-align: center"><img alt="{words}" src="data:image/png;base64,{data}" '
-        f'style="height: {height}px; image-rendering: pixelated"><figcaption>{words}</figcaption></figure>'
-    )
-
-
-def _png(image: FloatArray) -> bytes:
-    """A file of `[channel, height, width]` from 0 to 1."""
-    import numpy as np
-
-    levels = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
-    rows = b"".join(b"\0" + row.tobytes() for row in levels)
-    kind = 0 if levels.shape[2] == 1 else 2
-    header = struct.pack(">IIBBBBB", levels.shape[1], levels.shape[0], 8, kind, 0, 0, 0)
-    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    packed = [struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
-
-
-def _race(answer: Answer, height: int) -> str:
-    """The logits of the two classes over the steps."""
-    width = 2 * height
-    classes = [(answer.original, "#c02942", "y'"), (answer.neighbor, "#1f5fd0", "y''")]
-    race = answer.race[:, [number for number, _, _ in classes]]
-    low, high = float(race.min()), float(race.max())
-    steps = max(len(race) - 1, 1)
-
-    def point(step: int, logit: float) -> str:
-        return f"{step / steps * width:.1f},{(1 - (logit - low) / max(high - low, 1e-6)) * height:.1f}"
-
-    lines = [
-        f'<polyline fill="none" stroke="{color}" stroke-width="2" points="{" ".join(point(step, float(row[column])) for step, row in enumerate(race))}"/>'
-        for column, (_, color, _) in enumerate(classes)
-    ]
-    words = "; ".join(f'<span style="color: {color}">{name} = {number}</span>' for number, color, name in classes)
-    caption = f"logits over {steps} steps: {words}; the answer is {answer.prediction}"
-    return (
-        f'<figure style="margin: 0"><svg role="img" aria-label="The race of the logits" width="{width}" height="{height}" '
-        f'style="overflow: visible">{"".join(lines)}</svg><figcaption>{caption}</figcaption></figure>'
-    )
+def still_of(what: Any, record: Optional[Mapping[str, Any]]) -> str:
+    """What is shown where nothing can run."""
+    if record is not None:
+        return _still.of_record(dict(record), 140)
+    if what is not None:
+        return _still.of_images(what, None, 140)
+    return "<p>The experiment runs in a browser: this viewer shows none.</p>"

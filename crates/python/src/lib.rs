@@ -7,6 +7,7 @@
 mod bytes;
 mod defense;
 mod errors;
+mod loading;
 mod model;
 mod program;
 mod setup;
@@ -23,9 +24,11 @@ mod _riposte {
     #[pymodule_export]
     use crate::defense::{Answered, Defense};
     #[pymodule_export]
-    use crate::model::{Model, load, unpickle};
+    use crate::loading::{load, unpickle};
     #[pymodule_export]
-    use crate::program::{dataset, devices, duel, evaluate, main, models, settings, version};
+    use crate::model::Model;
+    #[pymodule_export]
+    use crate::program::{dataset, devices, duel, evaluate, main, models, presets, settings, version};
     #[pymodule_export]
     use crate::setup::Setup;
 }

@@ -10,6 +10,7 @@ use riposte::evaluate::Record;
 use riposte::spec::Choice;
 use riposte::spec::dataset::{DatasetId, Split};
 use riposte::spec::keys::{KEYS, Kind};
+use riposte::spec::preset::PresetName;
 use riposte::zoo;
 use riposte_cli::args::{Cli, Command};
 use riposte_cli::commands::duel::fight;
@@ -139,6 +140,13 @@ pub fn devices(py: Python<'_>) -> PyResult<Vec<(String, String, String)>> {
 #[pyfunction]
 pub fn models() -> PyResult<Vec<String>> {
     zoo::cards().iter().map(serde_json::to_string).collect::<Result<_, _>>().map_err(|error| exception(error.into()))
+}
+
+/// The presets: name, the datasets that it suits, what it is.
+#[pyfunction]
+pub fn presets() -> Vec<(&'static str, Vec<&'static str>, &'static str)> {
+    let suits = |preset: PresetName| preset.datasets().iter().map(|dataset| dataset.name()).collect();
+    PresetName::ALL.iter().map(|preset| (preset.name(), suits(*preset), preset.about())).collect()
 }
 
 /// Every setting: what it is about, its name, what it means, and what its values are: a word for the kind, and the words that it takes.

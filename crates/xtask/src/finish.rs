@@ -101,11 +101,24 @@ fn show_first_case(site: &Path, assets: &Path) -> Result<()> {
     let page = site.join("index.html");
     let text = read_text(&page)?;
     ensure!(text.contains(PLACE), "{} has no {PLACE}", page.display());
-    let mut manifest: Manifest = serde_json::from_slice(&read(&assets.join("manifest.json"))?)?;
+    let manifest: Manifest = serde_json::from_slice(&read(&assets.join("manifest.json"))?)?;
+    write(&page, text.replace(PLACE, &first_case(&manifest)).as_bytes())
+}
+
+/// A finished page with the first case of another manifest in the place of its own, where it has one.
+pub fn with_first_case(page: &str, manifest: &Manifest) -> String {
+    const END: &str = "</section>";
+    let Some((before, rest)) = page.split_once("<section class=\"case\"") else { return page.to_owned() };
+    let (_, after) = rest.split_once(END).unwrap_or_default();
+    format!("{before}{}{after}", first_case(manifest))
+}
+
+fn first_case(manifest: &Manifest) -> String {
+    let mut manifest = manifest.clone();
     manifest.sort_models();
     let first = manifest.datasets.first().and_then(|set| manifest.models.iter().find(|model| model.card.dataset == set.id));
     let shown = first.and_then(|model| Some((model.card.dataset, model.prepared.as_ref()?.cases.first()?)));
-    write(&page, text.replace(PLACE, &shown.map_or_else(String::new, |(dataset, case)| html_of(case, dataset))).as_bytes())
+    shown.map_or_else(String::new, |(dataset, case)| html_of(case, dataset))
 }
 
 fn html_of(case: &Case, dataset: DatasetId) -> String {
@@ -223,7 +236,8 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(entries(folder)?.into_iter().filter(|path| path.is_file()).collect())
 }
 
-fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+/// Files of a folder and of the folders in it.
+pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = files_in(folder)?;
     for inner in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
         files.extend(files_below(&inner)?);

@@ -5,6 +5,7 @@ mod content;
 mod finish;
 mod package;
 mod page;
+mod single;
 mod site;
 mod test;
 mod toolchain;
@@ -46,6 +47,18 @@ enum Command {
     Dist {
         #[command(flatten)]
         page: Page,
+        /// Write the whole site as one file, too, which can be opened without a server: `riposte.html` in its folder.
+        #[arg(long)]
+        single_file: bool,
+    },
+    /// Build the element that the Python module shows in notebooks, with the project's own digits unless other data sets are named: before the
+    /// wheel is built.
+    Element {
+        #[command(flatten)]
+        page: Page,
+        /// File of the element.
+        #[arg(long, default_value = page::ELEMENT)]
+        file: PathBuf,
     },
     /// Build the element as a package for npm, with the project's own digits unless other data sets are named: `npm pack` there packs it.
     Npm {
@@ -112,8 +125,15 @@ fn main() -> Result<()> {
     let root = root();
     match Cli::parse().command {
         Command::Demo { page, port, no_open } => page.serve(&root, port, !no_open),
-        Command::Dist { page } => page.build(&root).map(drop),
-        Command::Npm { page } => package::make(&root, &page.as_package().build(&root)?),
+        Command::Dist { page, single_file } => {
+            let site = page.build(&root)?;
+            if single_file { single::write(&site, single::Page::Main, &[], &site.join("riposte.html")) } else { Ok(()) }
+        }
+        Command::Element { page, file } => {
+            let site = page.as_package("target/element").build(&root)?;
+            single::write(&site, single::Page::Frame, &[], &root.join(file))
+        }
+        Command::Npm { page } => package::make(&root, &page.as_package("target/npm").build(&root)?),
         Command::Checks { out, stock } => page::checks(&root, &root.join(out), stock),
         Command::Test { page, only } => test::run(&root, &page, &only),
         Command::Cases => Arena::new(&root, Some(test::riposte(&root)?), None).keep_all(&root.join("static/models")),

@@ -11,9 +11,12 @@ use riposte_spec::dataset::DatasetId;
 use crate::toolchain::Toolchain;
 use crate::tools::{self, Tool};
 
+/// Where the Python package has the element.
+pub const ELEMENT: &str = "crates/python/riposte/element.html";
+
 #[derive(Args)]
 pub struct Page {
-    /// Folder of what is built. What else is in it is deleted. [default: dist; target/npm for a package]
+    /// Folder of what is built. What else is in it is deleted. [default: dist; target/npm for npm, target/element for Python]
     #[arg(long)]
     out: Option<PathBuf>,
     /// Folder that holds `mnist/` with the four official files and `cifar10/` with the binary batches; found or downloaded otherwise.
@@ -37,12 +40,12 @@ pub struct Page {
 }
 
 impl Page {
-    /// As a package: without images of others, and in a folder of its own, unless something else was asked for.
-    pub fn as_package(mut self) -> Self {
+    /// As part of a package: without images of others, and in the folder `out`, unless something else was asked for.
+    pub fn as_package(mut self, out: &str) -> Self {
         if self.datasets.is_empty() {
             self.datasets.push(DatasetId::Digits);
         }
-        self.out.get_or_insert_with(|| "target/npm".into());
+        self.out.get_or_insert_with(|| out.into());
         self
     }
 

@@ -5,8 +5,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
+use riposte_spec::dataset::DatasetId;
 
 use crate::page::{self, Page};
+use crate::single;
 use crate::toolchain::on_path;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -36,7 +38,13 @@ pub fn run(root: &Path, page: &Page, only: &[Part]) -> Result<()> {
         let folder = page.build(root)?;
         let kernels = root.join("target/checks");
         page::checks(root, &kernels, false)?;
-        browser(root, &folder, &kernels)?;
+        // Both with the data set that every site has.
+        let (file, element) = (root.join("target/riposte.html"), root.join(page::ELEMENT));
+        single::write(&folder, single::Page::Main, &[DatasetId::Digits], &file)?;
+        single::write(&folder, single::Page::Frame, &[DatasetId::Digits], &element)?;
+        let files =
+            [("RIPOSTE_SITE", folder), ("RIPOSTE_CHECKS", kernels), ("RIPOSTE_SINGLE", file), ("RIPOSTE_ELEMENT", element)];
+        browser(root, &files)?;
     }
     if wanted(Part::Native) {
         native(root)?;
@@ -72,7 +80,7 @@ fn tell_of_missing_adapter() {
 }
 
 /// Drives the site with Playwright, in the Chromium that is installed.
-fn browser(root: &Path, site: &Path, checks: &Path) -> Result<()> {
+fn browser(root: &Path, files: &[(&str, PathBuf)]) -> Result<()> {
     let tests = root.join("tests/browser");
     let chromium =
         chromium().context("no Chromium or Chrome was found: install one (Debian: chromium), or name its program in CHROMIUM")?;
@@ -88,17 +96,27 @@ fn browser(root: &Path, site: &Path, checks: &Path) -> Result<()> {
             .arg("test")
             .current_dir(&tests)
             .env("CHROMIUM", chromium)
-            .env("RIPOSTE_SITE", site)
-            .env("RIPOSTE_CHECKS", checks)
-            .env("RIPOSTE_BINARY", riposte(root)?),
+            .envs(files.iter().map(|(name, path)| (*name, path)))
+            .env("RIPOSTE_BINARY", riposte(root)?)
+            .env("RIPOSTE_LIBRARY", library(root)?),
     )
 }
 
 /// The native program, built.
 pub fn riposte(root: &Path) -> Result<PathBuf> {
     cargo(root, &[&["build"][..], &NATIVE, &["--bins"]].concat())?;
+    Ok(built(root, &format!("riposte{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// The library of the Python module, built.
+fn library(root: &Path) -> Result<PathBuf> {
+    cargo(root, &[&["build"][..], &NATIVE, &["--lib"]].concat())?;
+    Ok(built(root, &format!("{}_riposte{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX)))
+}
+
+fn built(root: &Path, name: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(root.join(target).join("release/riposte"))
+    root.join(target).join("release").join(name)
 }
 
 fn chromium() -> Option<PathBuf> {

@@ -247,8 +247,12 @@ fn when_free(name: &str) -> Result<Promise, JsValue> {
 /// page's own may import that script, where its server lets others read it.
 fn worker(script: &str, name: &str) -> Result<Worker, JsValue> {
     let options = WorkerOptions::new();
-    options.set_type(WorkerType::Module);
     options.set_name(name);
+    // A page that carries its files has made this script itself, and it is no module: see `cargo xtask dist --single-file`.
+    if script.starts_with("blob:") {
+        return Worker::new_with_options(script, &options);
+    }
+    options.set_type(WorkerType::Module);
     Worker::new_with_options(script, &options).or_else(|_| {
         let kind = BlobPropertyBag::new();
         kind.set_type("text/javascript");

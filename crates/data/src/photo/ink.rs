@@ -16,6 +16,31 @@ pub struct Ink {
 }
 
 impl Ink {
+    /// What a round pen of a width leaves on a square of paper: strokes are the places that it went through, in the paper's own pixels, and
+    /// one place is a dot.
+    pub fn of_strokes(strokes: &[Vec<[f32; 2]>], pen: f32, edge: usize) -> Self {
+        let mut strength = vec![0.0f32; edge * edge];
+        let lines = strokes.iter().flat_map(|stroke| {
+            let ends = if stroke.len() == 1 { stroke.iter() } else { stroke[stroke.len().min(1)..].iter() };
+            stroke.iter().zip(ends)
+        });
+        for (&from, &to) in lines {
+            let reach = pen / 2.0 + 1.0;
+            let places = |axis: usize| {
+                let (low, high) = (from[axis].min(to[axis]) - reach, from[axis].max(to[axis]) + reach);
+                low.max(0.0) as usize..(high.ceil().max(0.0) as usize).min(edge)
+            };
+            for row in places(1) {
+                for column in places(0) {
+                    let away = distance([column as f32 + 0.5, row as f32 + 0.5], from, to);
+                    let inked = &mut strength[row * edge + column];
+                    *inked = inked.max((pen / 2.0 + 0.5 - away).clamp(0.0, 1.0));
+                }
+            }
+        }
+        Self { width: edge, height: edge, strength }
+    }
+
     /// The digit in a box of 20 of 28 parts of a square of `edge` pixels, its center of mass in the middle: `edge * edge` values in
     /// [0, 1], light ink on a dark ground (<http://yann.lecun.com/exdb/mnist/>). `None` where there is no ink.
     pub fn centered(&self, edge: usize) -> Option<Vec<f32>> {
@@ -160,5 +185,32 @@ impl Ink {
             pieces.push(piece);
         }
         pieces
+    }
+}
+
+/// How far a place is from a line between two others.
+fn distance(place: [f32; 2], from: [f32; 2], to: [f32; 2]) -> f32 {
+    let ([x, y], [along, down]) = ([place[0] - from[0], place[1] - from[1]], [to[0] - from[0], to[1] - from[1]]);
+    let length = along * along + down * down;
+    let share = if length > 0.0 { ((x * along + y * down) / length).clamp(0.0, 1.0) } else { 0.0 };
+    (x - share * along).hypot(y - share * down)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pen_leaves_a_line_of_its_width_with_round_ends_and_a_dot_where_it_only_stood() {
+        let ink = Ink::of_strokes(&[vec![[10.0, 20.0], [30.0, 20.0]], vec![[30.0, 5.0]]], 6.0, 40);
+        let inked = |column: usize, row: usize| ink.strength[row * 40 + column] > 0.5;
+        let column: Vec<usize> = (0..40).filter(|row| inked(20, *row)).collect();
+        assert_eq!(column, [17, 18, 19, 20, 21, 22]);
+        let row: Vec<usize> = (0..40).filter(|column| inked(*column, 19)).collect();
+        assert_eq!((row.first(), row.last()), (Some(&7), Some(&32)), "as far beyond each end as half its width");
+        assert!(inked(30, 5) && !inked(30, 9) && !inked(7, 17), "a dot, and round ends");
+        assert_eq!(Ink::of_strokes(&[Vec::new()], 6.0, 4).strength, [0.0; 16]);
+        // A stroke may leave the paper.
+        assert!(Ink::of_strokes(&[vec![[-9.0, 2.0], [2.0, -9.0]]], 2.0, 4).strength.iter().all(|value| *value == 0.0));
     }
 }
