@@ -236,7 +236,7 @@ impl Field for Radius {
     }
 
     fn check(&self, text: &str) -> Result<()> {
-        length(Norm::L2, text).map(drop)
+        length_in_any_norm(text)
     }
 
     fn get(&self, setup: &Setup) -> Option<String> {
@@ -268,7 +268,7 @@ impl Field for StepSize {
     }
 
     fn check(&self, text: &str) -> Result<()> {
-        length(Norm::L2, text).map(drop)
+        length_in_any_norm(text)
     }
 
     fn get(&self, setup: &Setup) -> Option<String> {
@@ -279,6 +279,11 @@ impl Field for StepSize {
         let attack = places::pgd(setup)?;
         Some(length(attack.norm, text).map(|step_size| attack.step_size = step_size))
     }
+}
+
+/// Whether a text can be a length, before the norm is known.
+fn length_in_any_norm(text: &str) -> Result<()> {
+    units::parse_pixels(text).map(drop).or_else(|refused| units::parse_length(text).map(drop).map_err(|_| refused))
 }
 
 /// A length in a norm, in pixel units.
