@@ -1,6 +1,6 @@
 // What a visitor does, as scripts that any browser runs: Playwright drives Chromium alone.
 
-import { deflateSync, inflateSync } from 'node:zlib';
+import { inflateSync } from 'node:zlib';
 
 // Waits in the page.
 const UNTIL = `
@@ -65,7 +65,7 @@ export const DRAW = `${UNTIL}
   return inside('section.attack .triptych .seen-as').textContent;
 `;
 
-/** Uploads a file, `values` its name, its type and its bytes in base64; what the classifier sees, what is said of it, or what is wrong. */
+/** Uploads a file, `values` its name, its type and its bytes in base64; what is wrong with it, or what the classifier sees. */
 export const UPLOAD = `${UNTIL}
   const [name, type, content] = values;
   [...element.shadowRoot.querySelectorAll('section.attack [role=tab]')].find(({ textContent }) => textContent === 'Upload').click();
@@ -76,42 +76,13 @@ export const UPLOAD = `${UNTIL}
   field.files = files.files;
   field.dispatchEvent(new Event('change', { bubbles: true }));
   await until(() => location.hash !== before || inside('section.attack .upload [role=alert]'), 'what comes of the file');
-  const trouble = inside('section.attack .upload [role=alert]')?.textContent;
-  if (trouble) return { trouble };
-  await until(() => inside('section.attack button.run:enabled'), 'the picture');
-  return { seen: inside('section.attack .triptych .seen-as').textContent, hints: [...element.shadowRoot.querySelectorAll('section.attack .upload .seen .hint')].map(({ textContent }) => textContent) };
+  return { trouble: inside('section.attack .upload [role=alert]')?.textContent, seen: inside('section.attack .triptych .seen-as')?.textContent };
 `;
 
 /** A record without what differs between two runs of the same: time, and who computed it. */
 export function comparable(json) {
   const { date, device, seconds, link, work, ...rest } = JSON.parse(json);
   return { ...rest, work: { ...work, seconds: 0 } };
-}
-
-/** A gray PNG of `edge` by `edge` pixels; `level(column, row)` from 0 to 255. */
-export function png(edge, level) {
-  const rows = Buffer.concat(Array.from({ length: edge }, (_, row) => Buffer.from([0, ...Array.from({ length: edge }, (_, column) => level(column, row))])));
-  const header = Buffer.alloc(13);
-  header.writeUInt32BE(edge, 0);
-  header.writeUInt32BE(edge, 4);
-  header.set([8, 0, 0, 0, 0], 8);
-  const chunk = (name, data) => {
-    const named = Buffer.concat([Buffer.from(name), data]);
-    const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
-    length.writeUInt32BE(data.length);
-    sum.writeUInt32BE(checksum(named));
-    return Buffer.concat([length, named, sum]);
-  };
-  return Buffer.concat([Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'), chunk('IHDR', header), chunk('IDAT', deflateSync(rows)), chunk('IEND', Buffer.alloc(0))]);
-}
-
-function checksum(bytes) {
-  let sum = ~0;
-  for (const byte of bytes) {
-    sum ^= byte;
-    for (let bit = 0; bit < 8; bit += 1) sum = (sum >>> 1) ^ (sum & 1 ? 0xedb88320 : 0);
-  }
-  return ~sum >>> 0;
 }
 
 /** The colors of a PNG of 8-bit red, green, blue and opacity, row by row. */

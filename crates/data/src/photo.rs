@@ -3,13 +3,11 @@
 //! A photograph has what a scan has not: shadows, paper of any color, a table's edge. The ground is estimated from place to place,
 //! and ink is what differs from it.
 
-#[cfg(feature = "pictures")]
 mod file;
 mod ink;
 
 use riposte_spec::dataset::DatasetId;
 
-#[cfg(feature = "pictures")]
 pub use file::png;
 pub use ink::Ink;
 

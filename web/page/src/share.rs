@@ -15,10 +15,13 @@ use crate::state::Arena;
 use crate::trace::Phase;
 
 /// Edge of an image's pixel in a downloaded PNG.
-const PNG_SCALE: u32 = 16;
+const PNG_SCALE: usize = 16;
 
 /// Between two downloads: some browsers keep only the last of several that one click starts at once.
 const BETWEEN: Duration = Duration::from_millis(400);
+
+/// How long a file is kept for its download.
+const KEPT: Duration = Duration::from_secs(60);
 
 /// What is said after a button was pressed.
 #[derive(Clone, PartialEq)]
@@ -35,15 +38,7 @@ pub fn Downloads() -> impl IntoView {
     let arena = expect_context::<Arena>();
     let said = RwSignal::new(Copied::Nothing);
     let save_images = move |_| {
-        let images = untrack(|| images(arena));
-        for (place, (name, picture, ink)) in images.into_iter().enumerate() {
-            let keep = move || {
-                if let Some(address) = png_of(&picture, ink, PNG_SCALE) {
-                    save(&address, &format!("riposte-{name}.png"));
-                }
-            };
-            set_timeout(keep, BETWEEN * place as u32);
-        }
+        save_in_turn(untrack(|| images(arena)).into_iter());
         said.set(Copied::Done("The images are being saved."));
     };
     let save_record = move |_| {
@@ -104,17 +99,8 @@ pub fn copied(text: String, done: &'static str, said: RwSignal<Copied>) {
 
 /// Offers a JSON text as a download, and says so.
 pub fn save_text(text: &str, name: &str, done: &'static str) -> Copied {
-    let options = BlobPropertyBag::new();
-    options.set_type("application/json");
-    let parts = js_sys::Array::of1(&JsValue::from_str(text));
-    let address =
-        Blob::new_with_str_sequence_and_options(&parts, &options).and_then(|blob| Url::create_object_url_with_blob(&blob));
-    match address {
-        Ok(address) => {
-            save(&address, name);
-            _ = Url::revoke_object_url(&address);
-            Copied::Done(done)
-        }
+    match save(&JsValue::from_str(text), "application/json", name) {
+        Ok(()) => Copied::Done(done),
         Err(_) => Copied::ByHand(text.to_owned()),
     }
 }
@@ -180,11 +166,26 @@ fn images(arena: Arena) -> Vec<(&'static str, Picture, Ink)> {
     images
 }
 
-/// Offers an address as a download.
-fn save(address: &str, name: &str) {
-    if let Some(link) = document().create_element("a").ok().and_then(|link| link.dyn_into::<HtmlAnchorElement>().ok()) {
-        link.set_href(address);
-        link.set_download(name);
-        link.click();
+/// Offers the first of some images as a download, and the others after a while.
+fn save_in_turn(mut images: std::vec::IntoIter<(&'static str, Picture, Ink)>) {
+    if let Some((name, picture, ink)) = images.next() {
+        let bytes = js_sys::Uint8Array::from(&png_of(&picture, ink, PNG_SCALE)[..]);
+        _ = save(&bytes.into(), "image/png", &format!("riposte-{name}.png"));
+        set_timeout(move || save_in_turn(images), BETWEEN);
     }
+}
+
+/// Offers text or bytes as a download.
+fn save(content: &JsValue, kind: &str, name: &str) -> Result<(), JsValue> {
+    let options = BlobPropertyBag::new();
+    options.set_type(kind);
+    let blob = Blob::new_with_blob_sequence_and_options(&js_sys::Array::of1(content), &options)?;
+    let address = Url::create_object_url_with_blob(&blob)?;
+    let link: HtmlAnchorElement = document().create_element("a")?.unchecked_into();
+    link.set_href(&address);
+    link.set_download(name);
+    link.click();
+    // A browser may begin to read it after the click.
+    set_timeout(move || _ = Url::revoke_object_url(&address), KEPT);
+    Ok(())
 }

@@ -6,10 +6,9 @@ mod photo;
 mod upload;
 
 use leptos::prelude::*;
-use web_sys::ImageData;
 
 use crate::state::{Arena, Origin, Subject};
-use draw::Draw;
+use draw::{Draw, Stroke};
 use gallery::Gallery;
 use upload::Upload;
 
@@ -26,7 +25,7 @@ pub fn Chooser() -> impl IntoView {
     let arena = expect_context::<Arena>();
     let tab = RwSignal::new(Tab::Pick);
     // What is drawn stays on the paper while another tab is open.
-    let paper = StoredValue::new_local(None::<ImageData>);
+    let paper = StoredValue::new(Vec::<Stroke>::new());
     // Drawing makes gray strokes: it is offered where pictures are gray.
     let gray = Memo::new(move |_| arena.dataset().image_shape()[0] == 1);
     let button = move |own: Tab, name: &'static str| {
@@ -64,7 +63,7 @@ pub fn Chooser() -> impl IntoView {
             <div role="tabpanel" class="panel">
                 {move || match tab.get() {
                     Tab::Pick => view! { <Gallery/> }.into_any(),
-                    Tab::Draw => view! { <Draw kept=paper/> }.into_any(),
+                    Tab::Draw => view! { <Draw strokes=paper/> }.into_any(),
                     Tab::Upload => view! { <Upload/> }.into_any(),
                 }}
             </div>

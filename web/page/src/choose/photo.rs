@@ -1,13 +1,14 @@
 //! From a file or a canvas to a picture.
 
 use leptos::prelude::*;
-use riposte_data::photo::{self, Ink, Photo, luma};
+use riposte_data::photo::{self, Ink, Photo};
 use riposte_protocol::Picture;
 use riposte_spec::dataset::DatasetId;
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::{Clamped, JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{File, HtmlCanvasElement, HtmlImageElement, ImageBitmap, Url};
+use web_sys::{File, HtmlCanvasElement, HtmlImageElement, ImageBitmap, ImageData, Url};
 
+use super::draw::Stroke;
 use crate::parts::context;
 
 /// Longest edge of what is read of a file: shrunk by the browser to this, then by means of whole areas, as its own smoothing looks at
@@ -16,6 +17,13 @@ const READ: f64 = photo::READ as f64;
 
 /// The picture in a file, upright; or a sentence that says why not.
 pub async fn read(file: &File) -> Result<Photo, String> {
+    if !is_canvas_true() {
+        return Err(format!(
+            "This browser gives pages noise in the place of what a canvas shows, against fingerprinting, and \u{201c}{}\u{201d} can be read in no \
+             other way: let this site read canvases, or draw the digit.",
+            file.name()
+        ));
+    }
     let refused =
         || format!("\u{201c}{}\u{201d} is not a picture that this browser can read. Try a PNG, a JPEG or a WebP.", file.name());
     let source = Source::open(file).await.ok_or_else(refused)?;
@@ -26,18 +34,31 @@ pub async fn read(file: &File) -> Result<Photo, String> {
     source.draw(&canvas).and_then(|()| colors(&canvas)).ok_or_else(refused)
 }
 
+/// Whether what is read from a canvas is what was painted on it.
+fn is_canvas_true() -> bool {
+    const EDGE: u32 = 16;
+    // Noise may spare plain pictures.
+    let painted: Vec<u8> =
+        (0..EDGE * EDGE * 4).map(|place| if place % 4 == 3 { 255 } else { (place * 37 % 251) as u8 }).collect();
+    let read = || {
+        let canvas = new_canvas(EDGE, EDGE)?;
+        let data = ImageData::new_with_u8_clamped_array(Clamped(&painted), EDGE).ok()?;
+        context(&canvas)?.put_image_data(&data, 0.0, 0.0).ok()?;
+        Some(context(&canvas)?.get_image_data(0.0, 0.0, f64::from(EDGE), f64::from(EDGE)).ok()?.data().to_vec())
+    };
+    read() == Some(painted.clone())
+}
+
 /// The digit in a photo as the test images are, with the ink that was found; `None` where there is none.
 pub fn digit(photo: &Photo, light_ground: bool, set: DatasetId) -> Option<(Ink, Picture)> {
     let (ink, pixels) = photo.digit(light_ground, set)?;
     Some((ink, picture(pixels, set)))
 }
 
-/// What was drawn in light ink on a dark canvas, as the test images are; `None` on an empty one.
-pub fn drawn(canvas: &HtmlCanvasElement, set: DatasetId) -> Option<Picture> {
-    let photo = colors(canvas)?;
-    let strength = photo.colors.iter().map(|color| luma(*color)).collect();
+/// What a pen of a width drew on a square of paper, as the test images are; `None` where it drew nothing.
+pub fn drawn(strokes: &[Stroke], pen: f32, paper: usize, set: DatasetId) -> Option<Picture> {
     let [_, edge, _] = set.image_shape();
-    Some(picture(Ink { width: photo.width, height: photo.height, strength }.centered(edge)?, set))
+    Some(picture(Ink::of_strokes(strokes, pen, paper).centered(edge)?, set))
 }
 
 /// The middle square of a photo, in the dataset's shape.

@@ -2,6 +2,7 @@
 
 use leptos::html;
 use leptos::prelude::*;
+use riposte_data::photo;
 use riposte_protocol::{Ink, Picture};
 use wasm_bindgen::{Clamped, JsCast};
 use web_sys::{CanvasRenderingContext2d, ContextAttributes2d, HtmlCanvasElement, ImageData};
@@ -62,22 +63,10 @@ pub fn Figure(
     }
 }
 
-/// A PNG of the picture, each of its pixels a square of `scale`, as a data address.
-pub fn png_of(picture: &Picture, ink: Ink, scale: u32) -> Option<String> {
-    let small = new_canvas()?;
-    paint(&small, picture, ink);
-    let large = new_canvas()?;
-    large.set_width(picture.width as u32 * scale);
-    large.set_height(picture.height as u32 * scale);
-    let context = context(&large)?;
-    context.set_image_smoothing_enabled(false);
-    let (width, height) = (f64::from(large.width()), f64::from(large.height()));
-    context.draw_image_with_html_canvas_element_and_dw_and_dh(&small, 0.0, 0.0, width, height).ok()?;
-    large.to_data_url().ok()
-}
-
-fn new_canvas() -> Option<HtmlCanvasElement> {
-    document().create_element("canvas").ok()?.dyn_into().ok()
+/// A PNG of the picture, each of its pixels a square of `scale`. Made without a canvas, which a browser's protection against
+/// fingerprinting may fill with noise when it is read.
+pub fn png_of(picture: &Picture, ink: Ink, scale: usize) -> Vec<u8> {
+    photo::png(picture.width, picture.height, &picture.rgba(ink), scale)
 }
 
 /// Where a canvas is drawn on: in the processor's memory, as these are small, and some are read back.
