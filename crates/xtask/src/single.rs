@@ -170,7 +170,13 @@ impl Files {
         let prelude = include_str!("single/worker.js");
         ensure!(prelude.contains("CARRIED"), "single/worker.js has no place for the files");
         let prelude = prelude.replace("CARRIED", &serde_json::Value::Object(held).to_string());
-        let script = without(&self.text(script)?, &format!("import init from './{engine}';"))?;
+        let (imports, script): (Vec<String>, Vec<String>) =
+            self.text(script)?.lines().map(|line| format!("{line}\n")).partition(|line| line.starts_with("import "));
+        ensure!(
+            matches!(imports.as_slice(), [import] if import.contains(&format!("from './{engine}'"))),
+            "the worker's script imports something else than the engine"
+        );
+        let script = script.concat();
         let script = replaced(&script, &format!("'./{code}'"), &format!("'{}'", carried(code)))?;
         let script = format!("{}\nconst init = __wbg_init;\n{script}", classic(&self.text(engine)?)?);
         // No module, it has no address of one; what it names is whole.
@@ -284,7 +290,7 @@ mod tests {
             ("assets/manifest-000000000000.json", manifest),
             (
                 "assets/worker-000000000000.js",
-                "import init from './riposte-engine-000000000000.js';\nfetch(new URL('./riposte-engine_bg-000000000000.wasm', import.meta.url));",
+                "import init, { out_of_memory } from './riposte-engine-000000000000.js';\nfetch(new URL('./riposte-engine_bg-000000000000.wasm', import.meta.url));",
             ),
             (
                 "assets/riposte-engine-000000000000.js",
