@@ -20,8 +20,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# The models that come with the project are half of it. PyPI takes no file above 100 MB.
-LARGEST = 60 * 10**6
+# The models that come with the project are half of it, the page's element a tenth. PyPI takes no file above 100 MB.
+LARGEST = 66 * 10**6
 
 
 def build(folder):
