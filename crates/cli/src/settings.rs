@@ -135,8 +135,7 @@ mod tests {
     #[test]
     fn values_out_of_range_and_unknown_words_are_refused_with_the_flag_and_what_to_write() {
         let cases = [
-            // Which lengths there are depends on the norm: this one is refused when both are known.
-            ("--epsilon 8", "`epsilon`", "write 8/255"),
+            ("--epsilon 8", "--epsilon", "write 8/255"),
             ("--epsilon -0.1", "--epsilon", "pixel range"),
             ("--post-batch-size 7", "--post-batch-size", "even"),
             ("--loss hinge", "--loss", "cross-entropy"),

@@ -56,7 +56,8 @@ fn models_are_listed_with_their_recipes_and_accuracies_those_of_the_page_first()
 #[test]
 fn wrong_usage_ends_with_2_and_names_the_flag() {
     for (arguments, named) in [
-        (&["eval", "--epsilon", "nan"][..], "--epsilon"),
+        (&["eval", "--epsilon", "8"][..], "8/255"),
+        (&["eval", "--epsilon", "nan"], "--epsilon"),
         (&["eval", "--epsilon", "-0.1"], "--epsilon"),
         (&["eval", "--steps", "many"], "--steps"),
         (&["eval", "--images", "0"], "--images"),
@@ -79,8 +80,8 @@ fn wrong_usage_ends_with_2_and_names_the_flag() {
 
 #[test]
 fn a_radius_beyond_its_norm_is_refused_and_one_within_it_is_not() {
-    let message = failure(1, &["eval", "--epsilon", "8"]);
-    assert!(message.contains("`epsilon`") && message.contains("8/255"), "{message}");
+    let message = failure(2, &["eval", "--norm", "linf", "--step-size", "2"]);
+    assert!(message.contains("--step-size") && message.contains("2/255"), "{message}");
     let message = failure(1, &["eval", "--norm", "l2", "--epsilon", "80"]);
     assert!(message.contains("epsilon must be between 0 and 55.5"), "{message}");
     let report = json(&["eval", "--norm", "l2", "--epsilon", "2", "--images", "2", "--riposte", "none", "--json"]);

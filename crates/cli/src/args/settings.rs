@@ -43,8 +43,16 @@ impl Args for SettingFlags {
 
 impl FromArgMatches for SettingFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = KEYS.iter().filter_map(|key| Some((key, matches.get_one::<String>(key.name)?.clone())));
-        Ok(Self { given: given.collect() })
+        let value = |name: &str| matches.get_one::<String>(name);
+        let given: Vec<(&Key, String)> = KEYS.iter().filter_map(|key| Some((key, value(key.name)?.clone()))).collect();
+        let norm = value("norm").map(String::as_str);
+        for (key, text) in &given {
+            key.check_in(norm, text).map_err(|error| {
+                let words = format!("invalid value '{text}' for '--{} <{}>': {error}\n", key.name, key.value_name);
+                clap::Error::raw(ErrorKind::ValueValidation, words)
+            })?;
+        }
+        Ok(Self { given })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

@@ -54,6 +54,11 @@ pub(super) trait Field: Sync {
     /// Whether a text is a value of this setting.
     fn check(&self, text: &str) -> Result<()>;
 
+    /// The same beside the `norm` that was given, if one was.
+    fn check_in(&self, _norm: Option<&str>, text: &str) -> Result<()> {
+        self.check(text)
+    }
+
     /// The value as text; `None` if the setup has no place for it.
     fn get(&self, setup: &Setup) -> Option<String>;
 
@@ -239,6 +244,10 @@ impl Field for Radius {
         length_in_any_norm(text)
     }
 
+    fn check_in(&self, norm: Option<&str>, text: &str) -> Result<()> {
+        length(norm.map_or(Ok(Norm::LInfinity), Norm::named)?, text).map(drop)
+    }
+
     fn get(&self, setup: &Setup) -> Option<String> {
         setup.attack?.epsilon().map(units::print_pixels)
     }
@@ -269,6 +278,10 @@ impl Field for StepSize {
 
     fn check(&self, text: &str) -> Result<()> {
         length_in_any_norm(text)
+    }
+
+    fn check_in(&self, norm: Option<&str>, text: &str) -> Result<()> {
+        length(norm.map_or(Ok(Norm::LInfinity), Norm::named)?, text).map(drop)
     }
 
     fn get(&self, setup: &Setup) -> Option<String> {

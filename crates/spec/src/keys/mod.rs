@@ -73,6 +73,14 @@ impl Key {
         self.field.check(text)
     }
 
+    /// Whether `text` is a value of it beside the `norm` that was given, or where none was: lengths reach further in L2.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] that says what is wrong with it.
+    pub fn check_in(&self, norm: Option<&str>, text: &str) -> Result<()> {
+        self.field.check_in(norm, text)
+    }
+
     /// Its value in `setup`; `None` where it has no place, as the radius of no attack.
     pub fn get(&self, setup: &Setup) -> Option<String> {
         self.field.get(setup)
