@@ -66,7 +66,7 @@ export class Arena {
   }
 
   async runAttack() {
-    await this.attack.getByRole('button', { name: /^Attack/ }).click();
+    await this.attack.locator('button.run').click();
     await this.attack.locator('.phase').filter({ hasText: /Fooled|held/ }).waitFor();
   }
 

@@ -169,8 +169,7 @@ fn the_points_of_an_attack_on_the_defense_have_the_levels_of_a_file() {
     let defense = Static(&model);
     for kind in [CounterKind::Transfer, CounterKind::FixedPoint, CounterKind::Trajectory, CounterKind::Square, CounterKind::RayS]
     {
-        let settings =
-            Counter { kind, steps: 4, rounds: 2, queries: 30, adaptations: 1, finalists: 2, judges: 1, ..Counter::DUEL };
+        let settings = Counter { kind, steps: 4, rounds: 2, queries: 30, adaptations: 1, finalists: 2, judges: 1 };
         let attack = CounterAttack { model: &model, defense: &defense, settings, epsilon: 0.299, quantize: QUANTIZE };
         let subjected =
             Subjected { image: images.clone(), label: labels[0], draws: Seed(0).input(0), attacked: Some(images.clone()) };

@@ -16,12 +16,11 @@ const CACHE: &str = "riposte";
 pub async fn load(base: &str, asset: &Asset, what: &str, fresh: bool) -> Result<Vec<u8>, Trouble> {
     let url = format!("{base}{}", asset.path);
     let cache = open_cache().await;
-    if let (Some(cache), false) = (&cache, fresh) {
-        if let Some(bytes) = cached(cache, &url).await {
-            if is_right(&bytes, asset) {
-                return Ok(bytes);
-            }
-        }
+    if let (Some(cache), false) = (&cache, fresh)
+        && let Some(bytes) = cached(cache, &url).await
+        && is_right(&bytes, asset)
+    {
+        return Ok(bytes);
     }
     let bytes = download(&url, asset, what, fresh).await?;
     if !is_right(&bytes, asset) {

@@ -94,7 +94,7 @@ fn Bench() -> impl IntoView {
             })}
             <DeviceLine/>
             <Notices/>
-            {controls.then(|| about)}
+            {controls.then_some(about)}
         </header>
     }
 }

@@ -1,8 +1,8 @@
 //! The page: attack an image, watch the classifier adapt to it, attack again.
 //!
-//! It computes nothing itself: a worker holds the models ([`client`] speaks to it), [`state`] holds what one `<riposte-arena>`
-//! element knows, [`runs`] are what a visitor can start, [`order`] is what follows from what, [`acts`] show it all. `riposte.js`
-//! defines the element and calls [`mount`].
+//! It computes nothing itself: a worker holds the models (`client` speaks to it), `state` holds what one `<riposte-arena>`
+//! element knows, `runs` are what a visitor can start, `order` is what follows from what, `acts` show it all. `riposte.js`
+//! defines the element and calls `mount`.
 
 mod acts;
 mod app;

@@ -221,12 +221,17 @@ fn drop_what_is_void(arena: Arena) {
     });
     Effect::new(move |_| {
         arena.attack.track();
-        (arena.target.track(), arena.quantize.track());
+        arena.target.track();
+        arena.quantize.track();
         arena.attacked_is_void();
     });
     Effect::new(move |_| {
-        (arena.attack.track(), arena.target.track(), arena.quantize.track(), arena.riposte.track());
-        (arena.seed.track(), arena.model.track());
+        arena.attack.track();
+        arena.target.track();
+        arena.quantize.track();
+        arena.riposte.track();
+        arena.seed.track();
+        arena.model.track();
         arena.sweep_is_void();
     });
     // An attack that starts at the image itself draws nothing: another seed leads to the same.

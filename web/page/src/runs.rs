@@ -41,7 +41,7 @@ impl Arena {
         let (model, dataset) = untrack(|| (self.model_entry(), self.dataset_entry()));
         let (id, base) = (model.card.id.clone(), self.wiring.base());
         self.wiring.run(
-            move |run| Request::Open { run, base, dataset, model, fresh },
+            move |run| Request::Open { run, base, dataset, model: Box::new(model), fresh },
             move |event| {
                 if self.model.try_get_untracked().as_ref() != Some(&id) {
                     return;

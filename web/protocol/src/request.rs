@@ -12,7 +12,7 @@ pub enum Request {
     /// Choose the device. Sent once, first.
     Start { device: DevicePreference },
     /// Load a model and its images. Asset paths are resolved against `base`. `fresh`: pass over caches.
-    Open { run: RunId, base: String, dataset: DatasetEntry, model: ModelEntry, fresh: bool },
+    Open { run: RunId, base: String, dataset: DatasetEntry, model: Box<ModelEntry>, fresh: bool },
     /// Test images of an open model's dataset: `count` of each class, from the `skip`-th on.
     Gallery { run: RunId, model: String, skip: usize, count: usize },
     /// One test image, by its number in the official set; the first one at hand where none is named.
