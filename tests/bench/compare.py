@@ -27,7 +27,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-TASKS = ["post-train", "pgd-batch", "pgd-single", "train-step"]
+TASKS = ["post-train", "pgd-batch", "pgd-single", "train-step", "fast-step", "trades-step"]
 # What each side of PyTorch's adds to the command.
 PYTORCH = {
     "pytorch": [],

@@ -8,6 +8,9 @@ post-train   one post-training: copy the net, 50 iterations (`--iterations`) of 
 pgd-batch    PGD-40 (`--steps`; epsilon 0.3, step 0.01, from zero, never stopping) on 500 images at once
 pgd-single   the same on one image
 train-step   forward, backward and update on a batch of 256, batch normalization in training
+fast-step    a batch of Fast-FGSM: one step of the attack from a random start, then the update; Adam and 100 samples on
+             MNIST, SGD and 128 on CIFAR-10, whose attack is in training mode, as in the authors' code
+trades-step  a batch of TRADES: `--steps` steps on the divergence, the network resting, then the update
 
 `--batch-size` sets another batch. Weights, images and pools come from the golden files' formula. Weights do not require
 gradients during an attack, so no time goes into gradients that nobody reads. On a GPU, `--precision tf32` lets products
@@ -94,12 +97,67 @@ class Bench:
 
         return run
 
+    def recipe(self):
+        """Images, labels, net, optimizer and radius of the published recipes."""
+        colored = self.shape[0] > 1
+        batch = self.batch_size or (128 if colored else 100)
+        images, labels = self.unit("images", (batch, *self.shape)), torch.arange(batch, device=self.device) % 10
+        net = copy.deepcopy(self.net).requires_grad_(True).train()
+        if colored:
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.001, momentum=0.9, weight_decay=5e-4)
+        else:
+            optimizer = torch.optim.Adam(net.parameters(), lr=0.0001)
+        return images, labels, self.compile(net), optimizer, 8 / 255 if colored else 0.3
+
+    def fast_step(self):
+        images, labels, net, optimizer, epsilon = self.recipe()
+
+        def run() -> None:
+            delta = (images + torch.empty_like(images).uniform_(-epsilon, epsilon)).clamp(0, 1) - images
+            delta.requires_grad_()
+            (gradient,) = torch.autograd.grad(torch.nn.functional.cross_entropy(net(images + delta), labels), delta)
+            delta = (delta.detach() + 1.25 * epsilon * gradient.sign()).clamp(-epsilon, epsilon)
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(net((images + delta).clamp(0, 1)), labels).backward()
+            optimizer.step()
+
+        return run
+
+    def trades_step(self):
+        images, labels, net, optimizer, epsilon = self.recipe()
+        functional = torch.nn.functional
+
+        def divergence(natural, moved):
+            said = functional.softmax(natural, dim=1)
+            return functional.kl_div(functional.log_softmax(moved, dim=1), said, reduction="sum")
+
+        def run() -> None:
+            net.eval()
+            moved = images + 0.001 * torch.randn_like(images)
+            with torch.no_grad():
+                natural = net(images)
+            for _ in range(self.attack.steps):
+                moved.requires_grad_()
+                (gradient,) = torch.autograd.grad(divergence(natural, net(moved)), moved)
+                moved = moved.detach() + 0.03 * epsilon * gradient.sign()
+                moved = torch.max(torch.min(moved, images + epsilon), images - epsilon).clamp(0, 1)
+            net.train()
+            optimizer.zero_grad()
+            natural = net(images)
+            loss = functional.cross_entropy(natural, labels) + divergence(natural, net(moved)) / len(images)
+            loss.backward()
+            optimizer.step()
+
+        return run
+
     def task(self, name: str):
         run = {
             "post-train": self.post_train,
             "pgd-batch": lambda: self.pgd(self.batch_size or 500),
             "pgd-single": lambda: self.pgd(1),
             "train-step": self.train_step,
+            "fast-step": self.fast_step,
+            "trades-step": self.trades_step,
         }[name]()
 
         def in_context() -> None:
@@ -109,7 +167,7 @@ class Bench:
         return in_context
 
 
-TASKS = ["post-train", "pgd-batch", "pgd-single", "train-step"]
+TASKS = ["post-train", "pgd-batch", "pgd-single", "train-step", "fast-step", "trades-step"]
 
 
 def seconds(run, repeats: int, warm_up: int, device: str) -> list[float]:

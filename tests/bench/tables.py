@@ -34,6 +34,8 @@ TASKS = {
     "pgd-20": "PGD-20",
     "post-train": "post-training, 50 x 256",
     "post-train-step": "step of post-training",
+    "fast-step": "Fast-FGSM",
+    "trades-step": "TRADES",
 }
 Row = dict[str, str]
 
@@ -102,6 +104,12 @@ def seconds(row: Row) -> str:
     return f"{float(row['ours_ms']) / 1000:g} s"
 
 
+def epoch(row: Row) -> float:
+    """Seconds of an epoch of the whole training set, in full batches."""
+    samples = 60_000 if "mnist" in row["architecture"] else 50_000
+    return samples // int(row["batch"]) * float(row["ours_ms"]) / 1000
+
+
 def ratio_and_seconds(row: Row) -> str:
     return f"{row['ratio']} ({seconds(row)})" if row["ratio"] else seconds(row)
 
@@ -165,6 +173,16 @@ TABLES = {
         EMERALD_RAPIDS,
         {"network": "architecture", "threads": "threads"},
         [Column("seconds", of("post-train", PYTORCH), seconds), Column("PyTorch", of("post-train", PYTORCH), ratio)],
+    ),
+    "training": Table(
+        "2026-11-29-emerald-rapids-training.csv",
+        {"network": "architecture", "recipe": "task", "batch": "batch", "threads": "threads"},
+        [
+            Column("a batch, ms", {}, ours),
+            Column("an epoch", {}, lambda row: f"{epoch(row):.0f} s"),
+            Column("PyTorch", {}, ratio),
+            Column("", {}, lambda row: row["remark"]),
+        ],
     ),
     "h200": Table(
         H200,

@@ -28,6 +28,13 @@ choices! {
     }
 }
 
+impl Table {
+    /// Whether one machine makes it, also where the others are split: seconds depend on the machine, and Table 6 takes inputs until it has enough.
+    pub fn is_whole(self) -> bool {
+        matches!(self, Self::Speed | Self::Gradients)
+    }
+}
+
 choices! {
     /// How strong the attack is.
     pub enum Protocol: "protocol" {

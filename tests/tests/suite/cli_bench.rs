@@ -134,6 +134,16 @@ fn the_shards_of_a_cell_joined_are_the_cell() {
 }
 
 #[test]
+fn a_part_of_tables_that_the_first_one_makes_has_nothing_to_do_and_has_not_failed() {
+    let folder = tempdir().unwrap();
+    let part = [arguments(&["table5", "table6"], folder.path(), "digits", "2"), vec!["--shard", "1/2"]].concat();
+    let ended = riposte(&part).output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && told.contains("this one has nothing to do"), "{told}");
+    assert_eq!(files(folder.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
 fn what_cannot_be_done_is_said_in_a_sentence() {
     let folder = tempdir().unwrap();
     assert!(failure(1, &arguments(&["table2"], folder.path(), "no-such-cell", "2")).contains("no cell is left"));

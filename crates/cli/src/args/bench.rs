@@ -100,6 +100,11 @@ impl SuiteArgs {
         self.what.contains(&What::Plan)
     }
 
+    /// Whether this is the part, or the whole, that makes what is not split.
+    pub fn is_first(&self) -> bool {
+        self.shard.is_none_or(|shard| shard.index == 0)
+    }
+
     /// The tables asked for, in their order.
     pub fn tables(&self) -> Vec<Table> {
         let named = |table: &Table| self.what.contains(&What::Table(*table));

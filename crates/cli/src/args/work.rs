@@ -206,11 +206,10 @@ pub struct BenchArgs {
     /// Whose operations compute the layers
     #[arg(long, value_name = "WHOSE", default_value = "kernels")]
     pub layers: Layers,
-    /// What the activations of training steps are stored in: 32-bit or, for post-train and train-step on GPUs that have them, 16-bit
-    /// floats
+    /// What the activations of training steps are stored in: 32-bit or, for training on GPUs that have them, 16-bit floats
     #[arg(long, value_name = "NAME", default_value = "single", value_parser = choice::<Precision>())]
     pub precision: Precision,
-    /// Samples of a batch [default: 200 for post-train, 500 for pgd-batch, 256 for train-step]
+    /// Samples of a batch [default: 200 for post-train, 500 for pgd-batch, 256 for train-step, the method's for the others]
     #[arg(long, value_name = "N", value_parser = count)]
     pub batch_size: Option<usize>,
     /// Iterations of a post-training
@@ -250,6 +249,10 @@ pub enum BenchTask {
     PgdSingle,
     /// One SGD step on a batch
     TrainStep,
+    /// One step of `riposte train --method fast`: FGSM from a random start, then the optimizer
+    FastStep,
+    /// One step of `riposte train --method trades`: the attack on the divergence, then the optimizer
+    TradesStep,
 }
 
 /// The name of a defense as it was written: which standard settings it has depends on the images.

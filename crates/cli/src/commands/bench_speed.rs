@@ -17,7 +17,7 @@ use riposte::post_train::{BatchNormMode, PostTrain, PostTraining};
 use riposte::precision::{self, Precision};
 use riposte::presets::Preset;
 use riposte::rng::{self, Purpose, Seed};
-use riposte::train::{InnerAttack, TrainConfig, Trainer};
+use riposte::train::{InnerAttack, Method, TrainConfig, Trainer};
 use serde::Serialize;
 
 use crate::args::{BenchArgs, BenchTask, Layers};
@@ -50,17 +50,28 @@ pub fn run(args: BenchArgs) -> Result<()> {
         Layers::Stock => ("stock", LayerPath::Stock),
     };
     let precision = args.precision;
-    let trains = matches!(args.task, BenchTask::PostTrain | BenchTask::TrainStep);
-    ensure!(trains || precision == Precision::Single, "attacks are in single precision: --precision mixed is for training");
+    let attacks = matches!(args.task, BenchTask::PgdBatch | BenchTask::PgdSingle);
+    ensure!(!attacks || precision == Precision::Single, "attacks are in single precision: --precision mixed is for training");
     precision::check(precision, &device.device)?;
     let (device_name, device) = (device.to_string(), device.device);
     let bench = Bench { architecture, path, precision, seed: Seed(args.seed), device, repeats: args.repeats };
     let batch_size = |default| args.batch_size.unwrap_or(default);
+    let published = |method| {
+        let published = TrainConfig::of(method, architecture.image_shape()[0] > 1);
+        let batch_size = batch_size(published.batch_size);
+        TrainConfig { batch_size, micro_batch: batch_size, ..published }
+    };
     let (task, Times { first_seconds, seconds }) = match args.task {
         BenchTask::PostTrain => ("post-train", bench.post_train(batch_size(200), args.iterations)?),
         BenchTask::PgdBatch => ("pgd-batch", bench.pgd(batch_size(500), args.steps)?),
         BenchTask::PgdSingle => ("pgd-single", bench.pgd(1, args.steps)?),
-        BenchTask::TrainStep => ("train-step", bench.train_step(batch_size(256))?),
+        BenchTask::TrainStep => ("train-step", bench.train_step(plain(batch_size(256)))?),
+        BenchTask::FastStep => ("fast-step", bench.train_step(published(Method::Fast))?),
+        BenchTask::TradesStep => {
+            let published = published(Method::Trades);
+            let inner = InnerAttack { steps: args.steps, ..published.inner };
+            ("trades-step", bench.train_step(TrainConfig { inner, ..published })?)
+        }
     };
     let threads = device::threads(args.device.threads);
     let timing = Timing {
@@ -150,18 +161,10 @@ impl Bench {
         self.time(|| finish(attack.attack(&model, images.clone(), &goal, &draws)?.finish().logits))
     }
 
-    /// Forward, backward and update on unperturbed images.
-    fn train_step(&self, batch_size: usize) -> Result<Times> {
-        let config = TrainConfig {
-            epochs: 1 + self.repeats / 8,
-            batch_size,
-            micro_batch: batch_size,
-            rule: Rule::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.0 },
-            inner: InnerAttack { epsilon: 0.0, step_size: 0.0, steps: 0, clip_start: false },
-            precision: self.precision,
-            ..TrainConfig::FAST_MNIST
-        };
-        let mut trainer = Trainer::new(self.model(), config, self.seed, self.samples(8 * batch_size)?)?;
+    /// Steps of a recipe, drawing and uploading of the samples included.
+    fn train_step(&self, config: TrainConfig) -> Result<Times> {
+        let config = TrainConfig { epochs: 1 + self.repeats / 8, precision: self.precision, ..config };
+        let mut trainer = Trainer::new(self.model(), config, self.seed, self.samples(8 * config.batch_size)?)?;
         self.time(|| {
             let step = trainer.step().expect("the run is as long as the timing");
             Ok(step.loss.try_into_scalar::<f32>().map(|_| ())?)
@@ -197,6 +200,17 @@ impl Bench {
             Ok(begin.elapsed().as_secs_f64())
         };
         Ok(Times { first_seconds: once()?, seconds: (0..self.repeats).map(|_| once()).collect::<Result<_>>()? })
+    }
+}
+
+/// Forward, backward and update on unperturbed images.
+fn plain(batch_size: usize) -> TrainConfig {
+    TrainConfig {
+        batch_size,
+        micro_batch: batch_size,
+        rule: Rule::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.0 },
+        inner: InnerAttack { epsilon: 0.0, step_size: 0.0, steps: 0, clip_start: false },
+        ..TrainConfig::FAST_MNIST
     }
 }
 

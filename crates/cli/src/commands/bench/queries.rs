@@ -54,7 +54,7 @@ pub(super) struct Asking {
 /// What there is to do: signs with the full form and with the light one, whose answers are cheap enough that attacks run to their ends.
 pub(super) fn of(args: &SuiteArgs, hall: &Hall) -> Vec<Asking> {
     // Inputs are counted from the first: parts of them would not know how many there are.
-    let asked = args.tables().contains(&Table::Gradients) && args.shard.is_none_or(|shard| shard.index == 0);
+    let asked = args.tables().contains(&Table::Gradients) && args.is_first();
     let mut found = Vec::new();
     for (subject, of) in hall.subjects.iter().enumerate() {
         let full = preset(of.dataset, of.source.architecture);

@@ -41,7 +41,7 @@ pub(super) struct Speed {
 /// The models to time.
 pub(super) fn of(args: &SuiteArgs, hall: &Hall) -> Vec<Speed> {
     // The machines of a cluster need not be alike: the first one speaks for itself.
-    let asked = args.tables().contains(&Table::Speed) && args.shard.is_none_or(|shard| shard.index == 0);
+    let asked = args.tables().contains(&Table::Speed) && args.is_first();
     let named = hall.subjects.iter().map(|subject| format!("{}-speed", subject.name)).enumerate();
     let wanted = named.filter(|(_, name)| args.only.is_empty() || args.only.iter().any(|text| name.contains(text.as_str())));
     wanted.filter(|_| asked).map(|(subject, name)| Speed { subject, name }).collect()
