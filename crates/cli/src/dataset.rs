@@ -1,6 +1,8 @@
 //! Datasets for the commands: which one, and whether it suits the model.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, ensure};
 use riposte::data::Dataset;
@@ -48,8 +50,14 @@ pub fn load_until(
     folder: Option<&Path>,
     interrupt: &Interrupt,
 ) -> Result<Dataset> {
+    // What holds for both splits is said once.
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let (dataset, notes) = look(name, split, limit, folder, || interrupt.is_over())?;
-    notes.iter().for_each(|note| eprintln!("Note: {note}"));
+    for note in notes {
+        if SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(note.clone()) {
+            eprintln!("Note: {note}");
+        }
+    }
     Ok(dataset)
 }
 

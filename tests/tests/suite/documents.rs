@@ -124,8 +124,8 @@ fn compare(document: &str, name: &str, table: &str) {
     assert!(readme == written || std::env::var_os("RIPOSTE_BLESS").is_some(), "run this test with RIPOSTE_BLESS=1");
 }
 
-/// Rows: models and defenses. Columns: right of the base model alone and of the defended one, under an attack that stops at success, one that
-/// never stops, none, and one by an attacker who knows the defense.
+/// Rows: models and defenses, `(none)` for the base model alone. Columns: right under an attack that stops at success, one that never stops,
+/// none, and one by an attacker who knows the defense.
 fn defenses() -> String {
     let ids: BTreeMap<String, String> = cards().into_iter().map(|card| (card.sha256, card.id)).collect();
     let points = |share: f64| format!("{:.1}", 100.0 * share);
@@ -136,29 +136,47 @@ fn defenses() -> String {
     let gained =
         |Gain { gain, interval: [low, high], .. }: Gain| format!("{:+.1} ({} to {})", 100.0 * gain, points(low), points(high));
     let mut rows: BTreeMap<(String, String), [String; 4]> = BTreeMap::new();
-    let wanted =
-        |file: &Results| ids.get(&file.settings.weights_sha256).is_some_and(|id| id == "mnist-robust" || id == "mnist-trades");
-    let of_the_riposte = results().into_iter().filter(wanted);
-    for Results { settings, records } in results_in("docs/results/systems").into_iter().chain(of_the_riposte) {
+    let whole = |file: &Results| {
+        let post_train = file.settings.setup().riposte;
+        post_train.is_none_or(|post_train| post_train.parameters == Parameters::All)
+            && ids.contains_key(&file.settings.weights_sha256)
+    };
+    let of_the_riposte =
+        results().into_iter().filter(|file| whole(file) && ids[&file.settings.weights_sha256] != "digits-robust");
+    // Of an attacker who does not know the very copies of a bank.
+    let countered = results_in("docs/results/counter")
+        .into_iter()
+        .filter(|file| whole(file) && (file.settings.bank.is_none() || file.settings.counter_bank.is_some()));
+    let all = results_in("docs/results/systems").into_iter().chain(of_the_riposte).chain(countered);
+    for Results { settings, records } in all {
         let riposte = settings.setup().riposte_kind().to_string();
         let defense = settings.defense.map_or(riposte, |defense| defense.kind().to_string());
         let defense = if settings.bank.is_some() { format!("{defense}, of a bank") } else { defense };
-        let row = rows.entry((ids[&settings.weights_sha256].clone(), defense)).or_default();
+        let model = ids[&settings.weights_sha256].clone();
         let summary = Summary::of(&records);
         let images = summary.images;
+        let counted = if images == 1000 { String::new() } else { format!(", {images} images") };
+        let mut put = |defense: &str, column: usize, text: String| {
+            rows.entry((model.clone(), defense.to_owned())).or_default()[column] = text + &counted;
+        };
         if let Some(left) = &summary.counter {
             let last = left.rows.last().unwrap();
             let [low, high] = last.interval;
-            let text = format!("{} ({} to {}), {images} images", points(last.accuracy), points(low), points(high));
-            row[3] = text;
+            put(&defense, 3, format!("{} ({} to {})", points(last.accuracy), points(low), points(high)));
+            if settings.setup().pgd().is_none() {
+                put("(none)", 3, interval(last.base, images));
+            }
             continue;
         }
         let attacked = || Some((summary.riposte_robust_correct?, Gain::robust(&records)?));
         if let (Some(pgd), Some((right, gain))) = (settings.setup().pgd(), attacked()) {
-            row[usize::from(pgd.stop == Stop::Never)] = format!("{}, {}", interval(right, images), gained(gain));
+            let column = usize::from(pgd.stop == Stop::Never);
+            put(&defense, column, format!("{}, {}", interval(right, images), gained(gain)));
+            put("(none)", column, interval(summary.robust_correct.unwrap(), images));
         }
         if let Some(right) = summary.riposte_natural_correct {
-            row[2] = interval(right, images);
+            put(&defense, 2, interval(right, images));
+            put("(none)", 2, interval(summary.natural_correct, images));
         }
     }
     let mut table = "| model | defense | attack stops at success | attack takes all steps | no attack | attacker who knows it |\n|---|---|---|---|---|---|\n"
