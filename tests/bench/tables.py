@@ -184,6 +184,15 @@ TABLES = {
             Column("", {}, lambda row: row["remark"]),
         ],
     ),
+    "attacks": Table(
+        "2026-11-29-emerald-rapids-attacks.csv",
+        {"attack": "task", "threads": "threads"},
+        [
+            Column("256 images", {}, seconds),
+            Column("the authors' code in PyTorch", {}, ratio),
+            Column("", {}, lambda row: row["remark"]),
+        ],
+    ),
     "h200": Table(
         H200,
         {"network": "architecture", "task": "task", "batch": "batch"},

@@ -108,7 +108,9 @@ impl Inputs<'_> {
         };
         // As many batches at a time as there are workers: memory stays bounded, and results flow.
         for window in starts.chunks(workers.count()) {
-            let batches = window.iter().map(|start| *start..inputs.end.min(start + self.batch)).collect();
+            // Fewer batches than workers are split further: on the CPU, which alone has several workers, no image depends on those beside it.
+            let parts = workers.count().div_ceil(window.len());
+            let batches = window.iter().flat_map(|start| split(*start..inputs.end.min(start + self.batch), parts)).collect();
             let mut prepared = Vec::new();
             workers.run(batches, prepare, |batch| {
                 prepared.extend(batch);
@@ -118,5 +120,25 @@ impl Inputs<'_> {
             skip = 0;
         }
         Ok(())
+    }
+}
+
+/// A range in at most so many parts, the first ones as long as each other.
+fn split(range: Range<usize>, parts: usize) -> impl Iterator<Item = Range<usize>> {
+    let length = range.len().div_ceil(parts).max(1);
+    let end = range.end;
+    range.step_by(length).map(move |start| start..end.min(start + length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_split_into_parts_that_are_the_whole() {
+        assert_eq!(split(3..10, 2).collect::<Vec<_>>(), [3..7, 7..10]);
+        assert_eq!(split(0..3, 8).collect::<Vec<_>>(), [0..1, 1..2, 2..3]);
+        assert_eq!(split(5..6, 1).collect::<Vec<_>>(), [5..6]);
+        assert_eq!(split(2..2, 4).count(), 0);
     }
 }
