@@ -37,11 +37,27 @@ impl Format {
     }
 }
 
+/// Checks that named arrays can be written to `path`, before they are computed.
+///
+/// # Errors
+/// If its format has no names, or nothing can be written in its folder.
+pub fn check(path: &Path) -> Result<()> {
+    let name = path.display();
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("safetensors" | "npz") => {}
+        Some("npy") => bail!("`{name}` has room for one array: use .npz or .safetensors"),
+        _ => bail!("`{name}` is of no kind that holds several arrays: its name must end in .safetensors or .npz"),
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    file::check_folder(folder).with_context(|| format!("cannot write `{name}`"))
+}
+
 /// Writes named arrays to a `.safetensors` or `.npz` file.
 ///
 /// # Errors
 /// If the file cannot be written, or its format has no names.
 pub fn write(path: &Path, arrays: &BTreeMap<&str, Array>) -> Result<()> {
+    check(path)?;
     let bytes = match Format::of(path)? {
         Format::Safetensors => {
             let bytes: Vec<Vec<u8>> = arrays.values().map(|array| array.values.to_bytes()).collect();
@@ -65,7 +81,7 @@ pub fn write(path: &Path, arrays: &BTreeMap<&str, Array>) -> Result<()> {
             }
             archive.finish()?.into_inner()
         }
-        Format::Npy => bail!("`{}` has room for one array: use .npz or .safetensors", path.display()),
+        Format::Npy => unreachable!("checked: it has no names"),
     };
     file::write_atomically(path, &bytes)
 }

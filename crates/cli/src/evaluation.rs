@@ -138,7 +138,7 @@ mod tests {
     fn a_range_is_split_into_parts_that_are_the_whole() {
         assert_eq!(split(3..10, 2).collect::<Vec<_>>(), [3..7, 7..10]);
         assert_eq!(split(0..3, 8).collect::<Vec<_>>(), [0..1, 1..2, 2..3]);
-        assert_eq!(split(5..6, 1).collect::<Vec<_>>(), [5..6]);
+        assert_eq!(split(5..9, 1).next(), Some(5..9));
         assert_eq!(split(2..2, 4).count(), 0);
     }
 }

@@ -54,10 +54,10 @@ impl Given {
             if levels {
                 pixels.iter_mut().for_each(|pixel| *pixel /= 255.0);
             }
-            let numbers = arrays.get("numbers").and_then(|numbers| numbers.values.integers());
             let count = array.shape[0];
-            let first = first_number(numbers.as_deref(), count, first)?;
-            let labels = arrays.get("labels").and_then(|labels| labels.values.integers()).filter(|labels| labels.len() == count);
+            ensure!(count > 0, "it has no images");
+            let first = first_number(integers(&arrays, "numbers", count)?.as_deref(), first)?;
+            let labels = integers(&arrays, "labels", count)?;
             Ok(Self { pixels, shape, first, sha256: sha256(&file::read(path)?), labels })
         };
         read().with_context(|| format!("cannot take the images of `{}`", path.display()))
@@ -177,9 +177,18 @@ fn channels_first(array: &Array, shape: [usize; 3]) -> Result<Vec<f32>> {
     }
 }
 
-/// The test image that the first of `count` images stands for.
-fn first_number(numbers: Option<&[i64]>, count: usize, asked: Option<usize>) -> Result<usize> {
-    let Some(numbers) = numbers.filter(|numbers| numbers.len() == count && count > 0) else { return Ok(asked.unwrap_or(0)) };
+/// What the array `name` says of each of `count` images; `None` if there is no such array.
+fn integers(arrays: &BTreeMap<String, Array>, name: &str, count: usize) -> Result<Option<Vec<i64>>> {
+    let Some(array) = arrays.get(name) else { return Ok(None) };
+    let found = array.values.integers().filter(|values| values.len() == count);
+    found
+        .map(Some)
+        .with_context(|| format!("its array `{name}` {:?} is not {count} whole numbers, one for each image", array.shape))
+}
+
+/// The test image that the first of the images stands for.
+fn first_number(numbers: Option<&[i64]>, asked: Option<usize>) -> Result<usize> {
+    let Some(numbers) = numbers else { return Ok(asked.unwrap_or(0)) };
     ensure!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "its `numbers` do not follow each other");
     let first = usize::try_from(numbers[0]).context("its `numbers` begin below 0")?;
     match asked.filter(|asked| *asked != first) {
@@ -235,8 +244,19 @@ mod tests {
 
     #[test]
     fn numbers_that_contradict_each_other_are_refused() {
-        assert_eq!(first_number(None, 2, Some(5)).unwrap(), 5);
-        assert_eq!(first_number(Some(&[3, 4]), 2, Some(3)).unwrap(), 3);
-        assert!(first_number(Some(&[3, 5]), 2, None).is_err() && first_number(Some(&[3, 4]), 2, Some(0)).is_err());
+        assert_eq!(first_number(None, Some(5)).unwrap(), 5);
+        assert_eq!(first_number(Some(&[3, 4]), Some(3)).unwrap(), 3);
+        assert!(first_number(Some(&[3, 5]), None).is_err() && first_number(Some(&[3, 4]), Some(0)).is_err());
+    }
+
+    #[test]
+    fn numbers_and_labels_are_one_whole_number_for_each_image_or_an_error() {
+        let of = |values: Values, length: usize| BTreeMap::from([("labels".to_owned(), Array { shape: vec![length], values })]);
+        assert_eq!(integers(&of(Values::I64(vec![7, 8]), 2), "labels", 2).unwrap(), Some(vec![7, 8]));
+        assert_eq!(integers(&BTreeMap::new(), "labels", 2).unwrap(), None);
+        for wrong in [of(Values::I64(vec![7]), 1), of(Values::F32(vec![7.0, 8.0]), 2)] {
+            assert!(integers(&wrong, "labels", 2).unwrap_err().to_string().contains("2 whole numbers"));
+        }
+        assert!(given("none", &[0, 3, 1, 2], Values::F32(Vec::new()), None).is_err());
     }
 }

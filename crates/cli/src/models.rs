@@ -52,6 +52,10 @@ impl Source {
     /// # Errors
     /// As [`find`](Self::find).
     pub fn look(args: &ModelArgs, dataset: Option<DatasetId>) -> Result<Self> {
+        ensure!(
+            args.weights.is_some() || !args.reading.is_given(),
+            "--state, --mean, --std and --batch-norm-epsilon say how a weights file is read: name it with --weights"
+        );
         match (&args.weights, &args.model) {
             (Some(path), _) => Self::from_file(path, &args.wanted()?),
             (None, Some(id)) => Self::embedded(zoo::card(id).map_err(|error| anyhow!("{error}; for a file use --weights"))?),

@@ -188,12 +188,16 @@ impl<D: Defense> Evaluation<'_, D> {
         for (record, fate) in records.iter_mut().zip(fates.into_iter().flatten()) {
             (record.fooled_by, record.doubts) = (fate.fooled_by, fate.doubts);
         }
-        let distances = read(distance(Norm::LInfinity, images.clone(), end.images.clone())).await?;
+        let changes = read(distance(Norm::LInfinity, images.clone(), end.images.clone())).await?;
+        if attack.norm() == Norm::L2 {
+            let lengths = read(distance(Norm::L2, images.clone(), end.images.clone())).await?;
+            records.iter_mut().zip(lengths).for_each(|(record, length)| record.distance = Some(length));
+        }
         let logits = read(end.logits).await?;
         let rows = logits.chunks_exact(self.model.classes());
-        for ((record, row), distance) in records.iter_mut().zip(rows).zip(distances) {
+        for ((record, row), change) in records.iter_mut().zip(rows).zip(changes) {
             record.attacked = Some(argmax(row));
-            record.perturbation = Some(distance);
+            record.perturbation = Some(change);
             record.nan |= row.iter().any(|logit| logit.is_nan());
         }
         Ok(end.images)

@@ -47,7 +47,8 @@ pub fn evaluate(py: Python<'_>, model: Option<&Model>, words: Vec<String>, bar: 
     let watch = Watch::default();
     let report = wait(py, &bar, &watch, || {
         memory::keep_freed_memory();
-        Ok(eval::evaluate(&args, model.map(|model| &model.session), &Watching(&watch))?.report)
+        let evaluated = eval::evaluate(&args, model.map(|model| &model.session), &Watching(&watch))?;
+        evaluated.exported.map(|()| evaluated.report)
     })?;
     serde_json::to_string(&report).map_err(|error| exception(error.into()))
 }

@@ -113,6 +113,16 @@ impl Attack {
         }
     }
 
+    /// The norm in which it measures a perturbation.
+    pub fn norm(&self) -> Norm {
+        match self {
+            Self::Pgd(pgd) => pgd.norm,
+            Self::Cw(cw) => cw.norm,
+            Self::DeepFool(deep_fool) => deep_fool.norm,
+            Self::Apgd(_) | Self::Fab(_) | Self::Square(_) | Self::Auto(_) => Norm::LInfinity,
+        }
+    }
+
     /// The attack of a kind with its standard settings in the ball of radius `epsilon`; `None` for no attack.
     pub fn standard(kind: AttackKind, epsilon: f32) -> Option<Self> {
         Some(match kind {

@@ -10,7 +10,7 @@ use crate::Result;
 use crate::choice::choices;
 use crate::error::refused;
 use crate::record::Record;
-use crate::summary::{Z, paired_gain, wilson_interval};
+use crate::summary::{mean_in, paired_gain, wilson_interval};
 
 choices! {
     /// What an attacker who knows the defense does.
@@ -59,6 +59,11 @@ impl CounterKind {
         Self::Square,
         Self::RayS,
     ];
+
+    /// Whether it takes hold of the riposte alone: of its search for a neighbor, or of copies that adapt.
+    pub fn needs_a_riposte(self) -> bool {
+        matches!(self, Self::Suppression | Self::Decoy | Self::Bank | Self::GmsaAverage | Self::GmsaMinimum | Self::FixedPoint)
+    }
 
     /// Whether it takes turns with the defense: a point, a new copy, a point against that copy.
     pub fn goes_in_rounds(self) -> bool {
@@ -349,27 +354,33 @@ impl Row {
         let least: Vec<f64> = judged.iter().map(|(_, worst, _)| *worst).collect();
         let least_gains: Vec<f64> = judged.iter().map(|(_, worst, base)| over(*worst, *base)).collect();
         let always = judged.iter().filter(|(judged, ..)| judged.right == judged.of).count();
-        let never = judged.iter().filter(|(judged, ..)| judged.right == 0).count();
-        let [accuracy, low, high] = mean(&shares);
-        // Answers that do not depend on draws are counts, whose intervals do not shrink to a point at 0 and 1.
-        let certain = always + never == judged.len();
-        let interval = if certain { wilson_interval(always, judged.len()) } else { [low.max(0.0), high.min(1.0)] };
-        let count = |gain: f64| gains.iter().filter(|value| **value == gain).count();
-        let gain = if certain { paired_gain(count(1.0), count(-1.0), gains.len()) } else { mean(&gains) };
+        let [accuracy, low, high] = share(&shares);
         let base = judged.iter().filter(|(.., base)| *base).count();
         let mostly = judged.iter().filter(|(judged, ..)| judged.is_mostly_right()).count();
-        let [worst, ..] = mean(&least);
-        Self { after, accuracy, interval, always, mostly, base, gain, worst, worst_gain: mean(&least_gains) }
+        let [worst, ..] = share(&least);
+        let (gain, worst_gain) = (gain(&gains), gain(&least_gains));
+        Self { after, accuracy, interval: [low, high], always, mostly, base, gain, worst, worst_gain }
     }
 }
 
-/// The mean of at least one value and its 95 % interval by the normal approximation.
-pub fn mean(values: &[f64]) -> [f64; 3] {
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
-    let half = Z * (variance / count).sqrt();
-    [mean, mean - half, mean + half]
+/// The mean of at least one share and its 95 % interval. Shares of 0 and 1 alone, as of answers that do not depend on draws, are counts.
+pub fn share(shares: &[f64]) -> [f64; 3] {
+    let count = |share: f64| shares.iter().filter(|value| **value == share).count();
+    let [always, never] = [count(1.0), count(0.0)];
+    match always + never == shares.len() {
+        true => {
+            let [low, high] = wilson_interval(always, shares.len());
+            [always as f64 / shares.len() as f64, low, high]
+        }
+        false => mean_in([0.0, 1.0], shares),
+    }
+}
+
+/// The mean of at least one difference of shares and its 95 % interval. Those of counts are gains in accuracy.
+fn gain(gains: &[f64]) -> [f64; 3] {
+    let count = |gain: f64| gains.iter().filter(|value| **value == gain).count();
+    let [won, lost, even] = [count(1.0), count(-1.0), count(0.0)];
+    if won + lost + even == gains.len() { paired_gain(won, lost, gains.len()) } else { mean_in([-1.0, 1.0], gains) }
 }
 
 #[cfg(test)]
@@ -420,6 +431,22 @@ mod tests {
         assert!((gains[3] - 0.5 / 3.0).abs() < 1e-12, "{gains:?}");
         assert!(left.rows.iter().all(|row| row.interval[0] <= row.accuracy && row.accuracy <= row.interval[1]));
         assert_eq!(Left::of(&[]), None);
+    }
+
+    #[test]
+    fn an_interval_is_never_a_point() {
+        for shares in [vec![0.75], vec![0.75; 5], vec![1.0; 3], vec![0.0], vec![0.1; 7]] {
+            let [mean, low, high] = share(&shares);
+            assert!((mean - shares[0]).abs() < 1e-12 && low <= mean && mean <= high && high - low > 0.1, "{shares:?}");
+            assert!(0.0 <= low && high <= 1.0);
+        }
+        for gains in [vec![-0.25], vec![0.0; 8], vec![-0.25; 3], vec![1.0]] {
+            let [mean, low, high] = gain(&gains);
+            assert!(mean == gains[0] && low <= mean && mean <= high && high - low > 0.1, "{gains:?}");
+            assert!(-1.0 <= low && high <= 1.0);
+        }
+        let [_, low, high] = gain(&[-0.25, 0.5, 0.0]);
+        assert!(low < -0.25 && high > 0.4);
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub struct Record {
     pub attacked: Option<usize>,
     /// Largest absolute change that the attack made to a pixel.
     pub perturbation: Option<f32>,
+    /// Euclidean length of the whole change, in pixel units, by an attack whose norm is L2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance: Option<f32>,
     /// Which of the strong attacks fooled the base model; `None` if none did, and for PGD.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fooled_by: Option<AttackKind>,
@@ -60,6 +63,7 @@ impl Record {
             natural,
             attacked: None,
             perturbation: None,
+            distance: None,
             fooled_by: None,
             doubts: Vec::new(),
             nan: false,

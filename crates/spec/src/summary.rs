@@ -28,6 +28,9 @@ pub struct Summary {
     pub riposted: Option<usize>,
     /// Largest absolute change of a pixel by the attack.
     pub max_perturbation: Option<f32>,
+    /// Largest Euclidean length of a change, by an attack whose norm is L2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_distance: Option<f32>,
     /// Inputs with a logit that was not a number.
     pub nan_count: usize,
     /// How many images each of the strong attacks fooled, in their order, of those that the ones before it had left right.
@@ -63,6 +66,7 @@ impl Summary {
             neighbor_correct: count(records, |r| main(r).map(|d| d.original == r.label || d.neighbor == r.label)),
             riposted: count(records, |r| main(r).map(|d| d.original != d.neighbor)),
             max_perturbation: records.iter().filter_map(|r| r.perturbation).reduce(f32::max),
+            max_distance: records.iter().filter_map(|r| r.distance).reduce(f32::max),
             nan_count: records.iter().filter(|r| r.nan).count(),
             fooled: fooled(records),
             counter: Left::of(records),
@@ -129,7 +133,12 @@ pub fn wilson_interval(successes: usize, trials: usize) -> [f64; 2] {
     if trials == 0 {
         return [0.0, 1.0];
     }
-    let (n, p) = (trials as f64, successes as f64 / trials as f64);
+    wilson(successes as f64 / trials as f64, trials)
+}
+
+/// The interval of a share of at least one trial.
+fn wilson(p: f64, trials: usize) -> [f64; 2] {
+    let n = trials as f64;
     let center = (p + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
     let half = Z / (1.0 + Z * Z / n) * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
     [(center - half).max(0.0), (center + half).min(1.0)]
@@ -148,6 +157,22 @@ pub fn paired_gain(won: usize, lost: usize, trials: usize) -> [f64; 3] {
     let center = (b - c) / n;
     let half = Z * (b + c - (b - c) * (b - c) / n).sqrt() / n;
     [(won as f64 - lost as f64) / trials as f64, (center - half).max(-1.0), (center + half).min(1.0)]
+}
+
+/// The mean of at least one value and its 95 % interval by the normal approximation; the values are in `range`. Values that do not differ, or a
+/// single one, say nothing of their spread: then the interval is Wilson's for a share of as many trials, which is that of values that differ the most.
+pub fn mean_in([least, most]: [f64; 2], values: &[f64]) -> [f64; 3] {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
+    // Equal values add up to a mean that differs from them by rounding.
+    let [low, high] = if variance < 1e-24 {
+        wilson((mean - least) / (most - least), values.len()).map(|share| least + share * (most - least))
+    } else {
+        let half = Z * (variance / count).sqrt();
+        [(mean - half).max(least), (mean + half).min(most)]
+    };
+    [mean, low, high]
 }
 
 /// How likely `won` and `lost` are to be at least so uneven if neither verdict were better than the other: the exact two-sided test of

@@ -421,6 +421,22 @@ fn a_defense_without_copies_gives_the_model_space_attacks_no_hold_and_an_ascent_
 }
 
 #[test]
+fn beside_a_defense_without_a_search_stands_what_the_base_model_says_of_the_point() {
+    let (base, other) = (model(0), model(1));
+    let mut differing = 0;
+    for image in 0..4 {
+        let subject = subjected(&base, image);
+        let [said, answered] =
+            [&base, &other].map(|model| pollster::block_on(predictions(model.forward(subject.image.clone()))).unwrap()[0]);
+        let defense = Other { base: &base, other: other.clone() };
+        let natural = run(&base, &defense, Counter { kind: CounterKind::Attack, ..FEW }, &subject, on).unwrap().natural;
+        assert_eq!((natural.original, natural.neighbor), (said, said));
+        differing += usize::from(said != answered);
+    }
+    assert!(differing > 0, "the defense never said anything else");
+}
+
+#[test]
 fn attackers_and_judges_draw_differently_and_nothing_repeats() {
     let draws = Seed(9).input(4);
     let mut seeds: Vec<u64> = [Purpose::Selection, Purpose::Judgment]

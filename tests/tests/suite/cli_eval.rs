@@ -92,7 +92,7 @@ fn a_targeted_attack_leaves_images_of_its_target_alone() {
     let (path, out) = (folder.path().join("fast.safetensors"), folder.path().join("targeted.jsonl"));
     let more = ["--images", "20", "--riposte", "none", "--target", "3", "--out", text(&out)];
     let report = json(&arguments(&path, &more));
-    assert_eq!(report["settings"]["target"], 3);
+    assert_eq!((&report["settings"]["target"], &report["of_target"]), (&3.into(), &2.into()));
     let lines = std::fs::read_to_string(&out).unwrap();
     let records: Vec<Value> = lines.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
     let moved = |record: &&Value| record["perturbation"].as_f64().unwrap() > 0.0;
@@ -312,4 +312,10 @@ fn another_defense_answers_in_the_place_of_the_riposte() {
         let code = if also == "--riposte" { 2 } else { 1 };
         assert!(failure(code, &["eval", "--defense", "median", also, value]).contains(also));
     }
+    for counter in ["suppression", "decoy", "gmsa-minimum", "fixed-point"] {
+        let message = failure(1, &["eval", "--defense", "median", "--counter", counter]);
+        assert!(message.contains(counter) && message.contains("trajectory"), "{message}");
+    }
+    assert!(failure(1, &["eval", "--counter", "square", "--counter-queries", "0"]).contains("--counter-queries"));
+    assert!(failure(1, &["eval", "--natural", "off", "--attack", "none"]).contains("--natural off"));
 }

@@ -95,7 +95,13 @@ fn images_of_something_else_are_refused_in_a_sentence() {
     assert!(from(&["--images", "5"]).contains("more than the 4"));
     assert!(from(&["--epsilon", "0.3"]).contains("`epsilon` belongs to an attack"));
     assert!(failure(2, &eval(&["--images-from", text(&path), "--attack", "pgd"])).contains("--attack"));
+    assert!(from(&["--counter", "attack"]).contains("--images-from stands in the place of an attack"));
     assert!(failure(1, &eval(&["--attack", "none", "--export", text(&path)])).contains("--export needs an attack"));
+    for (name, says) in [("x.npy", "one array"), ("x.png", ".safetensors or .npz"), ("a.npz/x.npz", "cannot write")] {
+        // Said before anything is computed.
+        let message = failure(1, &eval(&["--images", "100000", "--export", text(&folder.path().join(name))]));
+        assert!(message.contains(says), "{message}");
+    }
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     assert!(from(&[]).contains("cannot read the arrays in"));

@@ -86,6 +86,9 @@ fn a_radius_beyond_its_norm_is_refused_and_one_within_it_is_not() {
     assert!(message.contains("epsilon must be between 0 and 55.5"), "{message}");
     let report = json(&["eval", "--norm", "l2", "--epsilon", "2", "--images", "2", "--riposte", "none", "--json"]);
     assert_eq!(report["settings"]["attack"]["norm"], "l2", "{report}");
+    // One rounding of each of 784 changes.
+    let distance = report["max_distance"].as_f64().unwrap();
+    assert!(distance > 1.0 && distance < 2.0 + 1e-4, "{report}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 use riposte::bank::Pick;
 use riposte::defense::Transform;
@@ -21,6 +21,7 @@ use riposte::spec::setup::Setup;
 use serde::Serialize;
 
 use crate::args::{EvalArgs, Switch};
+use crate::arrays;
 use crate::bank::Folder;
 use crate::dataset::{self, Split};
 use crate::device::{self, Found};
@@ -46,6 +47,9 @@ pub struct Report {
     images_computed: usize,
     /// 95 % Wilson intervals of the accuracies.
     intervals: Intervals,
+    /// Images that show the class to which the attack leads: it leaves them as they are. `None` where it leads to none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of_target: Option<usize>,
     /// The riposte against the base model on the same images.
     gain: Gains,
     /// What the paper reports for these settings.
@@ -86,7 +90,7 @@ struct Versions {
 /// As [`evaluate`].
 pub fn run(args: EvalArgs) -> Result<()> {
     let terminal = Terminal { out: args.out.clone(), ..Terminal::default() };
-    let Evaluated { report, source, dataset, is_output } = evaluate(&args, None, &terminal)?;
+    let Evaluated { report, source, dataset, is_output, exported } = evaluate(&args, None, &terminal)?;
     match (is_output, args.json) {
         // The lines have standard output for themselves.
         (true, true) => eprintln!("{}", serde_json::to_string_pretty(&report)?),
@@ -94,7 +98,7 @@ pub fn run(args: EvalArgs) -> Result<()> {
         (false, true) => output::json(&report)?,
         (false, false) => output::line(&table::of(&report, dataset, &source))?,
     }
-    Ok(())
+    exported
 }
 
 /// Who waits for an evaluation.
@@ -126,6 +130,8 @@ pub struct Evaluated {
     pub dataset: DatasetId,
     /// Whether the records went to standard output.
     is_output: bool,
+    /// Whether the images could be written: what was computed is told all the same.
+    pub exported: Result<()>,
 }
 
 /// Evaluates what `args` ask for; with `session` the model that it has, whatever model and device they name. Says on standard error what
@@ -142,7 +148,11 @@ pub fn evaluate(args: &EvalArgs, session: Option<&Session>, audience: &impl Audi
     let unattacked = [("attack", "none")];
     let added = if args.images_from.is_some() { &unattacked[..] } else { &[] };
     let folder = args.bank.folder()?;
-    let setup = settings::resolve(args.preset, dataset, &args.settings, added)?;
+    let setup = settings::resolve(args.preset, dataset, &args.settings, added);
+    let setup = match &args.images_from {
+        Some(_) => setup.context("--images-from stands in the place of an attack, and of one on the defense")?,
+        None => setup?,
+    };
     let setup = folder.as_ref().map_or(Ok(setup), |folder| folder.setup(setup, &args.settings))?;
     let colored = dataset.image_shape()[0] == 3;
     let transform = args.defense.as_deref().map(|text| Transform::named(text, colored)).transpose()?;
@@ -150,7 +160,17 @@ pub fn evaluate(args: &EvalArgs, session: Option<&Session>, audience: &impl Audi
         Some(_) => settings::without_riposte(setup, &args.settings)?,
         None => setup,
     };
-    ensure!(args.export.is_none() || setup.attack.is_some(), "--export needs an attack, whose images it writes");
+    check_counter(&setup, transform)?;
+    if let Some(path) = &args.export {
+        ensure!(setup.attack.is_some(), "--export needs an attack, whose images it writes");
+        arrays::check(path)?;
+    }
+    let defended = setup.riposte.is_some() || transform.is_some();
+    let natural = args.natural == Switch::On;
+    ensure!(
+        natural || !defended || setup.attack.is_some() || args.images_from.is_some(),
+        "--natural off leaves nothing to defend without an attack"
+    );
     let (model, device, threads) = match session {
         Some(session) => {
             ensure!(!session.adapted, "this copy has adapted to an input: evaluate the model that it comes from");
@@ -213,7 +233,7 @@ pub fn evaluate(args: &EvalArgs, session: Option<&Session>, audience: &impl Audi
         given: given.as_ref(),
         answers: None,
     };
-    let run = Run { setup, seed: args.seed, natural: args.natural == Switch::On, first, images };
+    let run = Run { setup, seed: args.seed, natural, first, images };
     let interrupt = audience.interrupt()?;
     if let Some(expected) = args.expect_accuracy {
         stage.expect_accuracy(&run, f64::from(expected), &interrupt)?;
@@ -234,15 +254,37 @@ pub fn evaluate(args: &EvalArgs, session: Option<&Session>, audience: &impl Audi
     let records = &begun.records;
     audience.end(&interrupt, records, outcome.is_ok());
     outcome?;
-    if let Some(path) = &args.export {
-        export::export(&stage, &run, records, path, &interrupt)?;
-        eprintln!("Images: `{}`.", path.display());
-    }
+    let exported = match &args.export {
+        Some(path) => {
+            export::export(&stage, &run, records, path, &interrupt).map(|()| eprintln!("Images: `{}`.", path.display()))
+        }
+        None => Ok(()),
+    };
     let settings = stage.settings(&run);
     let whole = Part { images: images as u64, ..settings.part() };
     let parts = begun.parts().unwrap_or_else(|| vec![whole]);
     let report = Report::new(records, done, seconds, &setup, &source, settings, parts, device.clone(), threads);
-    Ok(Evaluated { report, is_output: begun.is_output(), source: source.clone(), dataset })
+    Ok(Evaluated { report, is_output: begun.is_output(), source: source.clone(), dataset, exported })
+}
+
+/// # Errors
+/// If an attack on the defense cannot find a point.
+fn check_counter(setup: &Setup, transform: Option<Transform>) -> Result<()> {
+    let Some(counter) = &setup.counter else { return Ok(()) };
+    let kind = counter.kind;
+    if let Some(transform) = transform {
+        ensure!(
+            !kind.needs_a_riposte(),
+            "--counter {kind} takes hold of the riposte's search or of its copies, and --defense {} has none: use attack, transfer, trajectory, \
+             square, rays or all",
+            transform.kind()
+        );
+    }
+    ensure!(
+        counter.queries > 0 || !matches!(kind, CounterKind::Square | CounterKind::RayS),
+        "--counter {kind} asks the defense and nothing else: --counter-queries is at least 1"
+    );
+    Ok(())
 }
 
 /// A person at a terminal.
@@ -324,6 +366,7 @@ impl Report {
                 riposte_robust: summary.riposte_robust_correct.map(interval),
                 neighbor: summary.neighbor_correct.map(interval),
             },
+            of_target: setup.target.map(|target| records.iter().filter(|record| record.label == target).count()),
             gain: Gains { natural: Gain::natural(records), robust: Gain::robust(records) },
             paper: Published::of(setup, source.architecture),
             images_computed: records.len() - done,

@@ -70,6 +70,14 @@ pub(super) fn of(report: &Report, dataset: DatasetId, source: &Source) -> String
     if let Some(perturbation) = summary.max_perturbation {
         line(format!("Largest change of a pixel by the attack: {perturbation:.4}"));
     }
+    if let Some(distance) = summary.max_distance {
+        line(format!("Largest Euclidean length of a change by the attack: {distance:.4}"));
+    }
+    if let (Some(target), Some(shown)) = (report.settings.target, report.of_target) {
+        line(format!(
+            "{shown} of the images show class {target}, to which the attack leads: they stay as they are and count as right."
+        ));
+    }
     if let Some(left) = &summary.counter {
         line(String::new());
         line(format!("Against an attacker who knows the defense ({} answers to each image that it never saw):", left.judges));

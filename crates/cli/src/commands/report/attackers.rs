@@ -3,7 +3,7 @@
 use riposte::evaluate::{Gain, Summary};
 use riposte::spec::Choice;
 use riposte::spec::bench::Table;
-use riposte::spec::counter::{CounterKind, mean};
+use riposte::spec::counter::{CounterKind, share};
 use riposte::spec::preset::PresetName;
 use riposte::spec::queries::{Attacked, Drawn, Estimate, Line as Asking, Signs};
 use riposte::spec::verdict::Difference;
@@ -134,11 +134,11 @@ pub(super) fn signs(asked: &[Asked]) -> Sheet {
     Sheet { title: Table::Gradients.title().to_owned(), verdict, sentence, rows }
 }
 
-/// Of the mean share of an image, by the normal approximation over images.
+/// Of the mean share of an image.
 fn over_images(found: &[Signs]) -> [f64; 2] {
     let shares: Vec<f64> = found.iter().map(|signs| signs.differing as f64 / signs.pixels as f64).collect();
-    let [_, low, high] = mean(&shares);
-    [low.max(0.0), high.min(1.0)]
+    let [_, low, high] = share(&shares);
+    [low, high]
 }
 
 /// What ZOO and Opt-Attack achieve.

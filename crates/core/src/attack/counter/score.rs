@@ -8,11 +8,11 @@ use riposte_spec::class::{argmax, softmax};
 use riposte_spec::counter::CounterKind;
 
 use super::{Attacker, Event};
-use crate::Result;
 use crate::classifier::read;
 use crate::defense::Defense;
 use crate::post_train::Progress;
 use crate::rng::{Draws, Purpose};
+use crate::{Classifier, Result};
 
 /// A point and what is known of it.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ pub(super) struct Score {
     pub fooled: [usize; 2],
     /// Mean over the answers of the largest other logit minus the label's, over the spread of the logits.
     pub margin: f32,
-    /// y' and y'' in the first.
+    /// y' and y'' in the first; twice y' where the defense looks for no neighbor.
     pub pair: [usize; 2],
     /// The class that is the first.
     pub answer: usize,
@@ -121,7 +121,8 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
     /// The same of answers with the given draws. Where the answer does not depend on them, it is asked for once.
     pub(super) async fn answers(&mut self, image: Tensor<4>, draws: &[Draws]) -> Result<Scored<D::Model>> {
         let (defense, label, count) = (self.attack.defense, self.subjected.label, draws.len());
-        let prepared = defense.prepare(self.rounded(image).repeat_dim(0, count), draws).await?;
+        let image = self.rounded(image);
+        let prepared = defense.prepare(image.clone().repeat_dim(0, count), draws).await?;
         let (mut fooled, mut margins, mut first, mut copies) = (0, Vec::with_capacity(count), None, Vec::new());
         let mut truths = Vec::with_capacity(count);
         for (prepared, draws) in prepared.into_iter().zip(draws) {
@@ -135,11 +136,14 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
             fooled += usize::from(class != label);
             margins.push(normalized_margin(&logits, label));
             truths.push(softmax(&logits)[label]);
-            let pair = match answer.neighbors {
-                Some(neighbors) => [neighbors.original[0], neighbors.neighbor[0]],
-                None => [class, class],
-            };
-            first.get_or_insert((pair, class, answer.logits));
+            if first.is_none() {
+                let pair = match answer.neighbors {
+                    Some(neighbors) => [neighbors.original[0], neighbors.neighbor[0]],
+                    // A defense that looks for none: what the base model says alone.
+                    None => [argmax(&read(self.attack.model.forward(image.clone())).await?); 2],
+                };
+                first = Some((pair, class, answer.logits));
+            }
             copies.extend(answer.adapted);
             if settled {
                 fooled *= count;
