@@ -190,8 +190,8 @@ fn a_run_that_diverges_stops_and_says_so() {
 fn ctrl_c_while_an_epoch_is_measured_says_what_is_kept() {
     let folder = tempdir().unwrap();
     let out = folder.path().join("run");
-    // The first checkpoint is that of the first epoch, after which 900 images are measured.
-    let edits = [("--check-images", "900"), ("--checkpoint-steps", "1000"), ("--epochs", "1")];
+    // The first checkpoint is that of the only step, after which 5000 images are measured.
+    let edits = [("--samples", "5100"), ("--check-images", "5000"), ("--checkpoint-steps", "1000"), ("--epochs", "1")];
     let arguments = edits.iter().fold(arguments(&out), |arguments, (flag, value)| replaced(arguments, flag, value));
     let mut child = spawn(&arguments);
     wait_for(&out.join("checkpoint.safetensors"), &mut child);
