@@ -139,7 +139,7 @@ impl Transform {
             }
             Self::ResizePad { passes: 0, .. } => refused("resize-pad makes at least 1 pass, not 0"),
             Self::ResizePad { most, .. } if most == 0 || most >= image_side => refused(format!(
-                "resize-pad shrinks an image of {image_side} pixels a side by at most 1 to {} pixels, not {most}",
+                "the most that resize-pad may shrink an image of {image_side} pixels a side by is 1 to {} pixels, not {most}",
                 image_side.saturating_sub(1)
             )),
             Self::AntiAdversary { step_size, .. } if !(step_size > 0.0 && step_size.is_finite()) => {
