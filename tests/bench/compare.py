@@ -67,8 +67,13 @@ class Case:
         out = ["--task", self.task, "--architecture", self.architecture, "--threads", str(self.threads)]
         if self.batch_size:
             out += ["--batch-size", str(self.batch_size)]
-        counts = {"--repeats": arguments.repeats, "--iterations": arguments.iterations, "--steps": arguments.steps}
-        return out + [str(part) for pair in counts.items() for part in pair]
+        out += ["--repeats", str(arguments.repeats)]
+        # What a task does not take is refused.
+        if self.task == "post-train":
+            out += ["--iterations", str(arguments.iterations)]
+        if self.task in ("pgd-batch", "pgd-single", "trades-step"):
+            out += ["--steps", str(arguments.steps)]
+        return out
 
 
 @dataclass

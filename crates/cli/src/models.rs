@@ -58,9 +58,17 @@ impl Source {
         );
         match (&args.weights, &args.model) {
             (Some(path), _) => Self::from_file(path, &args.wanted()?),
-            (None, Some(id)) => Self::embedded(zoo::card(id).map_err(|error| anyhow!("{error}; for a file use --weights"))?),
+            (None, Some(id)) => Self::named(id).map_err(|error| anyhow!("{error}; for a file use --weights")),
             (None, None) => Self::smallest(dataset.unwrap_or(DatasetId::Digits)),
         }
+    }
+
+    /// The model that comes with the program under `id`.
+    ///
+    /// # Errors
+    /// If there is none, naming those that there are.
+    pub fn named(id: &str) -> Result<Self> {
+        Self::embedded(zoo::card(id)?)
     }
 
     /// The model on `device`.

@@ -12,8 +12,8 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// A weights file could not be parsed.
-    #[error("cannot read weights: {0}")]
+    /// A weights file could not be parsed, or what it holds cannot be used.
+    #[error("{0}")]
     Weights(String),
     /// A parameter that the architecture needs is not in the weights.
     #[error("weights do not fit `{architecture}`: parameter `{key}` (shape {expected:?}) is missing; there are {found}")]

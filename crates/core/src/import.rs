@@ -85,6 +85,8 @@ fn assume(weights: &mut StateDict, architecture: Architecture, found: Option<Fou
     let normalization = match (&wanted.normalization, found) {
         (Some(asked), _) => {
             weights.set_normalization(Some(asked), architecture);
+            // Nothing is said of a normalization before it is seen to fit.
+            weights.normalization(architecture)?;
             format!("images normalized by {}, as asked for", asked.in_words())
         }
         (None, Some(found)) => {

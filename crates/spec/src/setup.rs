@@ -120,8 +120,12 @@ impl Setup {
     /// What is allowed and hardly meant, in sentences.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        warnings.extend(self.pgd().and_then(|attack| out_of_reach("", &attack)));
-        warnings.extend(self.riposte.and_then(|riposte| out_of_reach("search-", &riposte.search.attack)));
+        let of = |prefix, Pgd { epsilon, step_size, steps, start, .. }: Pgd| {
+            let from = if start == Start::Zero { "the image" } else { "the random start" };
+            out_of_reach(prefix, epsilon, step_size, steps, from)
+        };
+        warnings.extend(self.pgd().and_then(|attack| of("", attack)));
+        warnings.extend(self.riposte.and_then(|riposte| of("search-", riposte.search.attack)));
         warnings
     }
 
@@ -150,20 +154,21 @@ impl Perturbation {
     }
 }
 
-/// A sentence about an attack whose steps do not lead as far as its radius; `prefix` is that of its keys.
-fn out_of_reach(prefix: &str, attack: &Pgd) -> Option<String> {
-    let reach = attack.steps as f64 * f64::from(attack.step_size);
+/// A sentence about steps that do not lead as far as an attack's radius; `prefix` is that of its keys.
+pub(crate) fn out_of_reach(prefix: &str, epsilon: f32, step_size: f32, steps: usize, from: &str) -> Option<String> {
+    let reach = steps as f64 * f64::from(step_size);
     // Forty steps of 0.01 in f32 are a little less than 0.4.
-    if reach >= f64::from(attack.epsilon) * (1.0 - 1e-6) {
+    if reach >= f64::from(epsilon) * (1.0 - 1e-6) {
         return None;
     }
-    let (epsilon, step) = (print_pixels(attack.epsilon), print_pixels(attack.step_size));
-    let from = if attack.start == Start::Zero { "the image" } else { "their random start" };
+    let (epsilon, step) = (print_pixels(epsilon), print_pixels(step_size));
+    let (number, lead) = match steps {
+        1 => ("1 step".to_owned(), "leads"),
+        _ => (format!("{steps} steps (`{prefix}steps`)"), "lead"),
+    };
+    let reach = (reach * 1e6).round() / 1e6;
     Some(format!(
-        "{} steps (`{prefix}steps`) of {step} (`{prefix}step-size`) lead {} from {from} at most, less than the {epsilon} that \
-         `{prefix}epsilon` allows",
-        attack.steps,
-        (reach * 1e6).round() / 1e6,
+        "{number} of {step} (`{prefix}step-size`) {lead} {reach} from {from} at most, less than the {epsilon} that `{prefix}epsilon` allows"
     ))
 }
 

@@ -6,6 +6,7 @@ use crate::Result;
 use crate::choice::choices;
 use crate::error::refused;
 use crate::post_train::{Augmentation, Precision, single};
+use crate::setup::out_of_reach;
 
 choices! {
     /// A published way to train, with its settings.
@@ -129,6 +130,32 @@ pub enum Recipe {
 impl Recipe {
     fn is_adversarial(&self) -> bool {
         *self == Self::Adversarial
+    }
+
+    fn check(self, samples: usize) -> Result<()> {
+        let problem = match self {
+            Self::NoiseFgsm { noise } if !(noise >= 0.0 && noise.is_finite()) => {
+                format!("the noise of N-FGSM is of at least 0 radii, not {noise}")
+            }
+            Self::Trades { beta } if !positive(beta) => format!("--weight, the beta of TRADES, is positive, not {beta}"),
+            Self::Free { replays: 0 } => "--replays is at least 1: free training goes through a batch so often".to_owned(),
+            Self::Yopo { passes: 0 } => "--replays is at least 1: the passes of YOPO for each batch".to_owned(),
+            Self::Kurakin { share, .. } if !(positive(share) && share <= 1.0) => {
+                format!("the share of a batch that is moved is above 0 and at most 1, not {share}")
+            }
+            Self::Kurakin { weight, .. } | Self::LogitPairing { weight } | Self::Uat { weight, .. } if !positive(weight) => {
+                format!("--weight is positive, not {weight}")
+            }
+            Self::Uat { labelled, .. } if labelled == 0 || labelled >= samples => format!(
+                "--labelled is at least 1 and less than the {samples} samples that are trained on, not {labelled}: UAT needs samples with a \
+                 label and samples without one"
+            ),
+            Self::Max { radius } | Self::Average { radius } if !positive(radius) => {
+                format!("--radius, that of the L2 ball, is positive, not {radius}")
+            }
+            _ => return Ok(()),
+        };
+        refused(problem)
     }
 
     /// How many optimizer steps a batch gives.
@@ -303,52 +330,63 @@ impl TrainConfig {
                 let recipe = Recipe::Uat { labelled: 4000, targets: Targets::Online, weight: 5.0 };
                 Self { recipe, inner, ..pgd }
             }
-            // The steps of both are 2.5 radii over their number.
             Method::Max | Method::Average => {
                 let radius = if colored { 0.5 } else { 2.0 };
                 let recipe = if method == Method::Max { Recipe::Max { radius } } else { Recipe::Average { radius } };
                 let steps = 10;
-                Self {
-                    recipe,
-                    inner: InnerAttack { step_size: 2.5 * pgd.inner.epsilon / steps as f32, steps, ..pgd.inner },
-                    ..pgd
-                }
+                let inner = InnerAttack { step_size: shared_out(pgd.inner.epsilon, steps), steps, ..pgd.inner };
+                Self { recipe, inner, ..pgd }
             }
         }
     }
 
-    /// Checks that every setting is in its range.
+    /// The length of a step of these settings' inner attack where its radius and its steps become others: as many radii as before where it is
+    /// one step, 2.5 radii over the number of steps for [`Recipe::Max`] and [`Recipe::Average`], and otherwise the same.
+    pub fn step_size(&self, epsilon: f32, steps: usize) -> f32 {
+        let InnerAttack { epsilon: usual, step_size, steps: usual_steps, .. } = self.inner;
+        if (epsilon, steps) == (usual, usual_steps) {
+            return step_size;
+        }
+        match self.recipe {
+            Recipe::Max { .. } | Recipe::Average { .. } => shared_out(epsilon, steps),
+            _ if usual_steps == 1 => epsilon * (step_size / usual),
+            _ => step_size,
+        }
+    }
+
+    /// What is allowed and hardly meant, in sentences.
+    pub fn warnings(&self) -> Vec<String> {
+        let InnerAttack { epsilon, step_size, steps, .. } = self.inner;
+        let steps = match self.recipe {
+            // Their steps are as long as the radius, or as a part of it that is drawn.
+            Recipe::Free { .. } | Recipe::Kurakin { .. } => return Vec::new(),
+            Recipe::Yopo { passes } => passes * steps,
+            _ => steps,
+        };
+        out_of_reach("", epsilon, step_size, steps, "the random start").into_iter().collect()
+    }
+
+    /// Checks that every setting is in its range, for training on so many samples.
     ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) naming the setting.
     pub fn check(&self, samples: usize) -> Result<()> {
-        if self.epochs == 0 || self.batch_size == 0 || self.batch_size > samples {
-            let size = self.batch_size;
-            return refused(format!("training needs at least one epoch and a batch of 1 to {samples} samples, not {size}"));
+        if self.epochs == 0 {
+            return refused("training needs at least one epoch");
+        }
+        if self.batch_size == 0 || self.batch_size > samples {
+            return refused(format!("a batch has 1 to {samples} samples, as many as are trained on, not {}", self.batch_size));
         }
         if self.micro_batch == 0 {
             return refused("a micro-batch has at least one sample");
         }
-        if !(self.peak_learning_rate > 0.0 && self.peak_at > 0.0 && self.peak_at < 1.0) {
-            return refused("the peak learning rate must be positive and its place between 0 and 1");
+        if !positive(self.peak_learning_rate) {
+            return refused(format!("the peak learning rate is positive, not {}", self.peak_learning_rate));
         }
-        let positive = |value: f32| value > 0.0 && value.is_finite();
-        let (name, fits) = match self.recipe {
-            Recipe::Adversarial => ("", true),
-            Recipe::NoiseFgsm { noise } => ("noise", noise >= 0.0 && noise.is_finite()),
-            Recipe::Trades { beta } => ("beta", positive(beta)),
-            Recipe::Free { replays } => ("number of replays", replays > 0),
-            Recipe::Kurakin { share, weight } => ("share or the weight", positive(share) && share <= 1.0 && positive(weight)),
-            Recipe::LogitPairing { weight } => ("weight", positive(weight)),
-            Recipe::Yopo { passes } => ("number of passes", passes > 0),
-            Recipe::Uat { labelled, weight, .. } => {
-                ("number of labelled samples or the weight", labelled > 0 && labelled < samples && positive(weight))
-            }
-            Recipe::Max { radius } | Recipe::Average { radius } => ("L2 radius", positive(radius)),
-        };
-        if !fits {
-            return refused(format!("the {name} of the recipe is out of its range"));
+        if !(self.peak_at > 0.0 && self.peak_at < 1.0) {
+            return refused(format!("the peak of the learning rate is between 0 and 1 of the run, not at {}", self.peak_at));
         }
+        self.recipe.check(samples)?;
         if self.recipe.replays() > 1 && self.micro_batch < self.batch_size {
             return refused("free training takes a batch whole: its perturbation goes on to the next one");
         }
@@ -385,5 +423,76 @@ impl TrainConfig {
     pub fn learning_rate(&self, progress: f32) -> f32 {
         let share = if progress < self.peak_at { progress / self.peak_at } else { (1.0 - progress) / (1.0 - self.peak_at) };
         self.peak_learning_rate * share
+    }
+}
+
+fn positive(value: f32) -> bool {
+    value > 0.0 && value.is_finite()
+}
+
+/// The length of each of so many steps that lead two and a half radii in all.
+fn shared_out(epsilon: f32, steps: usize) -> f32 {
+    2.5 * epsilon / steps as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Choice;
+
+    fn settings() -> impl Iterator<Item = TrainConfig> {
+        Method::ALL.iter().flat_map(|method| [false, true].map(|colored| TrainConfig::of(*method, colored)))
+    }
+
+    #[test]
+    fn the_usual_settings_reach_their_radius_and_keep_their_step() {
+        for usual in settings() {
+            assert_eq!(usual.warnings(), [] as [&str; 0], "{usual:?}");
+            assert_eq!(usual.step_size(usual.inner.epsilon, usual.inner.steps), usual.inner.step_size, "{usual:?}");
+        }
+    }
+
+    #[test]
+    fn a_step_grows_with_the_radius_where_it_is_a_multiple_of_it() {
+        let step = |method, epsilon, steps| TrainConfig::of(method, false).step_size(epsilon, steps);
+        assert_eq!(step(Method::NoiseFgsm, 0.2, 1), 0.2);
+        assert_eq!(step(Method::Fast, 0.2, 1), 0.25);
+        assert_eq!(step(Method::Max, 0.3, 2), 0.375);
+        assert_eq!(step(Method::Average, 0.2, 10), 0.05);
+        assert_eq!(step(Method::Pgd, 0.2, 2), 0.01);
+        // Whatever the radius, what has grown with it reaches it.
+        for usual in settings().filter(|usual| usual.inner.steps == 1) {
+            let inner = InnerAttack { epsilon: 0.5, step_size: usual.step_size(0.5, 1), ..usual.inner };
+            assert_eq!(TrainConfig { inner, ..usual }.warnings(), [] as [&str; 0], "{usual:?}");
+        }
+    }
+
+    #[test]
+    fn an_inner_attack_that_does_not_reach_its_radius_is_warned_of() {
+        let with = |method, inner: fn(InnerAttack) -> InnerAttack| {
+            let usual = TrainConfig::of(method, false);
+            TrainConfig { inner: inner(usual.inner), ..usual }.warnings()
+        };
+        let few = with(Method::Pgd, |inner| InnerAttack { steps: 2, ..inner });
+        assert!(few.len() == 1 && few[0].contains("2 steps (`steps`)") && few[0].contains("lead 0.02 from"), "{few:?}");
+        let short = with(Method::Fast, |inner| InnerAttack { step_size: 0.1, ..inner });
+        assert!(short.len() == 1 && short[0].starts_with("1 step of 0.1") && short[0].contains("the 0.3 that"), "{short:?}");
+        // Five passes of three steps of 0.02; one step of free training is as long as the radius whatever is written.
+        assert!(with(Method::Yopo, |inner| InnerAttack { steps: 3, step_size: 0.02, ..inner }).is_empty());
+        assert_eq!(with(Method::Yopo, |inner| InnerAttack { steps: 2, step_size: 0.02, ..inner }).len(), 1);
+        assert!(with(Method::Free, |inner| InnerAttack { step_size: 0.1, ..inner }).is_empty());
+    }
+
+    #[test]
+    fn a_setting_out_of_range_is_named_with_its_value() {
+        let uat = TrainConfig::of(Method::Uat, false);
+        assert_eq!(uat.check(4001), Ok(()));
+        let message = uat.check(280).unwrap_err().to_string();
+        assert!(message.contains("--labelled") && message.contains("4000") && message.contains("280"), "{message}");
+        let recipe = Recipe::Uat { labelled: 100, targets: Targets::Online, weight: -1.0 };
+        let message = TrainConfig { recipe, ..uat }.check(280).unwrap_err().to_string();
+        assert!(message.contains("--weight") && message.contains("-1") && !message.contains("labelled"), "{message}");
+        let message = uat.check(99).unwrap_err().to_string();
+        assert!(message.contains("1 to 99") && message.contains("not 100"), "{message}");
     }
 }

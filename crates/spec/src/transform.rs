@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
 use crate::choice::{Choice, choices};
 use crate::error::refused;
 use crate::units;
+use crate::{Error, Result};
 
 choices! {
     /// Which defense stands in the riposte's place.
@@ -81,20 +81,24 @@ impl Transform {
         let standard = Self::standard(TransformKind::named(kind)?, colored);
         let Some(settings) = settings else { return Ok(standard) };
         let settings: Vec<&str> = settings.split(':').collect();
-        let count = |text: &str| units::parse_count(text, 1);
+        let named = |setting: &str, error: Error| Error::Setting(format!("the {setting} of `{text}`: {error}"));
+        let count = |setting: &str, number: &str, least| units::parse_count(number, least).map_err(|error| named(setting, error));
         let wrong = |has: &str| refused(format!("`{text}`: {kind} has {has}"));
         Ok(match (standard, settings.as_slice()) {
-            (Self::BitDepth { .. }, [bits]) => Self::BitDepth { bits: count(bits)?.min(99) as u32 },
+            (Self::BitDepth { .. }, [bits]) => Self::BitDepth { bits: count("bits", bits, 1)?.min(99) as u32 },
             (Self::BitDepth { .. }, _) => return wrong("one setting, the bits of a pixel: bit-depth:5"),
-            (Self::Median { .. }, [side]) => Self::Median { side: count(side)? },
+            (Self::Median { .. }, [side]) => Self::Median { side: count("side", side, 1)? },
             (Self::Median { .. }, _) => return wrong("one setting, the side of the square: median:3"),
-            (Self::Jpeg { .. }, [quality]) => Self::Jpeg { quality: count(quality)?.min(255) as u8 },
+            (Self::Jpeg { .. }, [quality]) => Self::Jpeg { quality: count("quality", quality, 1)?.min(255) as u8 },
             (Self::Jpeg { .. }, _) => return wrong("one setting, the quality: jpeg:75"),
-            (Self::ResizePad { .. }, [passes, most]) => Self::ResizePad { passes: count(passes)?, most: count(most)? },
-            (Self::ResizePad { .. }, _) => return wrong("two settings, passes and pixels: resize-pad:30:4"),
-            (Self::AntiAdversary { .. }, [steps, size]) => {
-                Self::AntiAdversary { steps: units::parse_count(steps, 0)?, step_size: units::parse_positive(size)? }
+            (Self::ResizePad { .. }, [passes, most]) => {
+                Self::ResizePad { passes: count("passes", passes, 1)?, most: count("pixels", most, 1)? }
             }
+            (Self::ResizePad { .. }, _) => return wrong("two settings, passes and pixels: resize-pad:30:4"),
+            (Self::AntiAdversary { .. }, [steps, size]) => Self::AntiAdversary {
+                steps: count("steps", steps, 0)?,
+                step_size: units::parse_positive(size).map_err(|error| named("steps' length", error))?,
+            },
             (Self::AntiAdversary { .. }, _) => return wrong("two settings, steps and their length: anti-adversary:2:0.15"),
         })
     }
@@ -133,8 +137,10 @@ impl Transform {
             Self::Median { side } if side == 0 || side > image_side => {
                 refused(format!("the side of the median's square is 1 to {image_side}, not {side}"))
             }
-            Self::ResizePad { passes, most } if passes == 0 || most == 0 || most >= image_side => refused(format!(
-                "{passes} passes on images shrunk by up to {most} pixels: both are at least 1, and {most} below {image_side}"
+            Self::ResizePad { passes: 0, .. } => refused("resize-pad makes at least 1 pass, not 0"),
+            Self::ResizePad { most, .. } if most == 0 || most >= image_side => refused(format!(
+                "the most that resize-pad may shrink an image of {image_side} pixels a side by is 1 to {} pixels, not {most}",
+                image_side.saturating_sub(1)
             )),
             Self::AntiAdversary { step_size, .. } if !(step_size > 0.0 && step_size.is_finite()) => {
                 refused(format!("the step of the anti-adversary layer is positive, not {step_size}"))
@@ -158,5 +164,30 @@ mod tests {
         for text in ["gray", "median:", "median:3:3", "jpeg:high", "resize-pad:10", "anti-adversary:2:0"] {
             assert!(Transform::named(text, false).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_setting_that_is_none_is_named_with_its_defense() {
+        for (text, setting) in [
+            ("jpeg:0", "quality"),
+            ("bit-depth:few", "bits"),
+            ("median:0", "side"),
+            ("resize-pad:0:2", "passes"),
+            ("resize-pad:3:0", "pixels"),
+            ("anti-adversary:-1:0.1", "steps"),
+            ("anti-adversary:2:0", "steps' length"),
+        ] {
+            let message = Transform::named(text, false).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("the {setting} of `{text}`: ")), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_image_is_shrunk_to_no_less_than_a_pixel() {
+        let check = |passes, most| Transform::ResizePad { passes, most }.check(28);
+        assert_eq!(check(3, 27), Ok(()));
+        let message = check(3, 28).unwrap_err().to_string();
+        assert!(message.contains("1 to 27 pixels, not 28"), "{message}");
+        assert!(check(0, 4).unwrap_err().to_string().contains("1 pass"));
     }
 }

@@ -80,6 +80,28 @@ fn what_does_not_fit_is_named_and_nothing_is_written() {
 }
 
 #[test]
+fn weights_that_cannot_be_used_are_refused_in_one_sentence() {
+    let folder = tempdir().unwrap();
+    let (path, out) = (folder.path().join("own.safetensors"), folder.path().join("out.safetensors"));
+    let model = Model::random(Architecture::FastMnistCnn, Seed(1), &Device::flex());
+    let mut dict = pollster::block_on(model.weights()).unwrap();
+    std::fs::write(&path, dict.to_safetensors(Precision::F32)).unwrap();
+    // Nothing is said of how they are computed before the normalization is seen to fit.
+    for command in [&["import", text(&path), "-o", text(&out)][..], &["eval", "--images", "1", "--weights", text(&path)]] {
+        let asked = ["--architecture", "fast-mnist-cnn", "--mean", "0.1307,0.2,0.3", "--std", "0.3,0.3,0.3"];
+        let message = failure(1, &[command, &asked[..]].concat());
+        assert!(message.contains("images of 1 channels") && !message.contains("as asked for"), "{message}");
+    }
+    dict.0.get_mut("0.weight").unwrap().values[0] = f32::INFINITY;
+    std::fs::write(&path, dict.to_safetensors(Precision::F32)).unwrap();
+    let message = failure(1, &["import", text(&path), "-o", text(&out)]);
+    let sentence = "cannot take the weights of `";
+    assert!(message.contains(sentence) && message.contains("`0.weight` holds values that are not finite"), "{message}");
+    assert_eq!(message.matches("cannot").count(), 1, "{message}");
+    assert!(!out.exists());
+}
+
+#[test]
 fn truncated_pytorch_files_are_refused_at_any_length() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("cut.pth");

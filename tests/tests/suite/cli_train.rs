@@ -123,10 +123,7 @@ fn a_folder_with_a_run_is_neither_overwritten_nor_mixed_with_another() {
 
 /// [`arguments`] with another number of epochs.
 fn epochs<'a>(out: &'a Path, count: &'a str) -> Vec<&'a str> {
-    let mut arguments = arguments(out);
-    let at = arguments.iter().position(|word| *word == "--epochs").unwrap();
-    arguments[at + 1] = count;
-    arguments
+    replaced(arguments(out), "--epochs", count)
 }
 
 #[test]
@@ -186,6 +183,82 @@ fn a_run_that_diverges_stops_and_says_so() {
     let message = failure(1, &with(arguments(&folder.path().join("run")), &["--lr", "1e38"]));
     assert!(message.contains("training has diverged") && message.contains("learning rate"), "{message}");
     assert!(!folder.path().join("run/checkpoint.safetensors").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_while_an_epoch_is_measured_says_what_is_kept() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("run");
+    // The first checkpoint is that of the only step, after which 5000 images are measured.
+    let edits = [("--samples", "5100"), ("--check-images", "5000"), ("--checkpoint-steps", "1000"), ("--epochs", "1")];
+    let arguments = edits.iter().fold(arguments(&out), |arguments, (flag, value)| replaced(arguments, flag, value));
+    let mut child = spawn(&arguments);
+    wait_for(&out.join("checkpoint.safetensors"), &mut child);
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    let message = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(130), "{message}");
+    assert!(message.contains("after step 1 of 1") && message.contains("--resume"), "{message}");
+    assert_eq!(std::fs::read_to_string(out.join("log.jsonl")).unwrap(), "", "the epoch was to be measured still");
+}
+
+#[test]
+fn an_attack_short_of_its_radius_is_noted_and_a_single_step_grows_with_it() {
+    let folder = tempdir().unwrap();
+    let ended = |name: &str, more: &[&str]| -> (String, Value) {
+        let out = folder.path().join(name);
+        let arguments = replaced(epochs(&out, "1"), "--method", name);
+        let ended = riposte(&with(arguments, more)).output().unwrap();
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(ended.status.success(), "{told}");
+        (told, serde_json::from_slice(&std::fs::read(out.join("small.json")).unwrap()).unwrap())
+    };
+    let (told, card) = ended("pgd", &["--steps", "2"]);
+    assert!(told.contains("lead 0.02 from") && told.contains("the 0.3 that `epsilon` allows"), "{told}");
+    assert!(card["training"].as_str().unwrap().contains("--step-size 0.01 "), "{card}");
+    let (told, card) = ended("n-fgsm", &["--epsilon", "0.2"]);
+    assert!(!told.contains("`epsilon` allows"), "{told}");
+    assert!(card["training"].as_str().unwrap().contains("--epsilon 0.2 --step-size 0.2 "), "{card}");
+    let (told, card) = ended("natural", &[]);
+    assert!(!told.contains("`epsilon` allows"), "{told}");
+    let training = card["training"].as_str().unwrap();
+    assert!(training.contains("--check-images 20") && !training.contains("--epsilon"), "{training}");
+}
+
+#[test]
+fn a_teacher_has_to_know_such_images_and_one_of_others_is_noted() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("run");
+    let taught = |teacher: &'static str| {
+        let arguments = replaced(epochs(&out, "1"), "--method", "uat");
+        with(arguments, &["--targets", "fixed", "--labelled", "500", "--steps", "2", "--step-size", "0.2", "--teacher", teacher])
+    };
+    let message = failure(1, &taught("cifar10-robust"));
+    assert!(message.contains("the teacher `cifar10-robust`") && message.contains("3 x 32 x 32"), "{message}");
+    let message = failure(1, &taught("nope"));
+    assert!(message.contains("--teacher") && message.contains("`nope`") && !message.contains("--weights"), "{message}");
+    let ended = riposte(&taught("mnist-robust")).output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(ended.status.success() && told.contains("was trained on mnist, not on digits"), "{told}");
+}
+
+#[test]
+fn what_there_is_too_little_of_is_named_before_anything_is_trained() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("run");
+    let message = failure(1, &replaced(arguments(&out), "--test-images", "99999"));
+    assert!(message.contains("--test-images 99999") && message.contains("10000"), "{message}");
+    let message = failure(1, &replaced(arguments(&out), "--method", "uat"));
+    assert!(message.contains("--labelled") && message.contains("4000") && message.contains("980"), "{message}");
+    assert!(!out.join("checkpoint.safetensors").exists());
+}
+
+/// `arguments` with another value of a flag that is among them.
+fn replaced<'a>(mut arguments: Vec<&'a str>, flag: &str, value: &'a str) -> Vec<&'a str> {
+    let at = arguments.iter().position(|word| *word == flag).unwrap();
+    arguments[at + 1] = value;
+    arguments
 }
 
 fn spawn(arguments: &[&str]) -> Child {

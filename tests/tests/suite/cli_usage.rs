@@ -36,6 +36,7 @@ fn models_are_listed_with_their_recipes_and_accuracies_those_of_the_page_first()
         assert!(row(id).contains(recipe), "{listing}");
     }
     assert!(row("mnist-robust").contains("98.16 %") && row("mnist-robust").contains("91.86 %"), "{listing}");
+    assert!(listing.contains("`riposte eval --model NAME`"), "{listing}");
     assert!(rows[0].starts_with("mnist-undefended ") && !listing.contains("cifar10"), "{listing}");
     let cards = json(&["models", "--json"]);
     let cards = cards.as_array().unwrap();
@@ -201,12 +202,39 @@ fn a_reader_that_goes_away_is_no_error() {
 
 #[test]
 fn the_speed_test_prints_its_times() {
-    for task in ["post-train", "pgd-batch", "pgd-single", "train-step"] {
+    for (task, batch_size, steps, iterations) in [
+        ("post-train", 200, None, Some(50)),
+        ("pgd-batch", 500, Some(40), None),
+        ("pgd-single", 1, Some(40), None),
+        ("train-step", 256, None, None),
+        ("fast-step", 100, Some(1), None),
+    ] {
         let timing = json(&["bench-speed", "--task", task, "--repeats", "1", "--device", "cpu", "--threads", "1", "--json"]);
         assert_eq!(timing["task"], task);
         assert_eq!(timing["threads"], 1);
+        assert_eq!((timing["batch_size"].as_u64(), timing["seed"].as_u64()), (Some(batch_size), Some(0)), "{timing}");
+        assert_eq!((timing["steps"].as_u64(), timing["iterations"].as_u64()), (steps, iterations), "{timing}");
         let seconds = timing["seconds"].as_array().unwrap();
         assert!(seconds.len() == 1 && seconds[0].as_f64().unwrap() > 0.0);
+    }
+}
+
+#[test]
+fn the_speed_test_takes_a_methods_own_steps_and_refuses_what_a_task_has_not() {
+    let step = ["bench-speed", "--task", "trades-step", "--architecture", "preact-resnet-w1-b1", "--batch-size", "8"];
+    let step = [&step[..], &["--repeats", "1", "--device", "cpu", "--json"]].concat();
+    let steps = |more: &[&str]| json(&[&step, more].concat())["steps"].clone();
+    // On CIFAR-10 TRADES makes ten.
+    assert_eq!((steps(&[]), steps(&["--steps", "3"])), (10.into(), 3.into()));
+    for (task, flag) in [
+        ("pgd-single", ["--batch-size", "9"]),
+        ("fast-step", ["--steps", "7"]),
+        ("train-step", ["--steps", "7"]),
+        ("pgd-batch", ["--iterations", "7"]),
+        ("post-train", ["--steps", "7"]),
+    ] {
+        let message = failure(1, &[&["bench-speed", "--task", task][..], &flag].concat());
+        assert!(message.contains(flag[0]) && message.contains(task), "{message}");
     }
 }
 

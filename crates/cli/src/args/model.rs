@@ -102,7 +102,8 @@ pub struct TrainArgs {
     /// Radius of the training attack in pixel units: 0.3 or 8/255
     #[arg(long, value_name = "SIZE", value_parser = parse_pixels, allow_hyphen_values = true)]
     pub epsilon: Option<f32>,
-    /// Step of the training attack
+    /// Step of the training attack [default: the method's; with another --epsilon as many radii where it makes one step, with methods max and
+    /// avg 2.5 radii over --steps]
     #[arg(long, value_name = "SIZE", value_parser = parse_pixels, allow_hyphen_values = true)]
     pub step_size: Option<f32>,
     /// Steps of the training attack, where a method has more than one

@@ -212,12 +212,12 @@ pub struct BenchArgs {
     /// Samples of a batch [default: 200 for post-train, 500 for pgd-batch, 256 for train-step, the method's for the others]
     #[arg(long, value_name = "N", value_parser = count)]
     pub batch_size: Option<usize>,
-    /// Iterations of a post-training
-    #[arg(long, value_name = "N", default_value = "50", value_parser = count)]
-    pub iterations: usize,
-    /// Steps of an attack
-    #[arg(long, value_name = "N", default_value = "40", value_parser = count)]
-    pub steps: usize,
+    /// Iterations of a post-training [default: 50]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub iterations: Option<usize>,
+    /// Steps of an attack [default: 40 for pgd-batch and pgd-single, the method's for trades-step]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub steps: Option<usize>,
     /// Timed runs after the first, which is told apart
     #[arg(long, value_name = "N", default_value = "10", value_parser = count)]
     pub repeats: usize,

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use burn::tensor::{Device, Tensor, TensorData};
+use clap::ValueEnum;
 use riposte::Classifier;
 use riposte::attack::{Attacks, Goal, Pgd};
 use riposte::data::pool::{Augmentation, ClassPools};
@@ -25,8 +26,11 @@ use crate::{device, output};
 
 #[derive(Debug, Serialize)]
 struct Timing {
-    task: &'static str,
+    task: String,
     architecture: String,
+    #[serde(flatten)]
+    counts: Counts,
+    seed: u64,
     /// The first run, with what a device compiles and allocates for it.
     first_seconds: f64,
     /// Of each run after it.
@@ -39,9 +43,21 @@ struct Timing {
     reserved_bytes: Option<u64>,
 }
 
+/// How much a run of a task does.
+#[derive(Debug, Serialize)]
+struct Counts {
+    batch_size: usize,
+    /// Of the attack; `None` for a task without one.
+    steps: Option<usize>,
+    /// Of the post-training; `None` for a task without one.
+    iterations: Option<usize>,
+}
+
 /// # Errors
-/// If the device is not there, has not the precision, or fails.
+/// For what the task does not take; if the device is not there, has not the precision, or fails.
 pub fn run(args: BenchArgs) -> Result<()> {
+    let task = args.task.to_possible_value().expect("every task has a name").get_name().to_owned();
+    check(&args, &task)?;
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
     let architecture = args.width.of(args.architecture)?;
@@ -61,22 +77,30 @@ pub fn run(args: BenchArgs) -> Result<()> {
         let batch_size = batch_size(published.batch_size);
         TrainConfig { batch_size, micro_batch: batch_size, ..published }
     };
-    let (task, Times { first_seconds, seconds }) = match args.task {
-        BenchTask::PostTrain => ("post-train", bench.post_train(batch_size(200), args.iterations)?),
-        BenchTask::PgdBatch => ("pgd-batch", bench.pgd(batch_size(500), args.steps)?),
-        BenchTask::PgdSingle => ("pgd-single", bench.pgd(1, args.steps)?),
-        BenchTask::TrainStep => ("train-step", bench.train_step(plain(batch_size(256)))?),
-        BenchTask::FastStep => ("fast-step", bench.train_step(published(Method::Fast))?),
+    let (counts, Times { first_seconds, seconds }) = match args.task {
+        BenchTask::PostTrain => {
+            let (batch_size, iterations) = (batch_size(200), args.iterations.unwrap_or(50));
+            (Counts { batch_size, steps: None, iterations: Some(iterations) }, bench.post_train(batch_size, iterations)?)
+        }
+        BenchTask::PgdBatch | BenchTask::PgdSingle => {
+            let batch_size = if args.task == BenchTask::PgdSingle { 1 } else { batch_size(500) };
+            let steps = args.steps.unwrap_or(40);
+            (Counts { batch_size, steps: Some(steps), iterations: None }, bench.pgd(batch_size, steps)?)
+        }
+        BenchTask::TrainStep => bench.train_step(plain(batch_size(256)))?,
+        BenchTask::FastStep => bench.train_step(published(Method::Fast))?,
         BenchTask::TradesStep => {
             let published = published(Method::Trades);
-            let inner = InnerAttack { steps: args.steps, ..published.inner };
-            ("trades-step", bench.train_step(TrainConfig { inner, ..published })?)
+            let steps = args.steps.unwrap_or(published.inner.steps);
+            bench.train_step(TrainConfig { inner: InnerAttack { steps, ..published.inner }, ..published })?
         }
     };
     let threads = device::threads(args.device.threads);
     let timing = Timing {
         task,
         architecture: architecture.to_string(),
+        counts,
+        seed: args.seed,
         first_seconds,
         seconds,
         layers,
@@ -86,6 +110,20 @@ pub fn run(args: BenchArgs) -> Result<()> {
         reserved_bytes: bench.device.memory_pool_usage().map(|usage| usage.bytes_reserved),
     };
     if args.json { output::json(&timing) } else { output::line(&timing.in_words()) }
+}
+
+/// Refuses what the task would leave aside.
+fn check(args: &BenchArgs, task: &str) -> Result<()> {
+    use BenchTask::{PgdBatch, PgdSingle, PostTrain, TradesStep};
+    for (flag, is_given, tasks) in [
+        ("--iterations", args.iterations.is_some(), &[PostTrain][..]),
+        ("--steps", args.steps.is_some(), &[PgdBatch, PgdSingle, TradesStep]),
+    ] {
+        ensure!(!is_given || tasks.contains(&args.task), "{flag} does not belong to --task {task}");
+    }
+    let size = args.batch_size.unwrap_or(1);
+    ensure!(args.task != PgdSingle || size == 1, "--task {task} is of one image: --batch-size {size} belongs to pgd-batch");
+    Ok(())
 }
 
 impl Timing {
@@ -102,7 +140,7 @@ impl Timing {
             self.device,
             self.threads,
             milliseconds(self.first_seconds),
-            milliseconds(sorted[sorted.len() / 2]),
+            milliseconds(median(&sorted)),
             milliseconds(sorted[0]),
             milliseconds(sorted[sorted.len() - 1]),
             sorted.len(),
@@ -162,13 +200,16 @@ impl Bench {
     }
 
     /// Steps of a recipe, drawing and uploading of the samples included.
-    fn train_step(&self, config: TrainConfig) -> Result<Times> {
+    fn train_step(&self, config: TrainConfig) -> Result<(Counts, Times)> {
+        let InnerAttack { steps, .. } = config.inner;
+        let counts = Counts { batch_size: config.batch_size, steps: (steps > 0).then_some(steps), iterations: None };
         let config = TrainConfig { epochs: 1 + self.repeats / 8, precision: self.precision, ..config };
         let mut trainer = Trainer::new(self.model(), config, self.seed, self.samples(8 * config.batch_size)?)?;
-        self.time(|| {
+        let times = self.time(|| {
             let step = trainer.step().expect("the run is as long as the timing");
             Ok(step.loss.try_into_scalar::<f32>().map(|_| ())?)
-        })
+        })?;
+        Ok((counts, times))
     }
 
     fn model(&self) -> Model {
@@ -219,8 +260,27 @@ struct Times {
     seconds: Vec<f64>,
 }
 
+/// Of numbers in order; between the middle two where they are even in number.
+fn median(sorted: &[f64]) -> f64 {
+    let count = sorted.len();
+    (sorted[(count - 1) / 2] + sorted[count / 2]) / 2.0
+}
+
 /// Waits for the device by reading back.
 fn finish(logits: Tensor<2>) -> Result<()> {
     pollster::block_on(riposte::classifier::predictions(logits))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_count_is_between_the_middle_two() {
+        assert_eq!(median(&[3.0]), 3.0);
+        assert_eq!(median(&[1.0, 2.0]), 1.5);
+        assert_eq!(median(&[1.0, 2.0, 9.0]), 2.0);
+        assert_eq!(median(&[1.0, 2.0, 4.0, 9.0]), 3.0);
+    }
 }

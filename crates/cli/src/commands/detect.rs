@@ -10,7 +10,7 @@ use riposte::{Classifier, ToTensor};
 use serde::Serialize;
 
 use crate::args::DetectArgs;
-use crate::dataset::{self, Split};
+use crate::dataset::{self, DatasetId, Split};
 use crate::device;
 use crate::given::Given;
 use crate::interrupt::Interrupt;
@@ -23,9 +23,16 @@ use crate::progress;
 struct Detected {
     model: String,
     weights_sha256: String,
+    dataset: DatasetId,
     /// Of the file of attacked images.
     images_sha256: String,
+    /// The test image that its first image is made of.
+    first: usize,
     squeezers: Vec<Transform>,
+    /// So many training images, the first ones, have set the threshold.
+    calibration_images: usize,
+    /// The share of them that was allowed above it.
+    false_positives: f32,
     /// An image with a score above it is taken for attacked.
     threshold: f32,
     natural: Share,
@@ -59,6 +66,8 @@ pub fn run(args: DetectArgs) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let folder = args.data.data.as_deref();
     let natural = dataset::load_until(dataset, Split::Train, Some(args.calibration_images), folder, &interrupt)?;
+    let (asked, found) = (args.calibration_images, natural.len());
+    ensure!(asked <= found, "--calibration-images {asked} are more than the {found} training samples of {dataset}");
     let test = dataset::load_until(dataset, Split::Test, Some(given.first + given.len()), folder, &interrupt)?;
     dataset::check_shape(&test, source.architecture)?;
     ensure!(
@@ -103,7 +112,11 @@ pub fn run(args: DetectArgs) -> Result<()> {
     let detected = Detected {
         model: source.name.clone(),
         weights_sha256: source.identity()?,
+        dataset,
         images_sha256: given.sha256.clone(),
+        first: given.first,
+        calibration_images: natural.len(),
+        false_positives: args.false_positives,
         threshold,
         natural: share(&mut of_natural.iter()),
         attacked: share(&mut of_attacked.iter()),
@@ -124,6 +137,14 @@ impl Detected {
             self.model,
             self.threshold,
             names.join(" or ")
+        ))?;
+        output::line(&format!(
+            "Of the first {} training images of {}, at most {} are. The images below are test images {} to {}, as they are and attacked.",
+            self.calibration_images,
+            self.dataset,
+            percent(f64::from(self.false_positives)),
+            self.first,
+            self.first + self.attacked.images - 1
         ))?;
         let rows = [
             ("natural test images", self.natural),

@@ -36,7 +36,7 @@ pub fn run(args: ModelsArgs) -> Result<()> {
         output::line(cells.join("  ").trim_end())?;
     }
     output::line(
-        "\n--model NAME takes one; --json has the commands that trained and measured them. Figures are of all test images.",
+        "\n`riposte eval --model NAME` takes one; --json has the commands that trained and measured them. Figures are of all test images.",
     )
 }
 

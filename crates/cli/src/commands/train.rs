@@ -33,6 +33,7 @@ use plan::Plan;
 /// [`riposte::Error::Cancelled`] after Ctrl-C, when the checkpoint is written.
 pub fn run(args: TrainArgs) -> Result<()> {
     let plan = Plan::resolve(&args)?;
+    plan.config.warnings().iter().for_each(|warning| eprintln!("Note: {warning}."));
     let mut folder = Folder::open(&args.out, &plan, args.resume)?;
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
@@ -43,11 +44,22 @@ pub fn run(args: TrainArgs) -> Result<()> {
     ensure!(asked <= found, "{asked} samples are asked for and {} has {found}", plan.dataset);
     ensure!(held_out < found, "--check-images {held_out} leaves none of {found} samples to train on: lower it");
     let (train, held_out) = samples.split_at(found - held_out);
+    plan.config.check(train.len()).map_err(riposte::Error::from)?;
+    let test = dataset::load(plan.dataset, Split::Test, args.test_images, args.data.as_deref())?;
+    let (asked, found) = (args.test_images.unwrap_or(0), test.len());
+    ensure!(asked <= found, "there are {found} test images of {} here: --test-images {asked} are more", plan.dataset);
     let train = match (&plan.teacher, plan.config.recipe) {
-        (Some(teacher), Recipe::Uat { labelled, .. }) => taught(train, labelled, &teacher.source()?.load(&device.device)?)?,
+        (Some(teacher), Recipe::Uat { labelled, .. }) => {
+            let source = teacher.source()?;
+            dataset::check_shape(&train, source.architecture)
+                .with_context(|| format!("the teacher `{}` does not suit {}", teacher.name, plan.dataset))?;
+            if let Some(card) = source.card.as_ref().filter(|card| card.dataset != plan.dataset) {
+                eprintln!("Note: the teacher `{}` was trained on {}, not on {}.", teacher.name, card.dataset, plan.dataset);
+            }
+            taught(train, labelled, &source.load(&device.device)?)?
+        }
         _ => train,
     };
-    let test = dataset::load(plan.dataset, Split::Test, args.test_images, args.data.as_deref())?;
     let seed = Seed(plan.seed);
     let mut trainer = match folder.checkpoint()? {
         Some(checkpoint) => {
@@ -103,7 +115,10 @@ impl Session<'_> {
             // Also after a stop between the end of an epoch and its log line.
             if epoch_ended && !folder.has_logged(steps) {
                 let model = trainer.model();
-                let summary = self.measure(&model, held_out, &bar)?;
+                let summary = self.measure(&model, held_out, &bar).inspect_err(|error| {
+                    bar.finish_and_clear();
+                    tell_of_stop(error, &format!("the model was measured after step {steps} of {}", trainer.total_steps()));
+                })?;
                 let line = LogLine::new(steps, trainer.steps_per_epoch(), losses.take_mean(), &summary, begin.elapsed());
                 bar.suspend(|| eprintln!("{line}"));
                 // The weights first: a run that is killed between the two measures the epoch again.
@@ -153,8 +168,9 @@ impl Session<'_> {
         // As stored: rounding to half precision is part of what is measured.
         let model = &Model::from_weights(self.plan.architecture, &StateDict::from_safetensors(&weights)?, &self.device.device)?;
         let bar = progress::bar(images as u64, "Measuring");
-        let summary = self.measure(model, test, &bar)?;
+        let summary = self.measure(model, test, &bar);
         bar.finish_and_clear();
+        let summary = summary.inspect_err(|error| tell_of_stop(error, "the trained model was measured on the test images"))?;
         let plan = self.plan;
         let accuracy = |attack: String, correct: usize, flags: &str| Accuracy {
             attack,
@@ -221,6 +237,15 @@ impl Session<'_> {
             Ok(())
         })?;
         Ok(Summary::of(&records))
+    }
+}
+
+/// Says what is kept where a measurement, before which a checkpoint was written, ended by Ctrl-C.
+fn tell_of_stop(error: &anyhow::Error, during: &str) {
+    if crate::cancelled(error) {
+        eprintln!(
+            "Stopped while {during}: every step made is kept; the same command with --resume goes on with this measurement."
+        );
     }
 }
 

@@ -3,6 +3,7 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
+use riposte_spec::Choice;
 use riposte_spec::transform::{Transform, TransformKind};
 
 use super::Transformed;
@@ -39,9 +40,11 @@ impl<C: Classifier> Detector<'_, C> {
         for transform in &self.squeezers {
             transform.check(height.min(width))?;
             if !transform.squeezes() {
+                let squeezers = TransformKind::ALL.iter().filter(|kind| Transform::standard(**kind, false).squeezes());
                 return Err(Error::Config(format!(
-                    "`{}` does not squeeze an image: the detector compares one outcome",
-                    transform.kind()
+                    "`{}` does not squeeze an image: the detector compares one outcome; use {}",
+                    transform.kind(),
+                    squeezers.map(ToString::to_string).collect::<Vec<_>>().join(", ")
                 )));
             }
             let squeezed =

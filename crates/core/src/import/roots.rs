@@ -64,10 +64,10 @@ pub(super) fn fitting(shapes: &Shapes, architecture: Option<Architecture>) -> Re
         }
         (Some((.., error)), Some(_)) => Err(error),
         (Some((_, _, architecture, error)), None) => {
-            Err(Error::Weights(format!("its architecture is not known; the nearest is {architecture}: {error}")))
+            Err(Error::Weights(format!("the architecture of the weights is not known; the nearest is {architecture}: {error}")))
         }
         (None, _) => Err(Error::Weights(format!(
-            "its architecture is not known: none of those here has parameters like {}; what is known: {}",
+            "the architecture of the weights is not known: none of those here has parameters like {}; what is known: {}",
             names(),
             Architecture::named().map(|known| known.to_string()).collect::<Vec<_>>().join(", ")
         ))),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use riposte::attack::Pgd;
 use riposte::models::Architecture;
 use riposte::precision::Precision;
@@ -54,13 +54,10 @@ impl Teacher {
 
 fn source_of(name: &str) -> Result<Source> {
     let file = Path::new(name);
-    let mut args = ModelArgs::default();
     if file.is_file() {
-        args.weights = Some(file.to_owned());
-    } else {
-        args.model = Some(name.to_owned());
+        return Source::look(&ModelArgs { weights: Some(file.to_owned()), ..ModelArgs::default() }, None);
     }
-    Source::look(&args, None)
+    Source::named(name).map_err(|error| anyhow!("--teacher: {error}, and there is no file of that name"))
 }
 
 /// A plan as the run's folder keeps it.
@@ -160,12 +157,9 @@ impl Plan {
         if attacked && method == Method::Natural {
             bail!("--epsilon, --step-size and --ramp belong to adversarial training, not to --method natural");
         }
-        let inner = InnerAttack {
-            epsilon: args.epsilon.unwrap_or(base.inner.epsilon),
-            step_size: args.step_size.unwrap_or(base.inner.step_size),
-            steps: args.steps.unwrap_or(base.inner.steps),
-            ..base.inner
-        };
+        let (epsilon, steps) = (args.epsilon.unwrap_or(base.inner.epsilon), args.steps.unwrap_or(base.inner.steps));
+        let step_size = args.step_size.unwrap_or_else(|| base.step_size(epsilon, steps));
+        let inner = InnerAttack { epsilon, step_size, steps, ..base.inner };
         let recipe = match (base.recipe, args.weight, args.replays) {
             (recipe, None, None) => recipe,
             (Recipe::Trades { .. }, Some(beta), None) => Recipe::Trades { beta },
@@ -285,8 +279,9 @@ impl Plan {
         );
         if self.method != Method::Natural {
             command += &format!(" --epsilon {} --step-size {}", print_pixels(inner.epsilon), print_pixels(inner.step_size));
-            command += &format!(" --ramp {ramp} --check-images {}", self.check_images);
+            command += &format!(" --ramp {ramp}");
         }
+        command += &format!(" --check-images {}", self.check_images);
         if inner.steps > 1 {
             command += &format!(" --steps {}", inner.steps);
         }
