@@ -12,6 +12,7 @@ use crate::choice::choices;
 use crate::counter::Counter;
 use crate::dataset::DatasetId;
 use crate::normalization::Reading;
+use crate::paper::Published;
 use crate::post_train::PostTrain;
 use crate::quantize::Quantize;
 use crate::setup::Setup;
@@ -129,17 +130,32 @@ impl Settings {
         Setup { attack, target, quantize, riposte, counter }
     }
 
+    /// Whether the riposte itself answers the images of the attack on the base model: no copies that a bank holds, no other defense, no
+    /// images from a file, no attack on the defense. Everything else is no cell of a table of the paper, whatever attack and riposte are.
+    pub fn is_plain(&self) -> bool {
+        self.bank.is_none() && self.defense.is_none() && self.images_sha256.is_none() && self.counter.is_none()
+    }
+
+    /// What the paper reports for these settings.
+    pub fn published(&self) -> Option<Published> {
+        Published::of(&self.setup(), self.architecture).filter(|_| self.is_plain())
+    }
+
     /// The part that a header with these settings begins, still without images.
     pub fn part(&self) -> Part {
         Part { first: self.first, images: 0, device: self.device, batch: self.batch }
     }
 
     /// Whether records of `other` may stand in the same file: all is the same but what a part has of its own, on which
-    /// records depend in the rounding of floats alone. Images whose hash one of them lacks count as the same.
+    /// records depend in the rounding of floats alone. Images and banks whose hash one of them lacks count as the same.
     pub fn same_run(&self, other: &Self) -> bool {
         let same_or_unknown = |ours: &Option<String>, others: &Option<String>| match (ours, others) {
             (Some(_), Some(_)) => others.clone(),
             _ => ours.clone(),
+        };
+        let same_bank = |ours: &Option<BankUse>, others: &Option<BankUse>| match (ours, others) {
+            (Some(our), Some(other)) if our.is_same(other) => ours.clone(),
+            _ => others.clone(),
         };
         Self {
             first: self.first,
@@ -147,6 +163,8 @@ impl Settings {
             batch: self.batch,
             test_sha256: same_or_unknown(&self.test_sha256, &other.test_sha256),
             pool_sha256: same_or_unknown(&self.pool_sha256, &other.pool_sha256),
+            bank: same_bank(&self.bank, &other.bank),
+            counter_bank: same_bank(&self.counter_bank, &other.counter_bank),
             ..other.clone()
         } == *self
     }
