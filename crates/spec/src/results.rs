@@ -186,3 +186,67 @@ impl Part {
         self.first + self.images
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bank::Pick;
+    use crate::preset::Preset;
+
+    fn settings() -> Settings {
+        let Setup { attack, target, quantize, riposte, counter } = Preset::F_MNIST.setup();
+        Settings {
+            architecture: Architecture::FastMnistCnn,
+            weights_sha256: "00".to_owned(),
+            reading: Reading::default(),
+            dataset: DatasetId::Mnist,
+            test_sha256: None,
+            pool_sha256: None,
+            first: 0,
+            seed: 0,
+            device: Processor::Cpu,
+            batch: 128,
+            natural: true,
+            attack,
+            target,
+            quantize,
+            riposte,
+            defense: None,
+            counter,
+            post_samples: None,
+            bank: None,
+            counter_bank: None,
+            images_sha256: None,
+        }
+    }
+
+    fn bank(card: Option<&str>) -> Option<BankUse> {
+        Some(BankUse { seed: 0, draws: 1, pick: Pick::Drawn, card_sha256: card.map(str::to_owned) })
+    }
+
+    #[test]
+    fn the_paper_is_quoted_for_the_riposte_itself_alone() {
+        assert!(settings().published().is_some());
+        let fewer = Settings { post_samples: Some(500), ..settings() };
+        assert!(fewer.published().is_some());
+        for other in [
+            Settings { bank: bank(None), ..settings() },
+            Settings { defense: Some(Transform::Median { side: 2 }), ..settings() },
+            Settings { images_sha256: Some("11".to_owned()), ..settings() },
+            Settings { counter: Some(Counter::STANDARD), ..settings() },
+        ] {
+            assert!(!other.is_plain() && other.published().is_none(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_with_another_bank_is_another_run() {
+        let with = |card| Settings { bank: bank(card), ..settings() };
+        let attacked = |card| Settings { counter_bank: bank(card), ..settings() };
+        for of in [&with as &dyn Fn(_) -> Settings, &attacked] {
+            assert!(of(Some("aa")).same_run(&of(Some("aa"))) && of(None).same_run(&of(Some("aa"))));
+            assert!(of(Some("aa")).same_run(&of(None)) && !of(Some("aa")).same_run(&of(Some("bb"))));
+            assert!(!of(None).same_run(&settings()) && !settings().same_run(&of(None)));
+        }
+    }
+}
