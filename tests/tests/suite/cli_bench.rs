@@ -210,7 +210,7 @@ fn a_budget_ends_an_attack_that_only_asks_and_says_what_is_unfinished() {
     let clock = Instant::now();
     let said = output(&[queries, vec!["--budget", "5s"]].concat());
     assert!(
-        said.contains("Not finished: digits-robust-light-mnist-queries.jsonl (0 of 2 inputs); the same command goes on"),
+        said.contains("Not finished: digits-robust-light-mnist-queries.jsonl (0 of 2 inputs); the same command with more time"),
         "{said}"
     );
     // One input alone takes minutes.

@@ -161,7 +161,8 @@ impl Done {
             write!(text, "\n{complete} of {} cells are complete; {took}. ", self.cells.len()).expect("a string takes it");
         }
         if !self.unfinished.is_empty() {
-            write!(text, "Not finished: {}; the same command goes on. ", self.unfinished.join(", ")).expect("a string takes it");
+            write!(text, "Not finished: {}; the same command with more time goes on. ", self.unfinished.join(", "))
+                .expect("a string takes it");
         }
         text += &format!("Tables: riposte report {folder}");
         text
