@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use riposte::bank::{Bank, BankCard, BankUse, Pair, Pick};
+use riposte::bank::{Bank, BankCard, BankUse, Difference, Pair, Pick};
 use riposte::models::Model;
+use riposte::spec::counter::CounterKind;
 use riposte::spec::post_train::PostTrain;
 use riposte::spec::setup::Setup;
 
 use crate::args::{BankFlags, SettingFlags};
 use crate::file;
-use crate::models::Source;
+use crate::models::{Source, sha256};
 use crate::results;
 
 /// A folder with a card.
@@ -68,9 +69,17 @@ impl Folder {
         Ok(())
     }
 
-    /// Whether the copies of `pair` are there.
-    pub fn has(&self, pair: Pair) -> bool {
-        self.file(pair).exists()
+    /// The copies of `pair`, which belong into `bank`; `None` if they are not there.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is damaged.
+    pub fn copies(&self, bank: &Bank<Model>, pair: Pair) -> Result<Option<Vec<Difference>>> {
+        let path = self.file(pair);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let copies = bank.from_safetensors(&file::read(&path)?, self.card.draws);
+        Ok(Some(copies.with_context(|| format!("`{}` is damaged", path.display()))?))
     }
 
     /// Writes the copies of a pair.
@@ -86,7 +95,7 @@ impl Folder {
     /// # Errors
     /// If it belongs to another base model, or a file is damaged or missing.
     pub fn load(&self, source: &Source, model: &Model) -> Result<Bank<Model>> {
-        let BankCard { architecture, weights_sha256, draws, riposte, .. } = &self.card;
+        let BankCard { architecture, weights_sha256, riposte, .. } = &self.card;
         ensure!(
             (*architecture, weights_sha256) == (source.architecture, &source.identity()?),
             "the bank in `{}` belongs to other weights than `{}`: a {architecture} with SHA-256 {weights_sha256}",
@@ -95,10 +104,11 @@ impl Folder {
         );
         let mut bank = Bank::new(model.clone(), *riposte)?;
         for pair in Pair::all(riposte::Classifier::classes(model)) {
-            let path = self.file(pair);
-            ensure!(path.exists(), "the bank in `{}` is not finished: `riposte bank` goes on with it", self.path.display());
-            let copies = bank.from_safetensors(&file::read(&path)?, *draws);
-            bank.insert(pair, copies.with_context(|| format!("cannot use `{}`", path.display()))?);
+            let copies = self.copies(&bank, pair).context("`riposte bank` with the same words makes a damaged file anew")?;
+            let Some(copies) = copies else {
+                bail!("the bank in `{}` is not finished: `riposte bank` goes on with it", self.path.display())
+            };
+            bank.insert(pair, copies);
         }
         Ok(bank)
     }
@@ -126,11 +136,22 @@ impl Folder {
     /// Whether an attacker on the defense of `setup` learns something by it.
     ///
     /// # Errors
-    /// If the defense is not attacked, or adapts otherwise.
+    /// If the defense is not attacked by what climbs on copies, has none, or adapts otherwise.
     pub fn check_of_attacker(&self, setup: &Setup) -> Result<()> {
-        let Some(attacked) = setup.riposte.filter(|_| setup.counter.is_some()) else {
-            bail!("--counter-bank is for an attack on the defense: name one with --counter, such as bank or all")
+        let kind = setup.counter_kind();
+        ensure!(
+            kind != CounterKind::None,
+            "--counter-bank is for an attack on the defense: name one with --counter, bank or all"
+        );
+        let Some(attacked) = setup.riposte else {
+            bail!(
+                "--counter-bank holds copies of a riposte, and none answers here: a --defense has no copies, so leave the bank out"
+            )
         };
+        ensure!(
+            matches!(kind, CounterKind::Bank | CounterKind::All),
+            "--counter {kind} does not climb on copies of a bank: leave --counter-bank out, or take --counter bank or all"
+        );
         let card = PostTrain { search: attacked.search, ..self.card.riposte };
         let differences = results::differences(&card, &attacked)?;
         ensure!(card == attacked, "the copies in `{}` adapt otherwise than the defense ({differences})", self.path.display());
@@ -138,8 +159,12 @@ impl Folder {
     }
 
     /// What results tell of it, where `pick` answers.
-    pub fn used(&self, pick: Pick) -> BankUse {
-        BankUse { seed: self.card.seed, draws: self.card.draws, pick }
+    ///
+    /// # Errors
+    /// Never: a card can be written.
+    pub fn used(&self, pick: Pick) -> Result<BankUse> {
+        let card_sha256 = Some(sha256(&serde_json::to_vec(&self.card.of_copies())?));
+        Ok(BankUse { seed: self.card.seed, draws: self.card.draws, pick, card_sha256 })
     }
 
     fn file(&self, pair: Pair) -> PathBuf {

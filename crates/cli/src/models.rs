@@ -139,8 +139,9 @@ impl Source {
         let batch_norm_epsilon = weights.batch_norm_epsilon()?;
         let reading = Reading { state: wanted.state.clone(), normalization, batch_norm_epsilon };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let flags =
-            format!("--weights {} --architecture {architecture}{}", quoted(&path.to_string_lossy()), wanted_flags(wanted));
+        let Wanted { state, normalization, batch_norm_epsilon, .. } = wanted.clone();
+        let asked = reading_flags(&Reading { state, normalization, batch_norm_epsilon });
+        let flags = format!("--weights {} --architecture {architecture}{asked}", quoted(&path.to_string_lossy()));
         Ok(Self { architecture, weights, sha256, reading, card, name, flags, notes })
     }
 
@@ -166,17 +167,17 @@ impl Source {
     }
 }
 
-/// The flags that ask for what is wanted of a file, beside the architecture.
-fn wanted_flags(wanted: &Wanted) -> String {
+/// The flags that ask for this reading of a file, each after a space.
+pub fn reading_flags(reading: &Reading) -> String {
     let list = |values: &[f32]| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let mut flags = String::new();
-    if let Some(state) = &wanted.state {
+    if let Some(state) = &reading.state {
         flags += &format!(" --state {}", quoted(state));
     }
-    if let Some(normalization) = &wanted.normalization {
+    if let Some(normalization) = &reading.normalization {
         flags += &format!(" --mean={} --std={}", list(&normalization.mean), list(&normalization.std));
     }
-    if let Some(epsilon) = wanted.batch_norm_epsilon {
+    if let Some(epsilon) = reading.batch_norm_epsilon {
         flags += &format!(" --batch-norm-epsilon {epsilon}");
     }
     flags

@@ -7,6 +7,7 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use riposte::bank::BankUse;
 use riposte::evaluate::Record;
 use riposte::spec::results::{FORMAT, Header, Part};
 use serde::{Deserialize, Serialize};
@@ -199,7 +200,10 @@ fn read(lines: impl Read, header: &Header) -> Result<Held> {
             let part = check_header(&line, header)?;
             match part.first {
                 found if found == next => held.parts.push(part),
-                found if number == 1 => bail!("it begins with input {found}, not {next}; use --first {found}, or another file"),
+                found if number == 1 => bail!(
+                    "it begins with input {found}, not {next}; ask for the images that it was begun with (`riposte eval --first {found}`, \
+                     or the same --images and --shard of `riposte bench`), or take another file"
+                ),
                 found => {
                     bail!("the part in line {number} begins with input {found}, not {next}; join parts that follow each other")
                 }
@@ -247,6 +251,19 @@ fn check_header(line: &[u8], expected: &Header) -> Result<Part> {
             ensure!(
                 ours == theirs,
                 "it was computed with other {what} than those that are there now (SHA-256 {theirs}, not {ours})"
+            );
+        }
+    }
+    for (ours, theirs, flag) in [
+        (&expected.settings.bank, &found.settings.bank, "--bank"),
+        (&expected.settings.counter_bank, &found.settings.counter_bank, "--counter-bank"),
+    ] {
+        let card = |used: &Option<BankUse>| used.as_ref().and_then(|used| used.card_sha256.clone());
+        if let (Some(ours), Some(theirs)) = (card(ours), card(theirs)) {
+            ensure!(
+                ours == theirs,
+                "it was made with a bank of other copies than those of {flag} (SHA-256 of the card {theirs} there and {ours} here); take that \
+                 one, or another file"
             );
         }
     }
@@ -543,7 +560,7 @@ mod tests {
         assert_eq!(file.part_begin(), 2);
         drop(file);
         join(&[&b, &a]);
-        assert!(error_of(&joined.0, header(0)).contains("it begins with input 2, not 0; use --first 2"));
+        assert!(error_of(&joined.0, header(0)).contains("it begins with input 2, not 0; ask for the images"));
         join(&[&a, &b, &b]);
         let error = error_of(&joined.0, header(0));
         assert!(error.contains("the part in line 7 begins with input 2, not 4"), "{error}");

@@ -45,13 +45,13 @@ pub struct Stage<'a> {
     /// Images attacked at once.
     pub batch: usize,
     /// Whose copies answer; `None`: each input has one of its own.
-    pub bank: Option<(&'a Bank<Model>, BankUse)>,
+    pub bank: Option<(&'a Bank<Model>, &'a BankUse)>,
     /// SHA-256 of the samples that those copies adapted on, as the bank's card has it.
     pub bank_pool: Option<&'a str>,
     /// What answers in the riposte's place; `None`: nothing does.
     pub transform: Option<Transform>,
     /// Copies that an attacker on the defense has in place of those.
-    pub known: Option<(&'a Bank<Model>, BankUse)>,
+    pub known: Option<(&'a Bank<Model>, &'a BankUse)>,
     /// Where the points of attacks on the defense are kept; `None`: nowhere.
     pub points: Option<&'a Points>,
     /// Attacked images in the place of an attack's.
@@ -115,9 +115,9 @@ impl Stage<'_> {
             riposte: run.setup.riposte,
             counter: run.setup.counter,
             post_samples: self.post_samples,
-            bank: self.bank.map(|(_, used)| used),
+            bank: self.bank.map(|(_, used)| used.clone()),
             defense: self.transform,
-            counter_bank: self.known.map(|(_, used)| used),
+            counter_bank: self.known.map(|(_, used)| used.clone()),
             images_sha256: self.given.map(|given| given.sha256.clone()),
         }
     }
@@ -291,9 +291,7 @@ impl Stage<'_> {
 
     fn defense(&self, run: &Run) -> Result<Option<Remembering<'_>>> {
         let defense = match (run.setup.riposte, self.bank, self.pools) {
-            (Some(settings), Some((bank, BankUse { pick, .. })), _) => {
-                Riposte::Banked(Banked { bank, search: settings.search, pick })
-            }
+            (Some(settings), Some((bank, used)), _) => Riposte::Banked(Banked { bank, search: settings.search, pick: used.pick }),
             (Some(settings), None, Some(pools)) => Riposte::Adapting(PostTraining { model: self.model, pools, settings }),
             _ => return Ok(None),
         };

@@ -8,7 +8,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
 use riposte::attack::Quantize;
-use riposte::bank::Pick;
+use riposte::bank::{BankUse, Pick};
 use riposte::data::pool::ClassPools;
 use riposte::data::{Dataset, Images};
 use riposte::spec::Choice;
@@ -30,6 +30,8 @@ use crate::wait::{Bar, wait};
 #[pyclass(frozen, module = "riposte._riposte")]
 pub struct Defense {
     defending: Defending,
+    /// The bank whose copies answer.
+    bank: Option<BankUse>,
 }
 
 /// The answer to an image.
@@ -64,13 +66,13 @@ impl Defense {
     /// One with copies that were made beforehand.
     pub fn banked(py: Python<'_>, session: &Session, setup: &Setup, folder: &Path, pick: &str) -> PyResult<Self> {
         let pick = Pick::named(pick).map_err(|error| exception(error.into()))?;
-        let (settings, bank) = wait(py, &None, &Watch::default(), || {
+        let (settings, bank, used) = wait(py, &None, &Watch::default(), || {
             let folder = Folder::open(folder)?;
             let setup = folder.setup(setup.settings, &setup.flags)?;
-            Ok((setup.riposte, folder.load(&session.source, &session.model)?))
+            Ok((setup.riposte, folder.load(&session.source, &session.model)?, folder.used(pick)?))
         })?;
         let settings = settings.ok_or_else(without)?;
-        Ok(Self::of(session, settings, Copies::Bank(bank, pick)))
+        Ok(Self { bank: Some(used), ..Self::of(session, settings, Copies::Bank(bank, pick)) })
     }
 
     /// One that draws from these samples, gray levels `[image, channel, height, width]`.
@@ -84,7 +86,7 @@ impl Defense {
     }
 
     fn of(session: &Session, settings: PostTrain, copies: Copies) -> Self {
-        Self { defending: Defending { session: session.clone(), settings, copies: Arc::new(copies) } }
+        Self { defending: Defending { session: session.clone(), settings, copies: Arc::new(copies) }, bank: None }
     }
 
     fn pictures<'a>(&self, pixels: &'a [f32]) -> anyhow::Result<Pictures<'a>> {
@@ -153,6 +155,7 @@ impl Defense {
             quantize: Quantize::None,
             riposte: *settings,
             post_samples: None,
+            bank: self.bank.clone(),
             outcome: None,
             natural: opinion(&answered.base_logits),
             attacked: None,

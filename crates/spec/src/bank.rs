@@ -7,6 +7,7 @@ use crate::choice::choices;
 use crate::dataset::DatasetId;
 use crate::error::refused;
 use crate::post_train::{Exit, Perturbation, PostTrain, TrainingData};
+use crate::preset::Preset;
 use crate::{Error, Result};
 
 /// What a card says the folder is.
@@ -51,7 +52,7 @@ choices! {
 }
 
 /// A bank, as far as answers depend on it beside the settings of the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BankUse {
     /// Seed of its draws.
@@ -60,9 +61,28 @@ pub struct BankUse {
     pub draws: usize,
     /// Which of them answers.
     pub pick: Pick,
+    /// SHA-256 of [`BankCard::of_copies`], in lower-case hexadecimal: what the copies adapted on, and how; `None`: an earlier version of the
+    /// program wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card_sha256: Option<String>,
+}
+
+impl BankUse {
+    /// Whether it is the same bank, whose copies are picked alike, as far as both know.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let known = self.card_sha256.is_some() && other.card_sha256.is_some();
+        let other = if known { other.clone() } else { Self { card_sha256: self.card_sha256.clone(), ..other.clone() } };
+        *self == other
+    }
 }
 
 impl BankCard {
+    /// The card as far as its copies depend on it: of any version, with any search.
+    pub fn of_copies(&self) -> Self {
+        let riposte = PostTrain { search: Preset::F_MNIST.post_train.search, ..self.riposte };
+        Self { version: String::new(), riposte, ..self.clone() }
+    }
+
     /// Parses a card.
     ///
     /// # Errors
@@ -99,7 +119,42 @@ pub fn check(settings: &PostTrain) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preset::Preset;
+
+    #[test]
+    fn copies_are_told_apart_by_what_they_adapted_on_and_not_by_the_search() {
+        let riposte = PostTrain { perturbation: Preset::F_MNIST.fast, ..Preset::F_MNIST.post_train };
+        let card = BankCard {
+            format: FORMAT.to_owned(),
+            version: "1".to_owned(),
+            architecture: Architecture::FastMnistCnn,
+            weights_sha256: "00".to_owned(),
+            dataset: DatasetId::Mnist,
+            post_samples: None,
+            pool_sha256: None,
+            seed: 0,
+            draws: 1,
+            riposte,
+        };
+        let mut search = riposte.search;
+        search.attack.steps += 1;
+        let searched = BankCard { version: "2".to_owned(), riposte: PostTrain { search, ..riposte }, ..card.clone() };
+        assert_eq!(searched.of_copies(), card.of_copies());
+        let fewer = BankCard { post_samples: Some(500), ..card.clone() };
+        let longer = BankCard { riposte: PostTrain { iterations: riposte.iterations + 1, ..riposte }, ..card.clone() };
+        assert!(fewer.of_copies() != card.of_copies() && longer.of_copies() != card.of_copies());
+    }
+
+    #[test]
+    fn banks_are_the_same_unless_they_are_known_to_differ() {
+        let used = |card: Option<&str>| BankUse { seed: 0, draws: 2, pick: Pick::Drawn, card_sha256: card.map(str::to_owned) };
+        assert!(
+            used(None).is_same(&used(Some("aa")))
+                && used(Some("aa")).is_same(&used(None))
+                && used(Some("aa")).is_same(&used(Some("aa")))
+        );
+        assert!(!used(Some("aa")).is_same(&used(Some("bb"))));
+        assert!(!used(None).is_same(&BankUse { pick: Pick::Mean, ..used(None) }));
+    }
 
     #[test]
     fn a_bank_holds_what_depends_on_two_classes_alone() {

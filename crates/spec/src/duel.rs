@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::attack::{Attack, Pgd};
+use crate::bank::BankUse;
 use crate::class::Prediction;
 use crate::counter::Course;
 use crate::dataset::DatasetId;
@@ -54,6 +55,9 @@ pub struct Duel {
     /// It draws its samples from the first so many training images; none: from all.
     #[serde(default)]
     pub post_samples: Option<usize>,
+    /// The bank whose copy answers; none: the input has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bank: Option<BankUse>,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// The base model on the image.
@@ -133,7 +137,7 @@ impl Duel {
         keys::differences(&self.preset.preset().for_duel(), &self.setup())
     }
 
-    /// The native command that repeats it; none for an image that is in no test set.
+    /// The native command that repeats it, but for the folder of a bank; none for an image that is in no test set.
     pub fn repeating(&self) -> Option<String> {
         Some(command(self.dataset, &self.model, self.index?, self.preset, self.seed, self.post_samples, &self.setup()))
     }

@@ -42,6 +42,15 @@ pub struct Form {
 }
 
 impl Form {
+    /// Whether it answers as `other` does, as far as both know their banks.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let bank = match (&self.bank, &other.bank) {
+            (Some(ours), Some(others)) => ours.is_same(others),
+            (ours, others) => ours == others,
+        };
+        bank && (&self.name, self.riposte) == (&other.name, other.riposte)
+    }
+
     /// Multiply-accumulates of its answer to an input that has a neighbor, after the search; of a copy made beforehand, its forward
     /// pass.
     pub fn work(&self, architecture: Architecture) -> u64 {
@@ -83,7 +92,7 @@ impl Line {
 /// `key=a,b`, which are combined with those of every other.
 ///
 /// # Errors
-/// [`Error::Setting`] if a name or a value is unknown or out of range, or if one belongs to the attack or the search.
+/// [`Error::Setting`] if a name or a value is unknown or out of range, or if one belongs to an attack or the search.
 pub fn forms(text: &str, setup: &Setup, preset: &Preset) -> Result<Vec<Form>> {
     let refusal = |what: &str| Error::Setting(format!("form `{text}`: {what}"));
     let mut forms = vec![(Vec::<String>::new(), *setup)];
@@ -103,10 +112,10 @@ pub fn forms(text: &str, setup: &Setup, preset: &Preset) -> Result<Vec<Form>> {
         forms = next;
     }
     let form = |(name, changed): (Vec<String>, Setup)| match (changed.riposte, setup.riposte) {
-        (Some(riposte), Some(base)) if changed.attack == setup.attack && riposte.search == base.search => {
+        (Some(riposte), Some(base)) if Setup { riposte: setup.riposte, ..changed } == *setup && riposte.search == base.search => {
             Ok(Form { name: name.join(" "), riposte, bank: None })
         }
-        _ => Err(refusal("forms differ in the riposte alone, after the same attack and search")),
+        _ => Err(refusal("forms differ in the riposte alone, after the same attack on the base model and the same search")),
     };
     forms.into_iter().map(form).collect()
 }
@@ -133,7 +142,8 @@ mod tests {
     #[test]
     fn forms_of_another_attack_or_search_are_refused() {
         let preset = Preset::F_CIFAR;
-        for text in ["steps=3", "search-steps=3", "riposte=none", "post-iterations", "nope=1", "post-batch-size=7"] {
+        let others = ["steps=3", "target=3", "quantize=8", "counter=all", "search-steps=3", "riposte=none"];
+        for text in others.into_iter().chain(["post-iterations", "nope=1", "post-batch-size=7"]) {
             assert!(forms(text, &preset.setup(), &preset).is_err(), "{text}");
         }
     }

@@ -12,6 +12,7 @@ use crate::choice::choices;
 use crate::counter::Counter;
 use crate::dataset::DatasetId;
 use crate::normalization::Reading;
+use crate::paper::Published;
 use crate::post_train::PostTrain;
 use crate::quantize::Quantize;
 use crate::setup::Setup;
@@ -129,17 +130,32 @@ impl Settings {
         Setup { attack, target, quantize, riposte, counter }
     }
 
+    /// Whether the riposte itself answers the images of the attack on the base model: no copies that a bank holds, no other defense, no
+    /// images from a file, no attack on the defense. Everything else is no cell of a table of the paper, whatever attack and riposte are.
+    pub fn is_plain(&self) -> bool {
+        self.bank.is_none() && self.defense.is_none() && self.images_sha256.is_none() && self.counter.is_none()
+    }
+
+    /// What the paper reports for these settings.
+    pub fn published(&self) -> Option<Published> {
+        Published::of(&self.setup(), self.architecture).filter(|_| self.is_plain())
+    }
+
     /// The part that a header with these settings begins, still without images.
     pub fn part(&self) -> Part {
         Part { first: self.first, images: 0, device: self.device, batch: self.batch }
     }
 
     /// Whether records of `other` may stand in the same file: all is the same but what a part has of its own, on which
-    /// records depend in the rounding of floats alone. Images whose hash one of them lacks count as the same.
+    /// records depend in the rounding of floats alone. Images and banks whose hash one of them lacks count as the same.
     pub fn same_run(&self, other: &Self) -> bool {
         let same_or_unknown = |ours: &Option<String>, others: &Option<String>| match (ours, others) {
             (Some(_), Some(_)) => others.clone(),
             _ => ours.clone(),
+        };
+        let same_bank = |ours: &Option<BankUse>, others: &Option<BankUse>| match (ours, others) {
+            (Some(our), Some(other)) if our.is_same(other) => ours.clone(),
+            _ => others.clone(),
         };
         Self {
             first: self.first,
@@ -147,6 +163,8 @@ impl Settings {
             batch: self.batch,
             test_sha256: same_or_unknown(&self.test_sha256, &other.test_sha256),
             pool_sha256: same_or_unknown(&self.pool_sha256, &other.pool_sha256),
+            bank: same_bank(&self.bank, &other.bank),
+            counter_bank: same_bank(&self.counter_bank, &other.counter_bank),
             ..other.clone()
         } == *self
     }
@@ -166,5 +184,69 @@ impl Part {
     /// Number of the input after the last.
     pub fn end(&self) -> u64 {
         self.first + self.images
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bank::Pick;
+    use crate::preset::Preset;
+
+    fn settings() -> Settings {
+        let Setup { attack, target, quantize, riposte, counter } = Preset::F_MNIST.setup();
+        Settings {
+            architecture: Architecture::FastMnistCnn,
+            weights_sha256: "00".to_owned(),
+            reading: Reading::default(),
+            dataset: DatasetId::Mnist,
+            test_sha256: None,
+            pool_sha256: None,
+            first: 0,
+            seed: 0,
+            device: Processor::Cpu,
+            batch: 128,
+            natural: true,
+            attack,
+            target,
+            quantize,
+            riposte,
+            defense: None,
+            counter,
+            post_samples: None,
+            bank: None,
+            counter_bank: None,
+            images_sha256: None,
+        }
+    }
+
+    fn bank(card: Option<&str>) -> Option<BankUse> {
+        Some(BankUse { seed: 0, draws: 1, pick: Pick::Drawn, card_sha256: card.map(str::to_owned) })
+    }
+
+    #[test]
+    fn the_paper_is_quoted_for_the_riposte_itself_alone() {
+        assert!(settings().published().is_some());
+        let fewer = Settings { post_samples: Some(500), ..settings() };
+        assert!(fewer.published().is_some());
+        for other in [
+            Settings { bank: bank(None), ..settings() },
+            Settings { defense: Some(Transform::Median { side: 2 }), ..settings() },
+            Settings { images_sha256: Some("11".to_owned()), ..settings() },
+            Settings { counter: Some(Counter::STANDARD), ..settings() },
+        ] {
+            assert!(!other.is_plain() && other.published().is_none(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_with_another_bank_is_another_run() {
+        let with = |card| Settings { bank: bank(card), ..settings() };
+        let attacked = |card| Settings { counter_bank: bank(card), ..settings() };
+        for of in [&with as &dyn Fn(_) -> Settings, &attacked] {
+            assert!(of(Some("aa")).same_run(&of(Some("aa"))) && of(None).same_run(&of(Some("aa"))));
+            assert!(of(Some("aa")).same_run(&of(None)) && !of(Some("aa")).same_run(&of(Some("bb"))));
+            assert!(!of(None).same_run(&settings()) && !settings().same_run(&of(None)));
+        }
     }
 }

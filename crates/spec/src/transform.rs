@@ -1,5 +1,7 @@
 //! Defenses that the riposte is compared with: what else is done to an input at test time.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::choice::{Choice, choices};
@@ -150,6 +152,20 @@ impl Transform {
     }
 }
 
+/// As [`Transform::named`] reads it: `jpeg:75`
+impl fmt::Display for Transform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind();
+        match self {
+            Self::BitDepth { bits } => write!(f, "{kind}:{bits}"),
+            Self::Median { side } => write!(f, "{kind}:{side}"),
+            Self::Jpeg { quality } => write!(f, "{kind}:{quality}"),
+            Self::ResizePad { passes, most } => write!(f, "{kind}:{passes}:{most}"),
+            Self::AntiAdversary { steps, step_size } => write!(f, "{kind}:{steps}:{step_size}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +177,10 @@ mod tests {
         assert_eq!(Transform::named("jpeg:50", true), Ok(Transform::Jpeg { quality: 50 }));
         assert_eq!(Transform::named("resize-pad:10:2", false), Ok(Transform::ResizePad { passes: 10, most: 2 }));
         assert_eq!(Transform::named("anti-adversary:4:0.05", false), Ok(Transform::AntiAdversary { steps: 4, step_size: 0.05 }));
+        for kind in TransformKind::ALL {
+            let standard = Transform::standard(*kind, true);
+            assert_eq!(Transform::named(&standard.to_string(), false), Ok(standard));
+        }
         for text in ["gray", "median:", "median:3:3", "jpeg:high", "resize-pad:10", "anti-adversary:2:0"] {
             assert!(Transform::named(text, false).is_err(), "{text}");
         }

@@ -9,7 +9,7 @@ use riposte::rng::Seed;
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::cli_program::{failure, json, output, text, weights};
+use crate::cli_program::{failure, json, output, riposte, text, weights};
 
 /// Little work, on the CPU.
 const SMALL: [&str; 8] = ["--device", "cpu", "--post-iterations", "2", "--post-batch-size", "8", "--post-samples", "400"];
@@ -41,12 +41,160 @@ fn a_bank_that_was_stopped_goes_on_and_answers() {
     assert_eq!(fs::read(&pair).unwrap(), before, "the same seed, the same copies");
     let lines = folder.path().join("out.jsonl");
     let report = json(&[&eval[..], &["--json", "--out", text(&lines)]].concat());
-    assert_eq!(report["settings"]["bank"], serde_json::json!({"seed": 0, "draws": 2, "pick": "drawn"}));
+    let used = &report["settings"]["bank"];
+    assert_eq!((&used["seed"], &used["draws"], &used["pick"]), (&0.into(), &2.into(), &"drawn".into()));
+    assert_eq!(used["card_sha256"].as_str().unwrap().len(), 64);
     assert_eq!(report["settings"]["riposte"]["iterations"], 2, "the bank's settings, not the preset's");
     assert!(report["riposted"].as_u64().unwrap() > 0, "{report}");
     // Another pick is another run.
     let refusal = failure(1, &[&eval[..], &["--bank-copy", "mean", "--out", text(&lines)]].concat());
     assert!(refusal.contains("pick"), "{refusal}");
+    // So is a bank of other copies, though seed, draws and settings are the same.
+    let other = folder.path().join("other");
+    let words = make(&other, &["--draws", "2"]);
+    run(&words.iter().map(|word| if word == "400" { "300".to_owned() } else { word.clone() }).collect::<Vec<_>>());
+    let with_other: Vec<&str> = eval.iter().map(|word| if *word == text(&bank) { text(&other) } else { word }).collect();
+    let refusal = failure(1, &[&with_other[..], &["--out", text(&lines)]].concat());
+    assert!(refusal.contains("post_samples") || refusal.contains("other copies than those of --bank"), "{refusal}");
+    // A file whose bank is not told apart, as earlier versions wrote it, goes on.
+    let whole = fs::read_to_string(&lines).unwrap();
+    let (begin, end) = (whole.find(",\"card_sha256\"").unwrap(), whole.find("\"drawn\"").unwrap());
+    assert!(end < begin, "{}", &whole[..400]);
+    fs::write(&lines, whole.replacen(&whole[begin..begin + ",\"card_sha256\":\"\"".len() + 64], "", 1)).unwrap();
+    let again = json(&[&eval[..], &["--json", "--out", text(&lines)]].concat());
+    assert_eq!(again["images_computed"], 0);
+}
+
+#[test]
+fn a_damaged_file_of_a_bank_is_named_and_made_anew() {
+    let folder = tempdir().unwrap();
+    let bank = folder.path().join("bank");
+    run(&make(&bank, &[]));
+    let pair = bank.join("3-4.safetensors");
+    let before = fs::read(&pair).unwrap();
+    for damaged in [&b"x"[..], &before[..before.len() - 1]] {
+        fs::write(&pair, damaged).unwrap();
+        let refusal = failure(1, &["eval", "--bank", text(&bank), "--images", "1", "--device", "cpu"]);
+        assert!(
+            refusal.contains("3-4.safetensors` is damaged") && refusal.contains("`riposte bank` with the same words"),
+            "{refusal}"
+        );
+        let words = make(&bank, &[]);
+        let ended = riposte(&words.iter().map(String::as_str).collect::<Vec<_>>()).output().unwrap();
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success() && told.contains("3-4.safetensors` is damaged") && told.contains("made anew"), "{told}");
+        assert!(told.contains("Going on with 44 of 45 pairs"), "{told}");
+        assert_eq!(fs::read(&pair).unwrap(), before);
+    }
+}
+
+#[test]
+fn a_duel_with_a_bank_is_fought_again_with_that_bank_alone() {
+    let folder = tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let (bank, other, record, own) = (at("bank"), at("other"), at("record.json"), at("own.json"));
+    run(&make(&bank, &[]));
+    run(&make(&other, &["--seed", "1"]));
+    let few = ["--steps", "5", "--step-size", "0.1", "--device", "cpu", "--out", "none", "--json", "--index", "3"];
+    let banked = json(&[&["duel", "--bank", text(&bank), "--bank-copy", "mean"], &few[..]].concat());
+    assert_eq!((&banked["bank"]["pick"], &banked["link"]), (&"mean".into(), &Value::Null), "a page has no bank");
+    fs::write(&record, banked.to_string()).unwrap();
+    let replay = |path: &Path, more: &[&str]| -> Vec<String> {
+        let base = ["duel", "--replay", text(path), "--device", "cpu", "--out", "none"];
+        [&base[..], more].concat().into_iter().map(str::to_owned).collect()
+    };
+    let refused = |words: Vec<String>| failure(1, &words.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(refused(replay(&record, &[])).contains("name its folder with --bank"));
+    let refusal = refused(replay(&record, &["--bank", text(&other)]));
+    assert!(refusal.contains("another bank") && refusal.contains("seed is 0 there and 1 here"), "{refusal}");
+    let words = replay(&record, &["--bank", text(&bank), "--json"]);
+    let again = json(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    for field in ["bank", "answer", "race", "riposte"] {
+        assert_eq!(banked[field], again[field], "{field}");
+    }
+    // So does the command that it gives.
+    let command = again["command"].as_str().unwrap();
+    let words: Vec<&str> = command.split(' ').skip(1).chain(["--device", "cpu", "--out", "none", "--json"]).collect();
+    let third = json(&words);
+    assert_eq!((&third["bank"], &third["answer"]), (&banked["bank"], &banked["answer"]), "{command}");
+    // A record without a bank, as the page writes it, takes none.
+    let adapting = json(&[&["duel", "--post-samples", "400"], &few[..]].concat());
+    assert_eq!(adapting.get("bank"), None);
+    fs::write(&own, adapting.to_string()).unwrap();
+    assert!(refused(replay(&own, &["--bank", text(&bank)])).contains("leave out --bank"));
+}
+
+#[test]
+fn an_attack_on_the_defense_is_refused_where_it_would_be_ignored() {
+    let folder = tempdir().unwrap();
+    let (bank, out) = (folder.path().join("bank"), folder.path().join("forms.jsonl"));
+    let words = make(&bank, &["--counter", "all"]);
+    let refusal = failure(1, &words.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(refusal.contains("leave --counter out") && !bank.exists(), "{refusal}");
+    let pareto =
+        |more: &[&str]| failure(1, &[&["pareto", "--images", "2", "--device", "cpu", "--out", text(&out)], more].concat());
+    assert!(pareto(&["--form", "", "--counter", "all"]).contains("leave --counter out"));
+    for form in ["counter=all", "counter=all counter-steps=3", "target=3"] {
+        assert!(pareto(&["--form", form]).contains("forms differ in the riposte alone"), "{form}");
+    }
+    assert!(!out.exists());
+    assert!(failure(2, &["pareto", "--form", ""]).contains("--out"));
+    assert!(failure(2, &["pareto", "--out", text(&out)]).contains("--form"));
+
+    run(&make(&bank, &[]));
+    let eval = |more: &[&str]| {
+        let base = ["eval", "--dataset", "digits", "--images", "1", "--device", "cpu", "--counter-bank", text(&bank)];
+        failure(1, &[&base[..], more].concat())
+    };
+    assert!(eval(&[]).contains("name one with --counter"));
+    let median = eval(&["--defense", "median", "--counter", "bank"]);
+    assert!(median.contains("a --defense has no copies") && !median.contains("name one with --counter"), "{median}");
+    let decoy = eval(&["--bank", text(&bank), "--counter", "decoy"]);
+    assert!(decoy.contains("--counter decoy does not climb on copies"), "{decoy}");
+    let without = ["eval", "--images", "1", "--device", "cpu", "--defense", "median", "--counter", "bank"];
+    assert!(failure(1, &without).contains("a --defense has no copies"));
+}
+
+#[test]
+fn a_file_of_forms_is_written_by_one_run_and_tells_which_form_differs() {
+    let folder = tempdir().unwrap();
+    let lines = folder.path().join("forms.jsonl");
+    let arguments = |images: &'static str, forms: &[&'static str]| -> Vec<String> {
+        let base = ["pareto", "--images", images, "--out", text(&lines), "--batch", "8"];
+        let forms: Vec<&str> = forms.iter().flat_map(|form| ["--form", form]).collect();
+        [&base[..], &forms, &SMALL].concat().into_iter().map(str::to_owned).collect()
+    };
+    let words = arguments("5000", &["", "post-draws=kept"]);
+    let count = || fs::read_to_string(&lines).unwrap_or_default().lines().count();
+    let mut child = std::process::Command::new(crate::cli_program::binary())
+        .args(&words)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while count() < 3 {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended by itself");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let refused = |words: Vec<String>| failure(1, &words.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(refused(words).contains("another run of this program is writing it"));
+    #[cfg(unix)]
+    {
+        assert!(std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        let ended = child.wait_with_output().unwrap();
+        let message = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(130), "{message}");
+        assert!(message.contains("of 5000 images are in") && message.contains("the same command goes on"), "{message}");
+    }
+    #[cfg(not(unix))]
+    child.kill().and_then(|()| child.wait()).unwrap();
+    let names = refused(arguments("5000", &["", "post-draws=kept", "post-parameters=head"]));
+    assert!(names.contains("compares the forms ``, `post-draws=kept`, and this run") && names.len() < 600, "{names}");
+    let mut other = arguments("5000", &["", "post-draws=kept"]);
+    let at = other.iter().position(|word| word == "--post-iterations").unwrap();
+    other[at + 1] = "3".to_owned();
+    let settings = refused(other);
+    assert!(settings.contains("riposte.iterations is 2 there and 3 here") && settings.len() < 600, "{settings}");
 }
 
 #[test]

@@ -182,3 +182,37 @@ fn signs_of_gradients_go_on_after_a_line_that_was_cut_off_and_have_a_table() {
         assert!(row["model"] == "digits-robust" && (!same || row["differing"]["right"] == 0), "{row}");
     }
 }
+
+#[test]
+fn a_part_without_images_has_nothing_to_do_and_has_not_failed() {
+    let folder = tempdir().unwrap();
+    let ended = riposte(&[search(folder.path(), "5"), vec!["--shard", "0/20"]].concat()).output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && told.contains("more parts than images"), "{told}");
+    assert_eq!(files(folder.path()), Vec::<PathBuf>::new());
+    // The names are wrong all the same.
+    let wrong = arguments(&["table2"], folder.path(), "no-such-cell", "5");
+    assert!(failure(1, &[wrong, vec!["--shard", "0/20"]].concat()).contains("no cell is left"));
+}
+
+#[test]
+fn a_part_of_more_images_does_not_go_on_with_a_file_of_fewer() {
+    let folder = tempdir().unwrap();
+    output(&[search(folder.path(), "5"), vec!["--shard", "1/2"]].concat());
+    let message = failure(1, &[search(folder.path(), "10"), vec!["--shard", "1/2"]].concat());
+    assert!(message.contains("begins with input 2, not 5") && message.contains("the same --images and --shard"), "{message}");
+}
+
+#[test]
+fn a_budget_ends_an_attack_that_only_asks_and_says_what_is_unfinished() {
+    let folder = tempdir().unwrap();
+    let queries = arguments(&["table6"], folder.path(), "light-mnist-queries", "2");
+    let clock = Instant::now();
+    let said = output(&[queries, vec!["--budget", "5s"]].concat());
+    assert!(
+        said.contains("Not finished: digits-robust-light-mnist-queries.jsonl (0 of 2 inputs); the same command with more time"),
+        "{said}"
+    );
+    // One input alone takes minutes.
+    assert!(clock.elapsed() < Duration::from_secs(60), "{:?}", clock.elapsed());
+}

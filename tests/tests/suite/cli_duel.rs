@@ -134,6 +134,18 @@ fn a_record_is_replayed_with_every_setting_that_it_has() {
     let story = output(&["--replay", text(&record), "--device", "cpu", "--out", "none"]);
     assert!(story.contains("It came out as the record says."), "{story}");
 
+    // The same classes of something that is less sure are not the same answer.
+    let mut unsure = first.clone();
+    let class = unsure["answer"]["class"].as_u64().unwrap() as usize;
+    let sure = unsure["answer"]["probabilities"][class].as_f64().unwrap();
+    for (less, words) in [(0.001, "It came out as the record says; a probability"), (0.2, "hardly what answered there")] {
+        unsure["answer"]["probabilities"][class] = (sure - less).into();
+        std::fs::write(&record, unsure.to_string()).unwrap();
+        let story = output(&["--replay", text(&record), "--device", "cpu", "--out", "none"]);
+        assert!(story.contains(words) && story.contains(&format!("differs by {less:.4}")), "{story}");
+    }
+    std::fs::write(&record, first.to_string()).unwrap();
+
     let refused = |words: &[&str]| failure(1, &[&["duel", "--replay", text(&record), "--out", "none"], words].concat());
     assert!(refused(&["--epsilon", "0.1"]).contains("leave out --epsilon"));
     let mut other = first.clone();

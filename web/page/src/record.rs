@@ -173,6 +173,7 @@ fn pieces(arena: Arena, act: Option<usize>) -> (Duel, OfThePage) {
         quantize: arena.quantize.get(),
         riposte: arena.riposte.get(),
         post_samples: Some(arena.dataset_entry().training_images),
+        bank: None,
         outcome,
         natural: natural.as_ref().map(Opinion::from),
         attacked: end.as_ref().map(|end| Opinion::from(&end.prediction)),

@@ -1,5 +1,7 @@
 //! What `riposte bench` takes.
 
+use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -114,6 +116,30 @@ impl SuiteArgs {
     }
 }
 
+impl Shard {
+    /// The images of this part: as many as of every other, because any image costs as much as another before it is known. Where a part has
+    /// many batches they are whole ones, those of one run.
+    pub fn of(self, images: usize, batch: usize) -> Range<usize> {
+        let Self { index, count } = self;
+        let unit = if images >= 8 * batch * count { batch } else { 1 };
+        let begin = |index: usize| if index == count { images } else { (images * index / count + unit / 2) / unit * unit };
+        begin(index)..begin(index + 1)
+    }
+
+    /// What its files are called, but for `.jsonl`, and the part; `None` for a file of something else.
+    pub fn in_name(stem: &str) -> Option<(&str, Self)> {
+        let (name, part) = stem.rsplit_once(".shard-")?;
+        Some((name, part.replacen("-of-", "/", 1).parse().ok()?))
+    }
+}
+
+/// In names of files: `shard-0-of-4`
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "shard-{}-of-{}", self.index, self.count)
+    }
+}
+
 impl FromStr for Shard {
     type Err = String;
 
@@ -134,4 +160,29 @@ fn what() -> impl TypedValueParser<Value = What> {
         "all" => Ok(What::All),
         table => Table::named(table).map(What::Table),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_cell_follow_each_other_and_are_of_about_the_same_size() {
+        for (images, count, batch) in [(1000, 4, 128), (10, 3, 128), (10_000, 7, 512), (2, 4, 128), (130, 1, 128)] {
+            let parts: Vec<_> = (0..count).map(|index| Shard { index, count }.of(images, batch)).collect();
+            assert_eq!((parts[0].start, parts[count - 1].end), (0, images));
+            assert!(parts.windows(2).all(|pair| pair[0].end == pair[1].start));
+            let equal = images as f64 / count as f64;
+            assert!(parts.iter().all(|part| (part.len() as f64 - equal).abs() <= 1.0 + equal / 8.0), "{parts:?}");
+        }
+    }
+
+    #[test]
+    fn a_part_is_known_by_the_name_of_its_file() {
+        let shard = Shard { index: 3, count: 12 };
+        assert_eq!(Shard::in_name(&format!("mine-fixed-paper-seed0.{shard}")), Some(("mine-fixed-paper-seed0", shard)));
+        for name in ["mine-fixed-paper-seed0", "a.shard-2-of-2", "a.shard-1", "a.shard-x-of-2"] {
+            assert_eq!(Shard::in_name(name), None, "{name}");
+        }
+    }
 }

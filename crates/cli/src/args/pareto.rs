@@ -10,6 +10,9 @@ use super::parse::{choice, count};
 use super::{DataArgs, DeviceArgs, ModelArgs, SettingFlags};
 
 #[derive(Debug, Clone, Args)]
+#[command(override_usage = "\
+riposte pareto --out <FILE> <--form <SETTINGS>|--bank <FOLDER>>... [OPTIONS]
+       riposte pareto --table <FILE>... [--full <FILE>] [--plot <FILE>]")]
 #[command(after_help = "\
 Examples:
   riposte pareto --images 200 --out forms.jsonl --form '' --form 'post-parameters=head,last-stage post-draws=kept' \\
@@ -17,7 +20,7 @@ Examples:
   riposte pareto --table forms.jsonl more.jsonl --full full.jsonl --plot front.svg")]
 pub struct ParetoArgs {
     /// A form of the riposte, as settings `key=value` over those of the run, separated by spaces; `key=a,b` for several forms. Can
-    /// be given several times
+    /// be given several times. Without --table, a form or a --bank is needed
     #[arg(long, value_name = "SETTINGS", required_unless_present_any = ["table", "bank"])]
     pub form: Vec<String>,
     /// A form that answers with the copies of `riposte bank` in this folder. Can be given several times
@@ -29,7 +32,8 @@ pub struct ParetoArgs {
     /// How many test images
     #[arg(long, short = 'n', value_name = "N", default_value = "100", value_parser = count)]
     pub images: usize,
-    /// Write one JSON line for each input to this file; if it exists with the same settings, go on where it ends
+    /// Write one JSON line for each input to this file, which is needed without --table; if it exists with the same settings, go on where
+    /// it ends
     #[arg(long, short, value_name = "FILE", required_unless_present = "table")]
     pub out: Option<PathBuf>,
     /// Print the table of these files, and compute nothing

@@ -56,8 +56,9 @@ pub struct DuelArgs {
     /// Put the pixels of the images into that object, too
     #[arg(long, requires = "json")]
     pub images: bool,
-    /// Fight the duel of a record again, which the page or --json wrote: image, model, seed and every setting are those of the record
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["index", "pick", "preset", "seed", "dataset", "post_samples", "bank"])]
+    /// Fight the duel of a record again, which the page or --json wrote: image, model, seed and every setting are those of the record.
+    /// Where a bank answered, --bank names its folder
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["index", "pick", "preset", "seed", "dataset", "post_samples", "bank_copy"])]
     pub replay: Option<PathBuf>,
     #[command(flatten)]
     pub model: ModelArgs,

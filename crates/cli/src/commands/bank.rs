@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use riposte::bank::{Bank, BankCard, Difference, Pair};
 use riposte::models::Model;
 use riposte::post_train::Progress;
@@ -27,6 +27,10 @@ pub fn run(args: BankArgs) -> Result<()> {
     let dataset = args.data.dataset.unwrap_or(source.dataset());
     let setup = settings::resolve(args.preset, dataset, &args.settings, &[])?;
     let Some(riposte) = setup.riposte else { bail!("a bank needs a riposte, and --riposte is none") };
+    ensure!(
+        setup.counter.is_none(),
+        "copies adapt before anybody attacks: leave --counter out here; `riposte eval --bank` takes it"
+    );
     device::limit_threads(args.device.threads)?;
     let device = device::open(args.device.device)?;
     let model = source.load(&device.device)?;
@@ -47,7 +51,17 @@ pub fn run(args: BankArgs) -> Result<()> {
     };
     let folder = Folder::begin(&args.out, card)?;
     let pairs = Pair::all(riposte::Classifier::classes(bank.base()));
-    let missing: Vec<Pair> = pairs.iter().copied().filter(|pair| !folder.has(*pair)).collect();
+    let mut missing = Vec::new();
+    for pair in &pairs {
+        match folder.copies(&bank, *pair) {
+            Ok(Some(_)) => {}
+            Ok(None) => missing.push(*pair),
+            Err(error) => {
+                eprintln!("Note: {error:#}; it is made anew.");
+                missing.push(*pair);
+            }
+        }
+    }
     if missing.len() < pairs.len() {
         eprintln!("Going on with {} of {} pairs in `{}`.", pairs.len() - missing.len(), pairs.len(), args.out.display());
     }

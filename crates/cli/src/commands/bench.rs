@@ -23,15 +23,19 @@ pub fn run(args: SuiteArgs) -> Result<()> {
     let deadline = args.budget.map(|budget| Instant::now() + budget);
     let subjects = tasks::subjects(&args)?;
     let hall = Hall::open(&args, subjects)?;
-    let tasks = tasks::of(&args, &hall)?;
+    let (tasks, empty) = tasks::of(&args, &hall)?;
     let (speeds, asking) = (speed::of(&args, &hall), queries::of(&args, &hall));
     // A job of a cluster that has nothing to do has not failed.
     let elsewhere = !args.is_first() && args.tables().iter().all(|table| table.is_whole());
     if elsewhere {
         eprintln!("Tables 5 and 6 are not split: the first part, `--shard 0/...`, makes them, and this one has nothing to do.");
     }
+    let nothing = tasks.is_empty() && speeds.is_empty() && asking.is_empty();
+    if nothing && empty > 0 {
+        eprintln!("There are more parts than images: this one has none, and nothing to do.");
+    }
     ensure!(
-        !tasks.is_empty() || !speeds.is_empty() || !asking.is_empty() || elsewhere,
+        !nothing || elsewhere || empty > 0,
         "no cell is left: look at the names that `riposte bench plan` shows without --only"
     );
     let interrupt = Interrupt::listen()?;
@@ -42,9 +46,9 @@ pub fn run(args: SuiteArgs) -> Result<()> {
     }
     file::check_folder(&args.out).with_context(|| format!("cannot write to `{}`", args.out.display()))?;
     let outcome = work::run(&hall, &tasks, &interrupt, deadline);
-    let outcome = outcome.and_then(|done| {
-        speed::run(&hall, &speeds, &args.out, &interrupt, deadline)?;
-        queries::run(&hall, &asking, &args.out, &interrupt, deadline)?;
+    let outcome = outcome.and_then(|mut done| {
+        done.unfinished.extend(speed::run(&hall, &speeds, &args.out, &interrupt, deadline)?);
+        done.unfinished.extend(queries::run(&hall, &asking, &args.out, &interrupt, deadline)?);
         Ok(done)
     });
     if interrupt.pressed() {

@@ -24,7 +24,7 @@ use crate::args::{DuelArgs, Ground, Pick};
 use crate::dataset::{self, Split};
 use crate::device;
 use crate::host::floats;
-use crate::models::Source;
+use crate::models::{Source, quoted};
 use crate::report::Colophon;
 use crate::screen::Screen;
 use crate::session::Session;
@@ -71,6 +71,10 @@ pub fn fight(args: DuelArgs, words: Vec<String>, session: Option<&Session>, scre
         None => settings::resolve_for_duel(args.preset, dataset, &args.settings)?,
     };
     let setup = folder.as_ref().map_or(Ok(setup), |folder| folder.setup(setup, &args.settings))?;
+    let used = folder.as_ref().map(|folder| folder.used(args.bank.bank_copy)).transpose()?;
+    if let Some(Replayed { record, .. }) = &replayed {
+        replay::check_bank(record, used.as_ref())?;
+    }
     let (Some(attack), Some(settings)) = (setup.pgd(), setup.riposte) else {
         bail!("a duel needs an attack by PGD and a riposte; `riposte eval` takes any attack, and does without");
     };
@@ -160,10 +164,15 @@ pub fn fight(args: DuelArgs, words: Vec<String>, session: Option<&Session>, scre
     let preset = args.preset.unwrap_or(dataset.recommended());
     let mut record = record(&story, &colophon, &source, preset, &device, seconds);
     record.post_samples = args.post_samples;
-    record.link = source.card.as_ref().and_then(|_| fragment(&record));
+    record.bank = used;
+    // A page has no bank.
+    record.link = source.card.as_ref().filter(|_| record.bank.is_none()).and_then(|_| fragment(&record));
     if let Some(Replayed { record: before, .. }) = &replayed {
         screen.say(&replay::comparison(before, &record))?;
-        if let Some(command) = record.repeating() {
+        if let Some(mut command) = record.repeating() {
+            if let Some(path) = &args.bank.bank {
+                command += &format!(" --bank {} --bank-copy {}", quoted(&path.to_string_lossy()), args.bank.bank_copy);
+            }
             (colophon.command, record.command) = (command.clone(), Some(command));
         }
     }

@@ -208,10 +208,16 @@ pub fn evaluate(args: &EvalArgs, session: Option<&Session>, audience: &impl Audi
     }
     let without = attackers.is_none() && bank.is_none();
     ensure!(
+        setup.counter_kind() != CounterKind::Bank || setup.riposte.is_some(),
+        "--counter bank climbs on the copies of a riposte, and none answers here: a --defense has no copies, so take another attack"
+    );
+    ensure!(
         setup.counter_kind() != CounterKind::Bank || !without,
         "--counter bank needs the copies that the attacker has: --counter-bank FOLDER, which `riposte bank` made, or --bank"
     );
     let known = attackers.as_ref().map(|folder| folder.load(&source, &model)).transpose()?;
+    let used = folder.as_ref().map(|folder| folder.used(args.bank.bank_copy)).transpose()?;
+    let known_use = attackers.as_ref().map(|folder| folder.used(Pick::Mean)).transpose()?;
     let points = Points::default();
     let workers = run::workers(&device, threads)?;
     let stage = Stage {
@@ -222,10 +228,10 @@ pub fn evaluate(args: &EvalArgs, session: Option<&Session>, audience: &impl Audi
         pools: train.as_ref(),
         hashes: Hashes { test: test_hash, pool: train.as_ref().and_then(|pools| dataset::hash(dataset, pools.samples())) },
         post_samples: folder.as_ref().map_or(args.post_samples, |folder| folder.card.post_samples),
-        bank: bank.as_ref().zip(folder.as_ref()).map(|(bank, folder)| (bank, folder.used(args.bank.bank_copy))),
+        bank: bank.as_ref().zip(used.as_ref()),
         bank_pool: folder.as_ref().and_then(|folder| folder.card.pool_sha256.as_deref()),
         transform,
-        known: known.as_ref().zip(attackers.as_ref()).map(|(bank, folder)| (bank, folder.used(Pick::Mean))),
+        known: known.as_ref().zip(known_use.as_ref()),
         points: args.export.as_ref().map(|_| &points),
         device: &device,
         workers: &workers,
@@ -263,7 +269,7 @@ pub fn evaluate(args: &EvalArgs, session: Option<&Session>, audience: &impl Audi
     let settings = stage.settings(&run);
     let whole = Part { images: images as u64, ..settings.part() };
     let parts = begun.parts().unwrap_or_else(|| vec![whole]);
-    let report = Report::new(records, done, seconds, &setup, &source, settings, parts, device.clone(), threads);
+    let report = Report::new(records, done, seconds, &source, settings, parts, device.clone(), threads);
     Ok(Evaluated { report, is_output: begun.is_output(), source: source.clone(), dataset, exported })
 }
 
@@ -335,8 +341,8 @@ impl Audience for Terminal {
     }
 }
 
-/// What became of an evaluation that was stopped.
-fn stopped(done: usize, images: usize, out: Option<&Path>) -> String {
+/// What became of images that were gone through, when that was stopped.
+pub(super) fn stopped(done: usize, images: usize, out: Option<&Path>) -> String {
     match out {
         Some(path) => format!("{done} of {images} images are in `{}`; the same command goes on.", path.display()),
         None => format!("{done} of {images} images were done; --out FILE would have kept them."),
@@ -349,7 +355,6 @@ impl Report {
         records: &[Record],
         done: usize,
         seconds: f64,
-        setup: &Setup,
         source: &Source,
         settings: Settings,
         parts: Vec<Part>,
@@ -366,9 +371,9 @@ impl Report {
                 riposte_robust: summary.riposte_robust_correct.map(interval),
                 neighbor: summary.neighbor_correct.map(interval),
             },
-            of_target: setup.target.map(|target| records.iter().filter(|record| record.label == target).count()),
+            of_target: settings.target.map(|target| records.iter().filter(|record| record.label == target).count()),
             gain: Gains { natural: Gain::natural(records), robust: Gain::robust(records) },
-            paper: Published::of(setup, source.architecture),
+            paper: settings.published(),
             images_computed: records.len() - done,
             summary,
             seconds,

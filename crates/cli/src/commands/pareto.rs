@@ -5,9 +5,12 @@ mod plot;
 mod table;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
+use riposte::attack::Progress;
 use riposte::attack::counter::Event;
 use riposte::bank::{Banked, Riposte};
 use riposte::evaluate::{Evaluation, Prepared};
@@ -19,6 +22,7 @@ use riposte::spec::pareto::{FORMAT, Form, Header, Line, forms};
 use riposte::spec::results::{Processor, Settings};
 use riposte::{Classifier, ToTensor};
 
+use super::eval::stopped;
 use crate::args::ParetoArgs;
 use crate::bank::Folder;
 use crate::dataset::{self, Split};
@@ -50,6 +54,10 @@ fn measure(args: ParetoArgs) -> Result<()> {
     let dataset = args.data.dataset.unwrap_or(source.dataset());
     let setup = settings::resolve(args.preset, dataset, &args.settings, &[])?;
     let Some(riposte) = setup.riposte else { bail!("forms of a riposte need one, and --riposte is none") };
+    ensure!(
+        setup.counter.is_none(),
+        "forms are compared under the attack on the base model alone: leave --counter out; `riposte eval` takes it, for one form at a time"
+    );
     let preset = args.preset.unwrap_or(dataset.recommended()).preset();
     let named = args.form.iter().map(|text| Ok(forms(text, &setup, &preset)?)).collect::<Result<Vec<Vec<Form>>>>()?;
     let mut forms: Vec<Form> = named.into_iter().flatten().collect();
@@ -63,7 +71,7 @@ fn measure(args: ParetoArgs) -> Result<()> {
         let name =
             format!("bank {} ({} of {})", path.file_name().unwrap_or_default().display(), args.bank_copy, folder.card.draws);
         let riposte = PostTrain { search: riposte.search, ..folder.card.riposte };
-        forms.push(Form { name, riposte, bank: Some(folder.used(args.bank_copy)) });
+        forms.push(Form { name, riposte, bank: Some(folder.used(args.bank_copy)?) });
         banks.push(folder.load(&source, &model)?);
     }
     let (test, test_hash) =
@@ -118,6 +126,12 @@ fn measure(args: ParetoArgs) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let bar = progress::bar(args.images as u64, "Comparing");
     bar.set_position(done as u64);
+    let kept = Arc::new(AtomicUsize::new(done));
+    let stopped = {
+        let (kept, out) = (kept.clone(), out.to_owned());
+        move || stopped(kept.load(Ordering::Relaxed), args.images, Some(&out))
+    };
+    interrupt.on_leaving(stopped.clone());
     let searching = evaluation(adapting(riposte));
     let answer = |prepared: Prepared<Neighbors>| {
         let observe = async |_: Event<'_, Model>| match interrupt.pressed() {
@@ -138,18 +152,29 @@ fn measure(args: ParetoArgs) -> Result<()> {
         let (input, label, natural, attacked) = (record.input, record.label, record.natural, record.attacked);
         Ok(Line { input, label, natural, attacked, neighbor, answers, seconds })
     };
+    let observe = async |_: Progress| match interrupt.is_over() {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
     // Batches begin at multiples of their size, wherever the run begins: it goes on as one without a stop does.
-    for start in (done / args.batch * args.batch..args.images).step_by(args.batch) {
+    let mut compare = |start: usize| {
         let batch = start..args.images.min(start + args.batch);
         let images = test.images().to_tensor(batch.clone(), &model.device());
         let labels: Vec<usize> = batch.clone().map(|index| test.label(index)).collect();
         let draws = Seed(args.seed).inputs(batch.map(|index| index as u64));
-        let prepared = pollster::block_on(searching.prepare(images, &labels, &draws, async |_| ControlFlow::Continue(())))?;
+        let prepared = pollster::block_on(searching.prepare(images, &labels, &draws, observe))?;
         workers.run(prepared.into_iter().skip(done.saturating_sub(start)).collect(), answer, |line| {
+            file.append(&line)?;
             bar.inc(1);
-            file.append(&line)
-        })?;
-    }
+            kept.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        })
+    };
+    let outcome = (done / args.batch * args.batch..args.images).step_by(args.batch).try_for_each(&mut compare);
     bar.finish_and_clear();
+    if outcome.is_err() && interrupt.pressed() {
+        eprintln!("{}", stopped());
+    }
+    outcome?;
     output::line(&table::Front::of(&[out.to_owned()], None)?.table())
 }

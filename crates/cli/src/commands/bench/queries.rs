@@ -25,6 +25,7 @@ use riposte::spec::queries::{Attacked, Drawn, Estimate, FORMAT, Head, Line, OptA
 use riposte::{Classifier, ToTensor};
 
 use super::hall::Hall;
+use super::work::within_budget;
 use crate::args::SuiteArgs;
 use crate::interrupt::Interrupt;
 use crate::run::Stage;
@@ -70,11 +71,19 @@ pub(super) fn of(args: &SuiteArgs, hall: &Hall) -> Vec<Asking> {
     if asked { found } else { Vec::new() }
 }
 
-/// Goes on with each file until it has its images, or until `deadline` if there is one.
+/// Goes on with each file until it has its images, or until `deadline` if there is one, and tells which files lack some for that. An input
+/// that is under way then is dropped.
 ///
 /// # Errors
 /// Of the core; if a file holds something else or cannot be written; [`riposte::Error::Cancelled`] after Ctrl-C.
-pub(super) fn run(hall: &Hall, all: &[Asking], folder: &Path, interrupt: &Interrupt, deadline: Option<Instant>) -> Result<()> {
+pub(super) fn run(
+    hall: &Hall,
+    all: &[Asking],
+    folder: &Path,
+    interrupt: &Interrupt,
+    deadline: Option<Instant>,
+) -> Result<Vec<String>> {
+    let (stop, mut unfinished) = (interrupt.or_at(deadline), Vec::new());
     for asking in all {
         let stage = hall.stage(asking.subject);
         let Some((settings, pools)) = asking.preset.preset().setup().riposte.zip(stage.pools) else { continue };
@@ -94,20 +103,19 @@ pub(super) fn run(hall: &Hall, all: &[Asking], folder: &Path, interrupt: &Interr
         let mut kept = Kept::open(&path, &head)?;
         let bar = progress::bar(asking.images as u64, &asking.name);
         bar.set_position(kept.images as u64);
-        let stop = interrupt.or_at(deadline);
         while kept.images < asking.images && kept.next < stage.test.len() as u64 {
-            if stop.is_over() {
+            let at = At { stage: &stage, defense: &defense, draws: Seed(0).input(kept.next), stop: &stop };
+            let lines = stop.check().and_then(|()| pollster::block_on(at.lines(asking.attacks)));
+            let Some(lines) = within_budget(lines, interrupt)? else {
+                unfinished.push(format!("{}.jsonl ({} of {} inputs)", asking.name, kept.images, asking.images));
                 break;
-            }
-            let at = At { stage: &stage, defense: &defense, draws: Seed(0).input(kept.next), interrupt };
-            let lines = pollster::block_on(at.lines(asking.attacks))?;
+            };
             bar.inc(u64::from(!lines.is_empty()));
             kept.append(&lines)?;
         }
         bar.finish_and_clear();
-        interrupt.check()?;
     }
-    Ok(())
+    Ok(unfinished)
 }
 
 /// An input.
@@ -115,7 +123,8 @@ struct At<'a> {
     stage: &'a Stage<'a>,
     defense: &'a PostTraining<'a, Model>,
     draws: Draws,
-    interrupt: &'a Interrupt,
+    /// Ctrl-C, or the deadline.
+    stop: &'a Interrupt,
 }
 
 impl At<'_> {
@@ -240,7 +249,7 @@ impl At<'_> {
     }
 
     fn flow(&self) -> ControlFlow<()> {
-        if self.interrupt.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.stop.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

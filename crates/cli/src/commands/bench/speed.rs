@@ -20,6 +20,7 @@ use riposte::spec::speed::{FORMAT, Head, Timing};
 use riposte::{Classifier, ToTensor};
 
 use super::hall::Hall;
+use super::work::within_budget;
 use crate::args::SuiteArgs;
 use crate::file;
 use crate::host::floats;
@@ -47,11 +48,19 @@ pub(super) fn of(args: &SuiteArgs, hall: &Hall) -> Vec<Speed> {
     wanted.filter(|_| asked).map(|(subject, name)| Speed { subject, name }).collect()
 }
 
-/// Times the models that have no file of this device yet, until `deadline` if there is one. A model is timed whole or not at all.
+/// Times the models that have no file of this device yet, until `deadline` if there is one, and tells which files are not there for that. A
+/// model is timed whole or not at all.
 ///
 /// # Errors
 /// Of the core; if a file cannot be written; [`riposte::Error::Cancelled`] after Ctrl-C.
-pub(super) fn run(hall: &Hall, speeds: &[Speed], folder: &Path, interrupt: &Interrupt, deadline: Option<Instant>) -> Result<()> {
+pub(super) fn run(
+    hall: &Hall,
+    speeds: &[Speed],
+    folder: &Path,
+    interrupt: &Interrupt,
+    deadline: Option<Instant>,
+) -> Result<Vec<String>> {
+    let (stop, mut unfinished) = (interrupt.or_at(deadline), Vec::new());
     for Speed { subject, name } in speeds {
         let stage = hall.stage(*subject);
         let path = folder.join(format!("{name}.jsonl"));
@@ -64,20 +73,27 @@ pub(super) fn run(hall: &Hall, speeds: &[Speed], folder: &Path, interrupt: &Inte
             device: hall.device.to_string(),
             threads: hall.threads,
         };
-        if interrupt.or_at(deadline).is_over() || is_there(&path, &head) {
-            interrupt.check()?;
+        interrupt.check()?;
+        if is_there(&path, &head) {
             continue;
         }
+        let Some(timings) = within_budget(time_rows(&stage, &stop), interrupt)? else {
+            unfinished.push(format!("{name}.jsonl (nothing yet)"));
+            continue;
+        };
         let mut lines = serde_json::to_string(&head)? + "\n";
-        let keys = ROWS.iter().filter(|row| row.tables.contains(&Table::Mnist)).map(|row| row.key);
-        for key in std::iter::once("base").chain(keys) {
-            for timing in time_row(&stage, key, interrupt)? {
-                writeln!(lines, "{}", serde_json::to_string(&timing)?)?;
-            }
+        for timing in timings {
+            writeln!(lines, "{}", serde_json::to_string(&timing)?)?;
         }
         file::write_atomically(&path, lines.as_bytes())?;
     }
-    Ok(())
+    Ok(unfinished)
+}
+
+fn time_rows(stage: &Stage, stop: &Interrupt) -> Result<Vec<Timing>> {
+    let keys = ROWS.iter().filter(|row| row.tables.contains(&Table::Mnist)).map(|row| row.key);
+    let rows = std::iter::once("base").chain(keys).map(|key| time_row(stage, key, stop));
+    Ok(rows.collect::<Result<Vec<_>>>()?.concat())
 }
 
 fn is_there(path: &Path, head: &Head) -> bool {
@@ -85,7 +101,7 @@ fn is_there(path: &Path, head: &Head) -> bool {
     std::fs::read_to_string(PathBuf::from(path)).is_ok_and(|text| text.lines().next() == Some(head.as_str()))
 }
 
-fn time_row(stage: &Stage, key: &str, interrupt: &Interrupt) -> Result<Vec<Timing>> {
+fn time_row(stage: &Stage, key: &str, stop: &Interrupt) -> Result<Vec<Timing>> {
     let preset = preset(stage.dataset, stage.source.architecture);
     let row = ROWS.iter().find(|row| row.key == key);
     let setup = row.map_or(Ok(preset.preset().setup()), |row| row.setup(preset, Protocol::Paper))?;
@@ -101,10 +117,10 @@ fn time_row(stage: &Stage, key: &str, interrupt: &Interrupt) -> Result<Vec<Timin
     let clock = Instant::now();
     let mut timings = Vec::new();
     for input in 0..=INPUTS.min(stage.test.len().saturating_sub(1)) {
-        interrupt.check()?;
+        stop.check()?;
         let image = stage.test.images().to_tensor(input..input + 1, &stage.model.device());
         let draws = [Seed(0).input(input as u64)];
-        let observe = async |_: Event<'_, Model>| match interrupt.pressed() {
+        let observe = async |_: Event<'_, Model>| match stop.is_over() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };

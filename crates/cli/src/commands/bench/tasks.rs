@@ -1,6 +1,5 @@
 //! What a suite consists of: models, their cells, and the file of each.
 
-use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
@@ -11,7 +10,7 @@ use riposte::spec::dataset::{DatasetId, Split};
 use riposte::zoo;
 
 use super::hall::Hall;
-use crate::args::{ModelArgs, Shard, SuiteArgs};
+use crate::args::{ModelArgs, SuiteArgs};
 use crate::models::Source;
 use crate::run::Run;
 
@@ -78,14 +77,15 @@ pub(super) fn subjects(args: &SuiteArgs) -> Result<Vec<Subject>> {
     Ok(subjects)
 }
 
-/// The cells of all models: those of seed 0 first, the most decisive before the others.
+/// The cells of all models, those of seed 0 first, the most decisive before the others; and how many more there are of which this part has
+/// no image.
 ///
 /// # Errors
 /// Never for the suite's own rows.
-pub(super) fn of(args: &SuiteArgs, hall: &Hall) -> Result<Vec<Task>> {
+pub(super) fn of(args: &SuiteArgs, hall: &Hall) -> Result<(Vec<Task>, usize)> {
     let (tables, protocols) = (args.tables(), args.protocol.map_or(Protocol::ALL.to_vec(), |protocol| vec![protocol]));
     let suite = Suite { tables: &tables, protocols: &protocols, seeds: args.seeds as u64 };
-    let mut tasks = Vec::new();
+    let (mut tasks, mut empty) = (Vec::new(), 0);
     for (index, subject) in hall.subjects.iter().enumerate() {
         for cell in suite.cells(subject.dataset, subject.source.architecture)? {
             let all = subject.dataset.size(Split::Test);
@@ -93,10 +93,14 @@ pub(super) fn of(args: &SuiteArgs, hall: &Hall) -> Result<Vec<Task>> {
                 Size::Adapts { .. } => args.images,
                 Size::Searches => args.search_images.unwrap_or(all),
             };
-            let inputs = args.shard.map_or(0..images.min(all), |shard| part(images.min(all), shard, hall.batch));
+            let inputs = args.shard.map_or(0..images.min(all), |shard| shard.of(images.min(all), hall.batch));
             let name = format!("{}-{}", subject.name, cell.name());
-            let suffix = args.shard.map_or(String::new(), |Shard { index, count }| format!(".shard-{index}-of-{count}"));
-            if inputs.is_empty() || !(args.only.is_empty() || args.only.iter().any(|text| name.contains(text.as_str()))) {
+            let suffix = args.shard.map_or(String::new(), |shard| format!(".{shard}"));
+            if !(args.only.is_empty() || args.only.iter().any(|text| name.contains(text.as_str()))) {
+                continue;
+            }
+            if inputs.is_empty() {
+                empty += 1;
                 continue;
             }
             let run =
@@ -106,33 +110,9 @@ pub(super) fn of(args: &SuiteArgs, hall: &Hall) -> Result<Vec<Task>> {
     }
     let rank = |task: &Task| ROWS.iter().position(|row| *row == *task.cell.row);
     tasks.sort_by_key(|task| (task.cell.seed, rank(task), task.cell.protocol == Protocol::Strict, task.subject));
-    Ok(tasks)
-}
-
-/// The images of a part: as many as of every other, because any image costs as much as another before it is known. Where a part has
-/// many batches they are whole ones, those of one run.
-fn part(images: usize, Shard { index, count }: Shard, batch: usize) -> Range<usize> {
-    let unit = if images >= 8 * batch * count { batch } else { 1 };
-    let begin = |index: usize| if index == count { images } else { (images * index / count + unit / 2) / unit * unit };
-    begin(index)..begin(index + 1)
+    Ok((tasks, empty))
 }
 
 fn words(tables: &[Table]) -> String {
     tables.iter().map(|table| table.name()).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_parts_of_a_cell_follow_each_other_and_are_of_about_the_same_size() {
-        for (images, count, batch) in [(1000, 4, 128), (10, 3, 128), (10_000, 7, 512), (2, 4, 128), (130, 1, 128)] {
-            let parts: Vec<_> = (0..count).map(|index| part(images, Shard { index, count }, batch)).collect();
-            assert_eq!((parts[0].start, parts[count - 1].end), (0, images));
-            assert!(parts.windows(2).all(|pair| pair[0].end == pair[1].start));
-            let equal = images as f64 / count as f64;
-            assert!(parts.iter().all(|part| (part.len() as f64 - equal).abs() <= 1.0 + equal / 8.0), "{parts:?}");
-        }
-    }
 }

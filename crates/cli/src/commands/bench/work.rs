@@ -22,6 +22,8 @@ use crate::run::Begun;
 #[derive(Debug, Serialize)]
 pub(super) struct Done {
     cells: Vec<CellDone>,
+    /// Other files that the budget left unfinished, in words.
+    pub unfinished: Vec<String>,
     seconds: f64,
 }
 
@@ -52,18 +54,24 @@ pub(super) fn run(hall: &Hall, tasks: &[Task], interrupt: &Interrupt, deadline: 
     let bars = Bars::new(tasks.iter().map(|task| task.run.images as u64).sum());
     let outcome = rounds(hall, &mut open, &bars, interrupt, deadline);
     bars.clear();
-    // The budget is over: that is no error.
-    if let Err(error) = outcome
-        && (interrupt.pressed() || !matches!(error.downcast_ref(), Some(riposte::Error::Cancelled)))
-    {
-        return Err(error);
-    }
+    within_budget(outcome, interrupt)?;
     let cells = open.iter().map(|Open { task, begun, .. }| CellDone {
         name: task.name.clone(),
         images: task.run.images,
         summary: Summary::of(begun.as_ref().map_or(&[][..], |begun| &begun.records)),
     });
-    Ok(Done { cells: cells.collect(), seconds: clock.elapsed().as_secs_f64() })
+    Ok(Done { cells: cells.collect(), unfinished: Vec::new(), seconds: clock.elapsed().as_secs_f64() })
+}
+
+/// What came of work that stops at a deadline, too; `None` if it did there: the budget is over, and that is no error.
+///
+/// # Errors
+/// Of the work; [`riposte::Error::Cancelled`] after Ctrl-C.
+pub(super) fn within_budget<T>(outcome: Result<T>, interrupt: &Interrupt) -> Result<Option<T>> {
+    match outcome {
+        Err(error) if !interrupt.pressed() && matches!(error.downcast_ref(), Some(riposte::Error::Cancelled)) => Ok(None),
+        outcome => outcome.map(Some),
+    }
 }
 
 fn rounds(hall: &Hall, open: &mut [Open], bars: &Bars, interrupt: &Interrupt, deadline: Option<Instant>) -> Result<()> {
@@ -151,6 +159,10 @@ impl Done {
             let complete = self.cells.iter().filter(|cell| cell.summary.images == cell.images).count();
             let took = format_duration(Duration::from_secs(self.seconds.round() as u64));
             write!(text, "\n{complete} of {} cells are complete; {took}. ", self.cells.len()).expect("a string takes it");
+        }
+        if !self.unfinished.is_empty() {
+            write!(text, "Not finished: {}; the same command with more time goes on. ", self.unfinished.join(", "))
+                .expect("a string takes it");
         }
         text += &format!("Tables: riposte report {folder}");
         text

@@ -113,6 +113,7 @@ pub(super) fn record(
         quantize: story.quantize,
         riposte: story.riposte,
         post_samples: None,
+        bank: None,
         outcome: story.is_labelled().then(|| story.outcome()),
         natural: view(&story.image),
         attacked: view(&story.attacked),

@@ -63,6 +63,9 @@ pub(super) fn of(report: &Report, dataset: DatasetId, source: &Source) -> String
             }
         }
     }
+    if let (Some(samples), Some(_)) = (report.settings.post_samples, report.paper) {
+        line(format!("The paper's riposte draws from all training samples, and this one from the first {samples}."));
+    }
     line(String::new());
     if let Some(riposted) = summary.riposted.filter(|_| is_riposte) {
         line(format!("A neighbor was found for {riposted} of {images} images; the others were answered by the base model."));

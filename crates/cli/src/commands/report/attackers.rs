@@ -189,8 +189,8 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 impl Measured {
     /// What answers, in short.
     fn form(&self) -> String {
-        let own = self.settings.bank.map_or(String::new(), |bank| format!(", a bank of {} ({})", bank.draws, bank.pick));
-        let known = self.settings.counter_bank.map_or("", |_| ", the attacker's bank is another one");
+        let own = self.settings.bank.as_ref().map_or(String::new(), |bank| format!(", a bank of {} ({})", bank.draws, bank.pick));
+        let known = self.settings.counter_bank.as_ref().map_or("", |_| ", the attacker's bank is another one");
         format!("{}{own}{known}", self.preset_of_riposte())
     }
 

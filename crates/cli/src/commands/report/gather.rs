@@ -8,12 +8,15 @@ use riposte::spec::bench::{Protocol, ROWS, Row, preset};
 use riposte::spec::preset::PresetName;
 use riposte::spec::queries;
 use riposte::spec::results::{self, Header, Part, Settings};
+use riposte::spec::setup::Setup;
 use riposte::spec::speed::{self, Head, Timing};
 use riposte::spec::{Choice, keys};
 use riposte::zoo;
 use serde::de::DeserializeOwned;
 
+use crate::args::Shard;
 use crate::file;
+use crate::models::reading_flags;
 use crate::results::Lines;
 
 /// Everything that a report is made of.
@@ -63,7 +66,7 @@ struct Found {
 /// Reads the folder's `.jsonl` files. Files of the same run that follow each other are joined.
 ///
 /// # Errors
-/// If a file cannot be read or is damaged, if parts of a run leave a gap or overlap, or if there are no results at all.
+/// If a file cannot be read or is damaged, if parts of a run are missing, leave a gap or overlap, or if there are no results at all.
 pub(super) fn gather(folder: &Path) -> Result<Gathered> {
     let cannot = || format!("cannot read the folder `{}`", folder.display());
     let entries = std::fs::read_dir(folder).with_context(cannot)?.collect::<std::io::Result<Vec<_>>>().with_context(cannot)?;
@@ -111,13 +114,15 @@ pub(super) fn gather(folder: &Path) -> Result<Gathered> {
 
 /// One run from the files of its parts; `None` if they hold no record.
 fn joined(parts: Vec<Found>) -> Result<Option<Measured>> {
+    check_shards(&parts)?;
     let names = || parts.iter().map(|found| format!("`{}`", found.path.display())).collect::<Vec<_>>().join(", ");
     let whole: Vec<&Found> = parts.iter().filter(|found| found.text.contains(&b'\n')).collect();
     let text: Vec<u8> = whole.iter().flat_map(|found| whole_lines(&found.text)).copied().collect();
     let Some(lines) = Lines::parse(&text).with_context(|| format!("cannot join {}", names()))? else { return Ok(None) };
     let settings = lines.header.settings;
     let preset = preset(settings.dataset, settings.architecture);
-    let cell = ROWS.iter().flat_map(|row| Protocol::ALL.iter().map(move |protocol| (row, *protocol))).find(|(row, protocol)| {
+    let all = ROWS.iter().flat_map(|row| Protocol::ALL.iter().map(move |protocol| (row, *protocol)));
+    let cell = all.filter(|_| settings.is_plain()).find(|(row, protocol)| {
         let same = |setup| setup == settings.setup();
         row.setup(preset, *protocol).is_ok_and(same)
     });
@@ -133,6 +138,44 @@ fn joined(parts: Vec<Found>) -> Result<Option<Measured>> {
         files,
         settings,
     }))
+}
+
+/// Checks that of files which `riposte bench --shard` made all parts are there.
+///
+/// # Errors
+/// If one that has images is missing.
+fn check_shards(parts: &[Found]) -> Result<()> {
+    let shards: Vec<(String, Shard, &Found)> =
+        parts.iter().filter_map(|found| found.shard().map(|(name, shard)| (name, shard, found))).collect();
+    for (name, Shard { count, .. }, _) in &shards {
+        let count = *count;
+        let at = |shard: Shard| shards.iter().find(|(other, part, _)| (other, *part) == (name, shard)).map(|(.., found)| *found);
+        let mut missing: Vec<Shard> =
+            (0..count).map(|index| Shard { index, count }).filter(|shard| at(*shard).is_none()).collect();
+        // Where there are fewer images than parts, some of these have none, and no file. The last one has, and tells how many there are.
+        if let Some(last) = at(Shard { index: count - 1, count }).filter(|_| !missing.is_empty())
+            && let Some(lines) = Lines::parse(&last.text).with_context(|| format!("cannot use `{}`", last.path.display()))?
+        {
+            let images = lines.parts.last().map_or(0, |part| part.end() as usize);
+            missing.retain(|shard| !shard.of(images, lines.header.settings.batch).is_empty());
+        }
+        let names: Vec<String> = missing.iter().map(|shard| format!("`{name}.{shard}.jsonl`")).collect();
+        ensure!(
+            names.is_empty(),
+            "of the {count} parts of `{name}` there is no result of {}: compute what is missing, or copy it here",
+            names.join(", ")
+        );
+    }
+    Ok(())
+}
+
+impl Found {
+    /// The part of a suite's cell that its name says it is, and what the files of the others are called.
+    fn shard(&self) -> Option<(String, Shard)> {
+        let stem = self.path.file_stem()?.to_str()?;
+        let (name, shard) = Shard::in_name(stem).filter(|_| self.text.contains(&b'\n'))?;
+        Some((name.to_owned(), shard))
+    }
 }
 
 /// A file's text without a last line that was cut off.
@@ -176,31 +219,56 @@ impl Measured {
     /// What a person calls the run.
     pub fn name(&self) -> String {
         match self.cell {
-            Some((row, protocol)) => format!("{} {}, {protocol} protocol, seed {}", self.model, row.name, self.settings.seed),
+            Some((row, protocol)) => {
+                format!("{} {}, {protocol} protocol, seed {}", self.model, self.of_row(row), self.settings.seed)
+            }
             None => format!("{}, {}", self.model, self.files[0].file_stem().unwrap_or_default().to_string_lossy()),
         }
     }
 
-    /// The command that makes the first of its files again.
+    /// The row's name, and what of its riposte is not as in the paper.
+    pub fn of_row(&self, row: &Row) -> String {
+        let samples = self.settings.post_samples.map(|samples| format!(", from the first {samples} training samples"));
+        format!("{}{}", row.name, samples.unwrap_or_default())
+    }
+
+    /// Whether `other` is the same cell, with the same training samples; the seed may be another.
+    pub fn is_as(&self, other: &Self) -> bool {
+        let what = |run: &Self| (run.cell.is_some(), run.settings.setup(), run.settings.dataset, run.settings.post_samples);
+        self.model == other.model && what(self) == what(other)
+    }
+
+    /// The command that makes the first of its files again, but for the paths of what is no model of the zoo.
     pub fn command(&self) -> String {
-        let Settings { seed, natural, first, architecture, .. } = &self.settings;
-        let id = in_zoo(&self.settings.weights_sha256);
-        let model = id.map_or_else(|| format!("--weights FILE --architecture {architecture}"), |id| format!("--model {id}"));
+        let Settings { seed, natural, first, architecture, reading, .. } = &self.settings;
+        let (preset, mut setup) = (self.preset.preset(), self.settings.setup());
+        let id = in_zoo(&self.settings.weights_sha256).filter(|_| reading.is_usual());
+        let of_file = || format!("--weights FILE --architecture {architecture}{}", reading_flags(reading));
+        let model = id.map_or_else(of_file, |id| format!("--model {id}"));
         let mut command = format!("riposte eval {model} --dataset {} --preset {}", self.settings.dataset, self.preset);
-        for (key, value) in keys::differences(&self.preset.preset(), &self.settings.setup()) {
+        // Where --defense takes the riposte's place, and --images-from the attack's, these two are not to be named.
+        if let Some(defense) = self.settings.defense {
+            command += &format!(" --defense {defense}");
+            setup.riposte = Some(preset.post_train);
+        }
+        if self.settings.images_sha256.is_some() {
+            command += " --images-from FILE";
+            setup = Setup { riposte: setup.riposte, counter: setup.counter, ..preset.setup() };
+        }
+        for (key, value) in keys::differences(&preset, &setup) {
             command += &format!(" --{key} {value}");
         }
         if !natural {
             command += " --natural off";
         }
-        if let Some(bank) = self.settings.bank {
-            command += &format!(" --bank FOLDER --bank-copy {}", bank.pick);
+        match (&self.settings.bank, self.settings.post_samples) {
+            // Which samples its copies adapted on, the bank knows.
+            (Some(bank), _) => command += &format!(" --bank FOLDER --bank-copy {}", bank.pick),
+            (None, Some(samples)) => command += &format!(" --post-samples {samples}"),
+            (None, None) => {}
         }
         if self.settings.counter_bank.is_some() {
             command += " --counter-bank FOLDER";
-        }
-        if let Some(samples) = self.settings.post_samples {
-            command += &format!(" --post-samples {samples}");
         }
         if *first > 0 {
             command += &format!(" --first {first}");

@@ -104,10 +104,7 @@ fn of_table(table: Table, runs: &[Measured]) -> Vec<(&Measured, &'static Row, Pr
     let mut found: Vec<(&Measured, &'static Row, Protocol)> = Vec::new();
     for run in runs {
         let Some((row, protocol)) = run.cell else { continue };
-        let same = |other: &(&Measured, &Row, Protocol)| {
-            (other.0.model == run.model, other.1.key, other.2, other.0.settings.dataset)
-                == (true, row.key, protocol, run.settings.dataset)
-        };
+        let same = |other: &(&Measured, &Row, Protocol)| other.0.is_as(run);
         if row.tables.contains(&table) && table.covers(run.settings.dataset) && !found.iter().any(same) {
             found.push((run, row, protocol));
         }
@@ -126,7 +123,7 @@ fn accuracies(table: Table, runs: &[Measured]) -> Sheet {
         let natural = natural.map(|gain| (gain, "natural", published.and_then(|[_, natural]| natural)));
         let robust = robust.map(|(gain, on, paper)| (gain, on, paper.flatten()));
         for (gain, on, paper) in [robust, natural].into_iter().flatten() {
-            rows.push(gain_line(run, row.name.to_owned(), Some(protocol), on, gain, paper));
+            rows.push(gain_line(run, run.of_row(row), Some(protocol), on, gain, paper));
         }
     }
     let quoted: &[Quoted] = match table {
@@ -224,7 +221,7 @@ fn neighbors(runs: &[Measured]) -> Sheet {
         let compared = figure.filter(|_| protocol == Protocol::Paper);
         rows.push(Line {
             model: run.model.clone(),
-            what: row.name.to_owned(),
+            what: run.of_row(row),
             protocol: Some(protocol),
             images: Some(summary.images),
             before: summary.robust_correct.map(|right| Share::of(right, summary.images)),
@@ -269,7 +266,7 @@ fn seeds(runs: &[Measured]) -> Sheet {
     let mut rows = Vec::new();
     for (index, run) in runs.iter().enumerate() {
         let Some((row, protocol)) = run.cell.filter(|(row, _)| row.size != Size::Searches) else { continue };
-        let same = |other: &&Measured| other.model == run.model && other.settings.setup() == run.settings.setup();
+        let same = |other: &&Measured| other.is_as(run);
         if runs[..index].iter().any(|other| same(&other)) {
             continue;
         }
@@ -285,7 +282,7 @@ fn seeds(runs: &[Measured]) -> Sheet {
         let accuracies = group.iter().map(|run| right(run) as f64 / images as f64).collect();
         rows.push(Line {
             model: run.model.clone(),
-            what: row.name.to_owned(),
+            what: run.of_row(row),
             protocol: Some(protocol),
             seeds: Some(Seeds { accuracies, images, differing }),
             ..Line::default()
@@ -310,13 +307,17 @@ fn others(runs: &[Measured]) -> Sheet {
         }
         if rows.last().is_none_or(|row| row.what != name) {
             let summary = Summary::of(&run.records);
-            rows.push(Line {
-                model: run.model.clone(),
-                what: name,
-                images: Some(summary.images),
-                before: Some(Share::of(summary.robust_correct.unwrap_or(summary.natural_correct), summary.images)),
-                ..Line::default()
-            });
+            let found = [("attacked", summary.robust_correct), ("natural", Some(summary.natural_correct))];
+            rows.extend(found.into_iter().filter_map(|(on, right)| {
+                Some(Line {
+                    model: run.model.clone(),
+                    what: name.clone(),
+                    accuracy_on: Some(on),
+                    images: Some(summary.images),
+                    before: Some(Share::of(right?, summary.images)),
+                    ..Line::default()
+                })
+            }));
         }
     }
     let sentence = "Files that are no cells of the suite.".to_owned();
@@ -463,7 +464,7 @@ pub(super) fn robustbench(runs: &[Measured]) -> Vec<RobustBench> {
             right.map(|right| number(right as f64 / summary.images as f64))
         };
         let strict = runs.iter().find(|other| {
-            other.model == run.model
+            (&other.model, other.settings.post_samples) == (&run.model, run.settings.post_samples)
                 && other.cell.is_some_and(|(row, protocol)| row.key == "fixed" && protocol == Protocol::Strict)
         });
         Some(RobustBench {
