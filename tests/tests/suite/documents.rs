@@ -144,9 +144,12 @@ fn defenses() -> String {
     let of_the_riposte =
         results().into_iter().filter(|file| whole(file) && ids[&file.settings.weights_sha256] != "digits-robust");
     // Of an attacker who does not know the very copies of a bank.
-    let countered = results_in("docs/results/counter")
+    let mut countered: Vec<Results> = results_in("docs/results/counter")
         .into_iter()
-        .filter(|file| whole(file) && (file.settings.bank.is_none() || file.settings.counter_bank.is_some()));
+        .filter(|file| whole(file) && (file.settings.bank.is_none() || file.settings.counter_bank.is_some()))
+        .collect();
+    // What the base model holds is taken from the file with the most images.
+    countered.sort_by_key(|file| file.records.len());
     let all = results_in("docs/results/systems").into_iter().chain(of_the_riposte).chain(countered);
     for Results { settings, records } in all {
         let riposte = settings.setup().riposte_kind().to_string();
