@@ -208,10 +208,6 @@ pub fn evaluate(args: &EvalArgs, session: Option<&Session>, audience: &impl Audi
     }
     let without = attackers.is_none() && bank.is_none();
     ensure!(
-        setup.counter_kind() != CounterKind::Bank || setup.riposte.is_some(),
-        "--counter bank climbs on the copies of a riposte, and none answers here: a --defense has no copies, so take another attack"
-    );
-    ensure!(
         setup.counter_kind() != CounterKind::Bank || !without,
         "--counter bank needs the copies that the attacker has: --counter-bank FOLDER, which `riposte bank` made, or --bank"
     );
