@@ -179,7 +179,7 @@ fn other_settings_do_not_go_on_with_a_results_file() {
     let message = failure(1, &arguments(&path, &["--images", "2", "--out", text(&file), "--loss", "margin"]));
     assert!(message.contains("attack.loss"), "{message}");
     let message = failure(1, &arguments(&path, &["--images", "2", "--out", text(&file), "--first", "1"]));
-    assert!(message.contains("it begins with input 0, not 1; use --first 0"), "{message}");
+    assert!(message.contains("it begins with input 0, not 1") && message.contains("riposte eval --first 0"), "{message}");
     assert_eq!(std::fs::read(&file).unwrap(), before);
 }
 
