@@ -1,13 +1,13 @@
 #!/bin/sh
-# Trains PreActResNet18 on CIFAR-10 by N-FGSM (15 epochs) and by Free-8 (4 epochs of 8 replays), on a GPU: minutes each on a
-# datacenter card. Started again, it goes on where it ended.
+# Trains PreActResNet18 on CIFAR-10 by N-FGSM (15 epochs) and by Free-8 (4 epochs of 8 replays), on a GPU. Started again, it
+# goes on where it ended.
 #
 #   deploy/train.sh OUT [DEVICE [MODEL...]]    DEVICE as for `riposte --device`, default auto; MODEL n-fgsm or free, default both
 #
 # Each model is then in OUT/cifar10-resnet18-MODEL, with a card that says how it was trained and how well it does on all test images.
 # RIPOSTE names another program than `riposte`; SAMPLES and EPOCHS shorten a trial.
 set -eu
-out=$1
+out=${1:?"the folder for the models: deploy/train.sh OUT [DEVICE [MODEL...]]"}
 device=${2:-auto}
 shift
 [ $# -eq 0 ] || shift
