@@ -80,6 +80,26 @@ impl CounterKind {
             | Self::All => false,
         }
     }
+
+    /// Whether it asks the defense for answers and knows nothing else of it.
+    pub fn only_asks(self) -> bool {
+        matches!(self, Self::Square | Self::RayS)
+    }
+
+    /// Whether it climbs: it uses [`Counter::steps`].
+    pub fn uses_steps(self) -> bool {
+        !self.only_asks() && !matches!(self, Self::None | Self::Attack)
+    }
+
+    /// Whether it uses [`Counter::rounds`].
+    pub fn uses_rounds(self) -> bool {
+        self.goes_in_rounds() || self == Self::All
+    }
+
+    /// Whether it uses [`Counter::queries`].
+    pub fn uses_queries(self) -> bool {
+        self.only_asks() || self == Self::All
+    }
 }
 
 /// Settings of an attack on the defense. Its radius is that of the attack on the base model.
@@ -113,6 +133,18 @@ impl Counter {
     /// One image, watched: a riposte a round, and four judges.
     pub const DUEL: Self =
         Self { kind: CounterKind::GmsaMinimum, steps: 30, rounds: 5, adaptations: 1, queries: 50, finalists: 1, judges: 4 };
+
+    /// The same of another kind. What that kind does not use is as in `standard`.
+    #[must_use]
+    pub fn of_kind(self, kind: CounterKind, standard: Self) -> Self {
+        Self {
+            kind,
+            steps: if kind.uses_steps() { self.steps } else { standard.steps },
+            rounds: if kind.uses_rounds() { self.rounds } else { standard.rounds },
+            queries: if kind.uses_queries() { self.queries } else { standard.queries },
+            ..self
+        }
+    }
 
     /// Answers to each of the finalists.
     pub fn final_answers(&self) -> usize {

@@ -138,7 +138,7 @@ impl Settings {
 
     /// What the paper reports for these settings.
     pub fn published(&self) -> Option<Published> {
-        Published::of(&self.setup(), self.architecture).filter(|_| self.is_plain())
+        Published::of(&self.setup(), self.architecture, self.dataset).filter(|_| self.is_plain())
     }
 
     /// The part that a header with these settings begins, still without images.

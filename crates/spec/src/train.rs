@@ -158,6 +158,12 @@ impl Recipe {
         refused(problem)
     }
 
+    /// Whether the inner attack's step is as long as its radius, or as a part of it that is drawn: [`InnerAttack::step_size`] counts for
+    /// nothing then.
+    pub fn steps_by_its_radius(self) -> bool {
+        matches!(self, Self::Free { .. } | Self::Kurakin { .. })
+    }
+
     /// How many optimizer steps a batch gives.
     pub fn replays(self) -> usize {
         match self {
@@ -358,8 +364,7 @@ impl TrainConfig {
     pub fn warnings(&self) -> Vec<String> {
         let InnerAttack { epsilon, step_size, steps, .. } = self.inner;
         let steps = match self.recipe {
-            // Their steps are as long as the radius, or as a part of it that is drawn.
-            Recipe::Free { .. } | Recipe::Kurakin { .. } => return Vec::new(),
+            recipe if recipe.steps_by_its_radius() => return Vec::new(),
             Recipe::Yopo { passes } => passes * steps,
             _ => steps,
         };

@@ -224,6 +224,12 @@ fn an_attack_short_of_its_radius_is_noted_and_a_single_step_grows_with_it() {
     assert!(!told.contains("`epsilon` allows"), "{told}");
     let training = card["training"].as_str().unwrap();
     assert!(training.contains("--check-images 20") && !training.contains("--epsilon"), "{training}");
+    let (_, card) = ended("kurakin", &["--epsilon", "0.2"]);
+    let training = card["training"].as_str().unwrap();
+    assert!(training.contains("--epsilon 0.2 --ramp"), "its steps are as long as its radius: {training}");
+    let kurakin = with(replaced(epochs(folder.path(), "1"), "--method", "kurakin"), &["--step-size", "0.1"]);
+    let message = failure(1, &kurakin);
+    assert!(message.contains("--step-size does not belong to --method kurakin"), "{message}");
 }
 
 #[test]

@@ -283,7 +283,7 @@ fn check_counter(setup: &Setup, transform: Option<Transform>) -> Result<()> {
         );
     }
     ensure!(
-        counter.queries > 0 || !matches!(kind, CounterKind::Square | CounterKind::RayS),
+        counter.queries > 0 || !kind.only_asks(),
         "--counter {kind} asks the defense and nothing else: --counter-queries is at least 1"
     );
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::places;
 use crate::attack::{Attack, Cw, DeepFool, Norm, Pgd};
-use crate::counter::{Counter, CounterKind};
+use crate::counter::CounterKind;
 use crate::error::refused;
 use crate::post_train::{Augmentation, Direction, Perturbation};
 use crate::preset::Preset;
@@ -408,7 +408,7 @@ impl Field for WhichCounter {
 
     fn set(&self, setup: &mut Setup, preset: &Preset, text: &str) -> Option<Result<()>> {
         Some(CounterKind::named(text).map(|kind| {
-            let counter = Counter { kind, ..setup.counter.unwrap_or(preset.counter) };
+            let counter = setup.counter.unwrap_or(preset.counter).of_kind(kind, preset.counter);
             setup.counter = Some(counter).filter(|_| kind != CounterKind::None);
         }))
     }

@@ -93,3 +93,15 @@ pub(super) fn post_steps(setup: &mut Setup) -> Option<&mut usize> {
         Perturbation::Fixed(_) | Perturbation::Fast { .. } | Perturbation::Normal => None,
     }
 }
+
+pub(super) fn counter_steps(setup: &mut Setup) -> Option<&mut usize> {
+    setup.counter.as_mut().filter(|counter| counter.kind.uses_steps()).map(|counter| &mut counter.steps)
+}
+
+pub(super) fn counter_rounds(setup: &mut Setup) -> Option<&mut usize> {
+    setup.counter.as_mut().filter(|counter| counter.kind.uses_rounds()).map(|counter| &mut counter.rounds)
+}
+
+pub(super) fn counter_queries(setup: &mut Setup) -> Option<&mut usize> {
+    setup.counter.as_mut().filter(|counter| counter.kind.uses_queries()).map(|counter| &mut counter.queries)
+}

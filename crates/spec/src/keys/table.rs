@@ -7,7 +7,7 @@ use super::field::{
     share, size, switch, word,
 };
 use super::places::{
-    cw, deep_fool, direction, loss, pgd, post_epsilon, post_step_size, post_steps, queries, restarts, square, steps, targets,
+    counter_queries, counter_rounds, counter_steps, cw, deep_fool, direction, loss, pgd, post_epsilon, post_step_size, post_steps, queries, restarts, square, steps, targets,
 };
 use crate::attack::{Loss, Start, Stop};
 use crate::post_train::Direction;
@@ -120,14 +120,14 @@ pub static KEYS: &[Key] = &[
         word(|s| Some(&mut s.riposte.as_mut()?.precision))),
 
     key!(Counter, "counter", [], "NAME", "The attack on the defense by someone who knows it [default: none]", "", WhichCounter),
-    key!(Counter, "counter-steps", [], "N", "Gradient steps of each of its ascents", "an attack on the defense",
-        count::<0, STEPS>(|s| Some(&mut s.counter.as_mut()?.steps))),
-    key!(Counter, "counter-rounds", [], "N", "Rounds of ascent and adaptation", "an attack on the defense",
-        count::<1, 64>(|s| Some(&mut s.counter.as_mut()?.rounds))),
+    key!(Counter, "counter-steps", [], "N", "Gradient steps of each of its ascents", "an attack on the defense that climbs",
+        count::<0, STEPS>(counter_steps)),
+    key!(Counter, "counter-rounds", [], "N", "Rounds of ascent and adaptation", "`counter` trajectory, gmsa-average, gmsa-minimum, fixed-point and all",
+        count::<1, 64>(counter_rounds)),
     key!(Counter, "counter-adaptations", [], "N", "Answers, each with other draws, by which the attacker chooses a point", "an attack on the defense",
         count::<1, 16>(|s| Some(&mut s.counter.as_mut()?.adaptations))),
-    key!(Counter, "counter-queries", [], "N", "Answers that an attack which only asks may ask for", "an attack on the defense",
-        count::<0, QUERIES>(|s| Some(&mut s.counter.as_mut()?.queries))),
+    key!(Counter, "counter-queries", [], "N", "Answers that an attack which only asks may ask for", "`counter` square, rays and all",
+        count::<0, QUERIES>(counter_queries)),
     key!(Counter, "counter-finalists", [], "N", "Best points about which the attacker asks once more, twice as often, before it chooses; 1: none", "an attack on the defense",
         count::<1, 64>(|s| Some(&mut s.counter.as_mut()?.finalists))),
     key!(Counter, "counter-judges", ["judges"], "N", "Answers, with draws that the attacker never saw, by which that point is judged", "an attack on the defense",

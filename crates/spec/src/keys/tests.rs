@@ -101,7 +101,7 @@ fn any_setup_is_its_preset_and_the_differences() {
         ("post-draws", &["kept"]),
         ("post-exit", &["settled"]),
         ("post-precision", &["mixed"]),
-        ("counter", &["transfer", "all"]),
+        ("counter", &["transfer", "square", "all"]),
         ("counter-steps", &["7"]),
         ("counter-rounds", &["3"]),
         ("counter-adaptations", &["2"]),
@@ -195,7 +195,7 @@ fn attacks_are_read_from_json_as_they_are_written_and_pgd_as_it_always_was() {
 fn settings_that_would_be_ignored_are_refused() {
     let refused = |given: &[(&str, &str)]| Preset::M_MNIST.with(given.iter().copied()).unwrap_err().to_string();
     type Pairs = &'static [(&'static str, &'static str)];
-    let cases: [(Pairs, [&str; 2]); 10] = [
+    let cases: [(Pairs, [&str; 2]); 13] = [
         (&[("queries", "3")], ["`queries`", "square and auto"]),
         (&[("attack", "square"), ("step-size", "0.1")], ["`step-size`", "`attack` pgd"]),
         (&[("attack", "cw"), ("epsilon", "0.1")], ["`epsilon`", "`attack` is cw"]),
@@ -206,6 +206,9 @@ fn settings_that_would_be_ignored_are_refused() {
         (&[("attack", "none"), ("epsilon", "0.3")], ["`epsilon`", "an attack"]),
         (&[("target", "3"), ("attack", "none")], ["`target`", "an attack"]),
         (&[("steps", "20"), ("attack", "fgsm")], ["`attack` fgsm", "`steps` 20"]),
+        (&[("counter", "square"), ("counter-steps", "20")], ["`counter-steps`", "climbs, and `counter` is square"]),
+        (&[("counter", "transfer"), ("counter-rounds", "3")], ["`counter-rounds`", "fixed-point and all, and `counter` is transfer"]),
+        (&[("counter", "gmsa-minimum"), ("counter-queries", "3")], ["`counter-queries`", "`counter` square, rays and all"]),
     ];
     for (given, words) in cases {
         let error = refused(given);

@@ -157,6 +157,10 @@ impl Plan {
         if attacked && method == Method::Natural {
             bail!("--epsilon, --step-size and --ramp belong to adversarial training, not to --method natural");
         }
+        ensure!(
+            args.step_size.is_none() || !base.recipe.steps_by_its_radius(),
+            "--step-size does not belong to --method {method}, whose steps are as long as its radius"
+        );
         let (epsilon, steps) = (args.epsilon.unwrap_or(base.inner.epsilon), args.steps.unwrap_or(base.inner.steps));
         let step_size = args.step_size.unwrap_or_else(|| base.step_size(epsilon, steps));
         let inner = InnerAttack { epsilon, step_size, steps, ..base.inner };
@@ -278,7 +282,10 @@ impl Plan {
             self.architecture, self.dataset, self.method, self.seed
         );
         if self.method != Method::Natural {
-            command += &format!(" --epsilon {} --step-size {}", print_pixels(inner.epsilon), print_pixels(inner.step_size));
+            command += &format!(" --epsilon {}", print_pixels(inner.epsilon));
+            if !recipe.steps_by_its_radius() {
+                command += &format!(" --step-size {}", print_pixels(inner.step_size));
+            }
             command += &format!(" --ramp {ramp}");
         }
         command += &format!(" --check-images {}", self.check_images);

@@ -16,6 +16,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
 use riposte_spec::attack::Loss;
+use riposte_spec::class::argmax;
 use riposte_spec::counter::{Cost, Counter, CounterKind, Countered, Judged, Judgment, Point, Round};
 use riposte_spec::quantize::Quantize;
 
@@ -267,8 +268,17 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
         image: &Tensor<4>,
         score: &Score,
     ) -> Result<()> {
-        let Score { pair, fooled, answer, truth, .. } = *score;
+        let Score { fooled, answer, truth, .. } = *score;
+        let pair = self.pair(score, image).await?;
         self.tell(Event::Round { round: Round { kind, index, copies, pair, answer, truth, fooled }, image }).await
+    }
+
+    /// y' and y'' of an image with that score; twice what the base model says of it where the defense looks for no neighbor.
+    async fn pair(&self, score: &Score, image: &Tensor<4>) -> Result<[usize; 2]> {
+        match score.pair {
+            Some(pair) => Ok(pair),
+            None => Ok([argmax(&read(self.attack.model.forward(self.rounded(image.clone()))).await?); 2]),
+        }
     }
 
     async fn tell(&mut self, event: Event<'_, D::Model>) -> Result<()> {
@@ -284,8 +294,9 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
             None => {
                 let of = self.attack.settings.judges;
                 let draws = (0..of).map(|_| self.next_draws(Purpose::Judgment)).collect::<Vec<_>>();
-                let Score { pair: [original, neighbor], fooled, answer, truth, .. } =
-                    self.answers(image.clone(), &draws).await?.score;
+                let score = self.answers(image.clone(), &draws).await?.score;
+                let [original, neighbor] = self.pair(&score, &image).await?;
+                let Score { fooled, answer, truth, .. } = score;
                 let judged = Judged { original, neighbor, right: of - fooled[0], of };
                 let judgment = Judgment { kind, round, judged, answer, truth };
                 self.judged.push(judgment);

@@ -12,7 +12,7 @@ use crate::classifier::read;
 use crate::defense::Defense;
 use crate::post_train::Progress;
 use crate::rng::{Draws, Purpose};
-use crate::{Classifier, Result};
+use crate::Result;
 
 /// A point and what is known of it.
 #[derive(Debug, Clone)]
@@ -33,8 +33,8 @@ pub(super) struct Score {
     pub fooled: [usize; 2],
     /// Mean over the answers of the largest other logit minus the label's, over the spread of the logits.
     pub margin: f32,
-    /// y' and y'' in the first; twice y' where the defense looks for no neighbor.
-    pub pair: [usize; 2],
+    /// y' and y'' in the first; `None` where the defense looks for no neighbor.
+    pub pair: Option<[usize; 2]>,
     /// The class that is the first.
     pub answer: usize,
     /// Mean over the answers of the label's probability.
@@ -95,7 +95,7 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
             }
             candidates.sort_by(|a, b| b.score.badness(&a.score));
         } else {
-            let unknown = Score { fooled: [0, 1], margin: 0.0, pair: [0, 0], answer: 0, truth: 0.0 };
+            let unknown = Score { fooled: [0, 1], margin: 0.0, pair: None, answer: 0, truth: 0.0 };
             candidates.extend(points.into_iter().map(|image| Found { kind, image, score: unknown, round: 0 }));
         }
         let mut best: Option<Found> = None;
@@ -137,11 +137,7 @@ impl<D: Defense, O: AsyncFnMut(Event<'_, D::Model>) -> ControlFlow<()>> Attacker
             margins.push(normalized_margin(&logits, label));
             truths.push(softmax(&logits)[label]);
             if first.is_none() {
-                let pair = match answer.neighbors {
-                    Some(neighbors) => [neighbors.original[0], neighbors.neighbor[0]],
-                    // A defense that looks for none: what the base model says alone.
-                    None => [argmax(&read(self.attack.model.forward(image.clone())).await?); 2],
-                };
+                let pair = answer.neighbors.map(|neighbors| [neighbors.original[0], neighbors.neighbor[0]]);
                 first = Some((pair, class, answer.logits));
             }
             copies.extend(answer.adapted);
