@@ -295,7 +295,7 @@ test('a drawing is not lost to the images that are tried after it', async () => 
   await arena.attack.getByRole('tab', { name: 'Pick' }).click();
   await arena.attack.getByRole('tab', { name: 'Draw' }).click();
   assert.equal(await paper(), drawn, 'also after another tab');
-  await arena.attack.getByRole('button', { name: 'Back to your drawing' }).click();
+  await arena.attack.getByRole('button', { name: 'Back to your own picture' }).click();
   await page.waitForFunction((drawing) => location.hash.includes(`image=${drawing}`) && location.hash.includes('label=1'), drawing);
   await arena.ready();
   await context.close();

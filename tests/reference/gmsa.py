@@ -2,9 +2,9 @@
 
     python tests/reference/gmsa.py --data DIR --weights FILE --images 50 --processes 2
 
-F-MNIST's defense with the fixed perturbation. Eight rounds: Auto-PGD (100 steps from a random point and from the last round's point) on the mean over
-the base model and all copies so far of the margin divided by the spread of the logits; the defense adapts four times at the best point; its copies
-join. The worst point by those answers is judged by 16 adaptations with other draws. Writes the counts of right answers, image by image.
+F-MNIST's defense with the fixed perturbation. In each round Auto-PGD (from a random point and from the last round's point) climbs on the mean over
+the base model and all copies so far of the margin divided by the spread of the logits; the defense adapts some times at the best point; its copies
+join. The worst point by those answers is judged by adaptations with other draws. Writes the counts of right answers, image by image.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import nets
 import torch
 from post_train import ITERATIONS, LEARNING_RATE, batches, generator_for
 
-EPSILON, STEPS, ROUNDS, ADAPTATIONS, JUDGES = 0.3, 100, 8, 4, 16
+EPSILON = 0.3
 VARIANT = "fixed-both"
 
 
@@ -37,7 +37,7 @@ def mean_slope(models, points, labels):
     return value.detach(), gradient
 
 
-def apgd(models, images, labels, starts):
+def apgd(models, images, labels, starts, steps: int):
     """Auto-PGD (Croce & Hein 2020, Algorithm 1), image by image: the points of the highest value and these values."""
 
     def project(points):
@@ -50,8 +50,8 @@ def apgd(models, images, labels, starts):
     best, best_value, best_gradient = point, value, gradient
     last, rises = torch.zeros_like(value), torch.zeros_like(value)
     checked, halved = value.clone(), torch.ones(len(images), dtype=torch.bool)
-    window, since = int(0.22 * STEPS), 0
-    for step in range(STEPS):
+    window, since = int(0.22 * steps), 0
+    for step in range(steps):
         alpha = 1.0 if step == 0 else 0.75
         ahead = project(point + each(eta) * gradient.sign())
         moved = project(point + alpha * (ahead - point) + (1 - alpha) * (point - previous))
@@ -70,7 +70,7 @@ def apgd(models, images, labels, starts):
             point = torch.where(each(halve), best, point)
             gradient = torch.where(each(halve), best_gradient, gradient)
             rises, checked, halved = torch.zeros_like(rises), best_value.clone(), halve
-            window, since = max(window - int(0.03 * STEPS), int(0.06 * STEPS)), 0
+            window, since = max(window - int(0.03 * steps), int(0.06 * steps)), 0
     return best, best_value
 
 
@@ -111,20 +111,21 @@ class Worker:
         image, label = self.images[index : index + 1], self.labels[index : index + 1]
         draws, judges = (generator_for(self.settings.seed, index, purpose) for purpose in (3, 4))
         models, worst, last, falls = [self.net], None, None, 0
-        for _ in range(ROUNDS):
+        for _ in range(self.settings.rounds):
             noise = torch.rand(image.shape, generator=draws) * 2 - 1
             starts = [(image + EPSILON * noise / noise.abs().max()).clamp(0, 1)] + ([] if last is None else [last])
             count = len(starts)
-            points, values = apgd(models, image.repeat(count, 1, 1, 1), label.repeat(count), torch.cat(starts))
+            points, values = apgd(models, image.repeat(count, 1, 1, 1), label.repeat(count), torch.cat(starts), self.settings.steps)
             last = points[values.argmax()][None]
-            wrong, margin, copies = self.responses(last, label, ADAPTATIONS, draws)
+            wrong, margin, copies = self.responses(last, label, self.settings.adaptations, draws)
             models += copies
             if worst is None or (wrong, margin) > worst[:2]:
                 worst = (wrong, margin, last)
-            falls = falls + 1 if wrong == ADAPTATIONS else 0
+            falls = falls + 1 if wrong == self.settings.adaptations else 0
             if falls == 2:
                 break
-        judged = [JUDGES - self.responses(point, label, JUDGES, judges)[0] for point in (image, worst[2])]
+        of = self.settings.judges
+        judged = [of - self.responses(point, label, of, judges)[0] for point in (image, worst[2])]
         base = [method.predict(self.net, point).argmax(1).item() == label.item() for point in (image, worst[2])]
         return {"index": index, "natural": judged[0], "attacked": judged[1], "base_natural": base[0], "base_attacked": base[1]}
 
@@ -147,6 +148,10 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="PyTorch state dict")
     parser.add_argument("--architecture", choices=nets.ARCHITECTURES, default="fast-mnist-cnn")
     parser.add_argument("--images", type=int, default=50, help="the first so many test images")
+    parser.add_argument("--steps", type=int, default=100, help="of each ascent")
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--adaptations", type=int, default=4, help="answers by which a point is chosen")
+    parser.add_argument("--judges", type=int, default=16, help="answers by which the chosen point is judged")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("gmsa.json"))
@@ -163,12 +168,12 @@ def main() -> None:
         "images": len(lines),
         "seed": settings.seed,
         "epsilon": EPSILON,
-        "steps": STEPS,
-        "rounds": ROUNDS,
-        "adaptations": ADAPTATIONS,
-        "judges": JUDGES,
+        "steps": settings.steps,
+        "rounds": settings.rounds,
+        "adaptations": settings.adaptations,
+        "judges": settings.judges,
         "post_train": {"variant": VARIANT, "iterations": ITERATIONS, "learning_rate": LEARNING_RATE},
-        "accuracy": {name: sum(line[name] for line in lines) / JUDGES / len(lines) for name in ("natural", "attacked")},
+        "accuracy": {name: sum(line[name] for line in lines) / settings.judges / len(lines) for name in ("natural", "attacked")},
         "base_correct": {name: sum(line[f"base_{name}"] for line in lines) for name in ("natural", "attacked")},
     }
     rows = ",\n  ".join(json.dumps(line) for line in lines)

@@ -130,8 +130,12 @@ fn probabilities(story: &Story) -> String {
 }
 
 fn race(story: &Story) -> Result<String> {
-    if story.race.is_empty() {
-        return Ok("<p>There is no neighbor class, so nothing adapted.</p>".to_owned());
+    if !story.adapted {
+        return Ok(match story.original_class() == story.neighbor_class() {
+            true => "<p>There is no neighbor class, so nothing adapted.</p>",
+            false => "<p>The class y' was ahead, so nothing adapted.</p>",
+        }
+        .to_owned());
     }
     let classes = [("y1", story.original_class(), "y'"), ("y2", story.neighbor_class(), "y''"), ("label", story.label, "label")];
     // The label has a line of its own only where it is neither y' nor y''.

@@ -1,7 +1,7 @@
 //! What happened in a duel, in numbers and in plain words.
 
 use riposte::attack::{Norm, Pgd, Quantize};
-use riposte::post_train::{Parameters, Perturbation, PostTrain, Samples};
+use riposte::post_train::{Exit, Parameters, Perturbation, PostTrain, Samples};
 use riposte::spec::class::argmax;
 use riposte::spec::counter::Course;
 use riposte::spec::dataset::DatasetId;
@@ -32,7 +32,9 @@ pub struct Story {
     pub attacked: View,
     /// x'': where the neighbor search ended.
     pub neighbor: View,
-    /// The adapted model's probabilities for the attacked image; the base model's where there is no neighbor.
+    /// Whether a copy adapted to the attacked image.
+    pub adapted: bool,
+    /// Its probabilities for the attacked image; the base model's where none did.
     pub answer: Vec<f32>,
     /// Of the first step of the attack after which the base model is wrong.
     pub fooled_after: Option<usize>,
@@ -164,7 +166,7 @@ impl Story {
                 print_pixels(self.riposte.search.attack.epsilon),
                 name(neighbor)
             ));
-            acts.push(self.adaptation_act());
+            acts.push(if self.adapted { self.adaptation_act() } else { self.ahead_act() });
         }
         acts.push(self.verdict());
         let natural = self.natural_answer;
@@ -257,11 +259,21 @@ impl Story {
             let (says, sure) = (name(round.answer), percent(f64::from(round.truth)));
             let copy = match original == neighbor {
                 true => "finds no neighbor".to_owned(),
+                // Which rounds were left as they were, a course does not tell.
+                false if self.riposte.exit == Exit::Ahead => format!("finds {original} and {neighbor}"),
                 false => format!("adapts to {original} and {neighbor}"),
             };
             act += &format!(" {}: the riposte {copy} and says {says}, {} with {sure}.", round.title(), name(self.label));
         }
         Some(format!("{act} {}", course.sentence(self.label, name)))
+    }
+
+    fn ahead_act(&self) -> String {
+        format!(
+            "The base model puts y' ahead of y'' by more than {} logit, from where no adaptation is expected to turn it around (--post-exit \
+             ahead): the model does not adapt, and the base model's answer stands.",
+            Exit::LEAD
+        )
     }
 
     fn adaptation_act(&self) -> String {
@@ -317,6 +329,7 @@ pub(crate) mod tests {
             image: view(0.0, classes[0]),
             attacked: view(0.3, classes[1]),
             neighbor: view(0.1, classes[2]),
+            adapted,
             answer: one_hot(classes[3]),
             fooled_after: Some(3),
             race: if adapted {

@@ -113,7 +113,8 @@ pub struct Answer<C> {
     pub logits: Tensor<2>,
     /// The copy that has adapted to the input and answers it; `None` where the base model answers.
     pub adapted: Option<C>,
-    /// What the defense found when it searched the classes that the input is between; `None` where it does not search.
+    /// What the defense found when it searched the classes that the input is between; `None` where it does not search. A copy adapts where
+    /// they differ, unless y' is ahead ([`Exit::Ahead`](crate::post_train::Exit::Ahead)).
     pub neighbors: Option<Neighbors>,
 }
 

@@ -214,13 +214,14 @@ impl<D: Defense> Evaluation<'_, D> {
 
 /// The defense's part of a record, for an input of which the base model says `base`. `nan` is set if a logit is not a number.
 async fn defended<C>(answer: Answer<C>, base: usize, nan: &mut bool) -> Result<Defended> {
+    let adapted = answer.adapted.is_some();
     let logits = read(answer.logits).await?;
     *nan |= logits.iter().any(|logit| logit.is_nan());
     let (original, neighbor) = match answer.neighbors {
         Some(neighbors) => (neighbors.original[0], neighbors.neighbor[0]),
         None => (base, base),
     };
-    Ok(Defended { original, neighbor, answer: argmax(&logits) })
+    Ok(Defended { original, neighbor, answer: argmax(&logits), ahead: original != neighbor && !adapted })
 }
 
 #[cfg(test)]
@@ -264,7 +265,7 @@ mod tests {
         let records = run(&evaluation, async |_| ControlFlow::Continue(())).unwrap();
         assert_eq!(records.iter().map(|record| record.input).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
         for record in records {
-            let as_base = |class: usize| Some(Defended { original: class, neighbor: class, answer: class });
+            let as_base = |class: usize| Some(Defended { original: class, neighbor: class, answer: class, ahead: false });
             assert_eq!(record.riposte_natural, as_base(record.natural));
             assert_eq!(record.riposte_attacked, as_base(record.attacked.unwrap()));
             assert!(record.perturbation.unwrap() <= 0.3 + 1.2e-7, "one rounding of `x + epsilon` in [0, 2)");

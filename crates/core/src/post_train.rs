@@ -116,7 +116,7 @@ impl<C: Classifier> Defense for PostTraining<'_, C> {
             return Err(Error::Cancelled);
         }
         let classes = [neighbors.original[0], neighbors.neighbor[0]];
-        if classes[0] == classes[1] {
+        if classes[0] == classes[1] || self.is_ahead(&neighbors).await? {
             let logits = neighbors.logits.clone();
             return Ok(Answer { logits, adapted: None, neighbors: Some(neighbors) });
         }
@@ -156,6 +156,15 @@ impl<C: Classifier> PostTraining<'_, C> {
         observe: impl AsyncFnMut(Progress<'_, C>) -> ControlFlow<()>,
     ) -> Result<C> {
         self.steps(classes, fixed, stream, observe, async |_: &Adaptation<C>| Ok(false)).await
+    }
+
+    /// Whether y' is so far ahead that nothing adapts.
+    async fn is_ahead(&self, neighbors: &Neighbors) -> Result<bool> {
+        if self.settings.exit != Exit::Ahead {
+            return Ok(false);
+        }
+        let logits = read(neighbors.logits.clone()).await?;
+        Ok(logits[neighbors.original[0]] - logits[neighbors.neighbor[0]] > Exit::LEAD)
     }
 
     /// [`adapt`](Self::adapt), in iterations until `settled` says so.

@@ -30,7 +30,7 @@ class Answer:
     neighbor : int
         y'', the neighbor class; equal to y' where there is none: then the model answers as it is.
     riposted : bool
-        Whether there is one, and a copy has adapted.
+        Whether a copy has adapted: where there is a neighbor, unless ``post_exit="ahead"`` and y' is ahead of it.
     base_logits : array of float32
         Of the model as it is, ``[class]``.
     neighbor_image : array of float32
@@ -170,7 +170,7 @@ class Defense:
             prediction=int(logits.argmax()),
             original=answered.original,
             neighbor=answered.neighbor,
-            riposted=answered.original != answered.neighbor,
+            riposted=answered.adapted is not None,
             base_logits=floats(answered.base_logits, classes),
             neighbor_image=floats(answered.neighbor_image, *self.model.shape),
             race=floats(answered.race, -1, classes),

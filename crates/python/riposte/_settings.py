@@ -60,7 +60,7 @@ class RiposteSettings(TypedDict, total=False):
     post_batch_norm: Literal["frozen", "batch-statistics"]
     post_parameters: Literal["all", "last-stage", "head", "normalization"]
     post_draws: Literal["redrawn", "kept"]
-    post_exit: Literal["never", "settled"]
+    post_exit: Literal["never", "settled", "ahead"]
     post_precision: Literal["single", "mixed"]
 
 

@@ -47,7 +47,7 @@ def of_images(images: Any, captions: Optional[Sequence[Any]], height: int) -> st
 
 def of_answer(answer: Answer, height: int) -> str:
     """Where the search of an answer ended, and how the logits raced."""
-    there = _figure(answer.neighbor_image, f"y'' = {answer.neighbor}" if answer.riposted else "no neighbor", height)
+    there = _figure(answer.neighbor_image, "no neighbor" if answer.neighbor == answer.original else f"y'' = {answer.neighbor}", height)
     return _row([there, _race(answer, height)] if answer.riposted else [there])
 
 

@@ -163,7 +163,7 @@ impl Defense {
             fooled_after: None,
             original: Some(answered.original),
             neighbor: Some(answered.neighbor),
-            riposted: Some(answered.original != answered.neighbor),
+            riposted: Some(answered.adapted.is_some()),
             answer: opinion(&answered.logits),
             race: answered.watched.race.clone(),
             losses: answered.watched.losses.clone(),

@@ -6,7 +6,7 @@ use crate::architecture::Architecture;
 use crate::choice::choices;
 use crate::dataset::DatasetId;
 use crate::error::refused;
-use crate::post_train::{Exit, Perturbation, PostTrain, TrainingData};
+use crate::post_train::{Perturbation, PostTrain, TrainingData};
 use crate::preset::Preset;
 use crate::{Error, Result};
 
@@ -102,8 +102,8 @@ impl BankCard {
 /// [`Error::Setting`] that says on what else it depends.
 pub fn check(settings: &PostTrain) -> Result<()> {
     settings.check()?;
-    if settings.exit == Exit::Settled {
-        return refused("a bank cannot hold copies of `post-exit` settled: whose race that is depends on the input");
+    if !settings.exit.is_never() {
+        return refused(format!("a bank cannot hold copies of `post-exit` {}: when that is depends on the input", settings.exit));
     }
     match (settings.perturbation, settings.data) {
         (Perturbation::Fixed(_), _) => refused(
@@ -119,6 +119,7 @@ pub fn check(settings: &PostTrain) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::post_train::Exit;
 
     #[test]
     fn copies_are_told_apart_by_what_they_adapted_on_and_not_by_the_search() {
@@ -165,8 +166,10 @@ mod tests {
                 assert_eq!(check(&settings), Ok(()));
                 let whole = PostTrain { data: TrainingData::WholeSet, ..settings };
                 assert!(check(&whole).unwrap_err().to_string().contains("whole-set"));
-                let early = PostTrain { exit: Exit::Settled, ..settings };
-                assert!(check(&early).unwrap_err().to_string().contains("post-exit"));
+                for exit in [Exit::Settled, Exit::Ahead] {
+                    let early = PostTrain { exit, ..settings };
+                    assert!(check(&early).unwrap_err().to_string().contains("post-exit"));
+                }
             }
         }
     }

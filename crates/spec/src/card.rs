@@ -163,8 +163,8 @@ mod tests {
     fn each_attacked_image_counts_once_and_natural_ones_do_not() {
         let record = |attacked: Option<usize>, answer: usize| Record {
             attacked,
-            riposte_natural: Some(Defended { original: 3, neighbor: 5, answer: 5 }),
-            riposte_attacked: attacked.map(|original| Defended { original, neighbor: 3, answer }),
+            riposte_natural: Some(Defended { original: 3, neighbor: 5, answer: 5, ahead: false }),
+            riposte_attacked: attacked.map(|original| Defended { original, neighbor: 3, answer, ahead: false }),
             ..Record::of_input(0, 3, 3)
         };
         let records =

@@ -43,7 +43,7 @@ impl Published {
     pub fn of(setup: &Setup, architecture: Architecture, dataset: DatasetId) -> Option<Self> {
         let preset = setup.preset()?.name;
         let row = Self::in_row(preset, setup.riposte_kind())?;
-        (used(preset) == Some(architecture) && dataset != DatasetId::Digits).then_some(row)
+        is_of(preset, architecture, dataset).then_some(row)
     }
 
     /// The paper's figures for a variant of a preset.
@@ -68,6 +68,11 @@ pub fn used(preset: PresetName) -> Option<Architecture> {
         PresetName::MMnist => Architecture::MadryMnistCnn,
         PresetName::LightCifar | PresetName::InstantCifar | PresetName::LightMnist | PresetName::InstantMnist => return None,
     })
+}
+
+/// Whether a network on such images is what the paper has in a setup.
+pub fn is_of(preset: PresetName, architecture: Architecture, dataset: DatasetId) -> bool {
+    used(preset) == Some(architecture) && dataset != DatasetId::Digits
 }
 
 /// A defense of others that Tables 1 and 2 quote.

@@ -138,6 +138,8 @@ choices! {
         Never = "never",
         /// Once the race is settled: y' or y'' leads the other by more logits than the iterations left would move that lead at the fastest of the last five, ten iterations or more from the begin
         Settled = "settled",
+        /// Before the first iteration where the base model puts y' ahead of y'' by more than a logit, and else after all of them
+        Ahead = "ahead",
     }
 }
 
@@ -204,6 +206,10 @@ impl Samples {
 }
 
 impl Exit {
+    /// The lead of y' over y'', in logits of the base model, above which nothing adapts under [`Exit::Ahead`]. How many adaptations have
+    /// turned a larger one around: `docs/results/forms`.
+    pub const LEAD: f32 = 1.0;
+
     /// Whether it is [`Exit::Never`], which results files leave out.
     pub fn is_never(&self) -> bool {
         *self == Self::Never

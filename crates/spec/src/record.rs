@@ -50,8 +50,23 @@ pub struct Defended {
     /// y'': the neighbor class; equal to y' where there is none.
     #[serde(alias = "neighbour")]
     pub neighbor: usize,
-    /// The answer of the adapted model, or the base model's where there is no neighbor.
+    /// The answer of the adapted model, or the base model's where nothing adapted.
     pub answer: usize,
+    /// Whether nothing adapted although there is a neighbor: y' was ahead of it ([`Exit::Ahead`](crate::post_train::Exit::Ahead)).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ahead: bool,
+}
+
+impl Defended {
+    /// Whether a copy adapted, and answered.
+    pub fn adapted(&self) -> bool {
+        self.original != self.neighbor && !self.ahead
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Record {
@@ -75,7 +90,7 @@ impl Record {
 
     /// How the duel over the attacked image ended; `None` without an attack or without a defense.
     pub fn outcome(&self) -> Option<Outcome> {
-        let Defended { original, neighbor, answer } = self.riposte_attacked?;
+        let Defended { original, neighbor, answer, .. } = self.riposte_attacked?;
         Some(Outcome::of(self.label, original, neighbor, answer))
     }
 }

@@ -24,8 +24,11 @@ pub struct Summary {
     /// The label is y' or y'' of the attacked image (Table 4); of the natural one when there is no attack.
     #[serde(alias = "neighbour_correct")]
     pub neighbor_correct: Option<usize>,
-    /// A neighbor was found for the attacked image, so that the model adapted; for the natural one without an attack.
+    /// A neighbor was found for the attacked image; for the natural one without an attack.
     pub riposted: Option<usize>,
+    /// In so many of these nothing adapted, as y' was ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<usize>,
     /// Largest absolute change of a pixel by the attack.
     pub max_perturbation: Option<f32>,
     /// Largest Euclidean length of a change, by an attack whose norm is L2.
@@ -65,6 +68,7 @@ impl Summary {
             riposte_robust_correct: count(records, |r| r.riposte_attacked.map(|d| d.answer == r.label)),
             neighbor_correct: count(records, |r| main(r).map(|d| d.original == r.label || d.neighbor == r.label)),
             riposted: count(records, |r| main(r).map(|d| d.original != d.neighbor)),
+            ahead: count(records, |r| main(r).map(|d| d.ahead)).filter(|ahead| *ahead > 0),
             max_perturbation: records.iter().filter_map(|r| r.perturbation).reduce(f32::max),
             max_distance: records.iter().filter_map(|r| r.distance).reduce(f32::max),
             nan_count: records.iter().filter(|r| r.nan).count(),

@@ -23,7 +23,7 @@ fn records(inputs: std::ops::Range<u64>) -> Vec<Record> {
         let label = (input % 10) as usize;
         let attacked = if input.is_multiple_of(4) { (label + 1) % 10 } else { label };
         let answer = if input.is_multiple_of(20) { attacked } else { label };
-        let defended = |original: usize, answer: usize| Some(Defended { original, neighbor: label, answer });
+        let defended = |original: usize, answer: usize| Some(Defended { original, neighbor: label, answer, ahead: false });
         Record {
             attacked: Some(attacked),
             perturbation: Some(0.3),

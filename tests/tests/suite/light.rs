@@ -212,6 +212,35 @@ fn an_adaptation_that_ends_early_is_the_one_with_as_many_iterations() {
 }
 
 #[test]
+fn nothing_adapts_where_the_class_is_ahead_and_else_the_answer_is_that_of_all_iterations() {
+    let subject = Subject::new("fast-mnist-cnn");
+    let settings = PostTrain { iterations: 3, ..subject.settings() };
+    let image = subject.pools.samples().images().to_tensor([0], &Device::flex());
+    let says = |logits: Tensor<2>| pollster::block_on(classifier::read(logits)).unwrap();
+    for (lead, adapts) in [(Exit::LEAD + 0.01, false), (Exit::LEAD - 0.01, true)] {
+        let logits: Vec<f32> = (0..10).map(|class| if class == CLASSES[0] { lead } else { 0.0 }).collect();
+        let logits = Tensor::<1>::from_floats(logits.as_slice(), &Device::flex()).reshape([1, 10]);
+        let answer = |exit: Exit| {
+            let neighbors = Neighbors {
+                images: image.clone() + subject.fixed.clone(),
+                inputs: image.clone(),
+                original: vec![CLASSES[0]],
+                neighbor: vec![CLASSES[1]],
+                neighbor_logits: logits.clone(),
+                logits: logits.clone(),
+            };
+            let defense = PostTraining { model: &subject.model, pools: &subject.pools, settings: PostTrain { exit, ..settings } };
+            let observe = async |_: Progress<'_, Model>| ControlFlow::Continue(());
+            pollster::block_on(defense.respond(neighbors, Seed(1).input(0), observe)).unwrap()
+        };
+        let (ahead, never) = (answer(Exit::Ahead), answer(Exit::Never));
+        assert_eq!((ahead.adapted.is_some(), never.adapted.is_some()), (adapts, true));
+        let expected = if adapts { never.logits } else { logits };
+        assert_eq!(says(ahead.logits), says(expected));
+    }
+}
+
+#[test]
 fn parameters_that_a_network_does_not_have_are_refused_before_the_search() {
     let subject = Subject::new("fast-mnist-cnn");
     let settings = PostTrain { parameters: Parameters::Normalization, ..subject.settings() };

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use riposte_protocol::{Event, Picture, Request};
 use riposte_spec::Choice as _;
 use riposte_spec::attack::{Attack, Start};
-use riposte_spec::counter::Counter;
+use riposte_spec::counter::{Counter, CounterKind};
 use riposte_spec::keys::{Heading, Key};
 use riposte_spec::preset::PresetName;
 use riposte_spec::setup::Setup;
@@ -107,6 +107,10 @@ fn settle(arena: Arena, link: &Link) {
     if given().any(|(key, value)| key.name == "counter" && value == "none") {
         notices.push(left_out("counter", "none", "act III always has an attacker; acts = \u{201c}12\u{201d} leaves it out"));
     }
+    let banked = setup.counter_kind() == CounterKind::Bank;
+    if banked {
+        notices.push(left_out("counter", "bank", "that attacker climbs on a bank of copies, which this page does not have"));
+    }
     if let Some(target) = setup.target.filter(|target| *target >= dataset.classes().len()) {
         notices.push(refusal("target", &target.to_string(), &format!("a class, from 0 to {}", dataset.classes().len() - 1)));
     }
@@ -120,7 +124,7 @@ fn settle(arena: Arena, link: &Link) {
         target,
         quantize: setup.quantize,
         riposte: setup.riposte.or(Some(preset.post_train)),
-        counter: setup.counter.or(Some(Counter::DUEL)),
+        counter: setup.counter.filter(|_| !banked).or(Some(Counter::DUEL)),
     });
     arena.notices.update(|all| all.append(&mut notices));
     let image = match link.image {

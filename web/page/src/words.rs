@@ -36,7 +36,8 @@ pub fn thousands(value: usize) -> String {
 pub fn flops(value: f64) -> String {
     match value {
         v if v >= 1e11 => format!("{:.2} TFLOP", v / 1e12),
-        v => format!("{:.1} GFLOP", v / 1e9),
+        v if v >= 1e8 => format!("{:.1} GFLOP", v / 1e9),
+        v => format!("{:.1} MFLOP", v / 1e6),
     }
 }
 

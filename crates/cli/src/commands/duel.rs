@@ -189,7 +189,10 @@ fn own_picture(path: &Path, args: &DuelArgs, duel: &Duel) -> Result<Subject> {
     let pixels = match duel.dataset.image_shape() {
         [1, ..] => match picture.digit(light_ground, duel.dataset) {
             Some((_, pixels)) => pixels,
-            None => bail!("there is no digit to be seen in `{}`: it is of one color", path.display()),
+            None => bail!(
+                "there is no digit to be seen in `{}`: nothing in it stands out from its ground as ink does",
+                path.display()
+            ),
         },
         _ => picture.scene(duel.dataset),
     };

@@ -30,6 +30,21 @@ impl Round {
         format!("{} {}", if self.kind.goes_in_rounds() { "Round" } else { "Point" }, self.index + 1)
     }
 
+    /// By what the attacker climbed to its point.
+    pub fn against(&self) -> String {
+        match self.kind {
+            CounterKind::Square | CounterKind::RayS => "by its answers alone".to_owned(),
+            CounterKind::Bank => "against copies that it knew before".to_owned(),
+            // After the first round the base model is one of its models only where nothing adapted.
+            CounterKind::FixedPoint | CounterKind::Trajectory if self.index > 0 => "against what answered last".to_owned(),
+            _ => match self.copies {
+                1 => "against the classifier".to_owned(),
+                2 => "against it and a copy".to_owned(),
+                models => format!("against it and {} copies", models - 1),
+            },
+        }
+    }
+
     /// Whether the attacker saw wrong answers alone.
     pub fn has_fallen(&self) -> bool {
         self.fooled[0] == self.fooled[1]
@@ -138,6 +153,10 @@ impl Course {
                     share(judged.right, judged.of)
                 );
             }
+            // The draws decide, and the first of them was for the label.
+            _ if *answer == label => {
+                "its answers change with the samples that it draws, and no more than half of them are right".to_owned()
+            }
             Ending::NoNeighbor => {
                 format!(
                     "no other class is left within the search's reach, so no copy is trained, and the model as it was says {says}"
@@ -188,6 +207,27 @@ mod tests {
     fn judgment(kind: Option<CounterKind>, pair: [usize; 2], right: usize) -> Judgment {
         let judged = Judged { original: pair[0], neighbor: pair[1], right, of: 4 };
         Judgment { kind, round: 1, judged, answer: pair[0], truth: right as f32 / 4.0 }
+    }
+
+    #[test]
+    fn a_fall_does_not_call_a_right_answer_wrong() {
+        let fallen = course(&[1, 1], 4, Some(([3, 5], 2)));
+        assert_eq!(fallen.ending(3), Ending::CopiesAgree);
+        let sentence = fallen.sentence(3, |class| class.to_string());
+        assert!(sentence.contains("its answers change") && sentence.contains("it is wrong 2 times"), "{sentence}");
+    }
+
+    #[test]
+    fn what_an_attacker_goes_by_is_told_by_its_kind() {
+        let of = |kind: CounterKind, index: usize| {
+            let [first, second] = [0, 1].map(|index| Round { kind, index, copies: index + 1, ..course(&[0], 4, None).rounds[0] });
+            [first, second][index].against()
+        };
+        assert_eq!(of(CounterKind::GmsaAverage, 0), "against the classifier");
+        assert_eq!(of(CounterKind::GmsaAverage, 1), "against it and a copy");
+        assert_eq!(of(CounterKind::FixedPoint, 0), "against the classifier");
+        assert_eq!(of(CounterKind::FixedPoint, 1), "against what answered last");
+        assert_eq!(of(CounterKind::RayS, 0), "by its answers alone");
     }
 
     fn course(fooled: &[usize], natural: usize, verdict: Option<([usize; 2], usize)>) -> Course {

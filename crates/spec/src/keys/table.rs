@@ -7,7 +7,8 @@ use super::field::{
     share, size, switch, word,
 };
 use super::places::{
-    counter_queries, counter_rounds, counter_steps, cw, deep_fool, direction, loss, pgd, post_epsilon, post_step_size, post_steps, queries, restarts, square, steps, targets,
+    counter_queries, counter_rounds, counter_steps, cw, deep_fool, direction, loss, pgd, post_epsilon, post_step_size,
+    post_steps, queries, restarts, square, steps, targets,
 };
 use crate::attack::{Loss, Start, Stop};
 use crate::post_train::Direction;

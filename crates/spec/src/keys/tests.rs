@@ -99,7 +99,7 @@ fn any_setup_is_its_preset_and_the_differences() {
         ("post-batch-norm", &["frozen", "batch-statistics"]),
         ("post-parameters", &["last-stage", "head", "normalization"]),
         ("post-draws", &["kept"]),
-        ("post-exit", &["settled"]),
+        ("post-exit", &["settled", "ahead"]),
         ("post-precision", &["mixed"]),
         ("counter", &["transfer", "square", "all"]),
         ("counter-steps", &["7"]),
@@ -207,7 +207,10 @@ fn settings_that_would_be_ignored_are_refused() {
         (&[("target", "3"), ("attack", "none")], ["`target`", "an attack"]),
         (&[("steps", "20"), ("attack", "fgsm")], ["`attack` fgsm", "`steps` 20"]),
         (&[("counter", "square"), ("counter-steps", "20")], ["`counter-steps`", "climbs, and `counter` is square"]),
-        (&[("counter", "transfer"), ("counter-rounds", "3")], ["`counter-rounds`", "fixed-point and all, and `counter` is transfer"]),
+        (
+            &[("counter", "transfer"), ("counter-rounds", "3")],
+            ["`counter-rounds`", "fixed-point and all, and `counter` is transfer"],
+        ),
         (&[("counter", "gmsa-minimum"), ("counter-queries", "3")], ["`counter-queries`", "`counter` square, rays and all"]),
     ];
     for (given, words) in cases {

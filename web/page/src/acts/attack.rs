@@ -25,6 +25,12 @@ pub fn AttackAct() -> impl IntoView {
         let name = class_name(arena, end.prediction.class);
         let steps = if end.index == 1 { "1 step".to_owned() } else { format!("{} steps", end.index) };
         let target = arena.target.get().filter(|target| *target != end.prediction.class);
+        if end.index == 0 && end.prediction.class != class {
+            return format!(
+                "Nothing to attack: the classifier sees \u{201c}{name}\u{201d} in the untouched image.{}",
+                tally(arena.hunt.chase.get())
+            );
+        }
         match target.map(|target| class_name(arena, target)) {
             Some(target) if end.prediction.class == class => {
                 format!("The classifier held: still \u{201c}{name}\u{201d}, not \u{201c}{target}\u{201d}, after {steps}, {time}.")

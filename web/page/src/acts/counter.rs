@@ -113,11 +113,7 @@ fn Point(place: usize, round: Round, picture: Option<Picture>, trace: CounterTra
         }
         .into_any()
     };
-    let models = match round.copies {
-        1 => "against the classifier".to_owned(),
-        2 => "against it and a copy".to_owned(),
-        models => format!("against it and {} copies", models - 1),
-    };
+    let models = round.against();
     let [wrong, answers] = round.fooled;
     let share = (answers > 1).then(|| format!(" ({wrong} of {answers} wrong)"));
     let truth = label.map(|label| {

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use riposte_protocol::Verdict;
 use riposte_spec::counter::{Course, Ending};
 use riposte_spec::outcome::Outcome;
+use riposte_spec::post_train::Exit;
 
 use super::class_name;
 use crate::state::{Arena, Subject};
@@ -51,6 +52,12 @@ pub fn of_attack(arena: Arena) -> Sentence {
             None => Some((Tone::Plain, format!("Not attacked here yet: it says {}.", says(arena, natural.class)))),
         };
     };
+    if truth(arena).is_some_and(|truth| truth != natural.class) && end.prediction.class == natural.class {
+        return Some((
+            Tone::Bad,
+            format!("Wrong without any attack: it says {}, and {}.", says(arena, natural.class), shows(arena, class)),
+        ));
+    }
     Some(fall(arena, "The classifier", end.prediction.class, class))
 }
 
@@ -89,11 +96,12 @@ fn fall(arena: Arena, who: &str, now: usize, class: usize) -> (Tone, String) {
 fn defense(arena: Arena, verdict: &Verdict, found: &Found) -> (Tone, String) {
     let (before, after) = (verdict.base.class, verdict.adapted.class);
     let answer = says(arena, after);
+    let idle = why_idle(found);
     let Some(truth) = truth(arena) else {
         return (
             Tone::Plain,
             match (verdict.riposted, before == after) {
-                (false, _) => format!("The defense did not act: no other class is within its reach. The answer stays {answer}."),
+                (false, _) => format!("The defense did not act: {idle}. The answer stays {answer}."),
                 (true, true) => format!("The defense keeps the answer: {answer}."),
                 (true, false) => format!("The defense changes the answer from {} to {answer}.", says(arena, before)),
             },
@@ -102,17 +110,24 @@ fn defense(arena: Arena, verdict: &Verdict, found: &Found) -> (Tone, String) {
     let shows = shows(arena, truth);
     match Outcome::of(truth, found.original.class, found.neighbor.class, after) {
         Outcome::Answered => (Tone::Good, format!("Saved: the defense says {answer}, and {shows}.")),
-        Outcome::Failed => (Tone::Bad, format!("The defense fails: it says {answer}, and {shows}.")),
-        Outcome::NoNeighbor => {
-            (Tone::Bad, format!("The defense did not act: no other class is within its reach. It says {answer}, and {shows}."))
+        Outcome::Failed if !verdict.riposted => {
+            (Tone::Bad, format!("The defense did not act: {idle}. It says {answer}, and {shows}."))
         }
+        Outcome::Failed => (Tone::Bad, format!("The defense fails: it says {answer}, and {shows}.")),
+        Outcome::NoNeighbor => (Tone::Bad, format!("The defense did not act: {idle}. It says {answer}, and {shows}.")),
         Outcome::Spoiled => (Tone::Bad, format!("It spoiled a right answer: the defense says {answer}, and {shows}.")),
         Outcome::NotFooled if verdict.riposted => {
             (Tone::Good, format!("Not needed, and no harm done: the answer was right and stays right, {answer}."))
         }
-        Outcome::NotFooled => {
-            (Tone::Good, format!("Not needed: no other class is within reach, and the answer is right, {answer}."))
-        }
+        Outcome::NotFooled => (Tone::Good, format!("Not needed: {idle}, and the answer is right, {answer}.")),
+    }
+}
+
+/// Why no copy adapted.
+pub fn why_idle(found: &Found) -> String {
+    match found.original.class == found.neighbor.class {
+        true => "no other class is within its reach".to_owned(),
+        false => format!("the nearest other class is more than {} logit behind", Exit::LEAD),
     }
 }
 
@@ -156,6 +171,12 @@ fn attack_story(arena: Arena) -> Option<String> {
         false => format!("an image of {}", says(arena, class)),
     };
     let attacked = format!("The attack changed {image}, no pixel of it by more than {largest}");
+    if end.index == 0 && end.prediction.class != class {
+        return Some(format!(
+            "The classifier took {image} for {} before any attack, so none was made.",
+            says(arena, end.prediction.class)
+        ));
+    }
     Some(if end.prediction.class == class {
         format!("{attacked}, and after {steps} the classifier still took it for {}.", says(arena, class))
     } else {
@@ -170,11 +191,18 @@ fn riposte_story(arena: Arena) -> String {
     };
     let input = if arena.on_attacked.get() { "the attacked image" } else { "the untouched image" };
     if !verdict.riposted {
+        let idle = why_idle(&found);
         return format!(
-            "The defense searched around {input} for another class, found none within its reach, and let the classifier\u{2019}s answer stand."
+            "The defense searched around {input} for another class: {idle}, so it let the classifier\u{2019}s answer stand."
         );
     }
     let (first, second) = (says(arena, found.original.class), says(arena, found.neighbor.class));
+    if verdict.work.iterations == 0 {
+        return format!(
+            "The defense pushed {input} on until {first} became {second}; without iterations it trained nothing, and the classifier\u{2019}s \
+             answer stands."
+        );
+    }
     let (samples, time) = (thousands(verdict.work.samples), duration(verdict.work.seconds));
     format!(
         "The defense could not know whether {input} had been changed: it pushed it on until {first} became {second}, trained a copy on {samples} \

@@ -9,14 +9,16 @@ use super::{Act, Onward, RunButton, all_controls, class_name, headline, is_set, 
 use crate::parts::{Choice, Figure, Ink, PhaseLine, PictureCanvas, Plot, Scrubber, Series};
 use crate::settings::{AmountControl, RiposteControls};
 use crate::state::Arena;
-use crate::trace::{Phase, RiposteTrace};
+use crate::trace::{Found, Phase, RiposteTrace};
 use crate::words::{about, duration, flops, thousands};
 
 #[component]
 pub fn RiposteAct() -> impl IntoView {
     let arena = expect_context::<Arena>();
     let trace = arena.runs.riposted;
-    let done = move || trace.verdict.get().map_or_else(String::new, |verdict| summary(arena, &verdict));
+    let done = move || {
+        trace.verdict.get().zip(trace.found.get()).map_or_else(String::new, |(verdict, found)| summary(arena, &verdict, &found))
+    };
     let input_choice = move |value: String| arena.on_attacked.set(value == "attacked");
     let inputs = vec![
         ("attacked".to_owned(), "the attacked image".to_owned()),
@@ -96,10 +98,13 @@ pub fn RiposteAct() -> impl IntoView {
 /// Seconds that a visitor may not want to wait.
 const LONG: f64 = 20.0;
 
-fn summary(arena: Arena, verdict: &riposte_protocol::Verdict) -> String {
+fn summary(arena: Arena, verdict: &riposte_protocol::Verdict, found: &Found) -> String {
     let (before, after) = (class_name(arena, verdict.base.class), class_name(arena, verdict.adapted.class));
     if !verdict.riposted {
-        return format!("No neighbor within reach: the static classifier\u{2019}s answer stands, \u{201c}{before}\u{201d}.");
+        let idle = headline::why_idle(found);
+        return format!(
+            "Nothing was trained, as {idle}: the static classifier\u{2019}s answer stands, \u{201c}{before}\u{201d}."
+        );
     }
     let time = duration(verdict.work.seconds);
     if verdict.base.class == verdict.adapted.class {
@@ -197,17 +202,18 @@ fn Race(trace: RiposteTrace) -> impl IntoView {
             values: trace.iterations.with(|all| all.iter().map(|one| one.loss).collect()),
         }]
     });
-    let overtaken = move || {
+    let race_words = move || {
         race.with(|race| {
-            let [first, second] = race.as_slice() else { return None };
+            let [first, second] = race.as_slice() else { return String::new() };
+            // Before the first iteration y' leads: it is what the classifier says.
             let ahead: Vec<bool> = first.values.iter().zip(&second.values).map(|(first, second)| second > first).collect();
-            // The last time that the lead changed to y''.
-            (1..ahead.len()).rev().find(|&step| ahead[step] && !ahead[step - 1]).filter(|_| ahead.last() == Some(&true))
+            let begin = (0..ahead.len()).rev().find(|&step| ahead[step] && (step == 0 || !ahead[step - 1]));
+            match (begin, ahead.last()) {
+                (Some(step), Some(true)) => format!("The neighbor class y\u{2033} overtakes in iteration {}.", step + 1),
+                (Some(_), _) => "The neighbor class y\u{2033} leads for a while, and falls back.".to_owned(),
+                (None, _) => "The lead does not change.".to_owned(),
+            }
         })
-    };
-    let race_words = move || match overtaken() {
-        Some(step) => format!("The neighbor class y\u{2033} overtakes in iteration {}.", step + 1),
-        None => "The lead does not change.".to_owned(),
     };
     let loss_words = move || {
         loss.with(|loss| {
@@ -265,8 +271,8 @@ fn work_words(work: &Work) -> String {
     }
     let speed = work.samples as f64 / work.seconds.max(1e-9);
     format!(
-        "{} iterations over {} training images in {}: {}, {} images a second.",
-        work.iterations,
+        "{} over {} training images in {}: {}, {} images a second.",
+        if work.iterations == 1 { "1 iteration".to_owned() } else { format!("{} iterations", work.iterations) },
         thousands(work.samples),
         duration(work.seconds),
         flops(work.flops),

@@ -81,8 +81,8 @@ fn TallyTable(tally: Memo<Tally>) -> impl IntoView {
         let [before, after] = tally.right();
         [
             ("Seen rightly before the attack", tally.natural, tally.images),
-            ("Fooled by the attack", tally.fooled, tally.images),
-            ("Saved by the defense, of the fooled", tally.saved, tally.fooled),
+            ("Seen wrongly under the attack", tally.fooled, tally.images),
+            ("Saved by the defense, of these", tally.saved, tally.fooled),
             ("Spoiled by the defense, of the others", tally.spoiled, tally.images - tally.fooled),
             ("Right under attack without the defense", before, tally.images),
             ("Right under attack with it", after, tally.images),

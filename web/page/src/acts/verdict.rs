@@ -19,8 +19,11 @@ pub struct Answer {
 #[component]
 pub fn Verdicts(#[prop(into)] answers: Signal<Vec<Answer>>, caption: &'static str) -> impl IntoView {
     let arena = expect_context::<Arena>();
+    let stated = move || arena.subject.with(|subject| subject.as_ref().and_then(|subject: &Subject| subject.truth)).is_some();
     let row = move |answer: Answer| {
         let truth = arena.class();
+        // Without a truth only whether the answer is the one before the attack can be told.
+        let [agrees, differs] = if stated() { ["right", "wrong"] } else { ["as before", "another"] };
         let right = truth.map(|truth| truth == answer.prediction.class);
         let probability = answer.prediction.probabilities().get(answer.prediction.class).copied().unwrap_or(0.0);
         view! {
@@ -30,8 +33,8 @@ pub fn Verdicts(#[prop(into)] answers: Signal<Vec<Answer>>, caption: &'static st
                 <td class="value">{percent(probability)}</td>
                 <td class="mark">
                     {match right {
-                        Some(true) => view! { <span class="sign" aria-hidden="true">"\u{2713}"</span> "right" }.into_any(),
-                        Some(false) => view! { <span class="sign" aria-hidden="true">"\u{2717}"</span> "wrong" }.into_any(),
+                        Some(true) => view! { <span class="sign" aria-hidden="true">"\u{2713}"</span> {agrees} }.into_any(),
+                        Some(false) => view! { <span class="sign" aria-hidden="true">"\u{2717}"</span> {differs} }.into_any(),
                         None => ().into_any(),
                     }}
                 </td>
@@ -39,7 +42,7 @@ pub fn Verdicts(#[prop(into)] answers: Signal<Vec<Answer>>, caption: &'static st
         }
     };
     let truth = move || {
-        let stated = arena.subject.with(|subject| subject.as_ref().and_then(|subject: &Subject| subject.truth)).is_some();
+        let stated = stated();
         arena.class().map(|class| {
             let name = class_name(arena, class);
             if stated {

@@ -7,7 +7,7 @@ mod upload;
 
 use leptos::prelude::*;
 
-use crate::state::{Arena, Origin, Subject};
+use crate::state::{Arena, Subject};
 use draw::{Draw, Stroke};
 use gallery::Gallery;
 use upload::Upload;
@@ -81,12 +81,6 @@ fn TakeBack() -> impl IntoView {
         let own = arena.own.get().filter(|own| arena.fits(own))?;
         (arena.subject.with(|subject| subject.as_ref() != Some(&own))).then_some(own)
     });
-    let words = move || {
-        waiting.get().map(|own| match own.origin {
-            Origin::Uploaded(_) => "Back to your picture",
-            Origin::Drawn | Origin::Test(_) => "Back to your drawing",
-        })
-    };
     let take = move |_| {
         if let Some(own) = waiting.get_untracked() {
             arena.choose(own);
@@ -96,7 +90,7 @@ fn TakeBack() -> impl IntoView {
         <Show when=move || waiting.with(Option::is_some)>
             <p class="take-back">
                 <span>"A test image is under attack, not your own."</span>
-                <button type="button" class="plain" on:click=take>{words}</button>
+                <button type="button" class="plain" on:click=take>"Back to your own picture"</button>
             </p>
         </Show>
     }

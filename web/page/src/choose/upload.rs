@@ -30,7 +30,7 @@ pub fn Upload() -> impl IntoView {
             let image = if set.image_shape()[0] == 1 {
                 let Some((ink, image)) = digit(photo, light_ground.get_untracked(), set) else {
                     return trouble
-                        .set(Some(format!("There is no digit to be seen in \u{201c}{name}\u{201d}: it is of one color.")));
+                        .set(Some(format!("There is no digit to be seen in \u{201c}{name}\u{201d}: nothing in it stands out from its ground as ink does.")));
                 };
                 found.set(Some(picture(ink)));
                 image
@@ -41,7 +41,7 @@ pub fn Upload() -> impl IntoView {
         });
     };
     let take = move |file: File| {
-        if file.name().ends_with(".json") {
+        if file.name().to_lowercase().ends_with(".json") {
             return spawn_local(async move {
                 let text = JsFuture::from(file.text()).await.ok().and_then(|text| text.as_string()).unwrap_or_default();
                 _ = trouble.try_set(follow_record(arena, &text).err().map(str::to_owned));

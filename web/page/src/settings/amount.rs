@@ -41,11 +41,18 @@ pub fn AmountControl() -> impl IntoView {
     let less = move || {
         let full = arena.preset.get().forms()[0].preset().post_train;
         let worth = |riposte: &PostTrain| samples_worth(riposte, arena.model_entry().card.architecture);
-        let times = (worth(&full) / worth(&arena.riposte.get()).max(1e-9)) as f32;
-        let times = if times < 10.0 { short((times * 10.0).round() / 10.0) } else { times.round().to_string() };
-        (times != "1").then(
-            || view! { <p class="hint">{format!("Less than in the paper, whose form trains for {times} times as long.")}</p> },
-        )
+        let (full, own) = (worth(&full), worth(&arena.riposte.get()));
+        let times = |ratio: f64| match ratio as f32 {
+            ratio if ratio < 10.0 => short((ratio * 10.0).round() / 10.0),
+            ratio => ratio.round().to_string(),
+        };
+        let words = match (own, full / own) {
+            (0.0, _) => "Without iterations nothing is trained: the copy is the classifier.".to_owned(),
+            (_, less) if times(less) == "1" => return None,
+            (_, less) if less > 1.0 => format!("Less than in the paper, whose form trains for {} times as long.", times(less)),
+            (_, less) => format!("More than in the paper: it trains for {} times as long.", times(1.0 / less)),
+        };
+        Some(view! { <p class="hint">{words}</p> })
     };
     view! {
         <Choice

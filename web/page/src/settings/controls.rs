@@ -115,10 +115,11 @@ fn Setting(
         let (label, value) = (label.clone(), Signal::derive(move || shown.get().unwrap_or_default()));
         match key.kind() {
             Kind::Words(words) => {
-                // The page always has an attack, a defense and an attack on that, and the first one is by PGD.
+                // The page always has an attack, a defense and an attack on that, the first one is by PGD, and it has no banks.
                 let is_shown = |word: &Word| match key.name {
                     "attack" => ["pgd", "fgsm"].contains(&word.name),
-                    "riposte" | "counter" => word.name != "none",
+                    "riposte" => word.name != "none",
+                    "counter" => !["none", "bank"].contains(&word.name),
                     _ => true,
                 };
                 let offered: Vec<Word> = words.into_iter().filter(is_shown).collect();

@@ -8,9 +8,9 @@ use anyhow::Result;
 use riposte::ToTensor;
 use riposte::attack;
 use riposte::defense::{Defense, Static};
-use riposte::evaluate::{Evaluation, Record};
+use riposte::evaluate::{Defended, Evaluation, Record};
 use riposte::models::Model;
-use riposte::post_train::{PostTrain, PostTraining, Progress};
+use riposte::post_train::{Exit, PostTrain, PostTraining, Progress};
 use riposte::presets::Preset;
 use riposte::rng::Seed;
 use riposte::spec::keys::{self, Key};
@@ -52,7 +52,7 @@ impl Pace {
 /// The share of answers that needed a post-training; `None` where too few were given to say.
 pub(super) fn adapts(records: &[Record]) -> Option<f64> {
     let answers = || records.iter().flat_map(|record| [record.riposte_natural, record.riposte_attacked]).flatten();
-    let adapted = answers().filter(|answer| answer.original != answer.neighbor).count();
+    let adapted = answers().filter(Defended::adapted).count();
     (records.len() >= 20).then(|| adapted as f64 / answers().count().max(1) as f64)
 }
 
@@ -143,7 +143,7 @@ fn search_seconds(stage: &Stage, settings: PostTrain) -> Result<f64> {
 /// Seconds of one step of the post-training. An image that has no neighbor is given one: what its answer is does not matter here.
 fn step_seconds(stage: &Stage, settings: PostTrain) -> Result<f64> {
     let Some(pools) = stage.pools else { return Ok(0.0) };
-    let mut settings = PostTrain { iterations: 1, ..settings };
+    let mut settings = PostTrain { iterations: 1, exit: Exit::Never, ..settings };
     let image = || stage.test.images().to_tensor(0..1, &stage.device.device);
     let draws = Seed(0).input(0);
     let step = |settings| {

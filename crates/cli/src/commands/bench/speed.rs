@@ -126,7 +126,7 @@ fn time_row(stage: &Stage, key: &str, stop: &Interrupt) -> Result<Vec<Timing>> {
         };
         let records = pollster::block_on(evaluation.run(image, &[stage.test.label(input)], &draws, observe))?;
         let answer = records[0].riposte_attacked;
-        let adapted = answer.is_some_and(|answer| answer.original != answer.neighbor);
+        let adapted = answer.is_some_and(|answer| answer.adapted());
         let seconds = *seconds.lock().expect("no thread panics while it has it");
         timings.push(Timing { row: key.to_owned(), input: input as u64, adapted, seconds });
         bar.inc(1);

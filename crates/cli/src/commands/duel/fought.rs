@@ -121,7 +121,7 @@ pub(super) fn record(
         fooled_after: story.fooled_after,
         original: Some(story.original_class()),
         neighbor: Some(story.neighbor_class()),
-        riposted: Some(story.original_class() != story.neighbor_class()),
+        riposted: Some(story.adapted),
         answer: opinion(story.answer_class(), &story.answer),
         race: story.race.clone(),
         losses: story.losses.clone(),

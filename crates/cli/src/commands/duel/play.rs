@@ -109,6 +109,7 @@ impl Duel<'_> {
             image: self.view(image)?,
             attacked: self.view(attacked.image)?,
             neighbor: self.view(neighbors.images)?,
+            adapted: answer.adapted.is_some(),
             answer: softmax(&floats(answer.logits)?),
             fooled_after: attacked.fooled_after,
             race: watched.race,

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use riposte::evaluate::Gain;
+use riposte::post_train::Exit;
 use riposte::spec::Choice;
 use riposte::spec::counter::{CounterKind, Row};
 
@@ -69,6 +70,12 @@ pub(super) fn of(report: &Report, dataset: DatasetId, source: &Source) -> String
     line(String::new());
     if let Some(riposted) = summary.riposted.filter(|_| is_riposte) {
         line(format!("A neighbor was found for {riposted} of {images} images; the others were answered by the base model."));
+        if let Some(ahead) = summary.ahead {
+            line(format!(
+                "So were {ahead} of these, in which its class was ahead of the neighbor by more than {} logit.",
+                Exit::LEAD
+            ));
+        }
     }
     if let Some(perturbation) = summary.max_perturbation {
         line(format!("Largest change of a pixel by the attack: {perturbation:.4}"));

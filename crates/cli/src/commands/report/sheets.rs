@@ -173,7 +173,7 @@ fn published(table: Table, run: &Measured, row: &Row) -> Option<[Option<[f64; 2]
 
 /// Whether network and images are those that the paper has in this setup.
 fn is_as_in_paper(run: &Measured) -> bool {
-    paper::used(run.preset) == Some(run.settings.architecture) && run.settings.dataset != DatasetId::Digits
+    paper::is_of(run.preset, run.settings.architecture, run.settings.dataset)
 }
 
 fn gain_line(

@@ -8,11 +8,11 @@ use riposte_spec::class::{argmax, softmax};
 use riposte_spec::counter::CounterKind;
 
 use super::{Attacker, Event};
+use crate::Result;
 use crate::classifier::read;
 use crate::defense::Defense;
 use crate::post_train::Progress;
 use crate::rng::{Draws, Purpose};
-use crate::Result;
 
 /// A point and what is known of it.
 #[derive(Debug, Clone)]
