@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use riposte_protocol::ModelEntry;
 use riposte_spec::Choice as _;
 use riposte_spec::card::{Accuracy, ModelCard};
+use web_sys::DragEvent;
 
 use crate::acts::{AttackAct, CounterAct, RiposteAct, Story, Twenty};
 use crate::options::Controls;
@@ -12,12 +13,20 @@ use crate::prepared::PreparedCases;
 use crate::state::Arena;
 use crate::words::{about, megabytes};
 
+/// A file that misses its box does not take the visitor from the page.
+fn keep_files(event: DragEvent) {
+    let carried = event.data_transfer().map(|data| data.types());
+    if carried.is_some_and(|types| types.includes(&"Files".into(), 0)) {
+        event.prevent_default();
+    }
+}
+
 #[component]
 pub fn App() -> impl IntoView {
     let arena = expect_context::<Arena>();
     let [first, second, third] = arena.wiring.acts();
     view! {
-        <div class="arena">
+        <div class="arena" on:dragover=keep_files on:drop=keep_files>
             <PreparedCases/>
             <Bench/>
             {first.then(|| view! { <AttackAct/> })}

@@ -51,7 +51,9 @@ impl Link {
         };
         let image = take("image").or_else(|| options.image.clone());
         link.image = read(image, "image", "an image: test:7 is the test image of number 7", &mut notices, ImageKey::read);
-        link.seed = read(take("seed"), "seed", "a whole number", &mut notices, |text| text.parse().ok()).or(options.seed);
+        link.seed =
+            read(take("seed"), "seed", &format!("a whole number from 0 to {}", u32::MAX), &mut notices, |text| text.parse().ok())
+                .or(options.seed);
         link.run = read(take("run"), "run", "a number of acts, from 0 to 3", &mut notices, acts).unwrap_or(options.run);
         let on = read(take("on"), "on", "attacked or untouched", &mut notices, |text| match text {
             "attacked" => Some(false),

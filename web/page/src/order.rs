@@ -219,8 +219,11 @@ fn drop_what_is_void(arena: Arena) {
     // An image cannot be mistaken for what it shows.
     Effect::new(move |_| {
         let (class, classes) = (arena.class(), arena.dataset().classes().len());
-        if arena.target.get().is_some_and(|target| Some(target) == class || target >= classes) {
-            arena.target.set(None);
+        let Some(target) = arena.target.get().filter(|target| Some(*target) == class || *target >= classes) else { return };
+        arena.target.set(None);
+        if Some(target) == class {
+            let sentence = left_out("target", &target.to_string(), "the image is of that class already");
+            arena.notices.update(|all| all.push(sentence));
         }
     });
     Effect::new(move |_| {
@@ -293,6 +296,8 @@ fn run_pending_acts(arena: Arena) {
         // Whatever goes wrong or is stopped ends the chain.
         let broken = phases.iter().any(|phase| matches!(phase, Phase::Cancelled | Phase::Failed { .. }));
         let next = phases.iter().position(|phase| *phase == Phase::Idle).unwrap_or(3);
+        // An attack that leads to a certain class has no third act.
+        let wanted = if arena.target.with(Option::is_some) { wanted.min(2) } else { wanted };
         let running = phases.iter().any(|phase| matches!(phase, Phase::Running(_)));
         if broken || next >= usize::from(wanted) {
             pending.set(0);

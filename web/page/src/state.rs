@@ -15,7 +15,7 @@ use riposte_spec::quantize::Quantize;
 use riposte_spec::setup::Setup;
 
 use crate::hunt::{Chase, Hunt};
-use crate::link::Link;
+use crate::link::{Link, left_out};
 use crate::sweep::Sweep;
 use crate::trace::Runs;
 use crate::wiring::Wiring;
@@ -289,6 +289,13 @@ fn choose_model(manifest: &Manifest, link: &Link, notices: &mut Vec<String>) -> 
     let datasets = manifest.datasets.iter().map(|set| set.id.name()).collect();
     let named = dataset.and_then(|word| DatasetId::named(word).ok());
     let of_dataset = asked("dataset", dataset, by(&|entry| Some(entry.card.dataset) == named), datasets);
+    let of_model =
+        model.as_ref().and_then(|id| manifest.models.iter().find(|entry| entry.card.id == *id)).map(|entry| entry.card.dataset);
+    if let (Some(dataset), Some(of_model)) =
+        (dataset.filter(|_| of_dataset.is_some()), of_model.filter(|set| Some(*set) != named))
+    {
+        notices.push(left_out("dataset", dataset, &format!("the model asked for is one of {}", of_model.title())));
+    }
     model
         .or(of_dataset)
         .or_else(|| by(&|entry| Some(entry.card.dataset) == first))

@@ -1,6 +1,7 @@
 //! Numbers as people read them.
 
 pub use riposte_protocol::percent;
+use riposte_spec::attack::{Norm, Pgd};
 use riposte_spec::dataset::DatasetId;
 
 /// A change of pixel values: decimals for gray digits, levels of 255 for color pictures, as the field writes them.
@@ -10,6 +11,14 @@ pub fn pixel_units(value: f32, dataset: DatasetId) -> String {
         format!("{}/255", levels.round())
     } else {
         short(value)
+    }
+}
+
+/// The radius of an attack: of pixel values, or of the whole image.
+pub fn strength(attack: &Pgd, dataset: DatasetId) -> String {
+    match attack.norm {
+        Norm::LInfinity => pixel_units(attack.epsilon, dataset),
+        Norm::L2 => short(attack.epsilon),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use riposte_protocol::Picture;
-use riposte_spec::attack::Start;
+use riposte_spec::attack::{Pgd, Start};
 
 use super::{Act, Onward, RunButton, all_controls, attack_race, class_name, headline, is_hidden, is_set, look_of};
 use crate::choose::Chooser;
@@ -59,8 +59,9 @@ pub fn AttackAct() -> impl IntoView {
     // Where a weak attack failed, one as strong as usual is at hand.
     let stronger = move || {
         let (end, class) = trace.end().zip(arena.class())?;
-        let usual = arena.base().attack.epsilon;
-        let offered = end.prediction.class == class && arena.attack.with(|attack| attack.epsilon < usual) && all_controls(arena);
+        let Pgd { norm, epsilon: usual, .. } = arena.base().attack;
+        let weak = arena.attack.with(|attack| attack.norm == norm && attack.epsilon < usual);
+        let offered = end.prediction.class == class && weak && all_controls(arena);
         offered.then(|| {
             let label = format!("Attack at strength {}", pixel_units(usual, arena.dataset()));
             view! { <button type="button" class="plain" on:click=move |_| arena.run_stronger(usual)>{label}</button> }

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 use riposte_protocol::Verdict;
+use riposte_spec::attack::Norm;
 use riposte_spec::counter::{Course, Ending};
 use riposte_spec::outcome::Outcome;
 use riposte_spec::post_train::Exit;
@@ -9,7 +10,7 @@ use riposte_spec::post_train::Exit;
 use super::class_name;
 use crate::state::{Arena, Subject};
 use crate::trace::{Found, Phase};
-use crate::words::{duration, pixel_units, thousands};
+use crate::words::{duration, strength, thousands};
 
 /// How a sentence sounds.
 #[derive(Clone, Copy, PartialEq)]
@@ -164,13 +165,17 @@ pub fn Story() -> impl IntoView {
 
 fn attack_story(arena: Arena) -> Option<String> {
     let (end, class) = (arena.runs.attacked.end()?, arena.class()?);
-    let largest = pixel_units(arena.attack.get().epsilon, arena.dataset());
+    let attack = arena.attack.get();
+    let largest = strength(&attack, arena.dataset());
     let steps = if end.index == 1 { "one step".to_owned() } else { format!("{} steps", end.index) };
     let image = match arena.subject.with(|subject| subject.as_ref().is_some_and(Subject::is_own)) {
         true => "your picture".to_owned(),
         false => format!("an image of {}", says(arena, class)),
     };
-    let attacked = format!("The attack changed {image}, no pixel of it by more than {largest}");
+    let attacked = match attack.norm {
+        Norm::LInfinity => format!("The attack changed {image}, no pixel of it by more than {largest}"),
+        Norm::L2 => format!("The attack changed {image} by no more than {largest} in Euclidean length"),
+    };
     if end.index == 0 && end.prediction.class != class {
         return Some(format!(
             "The classifier took {image} for {} before any attack, so none was made.",

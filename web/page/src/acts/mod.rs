@@ -64,7 +64,7 @@ fn Act(
 fn RunButton(
     phase: RwSignal<Phase>,
     #[prop(into)] label: Signal<&'static str>,
-    /// Said instead of the label when it was done once.
+    /// Said instead of the label when it was done: a run that did not come to its end begins again as it was.
     #[prop(into)]
     again: Signal<&'static str>,
     /// Whether it can run now.
@@ -90,8 +90,8 @@ fn RunButton(
         >
             {move || match phase.get() {
                 _ if running() => "Stop",
-                Phase::Idle | Phase::Running(_) => label.get(),
-                Phase::Done | Phase::Cancelled | Phase::Failed { .. } => again.get(),
+                Phase::Idle | Phase::Running(_) | Phase::Cancelled | Phase::Failed { .. } => label.get(),
+                Phase::Done => again.get(),
             }}
         </button>
     }

@@ -6,7 +6,7 @@ use leptos::prelude::*;
 #[component]
 pub fn Slide(
     label: &'static str,
-    #[prop(optional)] hint: &'static str,
+    #[prop(into)] hint: Signal<&'static str>,
     #[prop(into)] value: Signal<f64>,
     #[prop(into)] shown: Signal<String>,
     #[prop(into)] range: Signal<(f64, f64, f64)>,
@@ -30,12 +30,12 @@ pub fn Slide(
                     }
                 }
             />
-            {(!hint.is_empty()).then(|| view! { <span class="hint">{hint}</span> })}
+            <span class="hint">{hint}</span>
         </label>
     }
 }
 
-/// A number typed in: kept when it means something, marked when it does not.
+/// A number typed in: kept when it means something, marked when it does not, until `value` is set anew.
 #[component]
 pub fn Number(
     #[prop(into)] label: String,
@@ -44,7 +44,13 @@ pub fn Number(
     /// Takes the text, or says what is wrong with it.
     set: impl Fn(&str) -> Result<(), String> + 'static,
 ) -> impl IntoView {
-    let wrong = RwSignal::new(None::<String>);
+    // What was typed in vain, and why.
+    let wrong = RwSignal::new(None::<(String, String)>);
+    Effect::new(move |_| {
+        value.track();
+        wrong.set(None);
+    });
+    let take = move |text: String| wrong.set(set(text.trim()).err().map(|why| (text, why)));
     view! {
         <label class="field number">
             <span class="name">{label}</span>
@@ -52,11 +58,11 @@ pub fn Number(
                 type="text"
                 inputmode="decimal"
                 autocomplete="off"
-                prop:value=move || value.get()
+                prop:value=move || wrong.get().map_or_else(|| value.get(), |(text, _)| text)
                 aria-invalid=move || wrong.with(Option::is_some).to_string()
-                on:change:target=move |event| wrong.set(set(event.target().value().trim()).err())
+                on:change:target=move |event| take(event.target().value())
             />
-            <span class="hint">{move || wrong.get().unwrap_or_else(|| hint.to_owned())}</span>
+            <span class="hint">{move || wrong.get().map_or_else(|| hint.to_owned(), |(_, why)| why)}</span>
         </label>
     }
 }

@@ -2,12 +2,13 @@
 
 use leptos::prelude::*;
 use riposte_spec::Choice as _;
+use riposte_spec::attack::Norm;
 use riposte_spec::keys::{Heading, KEYS, Key, Kind, Word};
 use riposte_spec::preset::PresetName;
 
 use crate::parts::{Choice, Number, Slide};
 use crate::state::Arena;
-use crate::words::pixel_units;
+use crate::words::strength;
 
 /// What a visitor wants at hand: how strong, how long, towards what.
 #[component]
@@ -32,10 +33,18 @@ pub fn AttackControls() -> impl IntoView {
     view! {
         <Slide
             label="Strength \u{03b5}"
-            hint="The most that any pixel may change, where black is 0 and white is 1."
+            hint=Signal::derive(move || match attack.get().norm {
+                Norm::LInfinity => "The most that any pixel may change, where black is 0 and white is 1.",
+                Norm::L2 => "The most that the whole image may move: the Euclidean length of the change, where black is 0 and white is 1.",
+            })
             value=Signal::derive(move || f64::from(attack.get().epsilon))
-            shown=Signal::derive(move || pixel_units(attack.get().epsilon, arena.dataset()))
-            range=Signal::derive(move || if color.get() { (0.0, 32.0 / 255.0, 1.0 / 255.0) } else { (0.0, 0.5, 0.01) })
+            shown=Signal::derive(move || strength(&attack.get(), arena.dataset()))
+            range=Signal::derive(move || match (attack.get().norm, color.get()) {
+                (Norm::LInfinity, true) => (0.0, 32.0 / 255.0, 1.0 / 255.0),
+                (Norm::LInfinity, false) => (0.0, 0.5, 0.01),
+                (Norm::L2, true) => (0.0, 2.0, 0.05),
+                (Norm::L2, false) => (0.0, 5.0, 0.1),
+            })
             set=set_epsilon
         />
         <Show when=move || warnings.with(|warnings| !warnings.is_empty())>
@@ -69,7 +78,7 @@ pub fn MoreAttackControls() -> impl IntoView {
                 label="Seed"
                 hint="The same seed makes the same random draws, here and on the command line."
                 value=Signal::derive(move || arena.seed.get().to_string())
-                set=move |text| text.parse().map(|seed| arena.seed.set(seed)).map_err(|_| "That is not a whole number.".to_owned())
+                set=move |text| text.parse().map(|seed| arena.seed.set(seed)).map_err(|_| format!("That is not a whole number from 0 to {}.", u32::MAX))
             />
         </div>
     }
@@ -112,7 +121,12 @@ fn Setting(
     let label = label.map_or_else(|| title(key.name), str::to_owned);
     let shown = Memo::new(move |_| value(arena, key));
     let control = move || {
-        let (label, value) = (label.clone(), Signal::derive(move || shown.get().unwrap_or_default()));
+        // Another preset sets the value anew, also where it is the same.
+        let value = Signal::derive(move || {
+            arena.preset.track();
+            shown.get().unwrap_or_default()
+        });
+        let label = label.clone();
         match key.kind() {
             Kind::Words(words) => {
                 // The page always has an attack, a defense and an attack on that, the first one is by PGD, and it has no banks.
