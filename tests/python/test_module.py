@@ -229,6 +229,18 @@ class Defenses(unittest.TestCase):
         np.testing.assert_array_equal(own(self.images), self.defense(self.images))
         with self.assertRaisesRegex(TypeError, "uint8"):
             self.model.riposte("m-mnist", data=(samples, classes))
+        for more in [{"bank": "nowhere"}, {"dataset": "mnist"}, {"post_samples": 10}]:
+            with self.subTest(more), self.assertRaisesRegex(ValueError, "contradicts `data`"):
+                self.model.riposte("m-mnist", data=(levels, classes), **more)
+
+    def test_what_a_defense_cannot_use_is_refused(self):
+        for given, words in [({"post_samples": 0}, "at least 1"), ({"bank_copy": "mean"}, "belongs to a `bank`")]:
+            with self.subTest(words), self.assertRaisesRegex(ValueError, words):
+                self.model.riposte("m-mnist", **given)
+        with self.assertRaisesRegex(ValueError, "from 0 to 9"):
+            self.defense.answer(self.images[0], label=10)
+        with self.assertRaisesRegex(RuntimeError, "diverged"):
+            self.model.riposte("m-mnist", **{**self.few, "post_learning_rate": 1e6})(self.images)
 
     def test_the_base_model_stays_as_it_is(self):
         before = self.model(self.images)
@@ -404,9 +416,18 @@ class Arrays(unittest.TestCase):
             (self.images.transpose(0, 2, 3, 1), ValueError, "transpose"),
             (self.images[:, 0], ValueError, "reshape"),
             (self.images[..., :20], ValueError, r"\(images, 1, 28, 28\)"),
+            (self.images[:0], ValueError, "no image"),
         ]:
             with self.subTest(words), self.assertRaisesRegex(error, words):
                 self.model(images)
+
+    def test_vectors_are_rows_of_their_images(self):
+        vectors = np.ones((2, 10), np.float32)
+        self.assertEqual(self.model.vjp(self.images, vectors).shape, self.images.shape)
+        self.assertEqual(self.model.vjp(self.images[0], vectors[0]).shape, self.images[0].shape)
+        for wrong in [vectors.T, vectors.ravel(), vectors[:1]]:
+            with self.subTest(wrong.shape), self.assertRaisesRegex(ValueError, "as many vectors"):
+                self.model.vjp(self.images, wrong)
 
     def test_labels_that_do_not_fit_are_refused(self):
         for labels, error, words in [

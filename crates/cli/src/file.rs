@@ -118,6 +118,18 @@ fn sibling(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// Removes what a process that was killed while it wrote left beside `path`: for whoever alone writes there.
+pub fn remove_leftovers(path: &Path) {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else { return };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let found = entry.file_name();
+        let middle = found.to_str().and_then(|found| found.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(".tmp"));
+        if middle.is_some_and(|process| process.parse::<u32>().is_ok()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Makes a folder if it is not there, and sees whether files can be written to it.
 ///
 /// # Errors

@@ -103,8 +103,8 @@ impl<C: Classifier> Defense for PostTraining<'_, C> {
     ///
     /// # Errors
     /// [`Error::Cancelled`] if `observe` breaks, [`Error::Config`] for settings out of range, for a precision that the device does not
-    /// have, for parameters that the model does not have, and for classes without enough samples, [`Error::Diverged`] if the steps left
-    /// the range of mixed precision, [`Error::Device`] if the device fails.
+    /// have, for parameters that the model does not have, and for classes without enough samples, [`Error::Diverged`] if the copy's
+    /// logits are not finite, [`Error::Device`] if the device fails.
     async fn respond(
         &self,
         neighbors: Neighbors,
@@ -134,8 +134,8 @@ impl<C: Classifier> Defense for PostTraining<'_, C> {
         };
         let adapted = self.steps(classes, fixed, draws.stream(Purpose::PostTrain), observe, settled).await?;
         let logits = adapted.forward(neighbors.inputs.clone());
-        // f16 ends early, and an answer of NaN would pass for class 0.
-        if self.settings.precision == Precision::Mixed && read(logits.clone()).await?.iter().any(|logit| !logit.is_finite()) {
+        // An answer of NaN would pass for class 0.
+        if read(logits.clone()).await?.iter().any(|logit| !logit.is_finite()) {
             return Err(Error::Diverged("the adapted model's logits are not finite".to_owned()));
         }
         Ok(Answer { logits, adapted: Some(adapted), neighbors: Some(neighbors) })

@@ -41,6 +41,9 @@ def numpy_of(given: Any) -> npt.NDArray[Any]:
     device = getattr(given, "__dlpack_device__", lambda: (_CPU, 0))()
     if device[0] != _CPU and hasattr(given, "cpu"):
         given = given.cpu()
+    if "bfloat16" in str(getattr(given, "dtype", "")) and hasattr(given, "float"):
+        # NumPy has no such numbers, and all of them are float32, too.
+        given = given.float()
     if hasattr(given, "__array__") or not hasattr(given, "__dlpack__"):
         return np.asarray(given)
     return np.from_dlpack(given)
@@ -60,6 +63,8 @@ def images_of(given: ArrayLike, shape: Sequence[int]) -> tuple[bytes, int, bool]
     single = array.shape == size
     if not single and array.shape[1:] != size:
         raise ValueError(f"images have the shape {_words(size)}, or one image without the first, and these have {array.shape}{_hint(array.shape, size)}")
+    if len(array) == 0:
+        raise ValueError(f"there is no image among these: their shape is {array.shape}")
     numbers = np.ascontiguousarray(array, dtype=np.float32)
     return numbers.tobytes(), 1 if single else len(array), single
 

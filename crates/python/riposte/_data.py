@@ -47,6 +47,8 @@ def dataset(
     """
     import numpy as np
 
+    if images is not None and images < 1:
+        raise ValueError(f"`images` is at least 1, not {images}")
     folder = data if data is not None else os.environ.get("RIPOSTE_DATA") or None
     pixels, size, labels, notes = _riposte.dataset(name, split, first, images, folder)
     warn(notes)

@@ -160,9 +160,11 @@ class Defense:
         data, count, _ = images_of(image, self.model.shape)
         if count != 1:
             raise ValueError(f"`answer` takes one image, not {count}; calling the defense answers many")
+        classes = len(self.model.classes)
+        if label is not None and not 0 <= label < classes:
+            raise ValueError(f"`label` is the number of a class, from 0 to {classes - 1}, not {label}")
         with bar_of(progress, "Adapting") as bar:
             answered = self._made.answer(data, seed, first, bar)
-        classes = len(self.model.classes)
         logits = floats(answered.logits, classes)
         return Answer(
             logits=logits,

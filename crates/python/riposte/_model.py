@@ -189,7 +189,7 @@ class Model:
         """
         data, count, single = images_of(images, self.shape)
         rows = numpy_of(vectors).astype("float32")
-        if rows.size != count * len(self.classes):
+        if rows.shape != (count, len(self.classes)) and not (single and rows.shape == (len(self.classes),)):
             raise ValueError(f"{count} images need as many vectors of {len(self.classes)} numbers, and these have the shape {rows.shape}")
         with bar_of(progress, "Differentiating") as bar:
             products = self._loaded.vjp(data, rows.tobytes(), bar)
@@ -367,9 +367,17 @@ class Model:
         """
         from ._defense import Defense, training_samples
 
+        if bank is None and bank_copy != "drawn":
+            raise ValueError(f"`bank_copy` {bank_copy!r} belongs to a `bank`")
+        if post_samples is not None and post_samples < 1:
+            raise ValueError(f"`post_samples` is at least 1, not {post_samples}")
         setup = self._loaded.setup(preset, "riposte", pairs(settings))
         warn(setup.warnings)
         if isinstance(data, tuple):
+            others = {"dataset": dataset, "post_samples": post_samples, "bank": bank}
+            given = [name for name, value in others.items() if value is not None]
+            if given:
+                raise ValueError(f"`{given[0]}` contradicts `data`, which gives the training images themselves")
             samples, labels = training_samples(data, self.shape)
             return Defense(self, self._loaded.riposte_on(setup, samples, labels), setup)
         if data is None and os.environ.get("RIPOSTE_DATA"):

@@ -187,6 +187,30 @@ fn a_run_that_diverges_stops_and_says_so() {
 
 #[cfg(unix)]
 #[test]
+fn a_folder_takes_one_run_at_a_time_and_what_a_killed_one_left_is_removed() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("run");
+    let arguments = epochs(&out, "200");
+    let mut child = spawn(&arguments);
+    wait_for(&out.join("checkpoint.safetensors"), &mut child);
+    let second = with(arguments.clone(), &["--resume"]);
+    let message = failure(1, &second);
+    assert!(message.contains("cannot train in") && message.contains("another run of this program"), "{message}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left = out.join("checkpoint.safetensors.123.tmp");
+    std::fs::write(&left, b"half of it").unwrap();
+    let mut child = spawn(&second);
+    while left.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it looked");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[cfg(unix)]
+#[test]
 fn ctrl_c_while_an_epoch_is_measured_says_what_is_kept() {
     let folder = tempdir().unwrap();
     let out = folder.path().join("run");

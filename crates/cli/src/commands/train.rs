@@ -176,7 +176,10 @@ impl Session<'_> {
             attack,
             correct,
             images: summary.images,
-            command: format!("riposte eval --model {} --dataset {} --images {} {flags}", plan.id, plan.dataset, summary.images),
+            command: format!(
+                "riposte eval --weights {}.safetensors --dataset {} --images {} {flags}",
+                plan.id, plan.dataset, summary.images
+            ),
         };
         let robust = summary.robust_correct.context("the measurement attacks")?;
         let card = ModelCard {

@@ -1,6 +1,7 @@
 //! The folder of a training run: settings, checkpoint, log, and in the end the model with its card.
 
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,13 +13,14 @@ use riposte::weights::{Precision, StateDict};
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Continuation, Plan, Settings};
-use crate::{file, output};
+use crate::{file, output, results};
 
 const SETTINGS: &str = "run.json";
 const CHECKPOINT: &str = "checkpoint.safetensors";
 /// The weights of the best epoch so far.
 const BEST: &str = "best.safetensors";
 const LOG: &str = "log.jsonl";
+const LOCK: &str = ".lock";
 
 /// A drop by more than one of this many held-out images ends a run.
 const COLLAPSE: usize = 5;
@@ -28,6 +30,8 @@ pub(super) struct Folder {
     log: Vec<LogLine>,
     settings: Settings,
     continuation: Continuation,
+    /// Keeps other runs out until this one ends.
+    _lock: File,
 }
 
 /// The end of an epoch.
@@ -54,6 +58,13 @@ impl Folder {
             "`{}` already holds a run: --resume goes on with it, another --out begins a new one",
             path.display()
         );
+        let lock = || -> Result<File> {
+            std::fs::create_dir_all(path)?;
+            let file = File::create(path.join(LOCK))?;
+            results::lock(&file)?;
+            Ok(file)
+        };
+        let lock = lock().with_context(|| format!("cannot train in `{}`", path.display()))?;
         let (mut settings, mut continuation) = (plan.settings(), Continuation::Same);
         if known {
             settings = serde_json::from_slice(&file::read(&path.join(SETTINGS))?)
@@ -66,11 +77,12 @@ impl Folder {
             }
             write_settings(path, &settings)?;
         }
+        [CHECKPOINT, BEST, LOG].iter().for_each(|name| file::remove_leftovers(&path.join(name)));
         let log = match std::fs::read_to_string(path.join(LOG)) {
             Ok(text) if known => text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
             _ => Vec::new(),
         };
-        Ok(Self { path: path.to_owned(), log, settings, continuation })
+        Ok(Self { path: path.to_owned(), log, settings, continuation, _lock: lock })
     }
 
     /// Gives a run that has made so many steps, of `per_epoch` to an epoch, the epochs that its plan wants, if those are more than it was to
