@@ -31,7 +31,7 @@ pub(super) struct Folder {
     settings: Settings,
     continuation: Continuation,
     /// Keeps other runs out until this one ends.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// The end of an epoch.
@@ -82,7 +82,7 @@ impl Folder {
             Ok(text) if known => text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
             _ => Vec::new(),
         };
-        Ok(Self { path: path.to_owned(), log, settings, continuation, _lock: lock })
+        Ok(Self { path: path.to_owned(), log, settings, continuation, _lock: Some(lock) })
     }
 
     /// Gives a run that has made so many steps, of `per_epoch` to an epoch, the epochs that its plan wants, if those are more than it was to
@@ -240,7 +240,7 @@ mod tests {
     }
 
     fn folder(log: Vec<LogLine>) -> Folder {
-        Folder { path: PathBuf::new(), log, settings: plan("fast").settings(), continuation: Continuation::Same }
+        Folder { path: PathBuf::new(), log, settings: plan("fast").settings(), continuation: Continuation::Same, _lock: None }
     }
 
     #[test]
