@@ -449,7 +449,7 @@ for (const dataset of ['digits', 'mnist', 'cifar10']) {
     const { page, context, complaints } = await visit(site.browser, `${site.server.address}#dataset=${dataset}`);
     const arena = new Arena(page);
     await arena.ready();
-    assert.match(await arena.element.locator('.case').innerText(), /^Saved[^]*Of [\d,]+ attacked test images [\d,]+ fool the classifier/);
+    assert.match(await arena.element.locator('.case').innerText(), /^Saved[^]*Of [\d,]+ test images, attacked with [\d./]+, [\d,]+ fool the classifier/);
     const started = performance.now();
     await arena.runAttack();
     assert.match(await arena.attack.locator('.headline').innerText(), /fooled/);

@@ -39,9 +39,23 @@ pub fn follow_record(arena: Arena, text: &str) -> Result<(), &'static str> {
     // The element that wrote it may have had a name of its own.
     let of_writer = keys.split('&').find_map(|pair| pair.split_once("dataset=")).map(|(before, _)| before);
     let of_writer = of_writer.ok_or("The link in the record leads to no run.")?;
+    // The link is what is followed: it has to be that of the record.
+    for name in ["dataset", "model", "seed"] {
+        let said = js_sys::Reflect::get(&record, &name.into()).ok();
+        let said = said.and_then(|said| said.as_string().or_else(|| said.as_f64().map(|number| number.to_string())));
+        let key = format!("{of_writer}{name}=");
+        if let (Some(said), Some(led)) = (said, keys.split('&').find_map(|pair| pair.strip_prefix(&key)))
+            && said != led
+        {
+            return Err("The record was changed: its link leads to another run than it tells of.");
+        }
+    }
     let own = keys.split('&').filter_map(|pair| pair.strip_prefix(of_writer)).filter(|pair| pair.contains('='));
     let others = raw_address().into_iter().filter(|(key, _)| !is_own(key, &prefix)).map(|(key, value)| format!("{key}={value}"));
     let address = others.chain(own.map(|pair| format!("{prefix}{pair}"))).collect::<Vec<_>>().join("&");
+    if window().location().hash().is_ok_and(|here| here.trim_start_matches('#') == address) {
+        return Err("The page shows this run already: the button of act I begins it.");
+    }
     window().location().set_hash(&address).map_err(|_| "The browser refused the address.")
 }
 

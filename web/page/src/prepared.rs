@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use riposte_protocol::{Case, FELL, Odds, Prepared, Sequence, Step, name_of};
 use riposte_spec::Choice as _;
 use riposte_spec::counter::{Counter, Course};
+use riposte_spec::dataset::DatasetId;
 use riposte_spec::outcome::Outcome;
 use riposte_spec::setup::Setup;
 
@@ -11,11 +12,13 @@ use crate::acts::show_first_act;
 use crate::options::Controls;
 use crate::state::{Arena, Load, Origin};
 use crate::trace::Phase;
-use crate::words::{percent, short, thousands};
+use crate::words::{percent, short, strength, thousands};
 
 /// Whether the cases are shown: where a visitor has all choices.
 pub fn are_shown(arena: Arena) -> bool {
-    arena.wiring.controls() == Controls::All && !arena.cases().is_empty()
+    // They tell what the defense answered.
+    let defends = arena.wiring.acts()[1];
+    defends && arena.wiring.controls() == Controls::All && !arena.cases().is_empty()
 }
 
 /// The case that stands, its verdict, the button that repeats it, and the other cases with how often each happens.
@@ -195,11 +198,12 @@ fn comparison_alone(arena: Arena, case: &Case) -> Option<String> {
 }
 
 /// How often each way to end happens, in a sentence.
-fn counted(odds: &Odds) -> String {
+fn counted(odds: &Odds, dataset: DatasetId, classifier: &str) -> String {
     let [saved, failed, alone, spoiled] =
         [Outcome::Answered, Outcome::Failed, Outcome::NoNeighbor, Outcome::Spoiled].map(|outcome| odds.of(outcome));
+    let epsilon = strength(&odds.preset.preset().attack, dataset);
     format!(
-        "Of {} attacked test images {} fool the classifier: the defense puts {} right again, and spoils {} of the others. (Measured with preset {}.)",
+        "Of {} test images, attacked with {epsilon}, {} fool {classifier}: the defense puts {} right again, and spoils {} of the others. (Measured with preset {}.)",
         thousands(odds.images),
         thousands(saved + failed + alone),
         thousands(saved),
@@ -217,6 +221,7 @@ fn Kinds(
 ) -> impl IntoView {
     let arena = expect_context::<Arena>();
     let Prepared { odds, cases, fell } = prepared;
+    let classifier = if model == arena.model.get_untracked() { "the classifier" } else { "the hardened classifier" };
     let model = StoredValue::new(model);
     let take = move |case: Case| arena.take_step(Step { model: model.get_value(), case });
     let cases_preset = cases.first().map(|case| case.preset);
@@ -263,7 +268,7 @@ fn Kinds(
     view! {
         <p class="case-title" id="kinds">"How else it can end"</p>
         <div class="kinds" role="group" aria-label="Prepared cases, by how they end">{buttons.collect_view()} {fell}</div>
-        <p class="hint">{counted(&odds)} {others} {lacking}</p>
+        <p class="hint">{counted(&odds, arena.dataset(), classifier)} {others} {lacking}</p>
     }
 }
 

@@ -245,15 +245,24 @@ impl Arena {
     /// How long post-training takes with the present model, once that can be said; the search is little beside it.
     pub fn post_training_seconds(self, riposte: &PostTrain) -> Option<f64> {
         let architecture = self.model_entry().card.architecture;
-        self.runs.seconds_per_sample.get().map(|seconds| seconds * samples_worth(riposte, architecture))
+        // A large network takes long to be timed, and its work is in layers that are as fast on one image: a step of the attack passes it forth
+        // and back, and training passes it back twice.
+        let of_attack = || self.attack_step_seconds().filter(|_| architecture.is_heavy()).map(|seconds| 1.5 * seconds);
+        let known = self.runs.seconds_per_sample.get().or_else(of_attack);
+        known.map(|seconds| seconds * samples_worth(riposte, architecture))
+    }
+
+    /// How long a step of the attack took here.
+    fn attack_step_seconds(self) -> Option<f64> {
+        let attacked = self.runs.attacked;
+        attacked.end()?;
+        let steps = attacked.steps.with(Vec::len).saturating_sub(1).max(1) as f64;
+        Some(attacked.seconds.get() / steps)
     }
 
     /// How long the attack on the defense takes at most, once that can be said.
     pub fn counter_seconds(self) -> Option<f64> {
-        let attacked = self.runs.attacked;
-        attacked.end()?;
-        let steps = attacked.steps.with(Vec::len).saturating_sub(1).max(1) as f64;
-        let gradient = attacked.seconds.get() / steps;
+        let gradient = self.attack_step_seconds()?;
         let riposte = self.riposte.get();
         let search = riposte.search.attack.steps;
         // One answer was timed in act 2, if a copy was trained there.

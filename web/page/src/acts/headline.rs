@@ -80,7 +80,13 @@ pub fn of_counter(arena: Arena) -> Sentence {
 }
 
 fn told(arena: Arena, course: &Course, class: usize) -> String {
-    course.sentence(class, |class| says(arena, class)).replace('\'', "\u{2019}")
+    let sentence = course.sentence(class, |class| says(arena, class)).replace('\'', "\u{2019}");
+    match truth(arena) {
+        Some(_) => sentence,
+        None => {
+            format!("{sentence} (What the image shows was not said: \u{201c}right\u{201d} is the answer from before the attack.)")
+        }
+    }
 }
 
 fn fall(arena: Arena, who: &str, now: usize, class: usize) -> (Tone, String) {
@@ -211,7 +217,7 @@ fn riposte_story(arena: Arena) -> String {
     let (samples, time) = (thousands(verdict.work.samples), duration(verdict.work.seconds));
     format!(
         "The defense could not know whether {input} had been changed: it pushed it on until {first} became {second}, trained a copy on {samples} \
-         images of these two classes in {time}, and the copy answered {}.",
+         draws of images of these two classes in {time}, and the copy answered {}.",
         says(arena, verdict.adapted.class)
     )
 }

@@ -125,6 +125,7 @@ fn Neighbors(trace: RiposteTrace) -> impl IntoView {
     };
     let class = move |neighbor: bool| number(neighbor).map(|class| class_name(arena, class));
     let look = move |neighbor: bool| format!("seen-as {}", number(neighbor).map_or("", |class| look_of(arena, class)));
+    let strip_look = move |neighbor: bool| format!("strip {}", number(neighbor).map_or("", |class| look_of(arena, class)));
     let same = move || trace.found.with(|found| found.as_ref().is_some_and(|found| found.original.class == found.neighbor.class));
     // As many places as a minibatch has samples to show; only what is in them changes from step to step.
     let shown = Memo::new(move |_| trace.iterations.with(|all| all.first().map_or(0, |first| first.samples.len() / 2)));
@@ -169,8 +170,8 @@ fn Neighbors(trace: RiposteTrace) -> impl IntoView {
                         "Some of the training images drawn of both classes"
                     }}
                 </p>
-                <div class="strip" role="img" aria-label=move || class(false).map(|name| format!("Training images of class {name}"))>{move || strip(false)}</div>
-                <div class="strip" role="img" aria-label=move || class(true).map(|name| format!("Training images of class {name}"))>{move || strip(true)}</div>
+                <div class=move || strip_look(false) role="img" aria-label=move || class(false).map(|name| format!("Training images of class {name}"))>{move || strip(false)}</div>
+                <div class=move || strip_look(true) role="img" aria-label=move || class(true).map(|name| format!("Training images of class {name}"))>{move || strip(true)}</div>
             </div>
         </div>
     }

@@ -22,7 +22,7 @@ pub fn AmountControl() -> impl IntoView {
             Parameters::Head => "head alone, ",
             Parameters::Normalization => "normalization alone, ",
         };
-        format!("{what}: {part}{} \u{00d7} {} images{time}", riposte.iterations, riposte.batch_size)
+        format!("{what}: {part}{} \u{00d7} {}{time}", riposte.iterations, riposte.batch_size)
     };
     let options = move || {
         let forms = arena.preset.get().forms().iter().zip(["full", "light", "instant"]);
