@@ -6,7 +6,7 @@ use riposte_spec::Choice as _;
 use riposte_spec::card::{Accuracy, ModelCard};
 use web_sys::DragEvent;
 
-use crate::acts::{AttackAct, CounterAct, RiposteAct, Story, Twenty};
+use crate::acts::{AttackAct, CounterAct, RiposteAct, Story, Twenty, hand_on_focus};
 use crate::options::Controls;
 use crate::parts::{Choice, DeviceLine};
 use crate::prepared::PreparedCases;
@@ -117,7 +117,10 @@ fn Notices() -> impl IntoView {
         <div class="notices" role="status">
             <Show when=move || arena.notices.with(|notices| !notices.is_empty())>
                 {sentences}
-                <button type="button" class="small" on:click=move |_| arena.notices.set(Vec::new())>"All right"</button>
+                <button type="button" class="small" on:click=move |event| {
+                    hand_on_focus(&event, ".bench", "select");
+                    arena.notices.set(Vec::new());
+                }>"All right"</button>
             </Show>
         </div>
     }
@@ -153,7 +156,10 @@ fn Offered() -> impl IntoView {
                     <button type="button" class="plain strong" on:click=move |_| arena.take_model(id.clone())>
                         {format!("Download {}", megabytes(entry.weights.bytes))}
                     </button>
-                    <button type="button" class="plain" on:click=move |_| arena.offer.set(None)>"Stay with the small one"</button>
+                    <button type="button" class="plain" on:click=move |event| {
+                        hand_on_focus(&event, ".bench", "select");
+                        arena.offer.set(None);
+                    }>"Stay with the small one"</button>
                 </div>
             </div>
         })

@@ -81,6 +81,11 @@ impl Client {
         })
     }
 
+    /// The device that the first element asked for, or the visitor since.
+    pub fn preference(&self) -> DevicePreference {
+        self.device.get()
+    }
+
     pub fn engine(&self) -> ArcRwSignal<Engine> {
         self.engine.clone()
     }

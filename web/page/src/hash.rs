@@ -150,7 +150,7 @@ fn raw_address() -> Vec<(String, String)> {
     pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-/// Keys without a prefix belong to the element without an id.
+/// No setting has a dot in its name: what has one more is of an element whose id begins with this one's.
 fn is_own(key: &str, prefix: &str) -> bool {
-    if prefix.is_empty() { !key.contains('.') } else { key.starts_with(prefix) }
+    key.strip_prefix(prefix).is_some_and(|name| !name.contains('.'))
 }

@@ -6,7 +6,7 @@ use riposte_spec::keys::{KEYS, Key};
 use serde::Deserialize;
 use web_sys::HtmlElement;
 
-use crate::link::{acts, refusal};
+use crate::link::{acts, left_out, refusal};
 
 /// Where the files of the site are, from `riposte.js`.
 #[derive(Clone, Deserialize)]
@@ -159,8 +159,17 @@ fn prefix(host: &HtmlElement, hash: Option<&str>, notices: &mut Vec<String>) -> 
         None | Some("on") => {}
         Some(other) => notices.push(refusal("hash", other, "on or off")),
     }
-    if !host.id().is_empty() {
-        return Some(format!("{}.", host.id()));
+    let id = host.id();
+    if id.contains(|letter: char| !letter.is_alphanumeric() && !"-_.".contains(letter)) {
+        notices.push(left_out(
+            "id",
+            &id,
+            "the state is kept in the address under letters, digits, - and _ alone, so it is not kept",
+        ));
+        return None;
+    }
+    if !id.is_empty() {
+        return Some(format!("{id}."));
     }
     let all = document().get_elements_by_tag_name(&host.local_name());
     let without_id = (0..all.length())

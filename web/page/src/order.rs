@@ -206,6 +206,15 @@ fn hunt(arena: Arena) {
             Phase::Idle => arena.run_attack(),
             Phase::Running(_) => {}
             Phase::Done if attacked.end().is_some_and(|end| end.prediction.class == class) => {
+                let images = match arena.load.get_untracked() {
+                    Load::Ready { test_images } => test_images,
+                    _ => 0,
+                };
+                if held + 1 >= images {
+                    arena.hunt.chase.set(Chase::Off);
+                    let vain = format!("{} test images were tried, and none falls to this attack.", held + 1);
+                    return arena.notices.update(|all| all.push(vain));
+                }
                 arena.hunt.chase.set(Chase::On(held + 1));
                 arena.go_on_hunting();
             }

@@ -102,7 +102,7 @@ fn Repeat(case: Case, alone: bool) -> impl IntoView {
         let case = case.clone();
         move || match (attacked.get(), riposted.get(), countered.get()) {
             (Phase::Running(_), ..) => {
-                at_it(&progress(arena.runs.attacked.steps.with(Vec::len), arena.attack.get().steps, "step"), "I", "attacks")
+                at_it(&progress(arena.runs.attacked.steps.with(Vec::len), arena.attack_steps(), "step"), "I", "attacks")
             }
             (_, Phase::Running(_), _) => {
                 let (done, of) = (arena.runs.riposted.iterations.with(Vec::len), arena.riposte.get().iterations);

@@ -252,6 +252,11 @@ impl Arena {
         known.map(|seconds| seconds * samples_worth(riposte, architecture))
     }
 
+    /// The number of the attack's last picture: each of its starts has one before the first step.
+    pub fn attack_steps(self) -> usize {
+        self.attack.with(|attack| attack.restarts.max(1) * (attack.steps + 1) - 1)
+    }
+
     /// How long a step of the attack took here.
     fn attack_step_seconds(self) -> Option<f64> {
         let attacked = self.runs.attacked;

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use leptos::prelude::*;
-use riposte_protocol::{DatasetEntry, Event, Manifest, ModelEntry, Request, RunId};
+use riposte_protocol::{DatasetEntry, DevicePreference, Event, Manifest, ModelEntry, Request, RunId};
 use riposte_spec::dataset::DatasetId;
 use web_sys::HtmlElement;
 
@@ -20,8 +20,13 @@ pub struct Wiring {
 }
 
 impl Wiring {
-    pub fn new(host: HtmlElement, site: Site, manifest: Manifest, options: Options) -> Self {
+    pub fn new(host: HtmlElement, site: Site, manifest: Manifest, mut options: Options) -> Self {
         let client = Client::shared(&site.worker, options.device);
+        if options.device != DevicePreference::default() && options.device != client.preference() {
+            options
+                .notices
+                .push("The device was chosen by the first element of this page: this one computes there, too.".to_owned());
+        }
         Self {
             host: StoredValue::new_local(host),
             site: StoredValue::new(site),

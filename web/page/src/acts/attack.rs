@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use riposte_protocol::Picture;
 use riposte_spec::attack::{Pgd, Start};
 
-use super::{Act, Onward, RunButton, all_controls, attack_race, class_name, headline, is_hidden, is_set, look_of};
+use super::{Act, Onward, RunButton, all_controls, attack_race, class_name, hand_on_focus, headline, is_hidden, is_set, look_of};
 use crate::choose::Chooser;
 use crate::hunt::Chase;
 use crate::parts::{Bars, Figure, Ink, PhaseLine, Plot, Scrubber};
@@ -64,7 +64,10 @@ pub fn AttackAct() -> impl IntoView {
         let offered = end.prediction.class == class && weak && all_controls(arena);
         offered.then(|| {
             let label = format!("Attack at strength {}", pixel_units(usual, arena.dataset()));
-            view! { <button type="button" class="plain" on:click=move |_| arena.run_stronger(usual)>{label}</button> }
+            view! { <button type="button" class="plain" on:click=move |event| {
+                hand_on_focus(&event, ".action", ".run");
+                arena.run_stronger(usual);
+            }>{label}</button> }
         })
     };
     let tried = move || match arena.hunt.chase.get() {
@@ -101,7 +104,10 @@ pub fn AttackAct() -> impl IntoView {
                             <PhaseLine phase=trace.phase done=Signal::derive(done)/>
                         </Show>
                         <Show when=move || !hunting.get() && others().is_some() && arena.wiring.has_engine() && !is_hidden(arena)>
-                            <button type="button" class="plain" on:click=move |_| arena.start_hunt()>{others}</button>
+                            <button type="button" class="plain" on:click=move |event| {
+                                hand_on_focus(&event, ".action", ".run");
+                                arena.start_hunt();
+                            }>{others}</button>
                         </Show>
                         {stronger}
                         <Onward phase=trace.phase label="See the defense" to=(1, "riposte")/>
@@ -231,7 +237,7 @@ pub fn AttackWatch(trace: AttackTrace) -> impl IntoView {
     let at = trace.playhead.at;
     let now = Memo::new(move |_| trace.shown().map(|step| step.prediction).or_else(|| arena.natural.get()));
     let before = Memo::new(move |_| trace.steps.with(|steps| steps.first().map(|step| step.prediction.clone())));
-    let total = Signal::derive(move || arena.attack.with(|attack| attack.steps));
+    let total = Signal::derive(move || arena.attack_steps());
     let race = Memo::new(move |_| trace.steps.with(|steps| attack_race(arena, steps)));
     let summary = move || {
         let words: Vec<String> = race.with(|race| {

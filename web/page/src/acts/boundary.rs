@@ -80,7 +80,7 @@ pub fn Boundary() -> impl IntoView {
                         <Map slice of=1 title="The adapted copy"/>
                     </div>
                     <Legend slice/>
-                    <Scrubber playhead=arena.runs.attacked.playhead unit="Step" total=Signal::derive(move || arena.attack.get().steps)/>
+                    <Scrubber playhead=arena.runs.attacked.playhead unit="Step" total=Signal::derive(move || arena.attack_steps())/>
                 </Show>
             </div>
         </Show>

@@ -108,13 +108,8 @@ fn Onward(
     let arena = expect_context::<Arena>();
     let offered = !is_hidden(arena) && arena.wiring.acts()[to.0];
     let go = move |event: web_sys::MouseEvent| {
-        let button = event.target().and_then(|target| target.dyn_into::<Element>().ok());
-        let arena = button.and_then(|button| button.closest(".arena").ok().flatten());
-        let find = |selector: String| arena.as_ref().and_then(|arena| arena.query_selector(&selector).ok().flatten());
-        if let Some(run) = find(format!(".act.{} .run", to.1)).and_then(|run| run.dyn_into::<HtmlElement>().ok()) {
-            _ = run.focus();
-        }
-        if let Some(act) = find(format!(".act.{}", to.1)) {
+        hand_on_focus(&event, ".arena", &format!(".act.{} .run", to.1));
+        if let Some(act) = in_part(&event, ".arena", &format!(".act.{}", to.1)) {
             act.scroll_into_view();
         }
     };
@@ -127,11 +122,22 @@ fn Onward(
 
 /// Brings act I of the element into sight in which a button was pressed.
 pub fn show_first_act(event: &web_sys::MouseEvent) {
-    let button = event.target().and_then(|target| target.dyn_into::<Element>().ok());
-    let arena = button.and_then(|button| button.closest(".arena").ok().flatten());
-    if let Some(act) = arena.and_then(|arena| arena.query_selector(".act").ok().flatten()) {
+    if let Some(act) = in_part(event, ".arena", ".act") {
         act.scroll_into_view();
     }
+}
+
+/// Takes the focus from a button that goes with its click to the first `to` of the part `within` that it is in.
+pub fn hand_on_focus(event: &web_sys::MouseEvent, within: &str, to: &str) {
+    if let Some(heir) = in_part(event, within, to).and_then(|heir| heir.dyn_into::<HtmlElement>().ok()) {
+        _ = heir.focus();
+    }
+}
+
+/// The first `what` of the part `within` that the button under a click is in.
+fn in_part(event: &web_sys::MouseEvent, within: &str, what: &str) -> Option<Element> {
+    let button = event.target()?.dyn_into::<Element>().ok()?;
+    button.closest(within).ok()??.query_selector(what).ok()?
 }
 
 /// Whether a model and an image are there to work with.
