@@ -79,7 +79,7 @@ choices! {
         Positive = "positive" | "pos",
         /// Subtracted from all
         Negative = "negative" | "neg",
-        /// Added to the samples of y', subtracted from those of y'': away from either class. The paper's headline runs
+        /// Added to the samples of y', subtracted from those of y'': away from either class, as in the paper's headline runs
         Both = "both",
     }
 }

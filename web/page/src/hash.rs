@@ -54,7 +54,7 @@ pub fn follow_record(arena: Arena, text: &str) -> Result<(), &'static str> {
     let others = raw_address().into_iter().filter(|(key, _)| !is_own(key, &prefix)).map(|(key, value)| format!("{key}={value}"));
     let address = others.chain(own.map(|pair| format!("{prefix}{pair}"))).collect::<Vec<_>>().join("&");
     if window().location().hash().is_ok_and(|here| here.trim_start_matches('#') == address) {
-        return Err("The page shows this run already: the button of act I begins it.");
+        return Err("The page shows this run already.");
     }
     window().location().set_hash(&address).map_err(|_| "The browser refused the address.")
 }

@@ -201,13 +201,14 @@ fn hunt(arena: Arena) {
         let phase = attacked.phase.get();
         let Some((natural, class)) = arena.natural.get().zip(arena.class()) else { return };
         match phase {
-            // An image that is mistaken untouched is no prey.
-            Phase::Idle if natural.class != class => arena.go_on_hunting(),
+            // An image that is mistaken untouched is no prey, nor one of the class that the attack leads to.
+            Phase::Idle if natural.class != class || arena.target.get_untracked() == Some(class) => arena.go_on_hunting(),
             Phase::Idle => arena.run_attack(),
             Phase::Running(_) => {}
             Phase::Done if attacked.end().is_some_and(|end| end.prediction.class == class) => {
                 let images = match arena.load.get_untracked() {
-                    Load::Ready { test_images } => test_images,
+                    // Of each class.
+                    Load::Ready { test_images } => test_images * arena.dataset().classes().len(),
                     _ => 0,
                 };
                 if held + 1 >= images {
@@ -229,6 +230,9 @@ fn drop_what_is_void(arena: Arena) {
     Effect::new(move |_| {
         let (class, classes) = (arena.class(), arena.dataset().classes().len());
         let Some(target) = arena.target.get().filter(|target| Some(*target) == class || *target >= classes) else { return };
+        if target < classes && untrack(|| arena.hunt.is_on()) {
+            return;
+        }
         arena.target.set(None);
         if Some(target) == class {
             let sentence = left_out("target", &target.to_string(), "the image is of that class already");
@@ -305,6 +309,8 @@ fn run_pending_acts(arena: Arena) {
         // Whatever goes wrong or is stopped ends the chain.
         let broken = phases.iter().any(|phase| matches!(phase, Phase::Cancelled | Phase::Failed { .. }));
         let next = phases.iter().position(|phase| *phase == Phase::Idle).unwrap_or(3);
+        let shown = arena.wiring.acts().iter().rposition(|shown| *shown).map_or(0, |act| act as u8 + 1);
+        let wanted = wanted.min(shown);
         // An attack that leads to a certain class has no third act.
         let wanted = if arena.target.with(Option::is_some) { wanted.min(2) } else { wanted };
         let running = phases.iter().any(|phase| matches!(phase, Phase::Running(_)));

@@ -257,6 +257,11 @@ impl Arena {
         self.attack.with(|attack| attack.restarts.max(1) * (attack.steps + 1) - 1)
     }
 
+    /// How many steps were made before the attack's picture of this number.
+    pub fn steps_taken(self, picture: usize) -> usize {
+        picture - picture / (self.attack.with(|attack| attack.steps) + 1)
+    }
+
     /// How long a step of the attack took here.
     fn attack_step_seconds(self) -> Option<f64> {
         let attacked = self.runs.attacked;

@@ -1,8 +1,7 @@
 // A frame that holds one element.
 
-// A theme asked for is also that of the ground the element stands on.
-const theme = new URLSearchParams(location.search).get('theme');
-if (theme === 'light' || theme === 'dark') document.documentElement.style.colorScheme = theme;
+import './theme.js';
+
 // The embedding page hears the height to give the frame, and every result. Neither is a secret: any page may ask for them.
 const tell = (message) => { if (parent !== window) parent.postMessage(message, '*'); };
 new ResizeObserver(() => {

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use riposte_protocol::Picture;
-use riposte_spec::attack::{Pgd, Start};
+use riposte_spec::attack::{Norm, Pgd, Start};
 
 use super::{Act, Onward, RunButton, all_controls, attack_race, class_name, hand_on_focus, headline, is_hidden, is_set, look_of};
 use crate::choose::Chooser;
@@ -23,9 +23,11 @@ pub fn AttackAct() -> impl IntoView {
         let Some((end, class)) = trace.end().zip(arena.class()) else { return String::new() };
         let time = duration(trace.seconds.get());
         let name = class_name(arena, end.prediction.class);
-        let steps = if end.index == 1 { "1 step".to_owned() } else { format!("{} steps", end.index) };
+        let steps = arena.steps_taken(end.index);
+        let steps = if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") };
         let target = arena.target.get().filter(|target| *target != end.prediction.class);
-        if end.index == 0 && end.prediction.class != class {
+        let mistaken = arena.natural.get().is_some_and(|natural| natural.class != class);
+        if mistaken && end.index == 0 {
             return format!(
                 "Nothing to attack: the classifier sees \u{201c}{name}\u{201d} in the untouched image.{}",
                 tally(arena.hunt.chase.get())
@@ -167,15 +169,19 @@ pub fn Triptych(trace: AttackTrace) -> impl IntoView {
     let shown = Memo::new(move |_| trace.shown());
     let result = Signal::derive(move || shown.with(|shown| shown.as_ref().map(|step| step.image.clone())));
     let change = Signal::derive(move || Some(result.get()?.minus(&original.get()?)));
-    let epsilon = move || arena.attack.with(|attack| attack.epsilon).max(1e-6);
+    let largest = move || change.with(|change| change.as_ref().map_or(0.0, Picture::max_abs));
+    // What a pixel may change by; a length in L2 says nothing of that.
+    let most = move || match arena.attack.with(|attack| (attack.norm, attack.epsilon)) {
+        (Norm::LInfinity, epsilon) => epsilon,
+        (Norm::L2, _) => largest(),
+    };
     // Without a strength yet, or with none, there is nothing to magnify.
     let as_it_is = RwSignal::new(false);
-    let magnified = move || match arena.attack.with(|attack| attack.epsilon) {
+    let magnified = move || match most() {
         _ if as_it_is.get() => "The change, as strong as it is".to_owned(),
-        epsilon if epsilon > 0.0 => format!("The change, magnified \u{00d7}{}", short((1.0 / epsilon * 10.0).round() / 10.0)),
+        most if most > 0.0 => format!("The change, magnified \u{00d7}{}", short((1.0 / most * 10.0).round() / 10.0)),
         _ => "The change".to_owned(),
     };
-    let largest = move || change.with(|change| change.as_ref().map_or(0.0, Picture::max_abs));
     let said = move |class: usize, probability: f32| {
         view! {
             <b class=format!("seen-as {}", look_of(arena, class))>{class_name(arena, class)}</b> <span class="value">{percent(probability)}</span>
@@ -205,7 +211,7 @@ pub fn Triptych(trace: AttackTrace) -> impl IntoView {
             <span class="operator" aria-hidden="true">"+"</span>
             <Figure
                 picture=change
-                ink=Signal::derive(move || Ink::Change { scale: if as_it_is.get() { 1.0 } else { epsilon() } })
+                ink=Signal::derive(move || Ink::Change { scale: if as_it_is.get() { 1.0 } else { most().max(1e-6) } })
                 symbol="\u{03b4}"
                 label=Signal::derive(move || format!("{}. Its largest value is {}.", magnified(), units(largest())))
             >

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 use riposte_protocol::Picture;
 use riposte_spec::counter::{Judgment, Round};
 
-use super::{Act, RunButton, all_controls, class_name, headline, look_of};
+use super::{Act, RunButton, all_controls, class_name, headline, is_set, look_of};
 use crate::parts::{Figure, PhaseLine};
 use crate::settings::CounterControls;
 use crate::state::Arena;
@@ -17,9 +17,11 @@ pub fn CounterAct() -> impl IntoView {
     let trace = arena.runs.countered;
     let is_attacked = move || arena.runs.attacked.phase.get() == Phase::Done;
     let is_targeted = move || arena.target.get().is_some();
-    let ready = move || arena.wiring.has_engine() && is_attacked() && !is_targeted();
+    // Without act I on the page, this one brings its attack.
+    let [first, ..] = arena.wiring.acts();
+    let ready = move || is_set(arena) && (!first || is_attacked()) && !is_targeted();
     let missing = move || match trace.phase.get() {
-        Phase::Idle if !is_attacked() => Some("Attack the image first: that is act I.".to_owned()),
+        Phase::Idle if first && !is_attacked() => Some("Attack the image first: that is act I.".to_owned()),
         Phase::Idle if is_targeted() => {
             Some("This attacker takes any wrong answer: let act I make it see \u{201c}any other class\u{201d}, too.".to_owned())
         }
@@ -42,7 +44,7 @@ pub fn CounterAct() -> impl IntoView {
                             label="Attack the defense"
                             again="Attack the defense again"
                             ready=Signal::derive(ready)
-                            run=move || arena.run_counter()
+                            run=move || if untrack(is_attacked) { arena.run_counter() } else { arena.runs.pending.set(3) }
                             stop=move || arena.wiring.cancel(trace.run.get_untracked())
                         />
                         <PhaseLine phase=trace.phase done=Signal::derive(move || format!("It took {}.", duration(trace.seconds.get())))/>
@@ -103,6 +105,7 @@ fn Point(place: usize, round: Round, picture: Option<Picture>, trace: CounterTra
     let label = arena.class();
     let [original, neighbor] = round.pair;
     let right = label == Some(round.answer);
+    let verdict = super::verdict::words(arena)[usize::from(!right)];
     let pair = if original == neighbor {
         view! { <span>"seen as "<b class=look(original)>{name(original)}</b>", no neighbor"</span> }.into_any()
     } else {
@@ -129,7 +132,7 @@ fn Point(place: usize, round: Round, picture: Option<Picture>, trace: CounterTra
             </Figure>
             <p>
                 {pair} ", says " <b>"\u{201c}" {name(round.answer)} "\u{201d}"</b> {share} " "
-                <span class="mark"><span class="sign" aria-hidden="true">{if right { "\u{2713}" } else { "\u{2717}" }}</span> " " {if right { "right" } else { "wrong" }}</span>
+                <span class="mark"><span class="sign" aria-hidden="true">{if right { "\u{2713}" } else { "\u{2717}" }}</span> " " {verdict}</span>
             </p>
             <p class="truth-of">{truth}</p>
         </li>

@@ -173,7 +173,8 @@ fn attack_story(arena: Arena) -> Option<String> {
     let (end, class) = (arena.runs.attacked.end()?, arena.class()?);
     let attack = arena.attack.get();
     let largest = strength(&attack, arena.dataset());
-    let steps = if end.index == 1 { "one step".to_owned() } else { format!("{} steps", end.index) };
+    let steps = arena.steps_taken(end.index);
+    let steps = if steps == 1 { "one step".to_owned() } else { format!("{steps} steps") };
     let image = match arena.subject.with(|subject| subject.as_ref().is_some_and(Subject::is_own)) {
         true => "your picture".to_owned(),
         false => format!("an image of {}", says(arena, class)),
@@ -182,7 +183,8 @@ fn attack_story(arena: Arena) -> Option<String> {
         Norm::LInfinity => format!("The attack changed {image}, no pixel of it by more than {largest}"),
         Norm::L2 => format!("The attack changed {image} by no more than {largest} in Euclidean length"),
     };
-    if end.index == 0 && end.prediction.class != class {
+    let mistaken = arena.natural.get().is_some_and(|natural| natural.class != class);
+    if mistaken && end.index == 0 {
         return Some(format!(
             "The classifier took {image} for {} before any attack, so none was made.",
             says(arena, end.prediction.class)

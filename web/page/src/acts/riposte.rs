@@ -24,8 +24,10 @@ pub fn RiposteAct() -> impl IntoView {
         ("attacked".to_owned(), "the attacked image".to_owned()),
         ("untouched".to_owned(), "the untouched image".to_owned()),
     ];
+    // Without act I on the page, this one brings its attack.
+    let [first, ..] = arena.wiring.acts();
     let missing = move || {
-        let waits = arena.riposte_input().is_none() && trace.phase.get() == Phase::Idle;
+        let waits = first && arena.riposte_input().is_none() && trace.phase.get() == Phase::Idle;
         waits.then(|| view! { <p class="phase">"Attack an image first, or let it answer the untouched one."</p> })
     };
     // What takes long is said beside the button that starts it, with the way to take less.
@@ -58,8 +60,12 @@ pub fn RiposteAct() -> impl IntoView {
                             phase=trace.phase
                             label="Riposte"
                             again="Riposte with another seed"
-                            ready=Signal::derive(move || is_set(arena) && arena.riposte_input().is_some())
-                            run=move || if trace.phase.get_untracked() == Phase::Done { arena.run_anew(2) } else { arena.run_riposte() }
+                            ready=Signal::derive(move || is_set(arena) && (!first || arena.riposte_input().is_some()))
+                            run=move || match trace.phase.get_untracked() {
+                                Phase::Done => arena.run_anew(2),
+                                _ if untrack(|| arena.riposte_input()).is_none() => arena.runs.pending.set(2),
+                                _ => arena.run_riposte(),
+                            }
                             stop=move || arena.wiring.cancel(trace.run.get_untracked())
                         />
                         <PhaseLine phase=trace.phase done=Signal::derive(done)/>

@@ -19,11 +19,9 @@ pub struct Answer {
 #[component]
 pub fn Verdicts(#[prop(into)] answers: Signal<Vec<Answer>>, caption: &'static str) -> impl IntoView {
     let arena = expect_context::<Arena>();
-    let stated = move || arena.subject.with(|subject| subject.as_ref().and_then(|subject: &Subject| subject.truth)).is_some();
     let row = move |answer: Answer| {
         let truth = arena.class();
-        // Without a truth only whether the answer is the one before the attack can be told.
-        let [agrees, differs] = if stated() { ["right", "wrong"] } else { ["as before", "another"] };
+        let [agrees, differs] = words(arena);
         let right = truth.map(|truth| truth == answer.prediction.class);
         let probability = answer.prediction.probabilities().get(answer.prediction.class).copied().unwrap_or(0.0);
         view! {
@@ -42,7 +40,7 @@ pub fn Verdicts(#[prop(into)] answers: Signal<Vec<Answer>>, caption: &'static st
         }
     };
     let truth = move || {
-        let stated = stated();
+        let stated = is_stated(arena);
         arena.class().map(|class| {
             let name = class_name(arena, class);
             if stated {
@@ -61,4 +59,14 @@ pub fn Verdicts(#[prop(into)] answers: Signal<Vec<Answer>>, caption: &'static st
             <tbody>{move || answers.get().into_iter().map(row).collect_view()}</tbody>
         </table>
     }
+}
+
+/// Whether somebody said what the image shows.
+fn is_stated(arena: Arena) -> bool {
+    arena.subject.with(|subject| subject.as_ref().and_then(|subject: &Subject| subject.truth)).is_some()
+}
+
+/// What an answer is that agrees, and one that does not: without a truth only with the answer before the attack can it be compared.
+pub fn words(arena: Arena) -> [&'static str; 2] {
+    if is_stated(arena) { ["right", "wrong"] } else { ["as before", "another"] }
 }

@@ -91,7 +91,7 @@ pub fn Upload() -> impl IntoView {
                     }
                 />
                 <span>{move || if busy.get() { "Reading the picture\u{2026}" } else { "Choose a picture, or drop one here" }}</span>
-                <span class="hint">"It stays on your device. A record that was saved (JSON) goes here, too: it begins the same run."</span>
+                <span class="hint">"It stays on your device. A record that was saved (JSON) goes here, too: the link in it begins the same run."</span>
             </label>
             {move || trouble.get().map(|sentence| view! { <p class="trouble" role="alert">{sentence}</p> })}
             {move || shown().map(|image| view! {

@@ -81,7 +81,11 @@ pub fn Choice(
     view! {
         <label class="field choice">
             <span class="name">{label}</span>
-            <select on:change:target=move |event| set(event.target().value())>
+            // What was refused is taken back.
+            <select on:change:target=move |event| {
+                set(event.target().value());
+                event.target().set_value(&value.get_untracked());
+            }>
                 {move || {
                     let chosen = value.get();
                     options

@@ -6,6 +6,7 @@ use riposte_spec::attack::Norm;
 use riposte_spec::keys::{Heading, KEYS, Key, Kind, Word};
 use riposte_spec::preset::PresetName;
 
+use crate::link::left_out;
 use crate::parts::{Choice, Number, Slide};
 use crate::state::Arena;
 use crate::words::strength;
@@ -73,7 +74,7 @@ pub fn MoreAttackControls() -> impl IntoView {
     view! {
         <PresetChoice/>
         <div class="pair">
-            <Settings heading=Heading::Attack but=&["attack", "norm", "epsilon", "target"]/>
+            <Settings heading=Heading::Attack but=&["attack", "epsilon", "target"]/>
             <Number
                 label="Seed"
                 hint="The same seed makes the same random draws, here and on the command line."
@@ -145,7 +146,11 @@ fn Setting(
                         hint=Signal::derive(move || about().unwrap_or(key.help).to_owned())
                         options=Signal::stored(offered.iter().map(|word| (word.name.to_owned(), word.name.to_owned())).collect())
                         value
-                        set=move |text| _ = arena.set(key.name, &text)
+                        set=move |text| {
+                            if let Err(why) = arena.set(key.name, &text) {
+                                arena.notices.update(|all| all.push(left_out(key.name, &text, why.trim_end_matches('.'))));
+                            }
+                        }
                     />
                 }
                 .into_any()
