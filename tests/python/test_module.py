@@ -265,6 +265,11 @@ class Evaluations(unittest.TestCase):
             with self.assertRaisesRegex(ValueError, "other settings"):
                 riposte.evaluate(load(), out=out, **{**self.arguments, "post_iterations": 3})
 
+    def test_a_loaded_model_is_not_read_otherwise(self):
+        for more in [{"weights": "nowhere.pth"}, {"architecture": "madry-mnist-cnn"}, {"device": "cpu"}]:
+            with self.subTest(more), self.assertRaisesRegex(ValueError, "riposte.load"):
+                riposte.evaluate(load(), images=1, **more)
+
     def test_a_copy_that_has_adapted_is_not_evaluated_as_its_model(self):
         images, _ = digits(1)
         adapted = load().riposte("m-mnist", post_samples=500, post_iterations=1, post_batch_size=8).answer(images[0]).adapted
@@ -291,6 +296,15 @@ class Duels(unittest.TestCase):
         self.assertEqual({name: duel.record[name] for name in same}, {name: expected[name] for name in same})
         self.assertIn(duel.verdict.split(":")[0], duel.report)
         self.assertTrue(duel._repr_html_().startswith("<iframe") and "<script" not in duel.report)
+
+    def test_a_duel_is_fought_again_from_its_record(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "duel.json"
+            first = riposte.duel("digits-robust", index=3, seed=4, device="cpu", threads=1, **self.few)
+            path.write_text(json.dumps({**first.record, "seconds": 0}))
+            again = riposte.duel(replay=path, device="cpu", threads=1)
+        self.assertEqual((again.record["seed"], again.verdict), (4, first.verdict))
+        np.testing.assert_array_equal(again.record["race"], first.record["race"])
 
     def test_a_duel_without_what_it_needs_is_refused(self):
         with self.assertRaisesRegex(ValueError, "attack by PGD"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from . import _riposte
 from ._model import Model
-from ._words import flags
+from ._words import check_loaded, flags
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -51,7 +51,7 @@ def duel(
     index: Optional[int] = None,
     pick: Optional[Literal["fooled", "answered", "failed"]] = None,
     preset: Optional[str] = None,
-    seed: int = 0,
+    seed: Optional[int] = None,
     **settings: Unpack[DuelSettings],
 ) -> Duel:
     """Attack a test image, answer it, and tell what happened, as ``riposte duel`` does.
@@ -66,10 +66,11 @@ def duel(
         Which image to look for: the first that the attack fools, or the first of these that the defense answers rightly, or wrongly.
     preset : str, optional
         A setup of the paper, which sets everything that nothing else is said of.
-    seed : int, default: 0
-        Of every draw.
+    seed : int, optional
+        Of every draw; 0 without it, or that of the record with ``replay``.
     **settings
-        Any other flag of ``riposte duel``, with underscores, as in ``counter="gmsa-minimum"``, ``post_samples=1000``; and those below.
+        Any other flag of ``riposte duel``, with underscores, as in ``counter="gmsa-minimum"``, ``post_samples=1000``, ``replay="duel.json"``; and
+        those below.
 
     Returns
     -------
@@ -89,6 +90,8 @@ def duel(
         **settings,
     }
     loaded = model._loaded if isinstance(model, Model) else None
+    if loaded is not None:
+        check_loaded(settings)
     record, report = _riposte.duel(loaded, flags(arguments))
     facts: dict[str, Any] = json.loads(record)
     return Duel(verdict=facts["verdict"], record=facts, report=report)

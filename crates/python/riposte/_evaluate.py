@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Mapping, Optional, Union
 from . import _riposte
 from ._bar import Progress, bar_of
 from ._model import Model
-from ._words import flags
+from ._words import check_loaded, flags
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -77,6 +77,8 @@ def evaluate(
         **settings,
     }
     loaded = model._loaded if isinstance(model, Model) else None
+    if loaded is not None:
+        check_loaded(settings)
     with bar_of(progress, "Evaluating") as bar:
         report: dict[str, Any] = json.loads(_riposte.evaluate(loaded, flags(arguments), bar))
     return report

@@ -33,6 +33,7 @@ class DuelSettings(RunSettings, total=False):
     image: Union[str, "os.PathLike[str]"]
     label: int
     ground: Literal["light", "dark"]
+    replay: Union[str, "os.PathLike[str]"]
 
 
 class EvaluateSettings(RunSettings, total=False):

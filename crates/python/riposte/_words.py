@@ -24,6 +24,14 @@ def flags(arguments: Mapping[str, Any]) -> list[str]:
     return words
 
 
+def check_loaded(settings: Mapping[str, Any]) -> None:
+    """Refuses what says how a model is read, beside one that is loaded."""
+    of_loading = ("weights", "architecture", "width", "state", "mean", "std", "batch_norm_epsilon", "device", "threads")
+    for name in of_loading:
+        if settings.get(name) is not None:
+            raise ValueError(f"`{name}` belongs to a model that is yet to be loaded: give it to `riposte.load`, or no loaded model here")
+
+
 def text(value: Any) -> str:
     """A value as it is typed."""
     if isinstance(value, bool):

@@ -87,7 +87,7 @@ pub struct TrainArgs {
     /// Id of the model on its card [default: dataset, method and architecture]
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
-    /// Passes over the training set
+    /// Passes over the training set [default: the method's, as are those of the settings below]
     #[arg(long, value_name = "N", value_parser = count)]
     pub epochs: Option<usize>,
     /// Samples of a batch
@@ -115,7 +115,7 @@ pub struct TrainArgs {
     /// Steps on each batch (method free), or passes over the network for each (yopo)
     #[arg(long, value_name = "N", value_parser = count)]
     pub replays: Option<usize>,
-    /// So many training samples, the first ones, keep their labels (method uat)
+    /// So many training samples, the first ones, keep their labels (method uat) [default: 4000]
     #[arg(long, value_name = "N", value_parser = count)]
     pub labelled: Option<usize>,
     /// What stands in the place of the others' labels (method uat)
