@@ -141,14 +141,18 @@ pub fn automatic() -> Found {
     cpu()
 }
 
-/// Limits the CPU engine to `threads` threads. Once, before anything computes.
+/// Limits the CPU engine to `threads` threads, before anything computes.
 ///
 /// # Errors
-/// If the threads cannot be started.
+/// If the threads cannot be started, or this process has begun with another number.
 pub fn limit_threads(threads: Option<usize>) -> Result<()> {
     let Some(threads) = threads else { return Ok(()) };
     ensure!(threads <= MOST_THREADS, "--threads {threads} are too many: {MOST_THREADS} is the most");
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().with_context(|| format!("cannot start {threads} threads"))
+    let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() else { return Ok(()) };
+    match rayon::current_num_threads() {
+        begun if begun == threads => Ok(()),
+        begun => Err(error).with_context(|| format!("cannot compute on {threads} threads: this process has begun with {begun}")),
+    }
 }
 
 /// More than any machine has cores: each thread holds memory of its own.
