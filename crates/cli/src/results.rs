@@ -289,6 +289,8 @@ fn compare(path: &str, found: &Value, expected: &Value, differences: &mut Vec<St
             }
         }
         _ if found == expected || OWN.contains(&path) => {}
+        // A hash that one of them lacks counts as the same: see `Settings::same_run`.
+        (Value::Null, Value::String(_)) | (Value::String(_), Value::Null) if path.ends_with("_sha256") => {}
         _ => differences.push(format!("{path} is {found} there and {expected} here")),
     }
 }

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Optional, Union
 
 from . import _riposte
-from ._words import warn
+from ._words import check_counts, warn
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -47,6 +47,7 @@ def dataset(
     """
     import numpy as np
 
+    check_counts(first=first)
     if images is not None and images < 1:
         raise ValueError(f"`images` is at least 1, not {images}")
     folder = data if data is not None else os.environ.get("RIPOSTE_DATA") or None

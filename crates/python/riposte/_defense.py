@@ -10,6 +10,7 @@ from . import _riposte
 from ._arrays import ArrayLike, floats, images_of, numpy_of, softmax
 from ._bar import Progress, bar_of
 from ._model import Model
+from ._words import check_counts
 
 if TYPE_CHECKING:
     from ._arrays import FloatArray, IntArray
@@ -110,6 +111,7 @@ class Defense:
             Logits ``[image, class]``, or ``[class]`` for one image.
         """
         data, count, single = images_of(images, self.model.shape)
+        check_counts(seed=seed, first=first)
         with bar_of(progress, "Answering") as bar:
             logits = self._made.logits(data, seed, first, bar)
         rows = floats(logits, count, len(self.model.classes))
@@ -160,6 +162,7 @@ class Defense:
         data, count, _ = images_of(image, self.model.shape)
         if count != 1:
             raise ValueError(f"`answer` takes one image, not {count}; calling the defense answers many")
+        check_counts(seed=seed, first=first)
         classes = len(self.model.classes)
         if label is not None and not 0 <= label < classes:
             raise ValueError(f"`label` is the number of a class, from 0 to {classes - 1}, not {label}")
@@ -194,4 +197,6 @@ def training_samples(data: tuple[ArrayLike, ArrayLike], shape: tuple[int, int, i
         )
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise TypeError(f"{len(images)} training images need as many labels, whole numbers, and these are {labels.dtype} of {labels.shape}")
+    if len(labels) and int(labels.min()) < 0:
+        raise ValueError("labels are the numbers of classes, from 0 on")
     return images.tobytes(), [int(label) for label in labels]

@@ -10,7 +10,7 @@ from . import _riposte
 from ._arrays import ArrayLike, floats, images_of, labels_of, numpy_of
 from ._bar import Progress, bar_of
 from ._found import AttackDetails, Neighbors
-from ._words import pairs, warn
+from ._words import check_counts, pairs, warn
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -270,6 +270,7 @@ class Model:
         """
         data, count, single = images_of(images, self.shape)
         classes = labels_of(labels, count)
+        check_counts(seed=seed, first=first, batch=batch)
         setup = self._loaded.setup(preset, "attack", pairs(settings))
         warn(setup.warnings)
         with bar_of(progress, "Attacking") as bar:
@@ -313,6 +314,7 @@ class Model:
         import numpy as np
 
         data, count, single = images_of(images, self.shape)
+        check_counts(seed=seed, first=first)
         setup = self._loaded.setup(preset, "riposte", pairs(settings))
         warn(setup.warnings)
         with bar_of(progress, "Searching") as bar:

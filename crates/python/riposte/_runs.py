@@ -39,6 +39,7 @@ class DuelSettings(RunSettings, total=False):
 class EvaluateSettings(RunSettings, total=False):
     """Settings of an evaluation."""
 
+    defense: str
     counter_bank: Union[str, "os.PathLike[str]"]
     export: Union[str, "os.PathLike[str]"]
     images_from: Union[str, "os.PathLike[str]"]

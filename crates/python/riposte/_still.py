@@ -39,6 +39,8 @@ def of_images(images: Any, captions: Optional[Sequence[Any]], height: int) -> st
         images = images[None]
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"images have the shape (images, 1 or 3, height, width), and these have {images.shape}")
+    if images.dtype.kind != "f" or not (images >= 0).all() or not (images <= 1).all():
+        raise ValueError(f"images are numbers from 0 to 1, and these are {images.dtype} up to {images.max()}")
     below = list(captions) if captions is not None else [""] * len(images)
     if len(below) != len(images):
         raise ValueError(f"{len(images)} images need as many captions, not {len(below)}")

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Optional
+
+from ._settings import RiposteSettings
+
+
+SWITCHES = {name for name, of in RiposteSettings.__annotations__.items() if "bool" in str(of)}
+"""Settings that are on or off."""
 
 
 def pairs(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -13,11 +19,13 @@ def pairs(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def flags(arguments: Mapping[str, Any]) -> list[str]:
-    """The same as flags. True is a flag without a value, False is none."""
+    """The same as flags. Where it is no setting's value, True is a flag without one, and False is none."""
     words = []
     for name, value in arguments.items():
         flag = "--" + name.replace("_", "-")
-        if value is True:
+        if name in SWITCHES and value is not None:
+            words.append(f"{flag}={text(value)}")
+        elif value is True:
             words.append(flag)
         elif value is not None and value is not False:
             words.append(f"{flag}={text(value)}")
@@ -30,6 +38,13 @@ def check_loaded(settings: Mapping[str, Any]) -> None:
     for name in of_loading:
         if settings.get(name) is not None:
             raise ValueError(f"`{name}` belongs to a model that is yet to be loaded: give it to `riposte.load`, or no loaded model here")
+
+
+def check_counts(**counts: Optional[int]) -> None:
+    """Refuses numbers below 0."""
+    for name, count in counts.items():
+        if count is not None and count < 0:
+            raise ValueError(f"`{name}` is at least 0, not {count}")
 
 
 def text(value: Any) -> str:

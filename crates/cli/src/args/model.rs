@@ -84,7 +84,7 @@ pub struct TrainArgs {
     /// Go on from the folder's checkpoint
     #[arg(long)]
     pub resume: bool,
-    /// Id of the model on its card [default: dataset, method and architecture]
+    /// Id of the model on its card [default: architecture, dataset and method, as in fast-mnist-cnn-digits-fast]
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
     /// Passes over the training set [default: the method's, as are those of the settings below]
