@@ -9,7 +9,7 @@ use riposte_data::photo::{Photo, READ};
 
 use crate::file;
 
-/// The picture in a file, upright, no larger than is worth reading; transparency becomes white, as on paper.
+/// The picture in a file, upright, no larger than is worth reading; what is transparent becomes paper.
 ///
 /// # Errors
 /// Naming the path, if it cannot be read or is no picture.
@@ -19,15 +19,7 @@ pub fn read(path: &Path) -> Result<Photo> {
     let most = READ as u32;
     let image = if image.width().max(image.height()) > most { image.thumbnail(most, most) } else { image };
     let image = image.to_rgba8();
-    let on_white = |[red, green, blue, alpha]: [u8; 4]| {
-        let share = f32::from(alpha) / 255.0;
-        [red, green, blue].map(|value| f32::from(value) / 255.0 * share + 1.0 - share)
-    };
-    Ok(Photo {
-        width: image.width() as usize,
-        height: image.height() as usize,
-        colors: image.pixels().map(|pixel| on_white(pixel.0)).collect(),
-    })
+    Ok(Photo::of_rgba(image.width() as usize, image.height() as usize, image.as_raw()))
 }
 
 fn decode(bytes: &[u8]) -> Result<DynamicImage> {

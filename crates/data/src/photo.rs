@@ -28,6 +28,30 @@ pub struct Photo {
 }
 
 impl Photo {
+    /// From red, green, blue and opacity of `width * height` pixels, row by row. What is transparent becomes paper: white, or black where
+    /// what is painted is nearly white itself.
+    ///
+    /// # Panics
+    /// If there are not as many colors.
+    pub fn of_rgba(width: usize, height: usize, colors: &[u8]) -> Self {
+        assert_eq!(colors.len(), 4 * width * height, "{width} x {height} pixels need as many colors");
+        let share = |value: u8| f32::from(value) / 255.0;
+        let pixels = || {
+            colors
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|[red, green, blue, opacity]| ([*red, *green, *blue].map(share), share(*opacity)))
+        };
+        let [painted, light] = pixels().fold([0.0, 0.0], |[painted, light], (color, opacity)| {
+            [painted + f64::from(opacity), light + f64::from(opacity * luma(color))]
+        });
+        let has_holes = painted < 0.99 * (width * height) as f64;
+        let paper = if has_holes && light > 0.75 * painted { 0.0 } else { 1.0 };
+        let on_paper = |(color, opacity): ([f32; 3], f32)| color.map(|value| value * opacity + paper * (1.0 - opacity));
+        Self { width, height, colors: pixels().map(on_paper).collect() }
+    }
+
     /// The digit in it as the test images of `set` are, one value in [0, 1] for each pixel, with the ink that was found. A picture of
     /// their size, light on dark, is one already. `None` where there is no ink.
     pub fn digit(&self, light_ground: bool, set: DatasetId) -> Option<(Ink, Vec<f32>)> {
@@ -205,6 +229,21 @@ mod tests {
         let scene = Photo { width: 32, height: 32, colors: vec![[0.101, 0.2, 0.299]; 1024] }.scene(DatasetId::Cifar10);
         let eight_bits = [26.0, 51.0, 76.0].map(|level: f32| level / 255.0);
         assert_eq!((scene.len(), [scene[0], scene[1024], scene[2048]]), (3072, eight_bits));
+    }
+
+    #[test]
+    fn what_is_transparent_is_paper_on_which_the_ink_is_seen() {
+        for (ink, light_ground) in [(0, true), (255, false)] {
+            // A stroke from top to bottom.
+            let colors: Vec<u8> =
+                (0..40 * 40).flat_map(|index| [ink, ink, ink, if (18..22).contains(&(index % 40)) { 255 } else { 0 }]).collect();
+            let photo = Photo::of_rgba(40, 40, &colors);
+            assert_eq!(photo.is_on_light_ground(), light_ground);
+            let (_, digit) = photo.digit(light_ground, DatasetId::Mnist).unwrap();
+            assert!(digit.iter().filter(|value| **value > 0.5).count() > 20);
+        }
+        let half = Photo::of_rgba(1, 1, &[0, 0, 255, 128]);
+        assert!((half.colors[0][0] - (1.0 - 128.0 / 255.0)).abs() < 1e-6 && (half.colors[0][2] - 1.0).abs() < 1e-6);
     }
 
     #[test]

@@ -14,6 +14,8 @@ const AT_ONCE: usize = 20;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Progress {
     Idle,
+    /// There were duels, of other settings than those that are set now.
+    Void,
     Running,
     /// All are done that were asked for.
     Done,
@@ -133,8 +135,11 @@ impl Arena {
             self.stop_sweep();
         }
         self.sweep.run.set_value(None);
+        let begun = self.sweep.entries.with_untracked(|entries| !entries.is_empty());
         self.sweep.entries.update(Vec::clear);
-        self.sweep.progress.set(Progress::Idle);
+        if begun || self.sweep.progress.get_untracked() != Progress::Void {
+            self.sweep.progress.set(if begun { Progress::Void } else { Progress::Idle });
+        }
     }
 
     /// Fights the next duel, if there is one left.

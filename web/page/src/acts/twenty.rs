@@ -31,6 +31,7 @@ fn Panel() -> impl IntoView {
         let (asked, done) = (sweep.entries.with(Vec::len), tally.get().images);
         match sweep.progress.get() {
             Progress::Idle => String::new(),
+            Progress::Void => "The settings are others now: the table of those before is gone.".to_owned(),
             Progress::Running if asked == 0 => "Fetching the images.".to_owned(),
             Progress::Running => format!("{done} of {asked} images are done."),
             Progress::Done => format!("All {done} images are done."),
@@ -40,7 +41,7 @@ fn Panel() -> impl IntoView {
     };
     let label = move || match sweep.progress.get() {
         Progress::Running => "Stop",
-        Progress::Idle => "Attack and defend the next 20",
+        Progress::Idle | Progress::Void => "Attack and defend the next 20",
         Progress::Done => "Twenty more",
         Progress::Stopped | Progress::Failed(_) => "Go on",
     };

@@ -106,9 +106,6 @@ impl Source {
         let (width, height) = (f64::from(canvas.width()), f64::from(canvas.height()));
         context.set_image_smoothing_enabled(true);
         _ = js_sys::Reflect::set(&context, &"imageSmoothingQuality".into(), &JsValue::from_str("high"));
-        // Transparency becomes white, as on paper.
-        context.set_fill_style_str("#fff");
-        context.fill_rect(0.0, 0.0, width, height);
         match self {
             Self::Bitmap(bitmap) => {
                 let drawn = context.draw_image_with_image_bitmap_and_dw_and_dh(&bitmap, 0.0, 0.0, width, height);
@@ -123,9 +120,7 @@ impl Source {
 fn colors(canvas: &HtmlCanvasElement) -> Option<Photo> {
     let (width, height) = (canvas.width() as usize, canvas.height() as usize);
     let data = context(canvas)?.get_image_data(0.0, 0.0, width as f64, height as f64).ok()?.data();
-    let colors =
-        data.as_chunks::<4>().0.iter().map(|[red, green, blue, _]| [red, green, blue].map(|value| f32::from(*value) / 255.0));
-    Some(Photo { width, height, colors: colors.collect() })
+    Some(Photo::of_rgba(width, height, &data))
 }
 
 fn new_canvas(width: u32, height: u32) -> Option<HtmlCanvasElement> {
