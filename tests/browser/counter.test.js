@@ -117,6 +117,8 @@ test('each attacker that is offered attacks, and the address keeps it', async ()
     await arena.counter.locator('.headline').waitFor();
   }
   const steps = arena.counter.getByRole('textbox', { name: /^Counter steps/ });
+  assert.equal(await steps.count(), 0, 'the control takes none');
+  await attackers.selectOption('decoy');
   await steps.fill('10000');
   await steps.press('Enter');
   await arena.counter.getByText(/10000 is more than 500/).waitFor();
