@@ -17,6 +17,7 @@ use riposte::rng::Seed;
 use riposte::train::{Recipe, Trainer};
 use riposte::weights::{Precision, StateDict};
 use riposte::{Classifier, ToTensor};
+use serde::{Deserialize, Serialize};
 
 use crate::args::TrainArgs;
 use crate::dataset::{self, Split};
@@ -107,7 +108,8 @@ impl Session<'_> {
     fn train(&self, trainer: &mut Trainer, folder: &mut Folder, held_out: &Dataset, checkpoint_steps: usize) -> Result<()> {
         let bar = progress::bar(trainer.total_steps() as u64, "Training");
         bar.set_position(trainer.steps_made() as u64);
-        let mut losses = Losses::default();
+        let steps = trainer.steps_made();
+        let mut losses = if folder.has_logged(steps) { Losses::default() } else { folder.losses(steps) };
         let begin = Instant::now();
         loop {
             let steps = trainer.steps_made();
@@ -146,7 +148,7 @@ impl Session<'_> {
             bar.set_message(losses.message.clone());
             let stop = self.interrupt.pressed();
             if stop || step.step % trainer.steps_per_epoch() == 0 || step.step % checkpoint_steps == 0 {
-                folder.save(&pollster::block_on(trainer.checkpoint())?)?;
+                folder.save(&pollster::block_on(trainer.checkpoint())?, step.step, &losses)?;
             }
             if stop {
                 bar.finish_and_clear();
@@ -253,11 +255,14 @@ fn tell_of_stop(error: &anyhow::Error, during: &str) {
 }
 
 /// The mean loss since the last log line, and what the bar says.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Losses {
     sum: f64,
     count: usize,
+    #[serde(skip)]
     recent: Option<f64>,
+    #[serde(skip)]
     message: String,
 }
 

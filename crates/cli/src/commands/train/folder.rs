@@ -12,6 +12,7 @@ use riposte::train::TrainConfig;
 use riposte::weights::{Precision, StateDict};
 use serde::{Deserialize, Serialize};
 
+use super::Losses;
 use super::plan::{Continuation, Plan, Settings};
 use crate::{file, output, results};
 
@@ -20,6 +21,7 @@ const CHECKPOINT: &str = "checkpoint.safetensors";
 /// The weights of the best epoch so far.
 const BEST: &str = "best.safetensors";
 const LOG: &str = "log.jsonl";
+const LOSSES: &str = "losses.json";
 const LOCK: &str = ".lock";
 
 /// A drop by more than one of this many held-out images ends a run.
@@ -39,7 +41,7 @@ pub(super) struct Folder {
 pub(super) struct LogLine {
     epoch: usize,
     step: usize,
-    /// Mean loss on the perturbed batches of the epoch, or of its part since the run went on.
+    /// Mean loss on the perturbed batches of the epoch.
     loss: Option<f64>,
     /// Held-out images looked at.
     images: usize,
@@ -77,7 +79,7 @@ impl Folder {
             }
             write_settings(path, &settings)?;
         }
-        [CHECKPOINT, BEST, LOG].iter().for_each(|name| file::remove_leftovers(&path.join(name)));
+        [CHECKPOINT, BEST, LOG, LOSSES].iter().for_each(|name| file::remove_leftovers(&path.join(name)));
         let log = match std::fs::read_to_string(path.join(LOG)) {
             Ok(text) if known => text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
             _ => Vec::new(),
@@ -118,8 +120,23 @@ impl Folder {
         dict.map(Some).with_context(|| format!("the checkpoint `{}` is damaged", path.display()))
     }
 
-    pub(super) fn save(&self, checkpoint: &StateDict) -> Result<()> {
+    /// Writes the checkpoint of a step, and before it the losses since the last line of the log: beside those of the checkpoint before, which
+    /// is what a run that is killed between the two goes on from.
+    pub(super) fn save(&self, checkpoint: &StateDict, step: usize, losses: &Losses) -> Result<()> {
+        let mut kept = self.kept_losses();
+        kept.push((step, losses.clone()));
+        let latest = &kept[kept.len().saturating_sub(2)..];
+        file::write_atomically(&self.path.join(LOSSES), &serde_json::to_vec(latest)?)?;
         file::write_atomically(&self.path.join(CHECKPOINT), &checkpoint.to_safetensors(Precision::F32))
+    }
+
+    /// Those of the checkpoint of a step; none where they are not known.
+    pub(super) fn losses(&self, step: usize) -> Losses {
+        self.kept_losses().into_iter().rfind(|(of, _)| *of == step).map(|(_, losses)| losses).unwrap_or_default()
+    }
+
+    fn kept_losses(&self) -> Vec<(usize, Losses)> {
+        std::fs::read(self.path.join(LOSSES)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 
     pub(super) fn save_best(&self, weights: &StateDict) -> Result<()> {
