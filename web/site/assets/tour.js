@@ -35,6 +35,8 @@ class Tour {
   #leave = this.#button('Leave the tour', () => this.end());
   #from = document.activeElement;
   #follow = () => this.#frame();
+  // The page stays in use beside a card: Escape ends the tour from there, too.
+  #escape = ({ key }) => { if (key === 'Escape') this.end(); };
 
   constructor() {
     this.#card.className = 'tour-card';
@@ -44,7 +46,6 @@ class Tour {
     buttons.append(this.#back, this.#next, this.#leave, this.#count);
     this.#card.append(this.#heading, this.#text, buttons);
     this.#card.addEventListener('keydown', ({ key }) => {
-      if (key === 'Escape') this.end();
       if (key === 'ArrowRight') this.show(this.#place + 1);
       if (key === 'ArrowLeft') this.show(this.#place - 1);
     });
@@ -52,6 +53,7 @@ class Tour {
     document.body.append(this.#spot, this.#card);
     addEventListener('scroll', this.#follow, { passive: true });
     addEventListener('resize', this.#follow);
+    addEventListener('keydown', this.#escape);
   }
 
   show(place) {
@@ -79,6 +81,7 @@ class Tour {
   end() {
     removeEventListener('scroll', this.#follow);
     removeEventListener('resize', this.#follow);
+    removeEventListener('keydown', this.#escape);
     this.#spot.remove();
     this.#card.remove();
     const address = new URL(location.href);
