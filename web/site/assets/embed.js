@@ -1,7 +1,5 @@
 // A frame that holds one element.
 
-import './theme.js';
-
 // The embedding page hears the height to give the frame, and every result. Neither is a secret: any page may ask for them.
 const tell = (message) => { if (parent !== window) parent.postMessage(message, '*'); };
 new ResizeObserver(() => {
