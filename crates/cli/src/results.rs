@@ -300,7 +300,8 @@ mod tests {
     use super::*;
     use riposte::attack::{Attack, Pgd};
     use riposte::models::Architecture;
-    use riposte::presets::Preset;
+    use riposte::presets::{Preset, PresetName};
+    use riposte::spec::Choice;
     use riposte::spec::dataset::DatasetId;
     use riposte::spec::results::{Processor, Settings};
 
@@ -406,12 +407,8 @@ mod tests {
             let kind = if name.contains("-fast-") { "fast" } else { "fixed" };
             let (stop, attack) = (if name.ends_with("-never") { "never" } else { "at-success" }, !name.ends_with("-natural"));
             let asked = [("riposte", kind), if attack { ("stop", stop) } else { ("attack", "none") }];
-            let preset = match name.as_str() {
-                name if name.starts_with("f-cifar-") => Preset::F_CIFAR,
-                name if name.starts_with("light-cifar-") => Preset::LIGHT_CIFAR,
-                _ => Preset::F_MNIST,
-            };
-            let setup = preset.with(asked).unwrap();
+            let preset = PresetName::ALL.iter().find(|preset| name.starts_with(preset.name())).unwrap();
+            let setup = preset.preset().with(asked).unwrap();
             let text = std::fs::read_to_string(&original).unwrap();
             let first: Header = serde_json::from_str(text.lines().next().unwrap()).unwrap();
             let settings = Settings { attack: setup.attack, riposte: setup.riposte, device: Processor::Cpu, ..first.settings };
