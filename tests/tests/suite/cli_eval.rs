@@ -252,10 +252,11 @@ fn people_get_a_table_with_intervals() {
         "1",
     ];
     let table = output(&arguments);
-    for part in ["base, natural", "riposte, attacked", "95 % interval", "the paper's figure: Table 2"] {
+    for part in ["base, natural", "riposte, attacked", "95 % interval"] {
         assert!(table.contains(part), "{table}");
     }
-    assert!(!table.contains('{'), "{table}");
+    // The paper has no digits.
+    assert!(!table.contains('{') && !table.contains("the paper's figure"), "{table}");
 }
 
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 """How many adaptations `post-exit ahead` would leave out, and how many of these changed the answer, from results of the form without it.
 
     riposte eval --model cifar10-robust --preset f-cifar --riposte none --seed 0 --images 500 --export attacked.npz
-    python docs/results/forms/ahead.py cifar10-robust attacked.npz docs/results/f-cifar-narrow-fixed-stop.jsonl
+    python docs/results/forms/ahead/ahead.py cifar10-robust attacked.npz docs/results/f-cifar-narrow-fixed-stop.jsonl
 
 With `--stop never` for the file of that name; the images of `natural` are in every export.
 """
