@@ -77,7 +77,7 @@ impl Transform {
     /// `bit-depth:3`, `median:3`, `jpeg:50`, `resize-pad:10:2`, `anti-adversary:4:0.05`.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) that names the kinds, or says which settings the kind has.
+    /// [`Error::Setting`] that names the kinds, or says which settings the kind has.
     pub fn named(text: &str, colored: bool) -> Result<Self> {
         let (kind, settings) = text.split_once(':').map_or((text, None), |(kind, settings)| (kind, Some(settings)));
         let standard = Self::standard(TransformKind::named(kind)?, colored);
@@ -129,7 +129,7 @@ impl Transform {
     /// Checks that the settings are in their ranges, for images of `image_side` pixels a side.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) naming the setting.
+    /// [`Error::Setting`] naming the setting.
     pub fn check(&self, image_side: usize) -> Result<()> {
         match *self {
             Self::BitDepth { bits } if !(1..=8).contains(&bits) => refused(format!("the bit depth is 1 to 8, not {bits}")),
