@@ -120,6 +120,11 @@ fn summary(arena: Arena, verdict: &riposte_protocol::Verdict, found: &Found) -> 
     }
 }
 
+/// Whether it has answered without a copy that adapted.
+fn left_out(trace: RiposteTrace) -> bool {
+    trace.verdict.with(|verdict| verdict.as_ref().is_some_and(|verdict| !verdict.riposted))
+}
+
 /// The two classes, x'', and the samples drawn of each.
 #[component]
 fn Neighbors(trace: RiposteTrace) -> impl IntoView {
@@ -170,6 +175,8 @@ fn Neighbors(trace: RiposteTrace) -> impl IntoView {
                 <p class="what">
                     {move || if same() {
                         "No other class is within reach of the search: the defense does not act on this input."
+                    } else if left_out(trace) {
+                        "The class that the input is seen as is too far ahead: the defense does not act on this input."
                     } else if perturbed() {
                         "Some of the training images drawn of both classes, changed as the copy trains on them"
                     } else {
@@ -231,7 +238,7 @@ fn Race(trace: RiposteTrace) -> impl IntoView {
             }
         })
     };
-    let wanted = move || classes.get().is_none_or(|(original, neighbor)| original != neighbor);
+    let wanted = move || classes.get().is_none_or(|(original, neighbor)| original != neighbor) && !left_out(trace);
     view! {
         <Show when=wanted>
             <div class="race">
