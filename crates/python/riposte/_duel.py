@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from . import _riposte
-from ._model import Model
-from ._words import check_counts, check_loaded, flags
+from ._model import Model, loaded_of
+from ._words import check_counts, flags
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -89,14 +89,10 @@ def duel(
         "model": model if isinstance(model, str) else None,
         **settings,
     }
-    if not isinstance(model, (Model, str, type(None))):
-        raise TypeError(f"a model is what `riposte.load` gives, or the id of one, and this is of type {type(model).__name__}")
     check_counts(seed=seed, index=index)
     if "out" in settings:
         raise ValueError("`out` is of the command: write `Duel.report` where it is wanted")
-    loaded = model._loaded if isinstance(model, Model) else None
-    if loaded is not None:
-        check_loaded(settings)
+    loaded = loaded_of(model, settings)
     record, report = _riposte.duel(loaded, flags(arguments))
     facts: dict[str, Any] = json.loads(record)
     return Duel(verdict=facts["verdict"], record=facts, report=report)

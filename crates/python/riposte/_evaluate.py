@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Mapping, Optional, Union
 
 from . import _riposte
 from ._bar import Progress, bar_of
-from ._model import Model
-from ._words import check_counts, check_loaded, flags
+from ._model import Model, loaded_of
+from ._words import check_counts, flags
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -76,12 +76,8 @@ def evaluate(
         "model": model if isinstance(model, str) else None,
         **settings,
     }
-    if not isinstance(model, (Model, str, type(None))):
-        raise TypeError(f"a model is what `riposte.load` gives, or the id of one, and this is of type {type(model).__name__}")
     check_counts(seed=seed, first=first, images=images)
-    loaded = model._loaded if isinstance(model, Model) else None
-    if loaded is not None:
-        check_loaded(settings)
+    loaded = loaded_of(model, settings)
     with bar_of(progress, "Evaluating") as bar:
         report: dict[str, Any] = json.loads(_riposte.evaluate(loaded, flags(arguments), bar))
     return report

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union, overload
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Union, overload
 
 from . import _riposte
 from ._arrays import ArrayLike, floats, images_of, labels_of, numpy_of
 from ._bar import Progress, bar_of
 from ._found import AttackDetails, Neighbors
-from ._words import check_counts, pairs, warn
+from ._words import check_counts, check_loaded, pairs, warn
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -387,6 +387,16 @@ class Model:
         made, notes = self._loaded.riposte(setup, dataset, data, post_samples, bank, bank_copy)
         warn(notes)
         return Defense(self, made, setup)
+
+
+def loaded_of(model: Union[Model, str, None], settings: Mapping[str, Any]) -> Optional[_riposte.Model]:
+    """What computes, of a model that a duel or an evaluation is given; None where its words name one."""
+    if not isinstance(model, (Model, str, type(None))):
+        raise TypeError(f"a model is what `riposte.load` gives, or the id of one, and this is of type {type(model).__name__}")
+    if not isinstance(model, Model):
+        return None
+    check_loaded(settings)
+    return model._loaded
 
 
 def _rows(array: FloatArray, single: bool) -> FloatArray:

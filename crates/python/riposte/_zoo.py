@@ -9,7 +9,7 @@ from . import _riposte
 
 
 def models() -> list[dict[str, Any]]:
-    """List the models that come along, by dataset.
+    """List the models that come along.
 
     Returns
     -------

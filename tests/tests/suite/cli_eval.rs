@@ -259,6 +259,41 @@ fn people_get_a_table_with_intervals() {
     assert!(!table.contains('{') && !table.contains("the paper's figure"), "{table}");
 }
 
+#[test]
+fn what_post_exit_ahead_leaves_out_is_told_and_in_the_lines() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("lines.jsonl");
+    let few = ["eval", "--dataset", "digits", "--images", "20", "--natural", "off", "--stop", "never", "--device", "cpu"];
+    // A search that reaches far finds neighbors that are far behind.
+    let more = [
+        "--search-epsilon",
+        "0.1",
+        "--post-exit",
+        "ahead",
+        "--post-iterations",
+        "2",
+        "--post-batch-size",
+        "8",
+        "--out",
+        text(&path),
+    ];
+    let arguments = [&few[..], &more].concat();
+    let table = output(&arguments);
+    let lines = std::fs::read_to_string(&path).unwrap();
+    let answers: Vec<Value> =
+        lines.lines().skip(1).map(|line| serde_json::from_str::<Value>(line).unwrap()["riposte_attacked"].clone()).collect();
+    let left: Vec<&Value> = answers.iter().filter(|answer| answer["ahead"] == true).collect();
+    assert!(
+        !left.is_empty() && answers.iter().any(|answer| answer["original"] != answer["neighbor"] && answer["ahead"].is_null()),
+        "{lines}"
+    );
+    for answer in &left {
+        assert!(answer["original"] != answer["neighbor"] && answer["answer"] == answer["original"], "{answer}");
+    }
+    assert!(table.contains(&format!(", {} were answered by it, too", left.len())), "{table}");
+    assert_eq!(json(&[&arguments[..], &["--json"]].concat())["ahead"], left.len());
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_keeps_the_records_and_the_same_command_goes_on() {

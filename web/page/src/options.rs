@@ -164,7 +164,7 @@ fn prefix(host: &HtmlElement, hash: Option<&str>, notices: &mut Vec<String>) -> 
         notices.push(left_out(
             "id",
             &id,
-            "the state is kept in the address under letters, digits, - and _ alone, so it is not kept",
+            "the state is kept in the address under letters, digits, dots, - and _ alone, so it is not kept",
         ));
         return None;
     }

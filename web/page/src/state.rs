@@ -262,6 +262,11 @@ impl Arena {
         picture - picture / (self.attack.with(|attack| attack.steps) + 1)
     }
 
+    /// Whether the classifier errs on the untouched image.
+    pub fn is_mistaken_untouched(self) -> bool {
+        self.natural.get().zip(self.class()).is_some_and(|(natural, class)| natural.class != class)
+    }
+
     /// How long a step of the attack took here.
     fn attack_step_seconds(self) -> Option<f64> {
         let attacked = self.runs.attacked;

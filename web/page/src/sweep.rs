@@ -137,9 +137,8 @@ impl Arena {
         self.sweep.run.set_value(None);
         let begun = self.sweep.entries.with_untracked(|entries| !entries.is_empty());
         self.sweep.entries.update(Vec::clear);
-        if begun || self.sweep.progress.get_untracked() != Progress::Void {
-            self.sweep.progress.set(if begun { Progress::Void } else { Progress::Idle });
-        }
+        let void = begun || self.sweep.progress.get_untracked() == Progress::Void;
+        self.sweep.progress.set(if void { Progress::Void } else { Progress::Idle });
     }
 
     /// Fights the next duel, if there is one left.

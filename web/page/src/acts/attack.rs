@@ -26,8 +26,7 @@ pub fn AttackAct() -> impl IntoView {
         let steps = arena.steps_taken(end.index);
         let steps = if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") };
         let target = arena.target.get().filter(|target| *target != end.prediction.class);
-        let mistaken = arena.natural.get().is_some_and(|natural| natural.class != class);
-        if mistaken && end.index == 0 {
+        if end.index == 0 && arena.is_mistaken_untouched() {
             return format!(
                 "Nothing to attack: the classifier sees \u{201c}{name}\u{201d} in the untouched image.{}",
                 tally(arena.hunt.chase.get())

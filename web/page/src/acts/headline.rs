@@ -53,7 +53,7 @@ pub fn of_attack(arena: Arena) -> Sentence {
             None => Some((Tone::Plain, format!("Not attacked here yet: it says {}.", says(arena, natural.class)))),
         };
     };
-    if truth(arena).is_some_and(|truth| truth != natural.class) && end.prediction.class == natural.class {
+    if arena.is_mistaken_untouched() && end.prediction.class == natural.class {
         return Some((
             Tone::Bad,
             format!("Wrong without any attack: it says {}, and {}.", says(arena, natural.class), shows(arena, class)),
@@ -183,8 +183,7 @@ fn attack_story(arena: Arena) -> Option<String> {
         Norm::LInfinity => format!("The attack changed {image}, no pixel of it by more than {largest}"),
         Norm::L2 => format!("The attack changed {image} by no more than {largest} in Euclidean length"),
     };
-    let mistaken = arena.natural.get().is_some_and(|natural| natural.class != class);
-    if mistaken && end.index == 0 {
+    if end.index == 0 && arena.is_mistaken_untouched() {
         return Some(format!(
             "The classifier took {image} for {} before any attack, so none was made.",
             says(arena, end.prediction.class)

@@ -72,7 +72,7 @@ pub(super) fn of(report: &Report, dataset: DatasetId, source: &Source) -> String
         line(format!("A neighbor was found for {riposted} of {images} images; the others were answered by the base model."));
         if let Some(ahead) = summary.ahead {
             line(format!(
-                "So were {ahead} of these, in which its class was ahead of the neighbor by more than {} logit.",
+                "Of the {riposted}, {ahead} were answered by it, too: its class was ahead of the neighbor by more than {} logit.",
                 Exit::LEAD
             ));
         }

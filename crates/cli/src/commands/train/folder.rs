@@ -41,7 +41,7 @@ pub(super) struct Folder {
 pub(super) struct LogLine {
     epoch: usize,
     step: usize,
-    /// Mean loss on the perturbed batches of the epoch.
+    /// Mean loss on the perturbed batches of the epoch; of its part since the run went on where the losses before are not known.
     loss: Option<f64>,
     /// Held-out images looked at.
     images: usize,
